@@ -1,0 +1,48 @@
+"""pytest fixtures over `NatsServer`: `pytest_plugins = ["natsrpc.testing.fixtures"]` in a conftest.
+
+A missing nats-server fails where `CI` is set and skips, with the reason, elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from .server import Cluster, NatsServer, ServerNotFoundError, find_server
+
+__all__ = ["fresh_server", "nats_cluster", "nats_server"]
+
+
+def _need_server() -> None:
+    try:
+        find_server()
+    except ServerNotFoundError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> Iterator[NatsServer]:
+    """One server for the whole session: use subjects of your own, and leave it as it is."""
+    _need_server()
+    with NatsServer() as server:
+        yield server
+
+
+@pytest.fixture
+def fresh_server() -> Iterator[NatsServer]:
+    """A server for one test, which may stop, kill and restart it."""
+    _need_server()
+    with NatsServer() as server:
+        yield server
+
+
+@pytest.fixture
+def nats_cluster() -> Iterator[Cluster]:
+    """Three servers for one test, joined by routes."""
+    _need_server()
+    with Cluster(3) as cluster:
+        yield cluster
