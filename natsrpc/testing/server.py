@@ -30,7 +30,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ..errors import NatsRpcError
+from natsrpc.errors import NatsRpcError
 
 __all__ = ["Cluster", "NatsServer", "ServerNotFoundError", "ServerStartError", "find_server"]
 
