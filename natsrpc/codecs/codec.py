@@ -1,0 +1,136 @@
+"""What a codec is: bytes to typed values and back, bound once per type.
+
+A codec looks at a type once, in `bind`, and hands out two plain callables; nothing about the type
+is looked at again when a message comes. Whatever goes wrong in them leaves as `EncodeError` or
+`DecodeError`, so the callers catch two classes whatever the format is.
+
+A codec of your own needs four names. This one speaks comma-separated numbers:
+
+```python
+from natsrpc import codecs
+from natsrpc.errors import DecodeError, EncodeError
+
+class CsvCodec:
+    name = "csv"
+    content_type = "text/csv"
+
+    def bind(self, type_):
+        return codecs.Bound(self.encode, self.decode)
+
+    def encode(self, value):
+        try:
+            return ",".join(str(int(number)) for number in value).encode()
+        except (TypeError, ValueError) as error:
+            raise EncodeError("csv takes an iterable of integers") from error
+
+    def decode(self, data):
+        try:
+            return [int(number) for number in data.split(b",")]
+        except ValueError:
+            raise DecodeError("not comma-separated integers", malformed=True) from None
+
+    def schema(self, type_, *, mode="validation"):
+        return None
+
+codecs.register("csv", CsvCodec())
+```
+
+It is then known by its name (`Service("sums", version="1.0.0", codec="csv")`) and by its content
+type, or is passed as an object where a codec's name is expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+Mode: TypeAlias = Literal["validation", "serialization"]
+Encode: TypeAlias = Callable[[Any], bytes]
+Decode: TypeAlias = Callable[[bytes], Any]
+
+
+class Bound:
+    """One codec bound to one type.
+
+    `encode(value) -> bytes` raises `EncodeError`; `decode(data) -> value` raises `DecodeError`.
+    """
+
+    __slots__ = ("decode", "encode")
+
+    def __init__(self, encode: Encode, decode: Decode) -> None:
+        self.encode = encode
+        self.decode = decode
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """Bytes to typed values and back."""
+
+    @property
+    def name(self) -> str:
+        """The name it is registered and asked for by, as in "json"."""
+        ...
+
+    @property
+    def content_type(self) -> str:
+        """The media type it writes into the `Content-Type` header, as in "application/json"."""
+        ...
+
+    def bind(self, type_: Any) -> Bound:
+        """Make the two functions for one type.
+
+        `None` is the empty payload, `bytes` the payload as it is, `Any` the codec's natural form.
+
+        Raises:
+            ConfigTypeError: the codec can never carry this type.
+        """
+        ...
+
+    def schema(self, type_: Any, *, mode: Mode = "validation") -> dict[str, Any] | None:
+        """Return the JSON Schema of a type, or None where there is none to give.
+
+        `mode` "validation" describes what `decode` takes, "serialization" what `encode` writes.
+        """
+        ...
+
+
+class BindCache:
+    """Remembers what was bound, for calls that name their type each time.
+
+    Types are looked up by equality, because `list[int]` is a new object wherever it is written.
+    `int | str` and `str | int` are equal too but may validate differently, so an entry that
+    contains a union also compares the spelling.
+    """
+
+    LIMIT = 4096
+
+    __slots__ = ("_equal", "_same")
+
+    def __init__(self) -> None:
+        self._equal: dict[Any, tuple[Bound, Any, str]] = {}
+        self._same: dict[int, tuple[Bound, Any]] = {}
+
+    def find(self, type_: Any) -> Bound | None:
+        """Return what was bound to this type, or None."""
+        try:
+            entry = self._equal.get(type_)
+        except TypeError:  # unhashable, as Annotated with a list in it
+            same = self._same.get(id(type_))
+            return None if same is None else same[0]
+        if entry is None or (entry[2] and entry[1] is not type_ and entry[2] != repr(type_)):
+            return None
+        return entry[0]
+
+    def keep(self, type_: Any, bound: Bound) -> Bound:
+        """Remember `bound` and return it."""
+        if len(self._equal) + len(self._same) >= self.LIMIT:
+            self._equal.clear()
+            self._same.clear()
+        spelling = "" if isinstance(type_, type) else repr(type_)
+        if "|" not in spelling and "Union" not in spelling and "Optional" not in spelling:
+            spelling = ""
+        try:
+            self._equal[type_] = (bound, type_, spelling)
+        except TypeError:
+            self._same[id(type_)] = (bound, type_)  # holding the type keeps its id taken
+        return bound

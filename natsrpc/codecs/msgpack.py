@@ -1,0 +1,160 @@
+"""MessagePack with pydantic's validation: compact, and bytes stay bytes.
+
+What MessagePack has no form for (dates, UUIDs, decimals, enums, paths) travels as pydantic writes
+it in JSON, so every MessagePack library can read it; its own timestamps are read too. Sizes are
+bounded by the payload's, nesting by the msgpack library (1024 levels in, 511 out). Other extension
+types are refused.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import msgpack
+from msgpack import Packer, unpackb
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
+
+from ..errors import DecodeError, EncodeError
+from .codec import BindCache, Bound, Decode, Encode, Mode
+from .json import empty, json_schema
+from .raw import bind_plain
+from .typed import Typed
+
+
+class MsgpackCodec:
+    """MessagePack, with pydantic's validation and serialization."""
+
+    name = "msgpack"
+    content_type = "application/msgpack"
+
+    def __init__(self) -> None:
+        self._cache = BindCache()
+
+    def bind(self, type_: Any) -> Bound:
+        """Bind any type that pydantic understands.
+
+        Raises:
+            ConfigTypeError: pydantic cannot make a schema of it.
+        """
+        return self._cache.find(type_) or self._cache.keep(type_, self._bind(type_))
+
+    def schema(self, type_: Any, *, mode: Mode = "validation") -> dict[str, Any] | None:
+        """Return the JSON Schema of the values; None for `None`, `bytes` and types without one.
+
+        Raises:
+            ConfigTypeError: pydantic cannot make a schema of it.
+        """
+        if bind_plain(type_) is not None:
+            return None
+        return json_schema(type_, mode)
+
+    def _bind(self, type_: Any) -> Bound:
+        plain = bind_plain(type_)
+        if plain is not None:
+            return plain
+        typed = Typed(type_, json=False)
+        encode = _make_encode(typed)
+        if typed.outer["type"] == "any":
+            encode = _by_value(encode)
+        elif type_ is int:
+            encode = _without_bool(encode)
+        return Bound(encode, _make_decode(typed))
+
+
+def _by_value(encode: Encode) -> Encode:
+    def encode_any(value: Any) -> bytes:
+        if type(value) in (bytes, bytearray, memoryview):
+            return bytes(value)
+        return encode(value)
+
+    return encode_any
+
+
+def _without_bool(encode: Encode) -> Encode:
+    def encode_int(value: Any) -> bytes:
+        return encode(int(value) if isinstance(value, bool) else value)  # JSON writes 1 as well
+
+    return encode_int
+
+
+def _other(value: Any) -> Any:
+    if isinstance(value, set | frozenset | deque):
+        return list(value)
+    return to_jsonable_python(value, by_alias=True, bytes_mode="base64")
+
+
+def _make_encode(typed: Typed) -> Encode:
+    to_python, by_alias = typed.serializer.to_python, typed.by_alias or None
+    careful = _make_careful(typed)
+    cls = typed.type
+    if not (isinstance(cls, type) and issubclass(cls, BaseModel)):
+        return careful
+
+    def encode(value: Any) -> bytes:  # as in json.py: a model's class says enough
+        if type(value) is cls:
+            try:
+                # A packer kept between calls would be 0.09 µs faster, and wrong in two threads.
+                packed: bytes = Packer(default=_other).pack(to_python(value, by_alias=by_alias))
+                return packed
+            except Exception:
+                return careful(value)
+        return careful(value)
+
+    return encode
+
+
+def _make_careful(typed: Typed) -> Encode:
+    to_python, by_alias = typed.serializer.to_python, typed.by_alias or None
+
+    def careful(value: Any) -> bytes:
+        try:
+            plain = to_python(value, by_alias=by_alias, warnings="error")
+        except Exception as error:
+            value = typed.coerce(value, error)
+            try:
+                plain = to_python(value, by_alias=by_alias, warnings="error")
+            except Exception as again:
+                raise EncodeError(f"cannot encode {typed.name} as MessagePack") from again
+        try:
+            packed: bytes = Packer(default=_other).pack(plain)
+        except Exception as error:
+            raise EncodeError(f"cannot encode {typed.name} as MessagePack: {error}") from error
+        return packed
+
+    return careful
+
+
+def _refuse_extension(code: int, data: bytes) -> Any:
+    raise ValueError(f"extension type {code} is not supported")
+
+
+def _make_decode(typed: Typed) -> Decode:
+    validate = typed.validator.validate_python
+    strict = not typed.keys
+
+    def decode(data: bytes) -> Any:
+        try:
+            value = unpackb(data, timestamp=3, strict_map_key=strict, ext_hook=_refuse_extension)
+        except Exception as error:
+            return _failed(typed, data, error)
+        try:
+            return validate(value)
+        except ValidationError as error:
+            return typed.decode_again(error, lambda validator: validator.validate_python(value))
+
+    return decode
+
+
+def _failed(typed: Typed, data: bytes, error: Exception) -> Any:
+    if not data:
+        return empty(typed, lambda: typed.validator.validate_python({}))
+    raise DecodeError(f"not MessagePack: {_REASONS.get(type(error), 'malformed')}", malformed=True)
+
+
+_REASONS: dict[type[Exception], str] = {
+    msgpack.ExtraData: "data after the value",
+    msgpack.StackError: "nested too deeply",
+    UnicodeDecodeError: "a string is not UTF-8",
+}
