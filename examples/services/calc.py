@@ -1,0 +1,28 @@
+"""Several parameters: together they are the body, each a field of it.
+
+natsrpc run examples/services/calc.py
+natsrpc call calc.add '{"a": 1, "b": 2}'
+"""
+
+from __future__ import annotations
+
+import natsrpc
+
+service = natsrpc.Service("calc", version="1.0.0", description="does sums")
+calc = service.group("calc")
+
+
+@calc.handler("add")
+async def add(a: float, b: float) -> float:
+    """Add two numbers."""
+    return a + b
+
+
+@calc.handler("mean")
+def mean(values: list[float]) -> float:
+    """Average some numbers. A function that is not async runs in a thread."""
+    return sum(values) / len(values)
+
+
+if __name__ == "__main__":
+    natsrpc.run(service)

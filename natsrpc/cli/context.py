@@ -1,0 +1,302 @@
+"""Where to connect and as whom: flags, then the environment, then a context of the `nats` command.
+
+Contexts are read, never written. What a flag or variable says about who we are replaces all that
+the context says about it; otherwise the first of user, credentials, nkey and JWT is taken, with a
+warning if there are several, and the token goes besides.
+
+Ref: ADR-21.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from natsrpc.errors import ConfigError
+
+__all__ = ["Flags", "Place", "find_place", "parse_seconds"]
+
+DEFAULT_URL = "nats://127.0.0.1:4222"
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: C:\ is a path
+_IDENTITIES = ("user", "creds", "nkey", "user_jwt")
+_IGNORED = (
+    "windows_cert_store",
+    "windows_cert_match_by",
+    "windows_cert_match",
+    "windows_ca_certs_match",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What the command line said. An empty value was not given."""
+
+    server: str = ""
+    context: str = ""
+    user: str = ""
+    password: str = field(default="", repr=False)
+    creds: str = ""
+    nkey: str = ""
+    cert: str = ""
+    key: str = ""
+    ca: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What `natsrpc.connect` needs to know. `source` says where it comes from."""
+
+    servers: list[str]
+    options: dict[str, Any] = field(repr=False)
+    source: str = ""
+
+
+def find_place(flags: Flags, environ: Mapping[str, str], *, warn: Callable[[str], None]) -> Place:
+    """Settle where to connect and as whom.
+
+    Raises:
+        ConfigError: a context is missing or unreadable, or asks for what is not supported.
+    """
+    source, context = _read_context(flags.context or environ.get("NATS_CONTEXT", ""), environ)
+    given = _given(flags, environ)
+    if any(given.get(key) for key in (*_IDENTITIES, "token")):
+        context = {
+            key: value
+            for key, value in context.items()
+            if key not in (*_IDENTITIES, "password", "token", "user_seed")
+        }
+    settings = context | given
+    _refuse_unsupported(settings)
+    for key in _IGNORED:
+        if settings.get(key):
+            warn(f"{key} of {source} is ignored")
+    url = settings.get("url") or DEFAULT_URL
+    options = _identity(settings, environ, warn) | _transport(settings, environ)
+    servers = [server.strip() for server in url.split(",") if server.strip()]
+    return Place(servers, options, source if not given.get("url") else "")
+
+
+def parse_seconds(text: str) -> float:
+    """Read `2`, `2s`, `500ms`, `1m` or `1m30s`.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    if not re.fullmatch(r"(\d+(\.\d+)?(ms|s|m|h))+", text):
+        raise ConfigError(f"{text!r} is no duration: expected something like 2s, 500ms or 1m30s")
+    return sum(float(n) * units[u] for n, u in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text))
+
+
+# -- where the values come from ------------------------------------------------------------------
+
+
+def _given(flags: Flags, environ: Mapping[str, str]) -> dict[str, str]:
+    """The context keys that flags and environment set; a flag hides a variable."""
+    variables = {
+        "url": "NATS_URL",
+        "user": "NATS_USER",
+        "password": "NATS_PASSWORD",
+        "token": "NATS_TOKEN",
+        "creds": "NATS_CREDS",
+        "nkey": "NATS_NKEY",
+        "user_jwt": "NATS_JWT",
+        "user_seed": "NATS_SEED",
+        "cert": "NATS_CERT",
+        "key": "NATS_KEY",
+        "ca": "NATS_CA",
+        "socks_proxy": "NATS_SOCKS_PROXY",
+    }
+    names = {"server": "url"}
+    said = {
+        names.get(f.name, f.name): str(getattr(flags, f.name))
+        for f in fields(flags)
+        if f.name != "context" and getattr(flags, f.name)
+    }
+    seen = {key: environ[name] for key, name in variables.items() if environ.get(name)}
+    if any(key in said for key in _IDENTITIES):
+        for key in (*_IDENTITIES, "password", "token", "user_seed"):
+            seen.pop(key, None)
+    return seen | said
+
+
+def _read_context(name: str, environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    folder = _config_folder(environ) / "nats"
+    if not name:
+        try:
+            name = (folder / "context.txt").read_text(encoding="utf-8").strip()
+        except OSError:
+            name = ""
+        if not name:
+            return "", {}
+    if name.endswith(".json"):
+        path = Path(name).expanduser()
+    elif ".." in name or "/" in name or "\\" in name:
+        raise ConfigError(f"{name!r} is no name of a context")
+    else:
+        path = folder / "context" / f"{name}.json"
+    source = f"context {name!r}"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{source} does not exist: there is no file {str(path)!r}") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{source} cannot be read: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{source} is no JSON object")
+    # an empty string is a value that is not set
+    return source, {key: value for key, value in values.items() if value not in ("", None)}
+
+
+def _config_folder(environ: Mapping[str, str]) -> Path:
+    root = environ.get("XDG_CONFIG_HOME")
+    return Path(root) if root else Path.home() / ".config"
+
+
+# -- what they mean ------------------------------------------------------------------------------
+
+
+def _refuse_unsupported(settings: Mapping[str, Any]) -> None:
+    if settings.get("socks_proxy"):
+        raise ConfigError("socks_proxy is not supported")
+    if settings.get("nsc"):
+        raise ConfigError(
+            "nsc profiles are not supported: use creds with the path of a .creds file"
+        )
+
+
+def _identity(
+    settings: Mapping[str, Any], environ: Mapping[str, str], warn: Callable[[str], None]
+) -> dict[str, Any]:
+    present = [key for key in _IDENTITIES if settings.get(key)]
+    if len(present) > 1:
+        warn(f"several identities are set ({', '.join(present)}): {present[0]} is used")
+    options: dict[str, Any] = {}
+    if settings.get("token"):
+        options["token"] = _secret(settings["token"], "token", environ)
+    match present[0] if present else "":
+        case "user" if not settings.get("password"):
+            options["token"] = settings["user"]
+        case "user":
+            options["user"] = settings["user"]
+            options["password"] = _secret(settings["password"], "password", environ)
+        case "creds":
+            options["credentials"] = _credentials(settings["creds"], environ)
+        case "nkey":
+            options["nkey_seed"] = _seed(settings["nkey"], environ)
+        case "user_jwt":
+            jwt = _secret(settings["user_jwt"], "user_jwt", environ)
+            seed = settings.get("user_seed")
+            options["credentials"] = (jwt, _secret(seed, "user_seed", environ) if seed else "")
+    return options
+
+
+def _transport(settings: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    cert, key = settings.get("cert"), settings.get("key")
+    if bool(cert) != bool(key):
+        raise ConfigError("a client certificate needs both cert and key")
+    if cert and key:
+        options["tls_cert"] = (_expand(cert, environ), _expand(key, environ))
+    if settings.get("ca"):
+        options["tls_ca"] = _expand(settings["ca"], environ)
+    if settings.get("tls_first"):
+        options["tls_handshake_first"] = True
+    if settings.get("inbox_prefix"):
+        options["inbox_prefix"] = settings["inbox_prefix"]
+    return options
+
+
+# -- references ----------------------------------------------------------------------------------
+
+
+def _secret(value: str, key: str, environ: Mapping[str, str]) -> str:
+    """A secret itself, or where it stands."""
+    scheme = _scheme(value)
+    if scheme == "file":
+        return _read(value[len("file://") :], key, environ).rstrip("\r\n")
+    content = _content(value, scheme, key, environ)
+    return value if content is None else content.rstrip("\r\n")
+
+
+def _credentials(value: str, environ: Mapping[str, str]) -> str | tuple[str, str]:
+    content = _file_content(value, "creds", environ)
+    if content is None:
+        return _path(value, environ)
+    jwt = re.search(r"BEGIN[^\n]*JWT[^\n]*\s*\n\s*(\S+)", content)
+    seed = re.search(r"^\s*(SU[A-Z2-7]{56})\s*$", content, re.MULTILINE)
+    if jwt is None:
+        raise ConfigError("creds hold no user JWT")
+    return jwt[1], seed[1] if seed else ""
+
+
+def _seed(value: str, environ: Mapping[str, str]) -> str:
+    content = _file_content(value, "nkey", environ)
+    if content is None:
+        return _path(value, environ)
+    seed = re.search(r"^\s*(S[UAO][A-Z2-7]{56})\s*$", content, re.MULTILINE)
+    if seed is None:
+        raise ConfigError("nkey holds no seed")
+    return seed[1]
+
+
+def _file_content(value: str, key: str, environ: Mapping[str, str]) -> str | None:
+    """The content that a reference names; None if it is the path of a file."""
+    scheme = _scheme(value)
+    if scheme in ("", "file"):
+        return None
+    content = _content(value, scheme, key, environ)
+    if content is None:
+        raise ConfigError(f"{key} has the unknown scheme {scheme!r}")
+    return content
+
+
+def _content(value: str, scheme: str, key: str, environ: Mapping[str, str]) -> str | None:
+    """What `env:`, `data:` and the external schemes name; None for every other value."""
+    if scheme == "env" and value[4:].startswith("//"):
+        name = value[len("env://") :]
+        if not environ.get(name):
+            raise ConfigError(f"{key} is taken from the variable {name!r}, which is not set")
+        return environ[name]
+    if scheme == "data" and value[5:].startswith(";base64,"):
+        try:
+            return base64.b64decode(value.partition(",")[2], validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            raise ConfigError(f"{key} is no valid base64 text") from None
+    if scheme in ("op", "nsc") and value[len(scheme) + 1 :].startswith("//"):
+        raise ConfigError(f"{key} needs an external program ({scheme}://), which is not supported")
+    return None
+
+
+def _scheme(value: str) -> str:
+    found = _SCHEME.match(value)
+    return found[1].lower() if found else ""
+
+
+def _path(value: str, environ: Mapping[str, str]) -> str:
+    return _expand(value[7:] if value[:7].lower() == "file://" else value, environ)
+
+
+def _read(path: str, key: str, environ: Mapping[str, str]) -> str:
+    try:
+        return Path(_expand(path, environ)).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise ConfigError(f"{key} cannot be read from {path!r}: {reason}") from None
+
+
+def _expand(path: str, environ: Mapping[str, str]) -> str:
+    """`$VAR` and `${VAR}`, empty if unset, and a leading `~`."""
+    whole = re.sub(
+        r"\$(?:\{(\w+)\}|(\w+))", lambda found: environ.get(found[1] or found[2], ""), path
+    )
+    return os.path.expanduser(whole)

@@ -1,0 +1,81 @@
+"""What to run, by name: `module:attribute` or `path/to/file.py:attribute`.
+
+The attribute, `service` unless named, is a `Service` or a list of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from natsrpc.errors import ConfigError
+from natsrpc.rpc import Service
+
+__all__ = ["load_module", "load_services"]
+
+
+def load_services(target: str) -> list[Service]:
+    """Import the target and return its services.
+
+    Raises:
+        ConfigError: there is no such file, module or attribute, or it is no service. What the
+            module itself raises while it is imported is not caught.
+    """
+    where, attribute = _split(target)
+    module = load_module(where)
+    value = getattr(module, attribute, None)
+    if value is None:
+        raise ConfigError(f"{where!r} has no attribute {attribute!r}; name one: `{where}:NAME`")
+    services = [value] if isinstance(value, Service) else value
+    if not isinstance(services, list | tuple) or not services:
+        raise ConfigError(f"{target!r} is {type(value).__name__}, expected a Service or a list")
+    for service in services:
+        if not isinstance(service, Service):
+            raise ConfigError(f"{target!r} holds {service!r}, expected a Service")
+    return list(services)
+
+
+def load_module(where: str) -> ModuleType:
+    """Import a module by its name, looked for in the current folder first, or by its file.
+
+    Raises:
+        ConfigError: there is no such file or module.
+    """
+    if where.endswith(".py"):
+        return _load_file(Path(where))
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(where)
+    except ModuleNotFoundError as error:
+        # a module missing inside the module is its own fault, and keeps its traceback
+        if error.name is not None and (where + ".").startswith(error.name + "."):
+            raise ConfigError(f"there is no module {where!r} here or on the path") from None
+        raise
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ConfigError(f"there is no file {str(path)!r}")
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"{str(path)!r} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    # pydantic looks up the names of string annotations there
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _split(target: str) -> tuple[str, str]:
+    where, colon, attribute = target.rpartition(":")
+    # the colon of a Windows drive is followed by no name
+    if colon and attribute.isidentifier():
+        return where, attribute
+    return target, "service"
