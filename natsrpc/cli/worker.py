@@ -45,7 +45,10 @@ def main() -> int:
 
 
 async def _work(port: int, token: str) -> int:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:  # the supervisor has gone in the meantime
+        return 1
     stop = asyncio.Event()
     on_signals(stop.set, signal.SIGTERM, signal.SIGINT)
 
@@ -80,7 +83,12 @@ async def _serve(
     from .target import load_services
 
     services = load_services(settings["target"])
-    client = await connect(settings["servers"], **settings["options"])
+    options = {
+        key: tuple(value) if isinstance(value, list) else value  # JSON has no tuples
+        for key, value in settings["options"].items()
+    }
+    # a worker waits for its servers for as long as they take
+    client = await connect(settings["servers"], **{"max_reconnect_attempts": -1} | options)
     try:
         async with client.serve(*services):
             tell(ready=True)

@@ -1,0 +1,29 @@
+"""Where the command `natsrpc` starts: it needs an extra, and says so where that is missing."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line; ends the process."""
+    try:
+        from .app import app
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] not in ("typer", "click", "rich"):
+            raise
+        print(
+            f"the natsrpc command needs the package {error.name}, which is not installed: "
+            "pip install 'natsrpc[cli]'",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    app()
+
+
+if __name__ == "__main__":
+    main()
