@@ -216,6 +216,17 @@ def test_each_message_carries_the_responder() -> None:
         assert all(msg.responder is responder and msg.sub is None for msg in got)
 
 
+def test_messages_and_their_bytes_are_counted_headers_included() -> None:
+    received = [event for event in EVENTS if event[0] == "MSG"]
+    size = sum(len(event[4]) + len(event[5]) for event in received)
+    for chunks in ([STREAM], single_bytes(STREAM), [STREAM[:100], STREAM[100:]]):
+        reader = Parser()
+        for _ in range(2):
+            for chunk in chunks:
+                reader.feed(chunk)
+        assert (reader.messages, reader.message_bytes) == (2 * len(received), 2 * size)
+
+
 def test_it_knows_when_it_is_between_frames() -> None:
     ends = {0}
     for frame, _ in FRAMES:
