@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from natsrpc.errors import NatsRpcError
@@ -45,22 +46,25 @@ def main() -> int:
 
 
 async def _work(port: int, token: str) -> int:
+    from natsrpc.rpc.run import Stopping
+
+    stopping = Stopping()
+    on_signals(stopping.signal, signal.SIGTERM, signal.SIGINT)
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:  # the supervisor has gone in the meantime
         return 1
-    stop = asyncio.Event()
-    on_signals(stop.set, signal.SIGTERM, signal.SIGINT)
 
     def tell(**fields: Any) -> None:
         writer.write(json.dumps(fields).encode() + b"\n")
 
-    tell(token=token, pid=os.getpid())
+    tell(token=token)
     settings = json.loads(await reader.readline() or b"null")
     if settings is None:
         return 1
+    listening = asyncio.ensure_future(_drain_when_told(reader, stopping.drain))
     try:
-        await _serve(settings, reader, stop, tell)
+        return await _serve(settings, stopping, tell)
     except NatsRpcError as error:
         tell(failed=str(error))
         return 1
@@ -68,17 +72,22 @@ async def _work(port: int, token: str) -> int:
         tell(failed=traceback.format_exc().rstrip())
         return 1
     finally:
+        listening.cancel()
         with contextlib.suppress(OSError):
             await writer.drain()
             writer.close()
             await writer.wait_closed()
-    return 0
 
 
-async def _serve(
-    settings: dict[str, Any], reader: asyncio.StreamReader, stop: asyncio.Event, tell: Any
-) -> None:
-    from natsrpc.rpc import connect
+async def _drain_when_told(reader: asyncio.StreamReader, drain: asyncio.Event) -> None:
+    """The supervisor says so with a line, or by being gone."""
+    with contextlib.suppress(OSError):
+        await reader.readline()
+    drain.set()
+
+
+async def _serve(settings: dict[str, Any], stopping: Any, tell: Callable[..., None]) -> int:
+    from natsrpc.rpc import serve_until
 
     from .target import load_services
 
@@ -87,31 +96,18 @@ async def _serve(
         key: tuple(value) if isinstance(value, list) else value  # JSON has no tuples
         for key, value in settings["options"].items()
     }
-    # a worker waits for its servers for as long as they take
-    client = await connect(settings["servers"], **{"max_reconnect_attempts": -1} | options)
-    try:
-        async with client.serve(*services):
-            tell(ready=True)
-            waits = [
-                asyncio.ensure_future(stop.wait()),
-                asyncio.ensure_future(reader.read(1)),
-                asyncio.ensure_future(client.connection.wait_closed()),
-            ]
-            try:
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for wait in waits:
-                    wait.cancel()
-                await asyncio.gather(*waits, return_exceptions=True)
-        if client.connection.is_closed:
-            error = client.connection.last_error
-            raise NatsRpcError(f"the connection was closed: {error}")
-        await client.drain()
-    finally:
-        await client.close()
+    # a worker that was ready once waits for its servers for as long as they take
+    options.setdefault("max_reconnect_attempts", -1)
+    return await serve_until(
+        stopping,
+        *services,
+        servers=settings["servers"],
+        on_ready=lambda: tell(ready=True),
+        **options,
+    )
 
 
-def on_signals(action: Any, *signals: int) -> None:
+def on_signals(action: Callable[[], object], *signals: int) -> None:
     """Call `action` in the running loop at each of these signals."""
     loop = asyncio.get_running_loop()
     for number in signals:

@@ -1,0 +1,207 @@
+"""`natsrpc run`: a pool of processes that drains, heals and reloads."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+import natsrpc
+from natsrpc.testing import NatsServer
+
+from .processes import Command, is_alive
+
+pytestmark = pytest.mark.live
+
+SERVICE = """
+import asyncio, os
+import natsrpc
+
+service = natsrpc.Service("pool", version="1.0.0", max_concurrency=1000)
+
+@service.handler("pool.pid", name="pid")
+async def pid(seconds: float) -> int:
+    await asyncio.sleep(seconds)
+    return os.getpid()
+
+@service.handler("pool.version", name="version")
+async def version() -> int:
+    return 1
+"""
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    path = tmp_path / "pool_service.py"
+    path.write_text(SERVICE)
+    return path
+
+
+def start(target: Path, server: NatsServer, *arguments: str) -> Command:
+    return Command("run", str(target), "--server", server.url, *arguments, cwd=target.parent)
+
+
+def pids_of(line: str) -> list[int]:
+    found = re.search(r"\(([\d, ]+)\)", line)
+    assert found is not None, line
+    return [int(pid) for pid in found[1].split(",")]
+
+
+def gone(pids: list[int], timeout: float = 10.0) -> bool:
+    end = time.monotonic() + timeout
+    while any(is_alive(pid) for pid in pids):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+async def in_thread(command: Command, text: str) -> str:
+    return await asyncio.to_thread(command.wait_for, text)
+
+
+async def test_pool_answers_and_drains_on_sigterm(target: Path, fresh_server: NatsServer) -> None:
+    with start(target, fresh_server, "--workers", "3") as command:
+        pids = pids_of(await in_thread(command, "is served by 3 workers"))
+        async with natsrpc.connect(fresh_server.url) as client:
+            calls = [
+                asyncio.create_task(client.call("pool.pid", 0.5, int, timeout=10.0))
+                for _ in range(500)
+            ]
+            seen = await client.call("pool.pid", 0.0, int)
+            assert seen in pids
+            command.signal(signal.SIGTERM)
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert [answer for answer in answers if not isinstance(answer, int)] == []
+        assert set(answers) == set(pids)
+        assert await asyncio.to_thread(command.wait) == 0
+        assert gone(pids)
+
+
+async def test_killed_worker_is_replaced(target: Path, fresh_server: NatsServer) -> None:
+    with start(target, fresh_server, "--workers", "2") as command:
+        pids = pids_of(await in_thread(command, "is served by 2 workers"))
+        os.kill(pids[0], signal.SIGKILL)
+        line = await in_thread(command, "was killed by SIGKILL")
+        assert f"pid {pids[0]}" in line
+        back = await in_thread(command, "is back")
+        async with natsrpc.connect(fresh_server.url) as client:
+            answers = {await client.call("pool.pid", 0.0, int) for _ in range(100)}
+        assert answers == {pids[1], int(re.findall(r"pid (\d+)", back)[0])}
+        command.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(command.wait) == 0
+
+
+async def test_reload_replaces_all_workers_without_a_gap(
+    target: Path, fresh_server: NatsServer
+) -> None:
+    with start(target, fresh_server, "--workers", "2") as command:
+        pids = pids_of(await in_thread(command, "is served by 2 workers"))
+        answers: list[int] = []
+        done = asyncio.Event()
+
+        async def call(client: natsrpc.Client) -> None:
+            while not done.is_set():
+                answers.append(await client.call("pool.pid", 0.01, int, timeout=5.0))
+
+        async with natsrpc.connect(fresh_server.url) as client, asyncio.TaskGroup() as group:
+            for _ in range(20):
+                group.create_task(call(client))
+            command.signal(signal.SIGHUP)
+            await in_thread(command, "all workers are replaced")
+            after = {await client.call("pool.pid", 0.0, int) for _ in range(100)}
+            done.set()
+        assert after.isdisjoint(pids)
+        assert set(answers) & set(pids)
+        assert gone(pids)
+        command.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(command.wait) == 0
+
+
+async def test_reload_keeps_the_old_workers_if_the_new_one_fails(
+    target: Path, fresh_server: NatsServer
+) -> None:
+    with start(target, fresh_server) as command:
+        pids = pids_of(await in_thread(command, "is served by 1 workers"))
+        target.write_text("this is no Python\n")
+        command.signal(signal.SIGHUP)
+        await in_thread(command, "the old ones stay")
+        async with natsrpc.connect(fresh_server.url) as client:
+            assert await client.call("pool.pid", 0.0, int) == pids[0]
+        command.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(command.wait) == 0
+
+
+async def test_changed_file_is_taken_up_with_the_reload_flag(
+    target: Path, fresh_server: NatsServer
+) -> None:
+    with start(target, fresh_server, "--reload") as command:
+        await in_thread(command, "is served by 1 workers")
+        target.write_text(SERVICE.replace("return 1", "return 2222"))
+        await in_thread(command, "has changed")
+        await in_thread(command, "all workers are replaced")
+        async with natsrpc.connect(fresh_server.url) as client:
+            assert await client.call("pool.version", None, int) == 2222
+        command.signal(signal.SIGINT)
+        assert await asyncio.to_thread(command.wait) == 0
+
+
+async def test_second_signal_ends_at_once(target: Path, fresh_server: NatsServer) -> None:
+    with start(target, fresh_server) as command:
+        pids = pids_of(await in_thread(command, "is served by 1 workers"))
+        async with natsrpc.connect(fresh_server.url) as client:
+            call = asyncio.create_task(client.call("pool.pid", 60.0, int, timeout=60.0))
+            await client.call("pool.pid", 0.0, int)
+            command.signal(signal.SIGINT)
+            await in_thread(command, "draining")
+            command.signal(signal.SIGINT)
+            assert await asyncio.to_thread(command.wait, 10.0) == 1
+            call.cancel()
+        assert gone(pids)
+
+
+async def test_workers_do_not_outlive_their_supervisor(
+    target: Path, fresh_server: NatsServer
+) -> None:
+    with start(target, fresh_server, "--workers", "2") as command:
+        pids = pids_of(await in_thread(command, "is served by 2 workers"))
+        command.signal(signal.SIGKILL)
+        assert await asyncio.to_thread(gone, pids)
+
+
+def test_what_cannot_be_loaded_ends_with_one_line(fresh_server: NatsServer) -> None:
+    with Command("run", "nowhere_at_all", "-w", "3", "-s", fresh_server.url) as command:
+        assert command.wait() == 1
+        assert command.output == "error: there is no module 'nowhere_at_all' here or on the path"
+
+
+def test_module_that_raises_shows_its_traceback_once(
+    target: Path, fresh_server: NatsServer
+) -> None:
+    target.write_text("1 / 0\n")
+    with start(target, fresh_server, "--workers", "3") as command:
+        assert command.wait() == 1
+        assert command.output.count("ZeroDivisionError") == 1
+
+
+def test_unreachable_server_ends_with_each_server_and_why(target: Path) -> None:
+    server = "nats://127.0.0.1:1"
+    with Command("run", str(target), "--server", server, cwd=target.parent) as command:
+        assert command.wait() == 1
+        assert command.output.startswith("error: ")
+        assert "127.0.0.1:1" in command.output
+        assert "Traceback" not in command.output
+
+
+def test_embedded_server_comes_and_goes_with_the_pool(target: Path, unused_tcp_port: int) -> None:
+    url = f"nats://127.0.0.1:{unused_tcp_port}"
+    with Command("run", str(target), "--embedded", "--server", url, cwd=target.parent) as command:
+        command.wait_for(f"nats-server is ready on {url}")
+        command.wait_for("is served by 1 workers")
+        command.signal(signal.SIGTERM)
+        assert command.wait() == 0
