@@ -1,0 +1,135 @@
+"""Entries expire once, in time, and cost a timer a delay instead of a timer each."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+
+from natsrpc.core.timers import Expiring
+from tests.core.harness import warped
+
+
+@warped
+async def test_an_entry_expires_after_its_delay_and_is_gone_before_it_is_told() -> None:
+    loop = asyncio.get_running_loop()
+    told: list[tuple[str, int, float, int]] = []
+    entries: Expiring[str, int] = Expiring(
+        loop, lambda key, value: told.append((key, value, loop.time(), len(entries)))
+    )
+    start = loop.time()
+    entries.add("late", 2, 20.0)
+    entries.add("soon", 1, 5.0)
+    await asyncio.sleep(4.9)
+    assert not told
+    await asyncio.sleep(30)
+    (first, second) = told
+    assert first[:2] == ("soon", 1)
+    assert second[:2] == ("late", 2)
+    assert 5.0 <= first[2] - start + 0.01 < 5.5
+    assert 20.0 <= second[2] - start + 0.01 < 20.5
+    assert (first[3], second[3]) == (1, 0)
+
+
+@warped
+async def test_an_entry_removed_in_time_never_expires() -> None:
+    told: list[str] = []
+    entries: Expiring[str, None] = Expiring(
+        asyncio.get_running_loop(), lambda key, _: told.append(key)
+    )
+    for name in "abc":
+        entries.add(name, None, 1.0)
+    del entries["a"]
+    assert entries.pop("b") is None
+    await asyncio.sleep(2)
+    assert told == ["c"]
+    entries.expire("c")
+    assert told == ["c"]
+
+
+@warped
+async def test_entries_set_without_delay_stay() -> None:
+    told: list[str] = []
+    entries: Expiring[str, int] = Expiring(
+        asyncio.get_running_loop(), lambda key, _: told.append(key)
+    )
+    entries["for ever"] = 1
+    entries.add("a", 2, 1.0)
+    await asyncio.sleep(1000)
+    assert told == ["a"]
+    assert entries == {"for ever": 1}
+
+
+@warped
+async def test_a_callback_may_add_entries() -> None:
+    told: list[int] = []
+
+    def again(key: int, value: None) -> None:
+        told.append(key)
+        if key < 5:
+            entries.add(key + 1, None, 1.0)
+
+    entries: Expiring[int, None] = Expiring(asyncio.get_running_loop(), again)
+    entries.add(0, None, 1.0)
+    await asyncio.sleep(10)
+    assert told == [0, 1, 2, 3, 4, 5]
+
+
+@warped
+async def test_stop_leaves_entries_and_tells_nothing() -> None:
+    told: list[str] = []
+    entries: Expiring[str, None] = Expiring(
+        asyncio.get_running_loop(), lambda key, _: told.append(key)
+    )
+    entries.add("a", None, 1.0)
+    entries.stop()
+    await asyncio.sleep(5)
+    assert told == []
+    assert "a" in entries
+
+
+@warped
+async def test_many_entries_of_one_delay_share_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    timers = []
+
+    def call_at(when: float, *args: Any) -> asyncio.TimerHandle:
+        timers.append(when)
+        return real(when, *args)
+
+    real = loop.call_at
+    monkeypatch.setattr(loop, "call_at", call_at)
+    entries: Expiring[int, None] = Expiring(loop, lambda *_: None)
+    for number in range(50_000):
+        entries.add(number, None, 5.0)
+        del entries[number]
+    assert len(timers) == 1
+
+
+@warped
+async def test_random_adds_and_removals_expire_exactly_what_is_left() -> None:
+    loop = asyncio.get_running_loop()
+    dice = random.Random(7)
+    due: dict[int, float] = {}
+    told: dict[int, float] = {}
+
+    def expired(key: int, value: None) -> None:
+        assert key not in told
+        told[key] = loop.time()
+
+    entries: Expiring[int, None] = Expiring(loop, expired)
+    for key in range(3000):
+        delay = dice.choice([0.5, 1.0, 1.0, 2.0, 30.0])
+        entries.add(key, None, delay)
+        due[key] = loop.time() + delay
+        if dice.random() < 0.6:
+            gone = dice.choice(list(entries))
+            del entries[gone], due[gone]
+        if dice.random() < 0.05:
+            await asyncio.sleep(dice.random())
+    await asyncio.sleep(40)
+    assert not entries
+    assert told.keys() == due.keys()
+    assert all(-0.01 < told[key] - due[key] < 0.1 for key in due)
