@@ -1,0 +1,65 @@
+"""The NATS client. It knows nothing of codecs, types or services."""
+
+from .callbacks import (
+    AsyncError,
+    Closed,
+    Connected,
+    ConnectionEvent,
+    Disconnected,
+    LameDuck,
+    Reconnected,
+    ReconnectFailed,
+    ServersDiscovered,
+)
+from .connection import Connection, connect
+from .inbox import new_inbox
+from .opening import Opening
+from .options import DEFAULT_URL, Options
+from .session import Sink
+from .stats import Statistics, Status
+from .subscription import Subscription, SubscriptionKind
+from .timers import Expiring
+from .wire import Headers, HeaderValues, Msg, ServerInfo, encode_headers
+from .wire.subject import (
+    check_publish,
+    check_queue_group,
+    check_subscribe,
+    join,
+    matches,
+    overlaps,
+)
+
+__all__ = [
+    "DEFAULT_URL",
+    "AsyncError",
+    "Closed",
+    "Connected",
+    "Connection",
+    "ConnectionEvent",
+    "Disconnected",
+    "Expiring",
+    "HeaderValues",
+    "Headers",
+    "LameDuck",
+    "Msg",
+    "Opening",
+    "Options",
+    "ReconnectFailed",
+    "Reconnected",
+    "ServerInfo",
+    "ServersDiscovered",
+    "Sink",
+    "Statistics",
+    "Status",
+    "Subscription",
+    "SubscriptionKind",
+    "check_publish",
+    "check_queue_group",
+    "check_subscribe",
+    "connect",
+    "encode_headers",
+    "join",
+    "matches",
+    "new_inbox",
+    "overlaps",
+]

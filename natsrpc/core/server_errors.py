@@ -1,0 +1,135 @@
+"""The server's `-ERR` texts: the one place that knows them.
+
+For each text: the error it becomes, and whether the server closes the connection after it. Texts are matched by
+their beginning, without case; what they quote keeps its case.
+
+Ref: nats-server `server/errors.go`; measured on 2.10 to 2.15.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from natsrpc.errors import (
+    AuthExpiredError,
+    AuthorizationError,
+    AuthRevokedError,
+    ConnectError,
+    MaxConnectionsError,
+    MaxSubscriptionsError,
+    NatsError,
+    PermissionsError,
+    ServerClosedConnectionError,
+    ServerError,
+    StaleConnectionError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an `-ERR` means: `closes` if the server ends the connection after it."""
+
+    error: NatsError
+    closes: bool
+    known: bool = True
+
+
+def classify(text: str) -> Verdict:
+    """The verdict on one `-ERR` text (without quotes)."""
+    folded = text.strip().lower()
+    if folded.startswith("permissions violation"):
+        return Verdict(_permissions(text), closes=False)
+    for beginning, closes, make in _TABLE:
+        if folded.startswith(beginning):
+            return Verdict(make(text), closes)
+    return Verdict(ServerError(f"server error: {text!r}", text=text), closes=True, known=False)
+
+
+_QUOTED = r'"((?:[^"\\]|\\.)*)"'
+_PUBLISH_REPLY = re.compile(rf"publish with reply of {_QUOTED}", re.IGNORECASE).search
+_PUBLISH = re.compile(rf"publish to {_QUOTED}", re.IGNORECASE).search
+_SUBSCRIBE = re.compile(
+    rf"subscription to {_QUOTED}(?: using queue {_QUOTED})?", re.IGNORECASE
+).search
+_SID = re.compile(r'\(sid "(\d+)"\)', re.IGNORECASE).search
+
+
+def _permissions(text: str) -> PermissionsError:
+    message = f"permission denied by the server: {text}"
+    if found := _PUBLISH_REPLY(text):
+        return PermissionsError(
+            message, operation="publish", reply=_unquote(found[1]), text=text
+        )
+    if found := _PUBLISH(text):
+        return PermissionsError(message, operation="publish", subject=_unquote(found[1]), text=text)
+    if found := _SUBSCRIBE(text):
+        sid = _SID(text)
+        return PermissionsError(
+            message,
+            operation="subscribe",
+            subject=_unquote(found[1]),
+            queue_group=_unquote(found[2] or ""),
+            sid=int(sid[1]) if sid else None,
+            text=text,
+        )
+    return PermissionsError(message, text=text)
+
+
+_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)")
+_LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+
+def _unquote(quoted: str) -> str:
+    """Undo Go's quoting of a subject."""
+
+    def plain(found: re.Match[str]) -> str:
+        escape = found[1]
+        if len(escape) > 1:
+            return chr(int(escape[1:], 16))
+        return _LETTERS.get(escape, escape)
+
+    return _ESCAPE.sub(plain, quoted)
+
+
+def _said(kind: type[ServerError]) -> Callable[[str], NatsError]:
+    return lambda text: kind(f"server error: {text!r}", text=text)
+
+
+def _attempt(message: str) -> Callable[[str], NatsError]:
+    return lambda text: ConnectError(f"{message}: the server said {text!r}")
+
+
+def _auth(kind: type[AuthorizationError]) -> Callable[[str], NatsError]:
+    return lambda text: kind(f"the server refused the credentials: {text!r}")
+
+
+_TABLE: tuple[tuple[str, bool, Callable[[str], NatsError]], ...] = (
+    ("authorization violation", True, _auth(AuthorizationError)),
+    ("user authentication expired", True, _auth(AuthExpiredError)),
+    ("account authentication expired", True, _auth(AuthExpiredError)),
+    ("user authentication revoked", True, _auth(AuthRevokedError)),
+    ("account authentication revoked", True, _auth(AuthRevokedError)),
+    ("authentication timeout", True, _attempt("signing in took too long")),
+    ("authorization timeout", True, _attempt("signing in took too long")),
+    ("maximum connections exceeded", True, _said(MaxConnectionsError)),
+    ("maximum account active connections exceeded", True, _said(MaxConnectionsError)),
+    ("connection throttling is active", True, _said(MaxConnectionsError)),
+    ("stale connection", True, lambda _: StaleConnectionError("the server missed our PONGs")),
+    ("attempted to connect to route port", True, _attempt("this is the port for cluster routes")),
+    ("attempted to connect to leaf node port", True, _attempt("this is the port for leaf nodes")),
+    ("secure connection - tls required", True, _attempt("the server requires TLS")),
+    ("invalid client protocol", True, _said(ServerClosedConnectionError)),
+    ("no responders requires headers support", True, _said(ServerClosedConnectionError)),
+    ("maximum payload violation", True, _said(ServerClosedConnectionError)),
+    ("maximum control line exceeded", True, _said(ServerClosedConnectionError)),
+    ("unknown protocol operation", True, _said(ServerClosedConnectionError)),
+    ("parser error", True, _said(ServerClosedConnectionError)),
+    ("slow consumer", True, _said(ServerClosedConnectionError)),
+    ("maximum subscriptions exceeded", False, _said(MaxSubscriptionsError)),
+    ("maximum account active subscriptions exceeded", False, _said(MaxSubscriptionsError)),
+    ("invalid subject", False, _said(ServerError)),
+    ("invalid publish subject", False, _said(ServerError)),
+    ("failed account registration", False, _said(ServerError)),
+)

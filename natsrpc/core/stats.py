@@ -1,0 +1,42 @@
+"""Figures of a connection, and its states."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Status(enum.IntEnum):
+    """The state of a connection.
+
+    CONNECTING → CONNECTED ⇄ RECONNECTING; CONNECTED → DRAINING_SUBS → DRAINING_PUBS → CLOSED; any → CLOSED.
+    Ref: nats.go `Status`.
+    """
+
+    DISCONNECTED = 0
+    CONNECTED = 1
+    CLOSED = 2
+    RECONNECTING = 3
+    CONNECTING = 4
+    DRAINING_SUBS = 5
+    DRAINING_PUBS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """A consistent copy of a connection's counters, over its whole life.
+
+    Messages and their bytes (headers and payload) count when they are published, also while disconnected, and when
+    they are received, once per matching subscription, replies included. `wire_bytes_*` is what went over sockets.
+    `attempts` counts tries to connect, `reconnects` those that succeeded after a loss.
+    """
+
+    in_msgs: int
+    out_msgs: int
+    in_bytes: int
+    out_bytes: int
+    wire_bytes_in: int
+    wire_bytes_out: int
+    reconnects: int
+    attempts: int
+    unmatched_replies: int

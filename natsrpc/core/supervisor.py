@@ -1,0 +1,255 @@
+"""Keeps a connection connected: the first connect, the reconnect loop, moving away from a lame duck.
+
+It owns the pool and the one task that dials. `Connection` says what is to be done once a session stands (`adopt`) and
+when there will be none any more (`give_up`); this file decides which server is tried when.
+
+Ref: ADR-40; nats.go `doReconnect`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from logging import getLogger
+from typing import Protocol
+
+from natsrpc.errors import (
+    AuthorizationError,
+    ConfigError,
+    NatsError,
+    NoServersError,
+    ProtocolError,
+    ServerError,
+    TLSError,
+)
+
+from .options import Options
+from .servers import Backoff, Server, ServerPool
+from .session import Owner as SessionOwner
+from .session import Session
+from .tls import TlsPolicy
+from .wire import ServerInfo
+
+log = getLogger("natsrpc.core")
+
+_LAME_DUCK_SPREAD = 8.0
+_RETIRE_TIMEOUT = 30.0
+
+
+class Owner(SessionOwner, Protocol):
+    """What the supervisor needs of the connection."""
+
+    def adopt(self, session: Session) -> None:
+        """Use a session that stands; synchronous, so that nothing can overtake the replay."""
+
+    def give_up(self, error: Exception) -> None:
+        """No session will come any more."""
+
+    def reconnect_failed(self, server: Server, error: Exception) -> None:
+        """One attempt at reconnecting failed."""
+
+    def move_to(self, session: Session, old: Session) -> None:
+        """Use `session` instead of `old`, which still reads."""
+
+    async def retire(self, old: Session) -> None:
+        """Wait until nothing more is expected on a session that was moved away from."""
+
+
+class Supervisor:
+    """Dials, for one connection."""
+
+    def __init__(self, owner: Owner, options: Options, version: str) -> None:
+        self._owner = owner
+        self._options = options
+        self._version = version
+        self._rng = random.Random()
+        self._backoff = Backoff(options, self._rng)
+        self._task: asyncio.Task[None] | None = None
+        self._moving: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self.pool = ServerPool(options, self._rng)
+        self._tls = TlsPolicy(options, scheme=self.pool.scheme)
+        self.attempts = 0
+
+    async def first_connect(self) -> Session:
+        """Try each server once, in order; the first session that stands.
+
+        Raises:
+            ConnectError: none could be reached. Of several causes the most telling one is raised (a refused
+                credential, TLS, protocol); `NoServersError` if all were plainly unreachable. `attempts`
+                lists every try.
+            ConfigError: a credentials file cannot be read.
+        """
+        attempts: list[tuple[str, BaseException]] = []
+        tried: set[str] = set()
+        while server := next((s for s in self.pool.servers if s.host_port not in tried), None):
+            tried.add(server.host_port)
+            try:
+                return await self._attempt(server)
+            except ConfigError:
+                raise
+            except NatsError as error:
+                server.attempts = 0
+                attempts.append((server.address, error))
+        raise _most_telling(attempts)
+
+    async def _attempt(self, server: Server) -> Session:
+        """Dial one server; counts the attempt and remembers why it failed."""
+        self.attempts += 1
+        server.attempts += 1
+        session = Session(self._owner, server, self._options, self._tls, self._rng)
+        try:
+            await session.open(self._version)
+        except NatsError as error:
+            if isinstance(error, AuthorizationError):
+                self._note_auth_error(server, error)
+            raise
+        self.pool.succeeded(server)
+        self.update_pool(session.info, server)
+        return session
+
+    def _note_auth_error(self, server: Server, error: AuthorizationError) -> None:
+        repeated = server.last_auth_error is type(error)
+        server.last_auth_error = type(error)
+        server.auth_is_final = repeated and not self._options.ignore_auth_error_abort
+
+    def update_pool(self, info: ServerInfo, via: Server) -> list[str]:
+        """Take over the servers an INFO names; the addresses that are new."""
+        if self._options.ignore_discovered_servers:
+            return []
+        return [s.address for s in self.pool.update(info.connect_urls, via=via)]
+
+    # reconnecting
+
+    def start_reconnecting(self) -> None:
+        """Begin the reconnect loop, or let a running one go on."""
+        if self._task is None:
+            self._wake.clear()
+            self._task = asyncio.create_task(self._reconnect(), name="natsrpc reconnect")
+
+    def hurry(self) -> None:
+        """Wake a reconnect loop that is waiting."""
+        self._wake.set()
+
+    async def _reconnect(self) -> None:
+        try:
+            session = await self._next_session()
+            self._task = None
+            self._owner.adopt(session)
+        except NatsError as error:
+            self._task = None
+            self._owner.give_up(error)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.exception("the reconnect loop failed")
+            self._task = None
+            self._owner.give_up(error)
+
+    async def _next_session(self) -> Session:
+        """Go round the pool until a session stands.
+
+        Raises:
+            NoServersError: every server is spent.
+            AuthorizationError: the same refusal twice in a row from one server.
+        """
+        passes, last_error = 0, None
+        if len(self.pool.servers) == 1:
+            await self._pause(self._backoff.jitter(tls=self._tls.wanted))
+        while self.pool.servers:
+            for server in list(self.pool.servers):
+                if server not in self.pool.servers:
+                    continue
+                try:
+                    return await self._attempt(server)
+                except (NatsError, ConfigError) as error:
+                    last_error = error
+                    self._owner.reconnect_failed(server, error)
+                    if server.auth_is_final:
+                        raise
+                    self.pool.failed(server)
+            passes += 1
+            if self.pool.servers:
+                await self._pause(self._delay(passes))
+        raise NoServersError("no servers available: every server's attempts are used up") from last_error
+
+    def _delay(self, passes: int) -> float:
+        try:
+            return self._backoff.delay(passes, tls=self._tls.wanted)
+        except Exception:
+            log.exception("reconnect_delay_cb raised; using reconnect_wait")
+            return self._options.reconnect_wait
+
+    async def _pause(self, delay: float) -> None:
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(delay):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def stop(self) -> None:
+        """End all dialing; nothing stays behind."""
+        tasks = [t for t in (self._task, self._moving) if t and t is not asyncio.current_task()]
+        self._task = self._moving = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # leaving a lame duck
+
+    def leave(self, old: Session) -> None:
+        """Move to another server while the old one still serves, if another is known."""
+        if self._moving is not None or not self._others(old):
+            return
+        self._moving = asyncio.create_task(self._move(old), name="natsrpc lame duck")
+
+    def _others(self, old: Session) -> list[Server]:
+        return [s for s in self.pool.servers if s is not old.server]
+
+    async def _move(self, old: Session) -> None:
+        """Make before break: the new session takes over, then the old one is let go of."""
+        try:
+            await asyncio.sleep(self._rng.uniform(0, min(_LAME_DUCK_SPREAD, self._options.reconnect_wait)))
+            session = await self._any_other(old)
+            if session is None:
+                return
+            if old.is_lost:
+                session.lose(None)
+                return
+            self._owner.move_to(session, old)
+            await self._let_go(old)
+        finally:
+            if self._moving is asyncio.current_task():
+                self._moving = None
+
+    async def _let_go(self, old: Session) -> None:
+        try:
+            async with asyncio.timeout(_RETIRE_TIMEOUT):
+                await self._owner.retire(old)
+        except TimeoutError:
+            log.warning("replies on %s were still awaited when it was left", old.server.address)
+        finally:
+            old.close()
+
+    async def _any_other(self, old: Session) -> Session | None:
+        self.pool.prefer_others(old.server)
+        for server in self._others(old):
+            if old.is_lost:
+                return None
+            try:
+                return await self._attempt(server)
+            except (NatsError, ConfigError) as error:
+                self._owner.reconnect_failed(server, error)
+        return None
+
+
+def _most_telling(attempts: list[tuple[str, BaseException]]) -> BaseException:
+    tried = "; ".join(f"{server} ({error})" for server, error in attempts)
+    for kind in (AuthorizationError, TLSError, ServerError, ProtocolError):
+        for _, error in attempts:
+            if isinstance(error, kind):
+                if len(attempts) > 1:
+                    error.add_note(f"servers tried: {tried}")
+                return error
+    return NoServersError(f"no servers available: tried {tried}", attempts=attempts)

@@ -1,0 +1,117 @@
+"""When a connection uses TLS, and with which context. Everything local fails before anything is dialed."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Sequence
+from logging import getLogger
+from os import PathLike, fspath
+
+from natsrpc.errors import (
+    ConfigError,
+    SecureConnectionRequiredError,
+    SecureConnectionUnavailableError,
+)
+
+from .options import Options
+from .servers import Server
+from .wire import ServerInfo
+
+log = getLogger("natsrpc.core")
+
+
+class TlsPolicy:
+    """What the options say about TLS."""
+
+    def __init__(self, options: Options, *, scheme: str) -> None:
+        """Load the certificates named in the options.
+
+        Raises:
+            ConfigError: a file cannot be read or is no certificate or key.
+        """
+        self._options = options
+        context = options.tls if isinstance(options.tls, ssl.SSLContext) else None
+        self.wanted = (
+            context is not None
+            or options.tls is True
+            or scheme == "tls"
+            or options.tls_handshake_first
+            or options.tls_ca is not None
+            or options.tls_cert is not None
+            or not options.tls_verify
+        )
+        if options.tls is False and scheme == "tls":
+            raise ConfigError("tls=False contradicts a tls:// server URL")
+        self._context = context or (_build(options) if self.wanted else None)
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """The context to use; made on first need where only the server asks for TLS."""
+        if self._context is None:
+            self._context = _build(self._options)
+        return self._context
+
+    def upgrade_wanted(self, info: ServerInfo, server: Server) -> bool:
+        """Whether to start TLS after this INFO.
+
+        Raises:
+            SecureConnectionUnavailableError: it was asked for, and the server has none.
+            SecureConnectionRequiredError: the server requires it, and `tls=False` rules it out.
+        """
+        if self.wanted:
+            if not (info.tls_required or info.tls_available):
+                raise SecureConnectionUnavailableError(
+                    f"TLS was asked for, and {server.address} does not offer it",
+                    server=server.address,
+                )
+            return True
+        if info.tls_required and self._options.tls is False:
+            raise SecureConnectionRequiredError(
+                f"{server.address} requires TLS, which tls=False rules out", server=server.address
+            )
+        return info.tls_required
+
+    def hostname(self, server: Server) -> str | None:
+        """The name that the server's certificate is checked against."""
+        if self._options.tls_hostname is not None:
+            return self._options.tls_hostname
+        if server.tls_name is not None and is_address(server.host):
+            return server.tls_name
+        return server.host
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address rather than a name."""
+    return ":" in host or host.replace(".", "").isdigit()
+
+
+def _build(options: Options) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if options.tls_ca is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        for path in _paths(options.tls_ca):
+            try:
+                context.load_verify_locations(cafile=path)
+            except (OSError, ssl.SSLError) as error:
+                raise ConfigError(f"tls_ca {path!r} cannot be loaded: {error}") from error
+    if options.tls_cert is not None:
+        cert, key = (fspath(part) for part in options.tls_cert)
+        try:
+            context.load_cert_chain(cert, key)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                f"tls_cert ({cert!r}, {key!r}) cannot be loaded: {error}"
+            ) from error
+    if not options.tls_verify:
+        log.warning("TLS without verification: anybody on the way can read and change the traffic")
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _paths(files: str | PathLike[str] | Sequence[str | PathLike[str]]) -> list[str]:
+    if isinstance(files, (str, PathLike)):
+        return [fspath(files)]
+    return [fspath(path) for path in files]

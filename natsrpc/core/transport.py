@@ -1,0 +1,180 @@
+"""The one place that touches a socket.
+
+Outbound, frames are collected in a list; the first of a loop turn schedules `_write_out`, which joins and sends all
+of that turn in one system call. While the socket is full (asyncio calls `pause_writing`) frames stay in the list, so
+that what was never handed over can be carried into the next connection, and `is_congested` tells producers to wait.
+
+Inbound, each chunk goes to the receiver at once: no reader task, no queue.
+
+A dead transport is aborted, never closed politely: waiting for unsent bytes to a dead peer may take minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+
+from natsrpc.errors import NatsTimeoutError
+
+HIGH_WATER = 256 * 1024
+"""Unsent bytes from which producers are asked to wait."""
+
+
+class Transport(asyncio.Protocol):
+    """One socket: chunks in, frames out.
+
+    `receive(chunk)` is called for every chunk, `lost(error)` once when the socket is gone.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        receive: Callable[[bytes], None],
+        lost: Callable[[Exception | None], None],
+        write_timeout: float,
+    ) -> None:
+        self._loop = loop
+        self._receive = receive
+        self._lost = lost
+        self._write_timeout = write_timeout
+        self._socket: asyncio.Transport | None = None
+        self._out: list[bytes] = []
+        self._out_size = 0
+        self._paused = False
+        self._waiters: list[asyncio.Future[None]] = []
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self.is_open = False
+        self.bytes_out = 0
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._socket = transport
+        transport.set_write_buffer_limits(high=HIGH_WATER)
+        self.is_open = True
+
+    def data_received(self, data: bytes) -> None:
+        self._receive(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._gone()
+        self._lost(exc)
+
+    def pause_writing(self) -> None:
+        self._paused = True
+        self._stall_timer = self._loop.call_later(self._write_timeout, self._stalled)
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+        if self._out:
+            self._write_out()
+        if not self._paused:
+            self._wake()
+
+    # outbound
+
+    def write(self, frame: bytes) -> None:
+        """Send a frame with the others of this loop turn. Never waits."""
+        out = self._out
+        if not out and not self._paused:
+            self._loop.call_soon(self._write_out)
+        out.append(frame)
+        self._out_size += len(frame)
+
+    def _write_out(self) -> None:
+        out = self._out
+        if not out or self._paused or self._socket is None:
+            return
+        self._out = []
+        self.bytes_out += self._out_size
+        self._out_size = 0
+        self._socket.write(b"".join(out))
+
+    def write_now(self) -> None:
+        """Hand over what is collected, without waiting for the end of the loop turn."""
+        self._write_out()
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether producers should wait with `writable`."""
+        return self._paused or self._out_size >= HIGH_WATER
+
+    @property
+    def buffered(self) -> int:
+        """Bytes not yet with the operating system."""
+        waiting = self._socket.get_write_buffer_size() if self._socket is not None else 0
+        return self._out_size + waiting
+
+    async def writable(self) -> None:
+        """Wait until there is room again, or the socket is gone; at least one loop turn."""
+        await asyncio.sleep(0)
+        while self.is_congested and self.is_open:
+            waiter = self._loop.create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            finally:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _stalled(self) -> None:
+        self._stall_timer = None
+        error = NatsTimeoutError(f"the server took nothing for {self._write_timeout:g} s")
+        self.abort()
+        self._lost(error)
+
+    # life
+
+    async def start_tls(self, context: ssl.SSLContext, hostname: str | None) -> None:
+        """Turn the open socket into a TLS one."""
+        assert self._socket is not None
+        upgraded = await self._loop.start_tls(
+            self._socket, self, context, server_hostname=hostname
+        )
+        if upgraded is None:
+            raise ConnectionResetError("connection lost during the TLS handshake")
+        self._socket = upgraded
+        upgraded.set_write_buffer_limits(high=HIGH_WATER)
+
+    def take_unsent(self) -> list[bytes]:
+        """The frames never handed over, which are then forgotten here."""
+        out, self._out = self._out, []
+        self._out_size = 0
+        return out
+
+    def abort(self) -> None:
+        """Drop the socket at once, with all that is unsent."""
+        if self._socket is not None:
+            self._socket.abort()
+        self._gone()
+
+    def close(self) -> None:
+        """Send what is collected, then close; the socket is let go of at once."""
+        self._write_out()
+        if self._socket is not None:
+            self._socket.close()
+        self._gone()
+
+    def _gone(self) -> None:
+        self.is_open = False
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+        self._wake()
+
+    def address(self, which: str) -> tuple[str, int] | None:
+        """The socket's own ("sockname") or the server's ("peername") address and port."""
+        found = self._socket.get_extra_info(which) if self._socket is not None else None
+        return (found[0], found[1]) if found else None

@@ -1,0 +1,196 @@
+"""What the parser makes of the server's bytes: one object for each frame.
+
+`Msg` is also what users get: there is no second object for one message. Its fields stay bytes as received until
+somebody reads them as text.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol, TypeAlias, final
+
+from natsrpc.errors import InvalidMsgError, MsgNoReplyError, MsgNotBoundError
+
+from .headers import Headers, HeaderValues, encode_headers, status_of
+from .subject import check_publish, check_reply, decode
+
+
+class Responder(Protocol):
+    """Whatever can send a reply: stated here, so that a message need not know the connection."""
+
+    async def respond(self, subject: bytes, data: bytes, headers: bytes) -> None:
+        """Publish `data` under the raw subject, with an encoded header block or `b""`."""
+
+
+@final
+class Msg:
+    """One message.
+
+    `data` is the payload. `raw_subject`, `raw_reply` and `raw_headers` hold the bytes as received (`b""` if
+    absent); `subject`, `reply` and `headers` read them as text, decoded on first use.
+    """
+
+    __slots__ = (
+        "_headers",
+        "data",
+        "raw_headers",
+        "raw_reply",
+        "raw_subject",
+        "responder",
+        "sid",
+        "sub",
+    )
+
+    raw_subject: bytes
+    sid: bytes
+    raw_reply: bytes
+    data: bytes
+    raw_headers: bytes
+    responder: Responder | None
+    sub: Any
+    _headers: Headers | None
+
+    def __init__(
+        self,
+        subject: str,
+        data: bytes = b"",
+        reply: str = "",
+        headers: HeaderValues | None = None,
+    ) -> None:
+        """Make a message to publish.
+
+        Raises:
+            BadSubjectError: the subject or reply is malformed.
+            BadHeaderError: a header cannot be sent.
+            InvalidMsgError: `data` is not bytes-like.
+        """
+        self.raw_subject = check_publish(subject)
+        self.raw_reply = check_reply(reply) if reply else b""
+        self.data = payload_bytes(data)
+        self.raw_headers = encode_headers(headers) if headers else b""
+        self.sid = b""
+        self.responder = None
+        self.sub = None
+        self._headers = None
+
+    @property
+    def subject(self) -> str:
+        """The subject it was published to."""
+        return decode(self.raw_subject)
+
+    @property
+    def reply(self) -> str:
+        """The subject on which an answer is expected; "" if none is."""
+        return decode(self.raw_reply)
+
+    @property
+    def headers(self) -> Headers:
+        """The headers, decoded on first use; empty if there are none or they are malformed."""
+        headers = self._headers
+        if headers is None:
+            headers = self._headers = Headers.decode(self.raw_headers) if self.raw_headers else Headers()
+        return headers
+
+    @property
+    def status(self) -> int | None:
+        """The status of a message from the server itself (503: no responders), else None.
+
+        Only an empty message can be one: a status line in front of a payload was written by a peer.
+        """
+        return None if self.data or not self.raw_headers else status_of(self.raw_headers)[0]
+
+    @property
+    def status_text(self) -> str:
+        """The description beside `status`, often empty."""
+        return "" if self.data or not self.raw_headers else status_of(self.raw_headers)[1]
+
+    async def respond(self, data: bytes = b"", headers: HeaderValues | None = None) -> None:
+        """Publish an answer to `reply`. Request headers are never copied into it.
+
+        Raises:
+            MsgNoReplyError: the message expects no answer.
+            MsgNotBoundError: the message did not come from a connection.
+            MaxPayloadError, BadHeaderError, ConnectionClosedError: as `Connection.publish`.
+        """
+        if self.responder is None:
+            raise MsgNotBoundError("a message made by hand cannot be answered: it has no connection")
+        if not self.raw_reply:
+            raise MsgNoReplyError(f"message on {self.subject!r} has no reply subject")
+        block = encode_headers(headers) if headers else b""
+        await self.responder.respond(self.raw_reply, payload_bytes(data), block)
+
+    async def respond_msg(self, msg: Msg) -> None:
+        """As `respond`, with the data and headers of another message.
+
+        Raises:
+            InvalidMsgError: `msg` is not a `Msg`.
+        """
+        if not isinstance(msg, Msg):
+            raise InvalidMsgError(f"expected a Msg, not {msg!r}")
+        await self.respond(msg.data, msg.headers or None)
+
+    def __repr__(self) -> str:
+        reply = f" reply={self.reply!r}" if self.raw_reply else ""
+        headers = f" headers={len(self.raw_headers)}B" if self.raw_headers else ""
+        return f"<Msg {self.subject!r}{reply}{headers} data={len(self.data)}B>"
+
+
+def payload_bytes(data: bytes | bytearray | memoryview) -> bytes:
+    """A payload as immutable bytes, copied once if it is not already.
+
+    Raises:
+        InvalidMsgError: it is not bytes-like; a str must be encoded by the caller.
+    """
+    if type(data) is bytes:
+        return data
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    try:
+        return memoryview(data).tobytes()
+    except TypeError as error:
+        raise InvalidMsgError(
+            f"payload must be bytes, bytearray or memoryview, not {type(data).__name__}"
+        ) from error
+
+
+@final
+class Info:
+    """`INFO`: what the server says of itself, as JSON text not yet read."""
+
+    __slots__ = ("json",)
+
+    def __init__(self, json: bytes) -> None:
+        self.json: Final = json
+
+
+@final
+class Err:
+    """`-ERR`: an error, its text without the quotes."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text: Final = text
+
+
+@final
+class Ping:
+    """`PING`: the server asks for a PONG."""
+
+    __slots__ = ()
+
+
+@final
+class Pong:
+    """`PONG`: the answer to the oldest unanswered PING of ours."""
+
+    __slots__ = ()
+
+
+@final
+class Ok:
+    """`+OK`: an acknowledgement, sent in verbose mode only."""
+
+    __slots__ = ()
+
+
+Event: TypeAlias = Msg | Info | Err | Ping | Pong | Ok

@@ -1,0 +1,310 @@
+"""The server's byte stream, cut into events: no I/O, and the same events for any chunking.
+
+`feed` is one pass over one chunk. Most frames are whole within a chunk and are MSG or HMSG written as nats-server
+writes them; those are taken apart in the loop itself, with one `find` and one `split` each (measured: half the
+time of a compiled regular expression). Everything else (tabs, lower case, LF-ended lines, other operations) goes
+through `_line`, which knows the whole grammar.
+
+Between chunks the parser is in one of three states:
+
+- *between frames*: nothing kept;
+- *within a control line*: `_held` keeps its bytes;
+- *within a payload*: `_partial` keeps the message's fields, `_parts` its bytes so far. Large payloads are collected
+  chunk by chunk and joined once.
+
+Once the stream broke the protocol, `failure` says how, and the parser makes no more events: the events before the
+broken frame were returned as usual.
+
+Ref: https://docs.nats.io/reference/reference-protocols/nats-protocol.
+"""
+
+from __future__ import annotations
+
+from natsrpc.errors import RemoteProtocolError
+
+from .events import Err, Event, Info, Msg, Ok, Ping, Pong, Responder
+
+MAX_INFO_LINE = 1024 * 1024
+MAX_CONTROL_LINE = 64 * 1024
+MAX_MESSAGE = 64 * 1024 * 1024
+
+_SMALL_CHUNK = 4096
+_SIZES_LIMIT = 4096
+
+_PING, _PONG, _OK = Ping(), Pong(), Ok()
+
+
+class Parser:
+    """Cut one connection's stream into events.
+
+    Args:
+        responder: put on every message, for `Msg.respond`.
+        max_message: the largest message accepted, headers included, in bytes. The server's `max_payload` is no
+            bound for what we receive: a reload may have lowered it.
+
+    `messages` and `message_bytes` (headers and payload) count what was received.
+    """
+
+    __slots__ = (
+        "_held",
+        "_max_message",
+        "_partial",
+        "_parts",
+        "_received",
+        "_responder",
+        "_sizes",
+        "failure",
+        "message_bytes",
+        "messages",
+    )
+
+    def __init__(
+        self, responder: Responder | None = None, *, max_message: int = MAX_MESSAGE
+    ) -> None:
+        self._responder = responder
+        self._max_message = max_message
+        self._held: bytearray | None = None
+        self._partial: tuple[list[bytes], int, int] | None = None
+        self._parts: list[bytes | bytearray] = []
+        self._received = 0
+        self._sizes: dict[bytes, int] = {}
+        self.failure: RemoteProtocolError | None = None
+        self.messages = 0
+        self.message_bytes = 0
+
+    @property
+    def is_between_frames(self) -> bool:
+        """Whether everything fed so far was whole frames."""
+        return self._held is None and self._partial is None
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events completed by the next chunk. After the call, look at `failure`."""
+        events: list[Event] = []
+        if self._held is not None or self._partial is not None or self.failure is not None:
+            data = self._resume(data, events)
+        pos, size, longest = 0, len(data), MAX_CONTROL_LINE
+        find, append, sizes, new = data.find, events.append, self._sizes, object.__new__
+        responder, tabs = self._responder, 9 in data
+        messages = message_bytes = 0
+        while pos < size:
+            end = find(b"\n", pos, pos + longest) - 1
+            if end > 0 and data[end] == 13 and not (tabs and 9 in data[pos:end]):
+                args = data[pos:end].split(b" ")
+                op = args[0]
+                if op == b"MSG":
+                    count = len(args)
+                    total = sizes.get(args[-1])
+                    if total is not None and (count == 4 or count == 5) and args[1] and args[2]:
+                        start = end + 2
+                        stop = start + total
+                        if stop + 2 > size:
+                            self._begin(args, 0, total, data[start:])
+                            break
+                        if data[stop] == 13 and data[stop + 1] == 10:
+                            msg: Msg = new(Msg)
+                            msg.raw_subject = args[1]
+                            msg.sid = args[2]
+                            msg.raw_reply = args[3] if count == 5 else b""
+                            msg.data = data[start:stop]
+                            msg.raw_headers = b""
+                            msg.responder = responder
+                            msg.sub = msg._headers = None
+                            append(msg)
+                            messages += 1
+                            message_bytes += total
+                            pos = stop + 2
+                            continue
+                elif op == b"HMSG":
+                    count = len(args)
+                    if (
+                        (count == 5 or count == 6)
+                        and (total := sizes.get(args[-1])) is not None
+                        and (head := sizes.get(args[-2])) is not None
+                        and args[1]
+                        and args[2]
+                        and head <= total
+                    ):
+                        start = end + 2
+                        stop = start + total
+                        if stop + 2 > size:
+                            self._begin(args, head, total, data[start:])
+                            break
+                        if data[stop] == 13 and data[stop + 1] == 10:
+                            msg = new(Msg)
+                            msg.raw_subject = args[1]
+                            msg.sid = args[2]
+                            msg.raw_reply = args[3] if count == 6 else b""
+                            start += head
+                            msg.data = data[start:stop]
+                            msg.raw_headers = data[start - head : start]
+                            msg.responder = responder
+                            msg.sub = msg._headers = None
+                            append(msg)
+                            messages += 1
+                            message_bytes += total
+                            pos = stop + 2
+                            continue
+            pos = self._line(data, pos, events)
+            if pos < 0:
+                break
+        self.messages += messages
+        self.message_bytes += message_bytes
+        return events
+
+    def _line(self, data: bytes, pos: int, events: list[Event]) -> int:
+        """Take one control line, whatever its form; the position after its frame, or -1 to stop."""
+        end = data.find(b"\n", pos)
+        if end < 0:
+            self._hold(data[pos:])
+            return -1
+        line = data[pos:end].strip(b" \t\r")
+        raw_size = end - pos
+        op, rest = _split_operation(line)
+        if raw_size > (MAX_INFO_LINE if op == b"INFO" else MAX_CONTROL_LINE):
+            return self._fail(f"control line of {raw_size} bytes is too long")
+        if op in (b"MSG", b"HMSG"):
+            return self._message_line(op, rest, data, end + 1, events)
+        event = _control(op, rest)
+        if event is None:
+            return self._fail(f"unknown operation {line[:64]!r}")
+        events.append(event)
+        return end + 1
+
+    def _message_line(
+        self, op: bytes, rest: bytes, data: bytes, start: int, events: list[Event]
+    ) -> int:
+        args = [op, *rest.split(b" ")]
+        if b"\t" in rest or b"" in args:
+            args = [op, *rest.replace(b"\t", b" ").split(b" ")]
+            args = [arg for arg in args if arg]
+        fewest = 5 if op == b"HMSG" else 4
+        if len(args) not in (fewest, fewest + 1):
+            return self._fail(f"{op.decode()} with {len(args) - 1} fields: {rest[:64]!r}")
+        total = self._size(args[-1])
+        head = self._size(args[-2]) if op == b"HMSG" else 0
+        if total is None or head is None or head > total:
+            return self._fail(f"{op.decode()} with a bad size: {rest[-32:]!r}")
+        if total > self._max_message:
+            return self._fail(f"message of {total} bytes, at most {self._max_message} accepted")
+        stop = start + total
+        if stop + 2 > len(data):
+            self._begin(args, head, total, data[start:])
+            return -1
+        if data[stop : stop + 2] != b"\r\n":
+            return self._fail(f"payload on {args[1]!r} does not end where its size says")
+        events.append(self._message(args, head, data[start:stop]))
+        return stop + 2
+
+    def _size(self, digits: bytes) -> int | None:
+        """A size as written, or None; kept for the fast path, which knows none that is too large."""
+        if not digits.isdigit() or len(digits) > 9:
+            return None
+        size = int(digits)
+        if size <= self._max_message and len(self._sizes) < _SIZES_LIMIT:
+            self._sizes[digits] = size
+        return size
+
+    def _message(self, args: list[bytes], head: int, body: bytes) -> Msg:
+        self.messages += 1
+        self.message_bytes += len(body)
+        msg = object.__new__(Msg)
+        msg.raw_subject = args[1]
+        msg.sid = args[2]
+        msg.raw_reply = args[3] if len(args) == (6 if args[0] == b"HMSG" else 5) else b""
+        msg.raw_headers = body[:head]
+        msg.data = body[head:]
+        msg.responder = self._responder
+        msg.sub = msg._headers = None
+        return msg
+
+    def _begin(self, args: list[bytes], head: int, total: int, first: bytes) -> None:
+        self._partial = (args, head, total)
+        self._parts = [first]
+        self._received = len(first)
+
+    def _hold(self, rest: bytes) -> None:
+        self._held = bytearray(rest)
+        self._check_held()
+
+    def _check_held(self) -> None:
+        held = self._held
+        if held is None or len(held) <= MAX_CONTROL_LINE:
+            return
+        is_info = held[:64].lstrip(b" \t")[:4].upper() == b"INFO"
+        limit = MAX_INFO_LINE if is_info else MAX_CONTROL_LINE
+        if len(held) > limit:
+            self._fail(f"control line over {limit} bytes")
+
+    def _resume(self, data: bytes, events: list[Event]) -> bytes:
+        """Complete what an earlier chunk began; what is left of this chunk."""
+        if self.failure is not None:
+            return b""
+        if self._held is not None:
+            if b"\n" not in data:
+                self._held += data
+                self._check_held()
+                return b""
+            data = bytes(self._held) + data
+            self._held = None
+            return data
+        return self._resume_payload(data, events)
+
+    def _resume_payload(self, data: bytes, events: list[Event]) -> bytes:
+        assert self._partial is not None
+        args, head, total = self._partial
+        missing = total + 2 - self._received
+        if len(data) < missing:
+            self._collect(data)
+            return b""
+        self._parts.append(data[:missing])
+        body = b"".join(self._parts)
+        self._partial, self._parts = None, []
+        if body[total:] != b"\r\n":
+            self._fail(f"payload on {args[1]!r} does not end where its size says")
+            return b""
+        events.append(self._message(args, head, body[:total]))
+        return data[missing:]
+
+    def _collect(self, data: bytes) -> None:
+        """Keep a chunk of a payload; small ones are gathered, so that a trickle stays linear and compact."""
+        self._received += len(data)
+        last = self._parts[-1]
+        if len(data) >= _SMALL_CHUNK:
+            self._parts.append(data)
+        elif isinstance(last, bytearray):
+            last += data
+        else:
+            self._parts.append(bytearray(data))
+
+    def _fail(self, reason: str) -> int:
+        self.failure = RemoteProtocolError(reason)
+        self._held = self._partial = None
+        self._parts = []
+        return -1
+
+
+def _split_operation(line: bytes) -> tuple[bytes, bytes]:
+    op, _, rest = line.partition(b" ")
+    if b"\t" in op:
+        op, _, rest = line.partition(b"\t")
+    return op.upper(), rest.strip(b" \t")
+
+
+def _control(op: bytes, rest: bytes) -> Event | None:
+    if op == b"PING":
+        return _PING
+    if op == b"PONG":
+        return _PONG
+    if op == b"+OK":
+        return _OK
+    if op == b"INFO":
+        return Info(rest)
+    if op == b"-ERR":
+        return Err(_unquote(rest).decode("utf-8", "surrogateescape"))
+    return None
+
+
+def _unquote(text: bytes) -> bytes:
+    if text.startswith(b"'"):
+        text = text[1:]
+    return text[:-1] if text.endswith(b"'") else text

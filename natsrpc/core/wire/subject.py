@@ -1,0 +1,178 @@
+"""Subjects, queue group names and inboxes: what may be written into a control line.
+
+A subject is a row of tokens joined by dots. A token is UTF-8 text without blanks, control characters and dots.
+`*` as a whole token stands for one token, `>` as the last one for all that follow. The server itself checks
+almost nothing (it splits lines at blanks and drops what it can't route), so every name is checked here before
+it reaches a control line: a stray blank would turn into a queue group, a line break into a second command.
+
+Ref: https://docs.nats.io/nats-concepts/subjects, ADR-6.
+"""
+
+from __future__ import annotations
+
+import re
+
+from natsrpc.errors import BadQueueNameError, BadSubjectError
+
+MAX_SUBJECT_BYTES = 3900
+"""The server closes the connection at a control line over 4096 bytes; this leaves room for the rest."""
+
+_TOKEN = r"[^\x00-\x20\x7f.*>]+"
+_publishable = re.compile(rf"{_TOKEN}(?:\.{_TOKEN})*").fullmatch
+_subscribable = re.compile(rf"(?:(?:{_TOKEN}|\*)\.)*(?:{_TOKEN}|\*|>)").fullmatch
+_queue_group = re.compile(r"[^\x00-\x20\x7f*>]+").fullmatch
+
+_CACHE_LIMIT = 4096
+
+
+class _Checked(dict[str, bytes]):
+    """Names already checked, with their encoded form; emptied when full, so it stays small."""
+
+    __slots__ = ()
+
+    def keep(self, name: str, encoded: bytes) -> bytes:
+        if len(self) >= _CACHE_LIMIT:
+            self.clear()
+        self[name] = encoded
+        return encoded
+
+
+_publish_cache = _Checked()
+_subscribe_cache = _Checked()
+
+
+def check_publish(subject: str) -> bytes:
+    """Check a subject to publish to, and encode it.
+
+    Raises:
+        BadSubjectError: it is empty, malformed, holds a wildcard or is over 3900 bytes.
+    """
+    encoded = _publish_cache.get(subject) if type(subject) is str else None
+    if encoded is not None:
+        return encoded
+    return _publish_cache.keep(subject, check_reply(subject))
+
+
+def check_reply(subject: str) -> bytes:
+    """As `check_publish`, without remembering the subject: for those used once, such as inboxes.
+
+    Raises:
+        BadSubjectError: as for `check_publish`.
+    """
+    if not isinstance(subject, str):
+        raise BadSubjectError(f"subject must be a str, not {subject!r}", subject=subject)
+    if _publishable(subject) is None:
+        raise BadSubjectError(
+            f"bad subject {subject!r}: expected non-empty tokens joined by dots, "
+            "without blanks, control characters or wildcards",
+            subject=subject,
+        )
+    return _encode(subject)
+
+
+def check_subscribe(subject: str) -> bytes:
+    """Check a subject to subscribe to, and encode it.
+
+    Raises:
+        BadSubjectError: it is empty or malformed, or a wildcard is not a whole token, or `>` not the last.
+    """
+    encoded = _subscribe_cache.get(subject) if type(subject) is str else None
+    if encoded is not None:
+        return encoded
+    if not isinstance(subject, str):
+        raise BadSubjectError(f"subject must be a str, not {subject!r}", subject=subject)
+    if _subscribable(subject) is None:
+        raise BadSubjectError(
+            f"bad subject {subject!r}: expected non-empty tokens joined by dots, "
+            "without blanks or control characters, '*' only as a whole token, '>' only as the last",
+            subject=subject,
+        )
+    return _subscribe_cache.keep(subject, _encode(subject))
+
+
+def check_queue_group(name: str) -> bytes:
+    """Check a queue group's name, and encode it; an empty name means none.
+
+    Raises:
+        BadQueueNameError: it holds blanks, control characters or wildcards, or is too long.
+    """
+    if not isinstance(name, str):
+        raise BadQueueNameError(f"queue group must be a str, not {name!r}")
+    if not name:
+        return b""
+    if _queue_group(name) is None:
+        raise BadQueueNameError(
+            f"bad queue group {name!r}: expected text without blanks, control characters or wildcards"
+        )
+    try:
+        encoded = name.encode()
+    except UnicodeEncodeError as error:
+        raise BadQueueNameError(f"bad queue group {name!r}: not valid Unicode text") from error
+    if len(encoded) > MAX_SUBJECT_BYTES // 2:
+        raise BadQueueNameError(f"queue group of {len(encoded)} bytes is too long")
+    return encoded
+
+
+def check_inbox_prefix(prefix: str) -> str:
+    """Check the prefix of all inboxes of a connection.
+
+    Raises:
+        BadSubjectError: it is not a literal subject, or so long that no inbox would fit.
+    """
+    if len(check_reply(prefix)) > MAX_SUBJECT_BYTES // 2:
+        raise BadSubjectError(f"inbox prefix of {len(prefix)} characters is too long", subject=prefix)
+    return prefix
+
+
+def _encode(subject: str) -> bytes:
+    try:
+        encoded = subject.encode()
+    except UnicodeEncodeError as error:
+        raise BadSubjectError(
+            f"bad subject {subject!r}: not valid Unicode text", subject=subject
+        ) from error
+    if len(encoded) > MAX_SUBJECT_BYTES:
+        raise BadSubjectError(
+            f"subject of {len(encoded)} bytes is too long: at most {MAX_SUBJECT_BYTES}",
+            subject=subject,
+        )
+    return encoded
+
+
+def decode(raw: bytes) -> str:
+    """A received subject as text: UTF-8, with undecodable bytes kept as surrogates."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """Whether a literal subject is matched by a pattern, as the server matches them."""
+    return _match(pattern.split("."), subject.split("."))
+
+
+def _match(pattern: list[str], tokens: list[str]) -> bool:
+    for i, part in enumerate(pattern):
+        if part == ">" and i == len(pattern) - 1:
+            return len(tokens) > i
+        if i >= len(tokens) or part not in ("*", tokens[i]):
+            return False
+    return len(pattern) == len(tokens)
+
+
+def overlaps(a: str, b: str) -> bool:
+    """Whether some subject is matched by both patterns."""
+    left, right = a.split("."), b.split(".")
+    for x, y in zip(left, right, strict=False):
+        if x == ">" or y == ">":
+            return True
+        if x != y and x != "*" and y != "*":
+            return False
+    if len(left) == len(right):
+        return True
+    longer = max(left, right, key=len)
+    shorter = min(left, right, key=len)
+    return shorter[-1] == ">" and len(longer) >= len(shorter)
+
+
+def join(*parts: str) -> str:
+    """Join subject parts with dots, leaving out empty ones."""
+    return ".".join(part for part in parts if part)

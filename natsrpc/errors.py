@@ -1,0 +1,515 @@
+"""Every exception natsrpc raises on purpose, one tree.
+
+```
+NatsRpcError
+├─ ConfigError (ValueError)                 refused at definition, registration or connect time
+│  └─ ConfigTypeError (TypeError)           the same, where the type of an argument is at fault
+├─ NatsError                                the NATS client
+│  ├─ NatsTimeoutError (TimeoutError)       flush, request, next_msg, drain
+│  │  └─ DrainTimeoutError
+│  ├─ ConnectError (ConnectionError)        one attempt at one server failed
+│  │  ├─ NoServersError                     no server could be reached; every cause is attached
+│  │  ├─ TLSError
+│  │  │  ├─ SecureConnectionRequiredError
+│  │  │  └─ SecureConnectionUnavailableError
+│  │  └─ AuthorizationError
+│  │     ├─ AuthExpiredError
+│  │     └─ AuthRevokedError
+│  ├─ ConnectionClosedError (ConnectionError)
+│  │  ├─ FlushInterruptedError
+│  │  └─ StaleConnectionError
+│  ├─ ConnectionDrainingError
+│  ├─ ConnectionReconnectingError
+│  ├─ ReconnectBufferExceededError
+│  ├─ ProtocolError
+│  │  ├─ LocalProtocolError (ValueError)    refused here, nothing was sent
+│  │  │  ├─ BadSubjectError
+│  │  │  ├─ BadQueueNameError
+│  │  │  ├─ BadHeaderError
+│  │  │  ├─ BadTimeoutError
+│  │  │  ├─ MaxPayloadError
+│  │  │  ├─ InvalidMsgError
+│  │  │  └─ HeadersNotSupportedError
+│  │  └─ RemoteProtocolError                the server broke the protocol
+│  ├─ ServerError                           an -ERR from the server
+│  │  ├─ PermissionsError
+│  │  ├─ MaxConnectionsError
+│  │  ├─ MaxSubscriptionsError
+│  │  └─ ServerClosedConnectionError
+│  ├─ NoRespondersError
+│  ├─ SlowConsumerError
+│  ├─ SubscriptionError
+│  │  ├─ BadSubscriptionError
+│  │  ├─ MaxMessagesError
+│  │  ├─ SubscriptionTypeError (TypeError)
+│  │  └─ SyncSubRequiredError (TypeError)
+│  └─ MsgError
+│     ├─ MsgNotBoundError
+│     ├─ MsgNoReplyError
+│     └─ MsgAlreadyRespondedError
+├─ CodecError
+│  ├─ EncodeError
+│  ├─ DecodeError                           with the path to the field
+│  └─ UnknownCodecError (LookupError)
+└─ RpcError                                 what a handler raises and its caller catches
+   ├─ BadRequestError                       400
+   ├─ NotFoundError                         404
+   ├─ ConflictError                         409
+   ├─ ReplyTooLargeError                    413
+   ├─ UnsupportedCodecError                 415
+   ├─ InvalidRequestError                   422
+   ├─ OverloadedError                       429
+   ├─ CallCancelledError                    499
+   ├─ InternalError                         500
+   ├─ UnavailableError                      503
+   └─ DeadlineExceededError                 504, also a NatsTimeoutError
+```
+
+The rule of the house: the facts stand in attributes, the message is lower-case and quotes the offending value.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+
+class NatsRpcError(Exception):
+    """The root of everything natsrpc raises on purpose."""
+
+
+class ConfigError(NatsRpcError, ValueError):
+    """An argument was refused before anything was sent or registered."""
+
+
+class ConfigTypeError(ConfigError, TypeError):
+    """An argument of the wrong type was refused before anything was sent or registered."""
+
+
+class NatsError(NatsRpcError):
+    """The root of the NATS client's errors."""
+
+
+class NatsTimeoutError(NatsError, TimeoutError):
+    """The time allowed for a flush, request, read or drain ran out."""
+
+
+class DrainTimeoutError(NatsTimeoutError):
+    """Draining did not finish within `drain_timeout`; the connection was closed anyway."""
+
+
+class ConnectError(NatsError, ConnectionError):
+    """One attempt to connect to one server failed.
+
+    `server` is the redacted address that was tried.
+    """
+
+    def __init__(self, message: str, *, server: str = "") -> None:
+        super().__init__(message)
+        self.server = server
+
+
+class NoServersError(ConnectError):
+    """No server of the pool could be reached.
+
+    `attempts` holds one `(server, error)` pair per try, in order.
+    """
+
+    def __init__(self, message: str, *, attempts: Sequence[tuple[str, BaseException]] = ()) -> None:
+        super().__init__(message)
+        self.attempts = tuple(attempts)
+
+
+class TLSError(ConnectError):
+    """The TLS handshake, or the verification of the server's name or chain, failed."""
+
+
+class SecureConnectionRequiredError(TLSError):
+    """The server requires TLS, and it was ruled out by `tls=False`."""
+
+
+class SecureConnectionUnavailableError(TLSError):
+    """TLS was asked for, and the server does not offer it."""
+
+
+class AuthorizationError(ConnectError):
+    """The server refused the credentials."""
+
+
+class AuthExpiredError(AuthorizationError):
+    """The user's or account's credentials expired while connected."""
+
+
+class AuthRevokedError(AuthorizationError):
+    """The user's credentials were revoked while connected."""
+
+
+class ConnectionClosedError(NatsError, ConnectionError):
+    """The connection is closed, or was closed during the wait."""
+
+    def __init__(self, message: str = "connection is closed") -> None:
+        super().__init__(message)
+
+
+class FlushInterruptedError(ConnectionClosedError):
+    """The physical connection was lost while a flush waited for its PONG."""
+
+
+class StaleConnectionError(ConnectionClosedError):
+    """The server left more than `max_pings_out` PINGs unanswered."""
+
+
+class ConnectionDrainingError(NatsError):
+    """The connection is draining and takes no new work of this kind."""
+
+
+class ConnectionReconnectingError(NatsError):
+    """Not possible while reconnecting."""
+
+
+class ReconnectBufferExceededError(NatsError):
+    """The buffer for publishes made while reconnecting is full (or switched off)."""
+
+
+class ProtocolError(NatsError):
+    """The NATS protocol would be, or was, broken."""
+
+
+class LocalProtocolError(ProtocolError, ValueError):
+    """Refused here, before a byte was written."""
+
+
+class BadSubjectError(LocalProtocolError):
+    """A subject is empty or malformed. `subject` is the value refused."""
+
+    def __init__(self, message: str, *, subject: object = "") -> None:
+        super().__init__(message)
+        self.subject = subject
+
+
+class BadQueueNameError(LocalProtocolError):
+    """A queue group's name is malformed."""
+
+
+class BadHeaderError(LocalProtocolError):
+    """A header's name or value cannot be sent, or a received block cannot be read."""
+
+
+class BadTimeoutError(LocalProtocolError):
+    """A timeout is not a positive number of seconds."""
+
+
+class MaxPayloadError(LocalProtocolError):
+    """Headers plus payload are larger than the server's `max_payload`.
+
+    `size` and `max_payload` are in bytes.
+    """
+
+    def __init__(self, size: int, max_payload: int) -> None:
+        super().__init__(
+            f"message of {size} bytes (headers included) exceeds the server's "
+            f"max_payload of {max_payload} bytes"
+        )
+        self.size = size
+        self.max_payload = max_payload
+
+
+class InvalidMsgError(LocalProtocolError):
+    """What was passed as a message is not one."""
+
+
+class HeadersNotSupportedError(LocalProtocolError):
+    """The server does not support message headers."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The server sent something that is not the NATS protocol."""
+
+
+class ServerError(NatsError):
+    """The server reported an error with `-ERR`. `text` is its text as received."""
+
+    def __init__(self, message: str, *, text: str = "") -> None:
+        super().__init__(message)
+        self.text = text or message
+
+
+class PermissionsError(ServerError):
+    """The server denied a publish or a subscription.
+
+    `operation` is "publish" or "subscribe"; `subject` and `queue_group` keep their case.
+    `sid` is the subscription's number where the server named it, `reply` the reply subject where
+    that is what was denied.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        operation: str = "",
+        subject: str = "",
+        queue_group: str = "",
+        sid: int | None = None,
+        reply: str = "",
+        text: str = "",
+    ) -> None:
+        super().__init__(message, text=text)
+        self.reply = reply
+        self.operation = operation
+        self.subject = subject
+        self.queue_group = queue_group
+        self.sid = sid
+
+
+class MaxConnectionsError(ServerError):
+    """The server or account takes no more connections."""
+
+
+class MaxSubscriptionsError(ServerError):
+    """The account or connection takes no more subscriptions."""
+
+
+class ServerClosedConnectionError(ServerError):
+    """The server closed the connection with an `-ERR` of no more particular kind."""
+
+
+class NoRespondersError(NatsError):
+    """Nobody is subscribed to the request's subject. `subject` is that subject."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(f"no responders: nobody is subscribed to {subject!r}")
+        self.subject = subject
+
+
+class SlowConsumerError(NatsError):
+    """A subscription's pending limit was reached and messages were dropped.
+
+    `subject`, `sid` and `dropped` (messages dropped so far) tell which and how much.
+    """
+
+    def __init__(self, subject: str, *, sid: int = 0, dropped: int = 0) -> None:
+        super().__init__(
+            f"slow consumer: subscription {sid} on {subject!r} has dropped {dropped} messages"
+        )
+        self.subject = subject
+        self.sid = sid
+        self.dropped = dropped
+
+
+class SubscriptionError(NatsError):
+    """The root of errors about the use of one subscription."""
+
+
+class BadSubscriptionError(SubscriptionError):
+    """The subscription has ended."""
+
+
+class MaxMessagesError(SubscriptionError):
+    """The subscription received all of its `max_msgs`."""
+
+
+class SubscriptionTypeError(SubscriptionError, TypeError):
+    """This kind of subscription does not offer that."""
+
+
+class SyncSubRequiredError(SubscriptionError, TypeError):
+    """`next_msg` and iteration need a subscription made without `cb` and `into`."""
+
+
+class MsgError(NatsError):
+    """The root of errors about the use of one message."""
+
+
+class MsgNotBoundError(MsgError):
+    """The message did not come from a connection, so it cannot be answered."""
+
+
+class MsgNoReplyError(MsgError):
+    """The message carries no reply subject, so it cannot be answered."""
+
+
+class MsgAlreadyRespondedError(MsgError):
+    """The message was answered before."""
+
+
+class CodecError(NatsRpcError):
+    """The root of the codecs' errors."""
+
+
+class EncodeError(CodecError):
+    """A value cannot be encoded."""
+
+
+class DecodeError(CodecError):
+    """Bytes cannot be decoded into the type asked for.
+
+    `errors` lists `{"path": "a.0.b", "reason": "…"}`; it is empty when the bytes are not the
+    codec's format at all (`malformed` is then true). Input values never appear in it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        errors: Sequence[Mapping[str, str]] = (),
+        malformed: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.errors = tuple(dict(e) for e in errors)
+        self.malformed = malformed
+
+
+class UnknownCodecError(CodecError, LookupError):
+    """No codec of that name or content type is registered."""
+
+
+class RpcError(NatsRpcError):
+    """What a handler raises and its caller catches, same class.
+
+    A subclass states its code as a class keyword and its fields as annotations; the fields become
+    keyword arguments and attributes, and travel as the JSON body of the reply:
+
+        class OutOfStock(RpcError, code=409):
+            sku: str
+
+        raise OutOfStock("none left", sku="A-7")
+
+    A caller in whose process no class of that name exists catches a plain `RpcError` with `code`,
+    `name` and `details`. Class keyword `name` replaces the class's own name on the wire.
+
+    Args:
+        message: what went wrong, for people; travels in `Nats-Service-Error`.
+        code: a number in the manner of HTTP statuses; travels in `Nats-Service-Error-Code`.
+        details: anything JSON can express; travels as the body where the class has no fields.
+    """
+
+    default_code: ClassVar[int] = 500
+    registered: ClassVar[dict[str, type[RpcError]]] = {}
+    name: str = "RpcError"
+
+    def __init_subclass__(cls, *, code: int | None = None, name: str = "", **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if code is not None:
+            if isinstance(code, bool) or not isinstance(code, int) or not 100 <= code <= 9999:
+                raise ConfigError(
+                    f"code of error class {cls.__name__!r} is {code!r}: expected a number"
+                )
+            cls.default_code = code
+        cls.wire_name = name or cls.__name__
+        if not isinstance(cls.__dict__.get("name"), str) and "name" not in _own_annotations(cls):
+            cls.name = cls.wire_name
+        RpcError.registered[cls.wire_name] = cls
+
+    wire_name: ClassVar[str] = "RpcError"
+
+    def __init__(
+        self, message: str = "", *, code: int | None = None, details: Any = None, **fields: Any
+    ) -> None:
+        declared = self.fields()
+        self.message = message or spoken(type(self).__name__)
+        super().__init__(self.message)
+        self.code = self.default_code if code is None else code
+        for key in declared:
+            if key not in fields:
+                if not hasattr(type(self), key):
+                    raise TypeError(f"{type(self).__name__}() needs the keyword argument {key!r}")
+                fields[key] = getattr(type(self), key)
+            setattr(self, key, fields[key])
+        if len(fields) > len(declared):
+            extra = sorted(fields.keys() - declared.keys())
+            raise TypeError(f"{type(self).__name__}() has no field {extra[0]!r}")
+        self.details = fields if details is None and fields else details
+
+    @classmethod
+    def fields(cls) -> dict[str, Any]:
+        """The names and types of the fields this class declares, base classes first."""
+        known: dict[str, Any] | None = cls.__dict__.get("_fields")
+        if known is None:
+            known = {}
+            for base in reversed(cls.__mro__):
+                if issubclass(base, RpcError) and base is not RpcError:
+                    known.update(_own_annotations(base))
+            cls._fields = known
+        return known
+
+    _fields: ClassVar[dict[str, Any]]
+
+    @classmethod
+    def rebuild(cls, message: str, code: int, details: Any, fields: Mapping[str, Any]) -> RpcError:
+        """Make an instance from what came over the wire, whatever `__init__` a subclass has."""
+        error = cls.__new__(cls)
+        RpcError.__init__(error, message, code=code, details=details, **fields)
+        return error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = {key: getattr(self, key) for key in self.fields()}
+        return type(self).rebuild, (self.message, self.code, self.details, fields)
+
+
+def _own_annotations(cls: type) -> dict[str, Any]:
+    """The fields annotated in one class body, resolved where that can be done."""
+    try:
+        hints = typing.get_type_hints(cls, include_extras=True)
+    except Exception:  # a name that only exists inside a function: the field is then untyped
+        hints = {}
+    own = inspect.get_annotations(cls)
+    return {
+        key: hints.get(key, Any)
+        for key, hint in own.items()
+        if not str(hint).removeprefix("typing.").startswith("ClassVar")
+    }
+
+
+def spoken(class_name: str) -> str:
+    """`OutOfStockError` as people say it: "out of stock"."""
+    words = "".join(f" {char.lower()}" if char.isupper() else char for char in class_name)
+    return words.removesuffix(" error").strip() or class_name
+
+
+class BadRequestError(RpcError, code=400):
+    """The service could not decode the request's body."""
+
+
+class NotFoundError(RpcError, code=404):
+    """What was asked for does not exist."""
+
+
+class ConflictError(RpcError, code=409):
+    """The request does not fit the present state."""
+
+
+class ReplyTooLargeError(RpcError, code=413):
+    """The reply is larger than the server's `max_payload`."""
+
+
+class UnsupportedCodecError(RpcError, code=415):
+    """The service does not know the codec the request's `Content-Type` names."""
+
+
+class InvalidRequestError(RpcError, code=422):
+    """The request's body was decoded, and does not fit the handler's types.
+
+    `details` lists `{"path": "a.0.b", "reason": "…"}`.
+    """
+
+
+class OverloadedError(RpcError, code=429):
+    """The service is at its limits and refused the request at once, unrun."""
+
+
+class CallCancelledError(RpcError, code=499):
+    """The caller cancelled the call, and the handler was stopped."""
+
+
+class InternalError(RpcError, code=500):
+    """The handler failed. `details["error_id"]` finds the traceback in the service's log."""
+
+
+class UnavailableError(RpcError, code=503):
+    """The service is stopping, and did not run or did not finish the request."""
+
+
+class DeadlineExceededError(RpcError, NatsTimeoutError, code=504):
+    """The deadline passed before the handler ended; it was not run, or was cancelled."""
