@@ -92,7 +92,7 @@ def json_schema(type_: Any, mode: Mode) -> dict[str, Any] | None:
         return make_adapter(type_).json_schema(mode=mode, schema_generator=_Generate)
     except ConfigTypeError:
         raise
-    except PydanticUserError:  # a type without a JSON Schema, as a callable
+    except (PydanticUserError, ValueError):  # no JSON Schema of a callable, say, or of a default
         return None
 
 
@@ -128,9 +128,12 @@ def _make_encode(typed: Typed) -> Encode:
 
 def _make_careful(typed: Typed, check: _Check | None) -> Encode:
     to_json, by_alias = typed.serializer.to_json, typed.by_alias or None
+    optional, required = typed.optional, typed.required
 
     def careful(value: Any) -> bytes:
         try:
+            if (value is None and not optional) or (required and not required <= value.keys()):
+                raise TypeError("serializers let None pass, and keys be missing")
             out = to_json(value, by_alias=by_alias, warnings="error")
         except Exception as error:
             value = typed.coerce(value, error)

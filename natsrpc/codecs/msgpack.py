@@ -8,12 +8,13 @@ types are refused.
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from typing import Any
 
 import msgpack
 from msgpack import Packer, unpackb
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 from ..errors import DecodeError, EncodeError
@@ -82,7 +83,16 @@ def _without_bool(encode: Encode) -> Encode:
 def _other(value: Any) -> Any:
     if isinstance(value, set | frozenset | deque):
         return list(value)
-    return to_jsonable_python(value, by_alias=True, bytes_mode="base64")
+    return to_jsonable_python(value, by_alias=True, bytes_mode="base64", fallback=_by_class)
+
+
+def _by_class(value: Any) -> Any:
+    return _adapter(value.__class__).dump_python(value, mode="json")
+
+
+@functools.lru_cache(maxsize=256)
+def _adapter(cls: type) -> TypeAdapter[Any]:
+    return TypeAdapter(cls)
 
 
 def _make_encode(typed: Typed) -> Encode:
@@ -107,9 +117,12 @@ def _make_encode(typed: Typed) -> Encode:
 
 def _make_careful(typed: Typed) -> Encode:
     to_python, by_alias = typed.serializer.to_python, typed.by_alias or None
+    optional, required = typed.optional, typed.required
 
     def careful(value: Any) -> bytes:
         try:
+            if (value is None and not optional) or (required and not required <= value.keys()):
+                raise TypeError("serializers let None pass, and keys be missing")
             plain = to_python(value, by_alias=by_alias, warnings="error")
         except Exception as error:
             value = typed.coerce(value, error)

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import inspect
 import operator
 import sys
 import types
@@ -59,13 +58,6 @@ _FINITE_KINDS = (
 _FINITE = frozenset(_FINITE_KINDS.split())
 _CONTAINERS = {"list": "items_schema", "set": "items_schema", "dict": "values_schema"}
 _OPTIONAL = frozenset({"any", "none", "nullable"})
-# Rebuilt schemas must not be swapped for the validators already made for the classes in them.
-_REBUILD: dict[str, Any] = (
-    {"_use_prebuilt": False}
-    if "_use_prebuilt" in inspect.signature(SchemaValidator).parameters
-    else {}
-)
-
 MAX_ERRORS = 50
 _MAX_ERRORS_READ = 1000  # beyond, listing them would cost more than the request is worth
 _MAX_PATH = 200
@@ -75,7 +67,8 @@ class Typed:
     """A type with its validators and serializer, made by `typed`.
 
     `validator` is the hot one; `lenient()` is the second opinion. `optional` tells that None is a
-    value of the type, `keys` that a mapping in it has keys other than strings.
+    value of the type, `keys` that a mapping in it has keys other than strings, `required` what keys
+    a typed dict must have.
     """
 
     def __init__(self, type_: Any, *, json: bool) -> None:
@@ -92,8 +85,11 @@ class Typed:
         schema = self._rewrite(self._source, self._config, _strict_int)
         self.outer = _outermost(schema)
         self.optional = _takes_none(schema)
+        self.required = _required_keys(self.outer)
         self.validator = self._validator(schema)
-        self.serializer = SchemaSerializer(cast(CoreSchema, schema), self._config, **_REBUILD)
+        self.serializer = SchemaSerializer(
+            cast(CoreSchema, schema), self._config, _use_prebuilt=False
+        )
         self.finite = not self.custom and self.kinds <= _FINITE
         self._lenient: SchemaValidator | None = None
 
@@ -138,7 +134,8 @@ class Typed:
             raise EncodeError(f"cannot encode as {self.name}: {type(error).__name__}") from error
 
     def _validator(self, schema: _Node) -> SchemaValidator:
-        return SchemaValidator(cast(CoreSchema, schema), self._config, **_REBUILD)
+        # The validators that the classes in it already have would be used in place of what it says.
+        return SchemaValidator(cast(CoreSchema, schema), self._config, _use_prebuilt=False)
 
     def _rewrite(self, node: Any, config: Mapping[str, Any], integer: _IntRule) -> Any:
         """Copy a schema with the changes of this module's docstring, noting what is in it."""
@@ -210,6 +207,14 @@ def _other_keys(node: _Node) -> bool:
 
 def _outermost(node: _Node) -> _Node:
     return _outermost(node["schema"]) if node["type"] == "definitions" else node
+
+
+def _required_keys(node: _Node) -> frozenset[str]:
+    """Return the keys a typed dict must have, which its serializer does not look at."""
+    if node["type"] != "typed-dict":
+        return frozenset()
+    total = node.get("total", True)
+    return frozenset(name for name, field in node["fields"].items() if field.get("required", total))
 
 
 def _takes_none(node: _Node) -> bool:

@@ -1,0 +1,104 @@
+"""Several values in one body."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pytest
+from pydantic import BaseModel, Field
+
+from natsrpc import codecs
+from natsrpc.codecs import REQUIRED, Fields, fields
+from natsrpc.errors import DecodeError, EncodeError
+
+
+class Item(BaseModel):
+    sku: str
+
+
+ARGUMENTS = fields({"a": (int, REQUIRED), "b": (int, 2), "items": (list[Item], [])})
+BOTH = pytest.mark.parametrize("codec", [codecs.get("json"), codecs.get("msgpack")])
+
+
+def natural(codec: codecs.Codec, value: Any) -> bytes:
+    return codec.bind(Any).encode(value)
+
+
+@BOTH
+def test_a_body_decodes_to_a_dict_of_arguments(codec: codecs.Codec) -> None:
+    decode = codec.bind(ARGUMENTS).decode
+    decoded = decode(natural(codec, {"a": 1, "items": [{"sku": "x"}], "unknown": 0}))
+    assert decoded == {"a": 1, "b": 2, "items": [Item(sku="x")]}
+    assert type(decoded) is dict
+
+
+@BOTH
+def test_a_default_is_not_shared_between_calls(codec: codecs.Codec) -> None:
+    decode = codec.bind(ARGUMENTS).decode
+    first = decode(natural(codec, {"a": 1}))
+    first["items"].append("changed")
+    assert decode(natural(codec, {"a": 1}))["items"] == []
+
+
+@BOTH
+def test_what_is_wrong_is_named(codec: codecs.Codec) -> None:
+    with pytest.raises(DecodeError) as caught:
+        codec.bind(ARGUMENTS).decode(natural(codec, {"b": "x", "items": [{}]}))
+    assert [error["path"] for error in caught.value.errors] == ["a", "b", "items.0.sku"]
+
+
+@BOTH
+def test_a_body_that_is_not_an_object_is_refused(codec: codecs.Codec) -> None:
+    with pytest.raises(DecodeError) as caught:
+        codec.bind(ARGUMENTS).decode(natural(codec, [1, 2]))
+    assert not caught.value.malformed
+
+
+@BOTH
+def test_arguments_encode_with_those_left_out_that_have_defaults(codec: codecs.Codec) -> None:
+    bound = codec.bind(ARGUMENTS)
+    assert bound.decode(bound.encode({"a": 1, "items": [Item(sku="x")]})) == {
+        "a": 1,
+        "b": 2,
+        "items": [Item(sku="x")],
+    }
+    with pytest.raises(EncodeError, match="a: Field required"):
+        bound.encode({"b": 1})
+    with pytest.raises(EncodeError, match="a: Input should be a valid integer"):
+        bound.encode({"a": "x"})
+
+
+@BOTH
+def test_the_empty_payload_stands_for_defaults(codec: codecs.Codec) -> None:
+    assert codec.bind(fields({"a": (int, 1), "b": (str, "x")})).decode(b"") == {"a": 1, "b": "x"}
+    with pytest.raises(DecodeError) as caught:
+        codec.bind(ARGUMENTS).decode(b"")
+    assert caught.value.malformed
+
+
+@BOTH
+def test_any_parameter_name_is_fine(codec: codecs.Codec) -> None:
+    names = ("model_config", "schema", "copy", "_private", "json", "type", "self")
+    bound = codec.bind(fields(dict.fromkeys(names, (int, REQUIRED))))
+    arguments = dict.fromkeys(names, 1)
+    assert bound.decode(bound.encode(arguments)) == arguments
+
+
+def test_constraints_and_descriptions_of_a_field_count() -> None:
+    type_ = fields({"n": (Annotated[int, Field(gt=0, description="how many")], REQUIRED)})
+    json = codecs.get("json")
+    with pytest.raises(DecodeError, match="n: Input should be greater than 0"):
+        json.bind(type_).decode(b'{"n":0}')
+    schema = json.schema(type_)
+    assert schema is not None
+    assert schema["required"] == ["n"]
+    assert schema["properties"]["n"]["description"] == "how many"
+    assert schema["properties"]["n"]["exclusiveMinimum"] == 0
+
+
+def test_the_type_says_what_it_is_made_of() -> None:
+    type_ = fields({"a": (int, REQUIRED), "b": (str, "x")}, name="AddArguments")
+    assert issubclass(type_, Fields)
+    assert type_.__name__ == "AddArguments"
+    assert type_.parameters == {"a": (int, REQUIRED), "b": (str, "x")}
+    assert repr(REQUIRED) == "REQUIRED"
