@@ -7,6 +7,7 @@ change the table, change it here, in the commit that needs it.
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,12 +39,13 @@ IMPURE = names(
     "threading time urllib"
 )
 EVERY_ROOM = names(
-    "errors core.wire core codecs rpc discovery describe observe testing console cli"
+    "errors version core.wire core codecs rpc discovery describe observe testing console cli"
 )
 ROOMS = {
     "errors": Room(),
+    "version": Room(),
     "core.wire": Room(names("errors"), banned=IMPURE),
-    "core": Room(names("errors core.wire"), optional=names("nkeys cryptography")),
+    "core": Room(names("errors version core.wire"), optional=names("nkeys cryptography")),
     "codecs": Room(
         names("errors"),
         packages=names("pydantic pydantic_core msgpack annotated_types typing_extensions"),
@@ -58,7 +60,7 @@ ROOMS = {
     "console": Room(names("errors core rpc discovery describe observe")),
     "cli": Room(EVERY_ROOM, packages=names("typer rich click pydantic uvloop")),
     # the face of the whole: it also hands discovery to the server, which must not know it
-    "": Room(names("errors core codecs rpc discovery")),
+    "": Room(names("errors version core codecs rpc discovery")),
 }
 
 
@@ -94,6 +96,21 @@ def room_of(module: str) -> str:
     return inner
 
 
+@functools.cache
+def exported_by(module: str) -> frozenset[str]:
+    """The names that a module takes from files of its own with `from .x import name`."""
+    file = MODULES.get(module)
+    if file is None or file.name != "__init__.py" or module == "natsrpc":
+        return frozenset()
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return frozenset(
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.level and node.module
+        for alias in node.names
+    )
+
+
 def imports_of(file: Path) -> Iterator[Import]:
     module = module_of(file)
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
@@ -116,7 +133,9 @@ def imports_of(file: Path) -> Iterator[Import]:
                 base = f"{above}.{base}" if base else above
             for alias in node.names:
                 whole = f"{base}.{alias.name}"
-                target = whole if whole in MODULES else base
+                # a name that a face exports may be that of one of its files, too
+                is_module = whole in MODULES and alias.name not in exported_by(base)
+                target = whole if is_module else base
                 yield Import(
                     file, node.lineno, target, alias.name, node.level > 0, id(node) in inside
                 )

@@ -29,9 +29,6 @@ async def call(
     timeout: Annotated[str, typer.Option("--timeout", "-t", help="How long to wait.")] = "5s",
     codec: Annotated[str, typer.Option(help="How the bytes are made: json, msgpack, …")] = "json",
     raw: Annotated[bool, typer.Option("--raw", help="Send and print bytes as they are.")] = False,
-    stream: Annotated[
-        bool, typer.Option("--stream", help="Print each item of a response stream.")
-    ] = False,
 ) -> None:
     """Call SUBJECT and print the answer."""
     text = sys.stdin.read() if body == "-" else body
@@ -42,12 +39,6 @@ async def call(
     async with connect(
         place.servers, codec="raw" if raw else codec, name="natsrpc call", **place.options
     ) as client:
-        if stream:
-            async for item in client.stream(
-                subject, request, returns, timeout=seconds, headers=headers
-            ):
-                _print(item)
-            return
         _print(await client.call(subject, request, returns, timeout=seconds, headers=headers))
 
 

@@ -92,7 +92,7 @@ async def _serve(settings: dict[str, Any], stopping: Any, tell: Callable[..., No
     from .target import load_services
 
     services = load_services(settings["target"])
-    options = {
+    options: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value  # JSON has no tuples
         for key, value in settings["options"].items()
     }
