@@ -65,7 +65,8 @@ NatsRpcError
    └─ DeadlineExceededError                 504, also a NatsTimeoutError
 ```
 
-The rule of the house: the facts stand in attributes, the message is lower-case and quotes the offending value.
+The rule of the house: the facts stand in attributes, the message is lower-case and quotes the
+offending value.
 """
 
 from __future__ import annotations

@@ -1,0 +1,245 @@
+"""Typed RPC and microservices on NATS.
+
+Names are loaded when they are first used, so that `import natsrpc.core` brings in the NATS client
+and nothing else (no pydantic, no msgpack). Loading any name of `natsrpc.rpc` this way also makes
+services answer discovery.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .errors import (
+    AuthExpiredError,
+    AuthorizationError,
+    AuthRevokedError,
+    BadHeaderError,
+    BadQueueNameError,
+    BadRequestError,
+    BadSubjectError,
+    BadSubscriptionError,
+    BadTimeoutError,
+    CallCancelledError,
+    CodecError,
+    ConfigError,
+    ConfigTypeError,
+    ConflictError,
+    ConnectError,
+    ConnectionClosedError,
+    ConnectionDrainingError,
+    ConnectionReconnectingError,
+    DeadlineExceededError,
+    DecodeError,
+    DrainTimeoutError,
+    EncodeError,
+    FlushInterruptedError,
+    HeadersNotSupportedError,
+    InternalError,
+    InvalidMsgError,
+    InvalidRequestError,
+    LocalProtocolError,
+    MaxConnectionsError,
+    MaxMessagesError,
+    MaxPayloadError,
+    MaxSubscriptionsError,
+    MsgAlreadyRespondedError,
+    MsgError,
+    MsgNoReplyError,
+    MsgNotBoundError,
+    NatsError,
+    NatsRpcError,
+    NatsTimeoutError,
+    NoRespondersError,
+    NoServersError,
+    NotFoundError,
+    OverloadedError,
+    PermissionsError,
+    ProtocolError,
+    ReconnectBufferExceededError,
+    RemoteProtocolError,
+    ReplyTooLargeError,
+    RpcError,
+    SecureConnectionRequiredError,
+    SecureConnectionUnavailableError,
+    ServerClosedConnectionError,
+    ServerError,
+    SlowConsumerError,
+    StaleConnectionError,
+    SubscriptionError,
+    SubscriptionTypeError,
+    SyncSubRequiredError,
+    TLSError,
+    UnavailableError,
+    UnknownCodecError,
+    UnsupportedCodecError,
+)
+from .version import __version__
+
+if TYPE_CHECKING:
+    from . import codecs
+    from .core import Connection, Headers, Msg, Status, Subscription
+    from .rpc import (
+        Call,
+        Client,
+        Context,
+        Depends,
+        Embed,
+        Encoded,
+        EndpointContract,
+        Group,
+        Header,
+        Server,
+        Service,
+        ServiceContract,
+        Token,
+        connect,
+        no_deadline,
+        run,
+    )
+
+
+_HOMES = {
+    **dict.fromkeys(
+        ("Connection", "Headers", "Msg", "Status", "Subscription"),
+        "natsrpc.core",
+    ),
+    **dict.fromkeys(
+        (
+            "Call",
+            "Client",
+            "Context",
+            "Depends",
+            "Embed",
+            "Encoded",
+            "EndpointContract",
+            "Group",
+            "Header",
+            "Server",
+            "Service",
+            "ServiceContract",
+            "Token",
+            "connect",
+            "no_deadline",
+            "run",
+        ),
+        "natsrpc.rpc",
+    ),
+}
+_ROOMS = frozenset({"codecs", "core", "discovery", "rpc", "testing"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"natsrpc.{name}")
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'natsrpc' has no attribute {name!r}")
+    if home == "natsrpc.rpc":
+        _attach_discovery()
+    value = globals()[name] = getattr(importlib.import_module(home), name)
+    return value
+
+
+def _attach_discovery() -> None:
+    """Let every service that runs answer discovery; `rpc` must not know it."""
+    try:
+        discovery = importlib.import_module("natsrpc.discovery")
+    except ModuleNotFoundError:
+        return
+    attachments = importlib.import_module("natsrpc.rpc").attachments
+    if discovery.attach not in attachments:
+        attachments.append(discovery.attach)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_ROOMS})
+
+
+__all__ = [
+    "AuthExpiredError",
+    "AuthRevokedError",
+    "AuthorizationError",
+    "BadHeaderError",
+    "BadQueueNameError",
+    "BadRequestError",
+    "BadSubjectError",
+    "BadSubscriptionError",
+    "BadTimeoutError",
+    "Call",
+    "CallCancelledError",
+    "Client",
+    "CodecError",
+    "ConfigError",
+    "ConfigTypeError",
+    "ConflictError",
+    "ConnectError",
+    "Connection",
+    "ConnectionClosedError",
+    "ConnectionDrainingError",
+    "ConnectionReconnectingError",
+    "Context",
+    "DeadlineExceededError",
+    "DecodeError",
+    "Depends",
+    "DrainTimeoutError",
+    "Embed",
+    "EncodeError",
+    "Encoded",
+    "EndpointContract",
+    "FlushInterruptedError",
+    "Group",
+    "Header",
+    "Headers",
+    "HeadersNotSupportedError",
+    "InternalError",
+    "InvalidMsgError",
+    "InvalidRequestError",
+    "LocalProtocolError",
+    "MaxConnectionsError",
+    "MaxMessagesError",
+    "MaxPayloadError",
+    "MaxSubscriptionsError",
+    "Msg",
+    "MsgAlreadyRespondedError",
+    "MsgError",
+    "MsgNoReplyError",
+    "MsgNotBoundError",
+    "NatsError",
+    "NatsRpcError",
+    "NatsTimeoutError",
+    "NoRespondersError",
+    "NoServersError",
+    "NotFoundError",
+    "OverloadedError",
+    "PermissionsError",
+    "ProtocolError",
+    "ReconnectBufferExceededError",
+    "RemoteProtocolError",
+    "ReplyTooLargeError",
+    "RpcError",
+    "SecureConnectionRequiredError",
+    "SecureConnectionUnavailableError",
+    "Server",
+    "ServerClosedConnectionError",
+    "ServerError",
+    "Service",
+    "ServiceContract",
+    "SlowConsumerError",
+    "StaleConnectionError",
+    "Status",
+    "Subscription",
+    "SubscriptionError",
+    "SubscriptionTypeError",
+    "SyncSubRequiredError",
+    "TLSError",
+    "Token",
+    "UnavailableError",
+    "UnknownCodecError",
+    "UnsupportedCodecError",
+    "__version__",
+    "codecs",
+    "connect",
+    "no_deadline",
+    "run",
+]

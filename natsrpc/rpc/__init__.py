@@ -1,0 +1,50 @@
+"""Typed calls: services, clients, and what travels between them."""
+
+from natsrpc.errors import RpcError
+
+from .calls import Call
+from .client import Client, connect
+from .context import Context
+from .contract import EndpointContract, Kind, Limits, ServiceContract
+from .deadline import no_deadline
+from .endpoint import Endpoint
+from .invoke import Dependencies
+from .markers import Depends, Embed, Header, Token
+from .middleware import Middleware, Next, compose
+from .process import Stopping, run, serve_until
+from .server import Attachment, RunningService, Server, attachments
+from .service import Group, Service
+
+ServedService = RunningService
+
+__all__ = [
+    "Attachment",
+    "Call",
+    "Client",
+    "Context",
+    "Dependencies",
+    "Depends",
+    "Embed",
+    "Endpoint",
+    "EndpointContract",
+    "Group",
+    "Header",
+    "Kind",
+    "Limits",
+    "Middleware",
+    "Next",
+    "RpcError",
+    "RunningService",
+    "ServedService",
+    "Server",
+    "Service",
+    "ServiceContract",
+    "Stopping",
+    "Token",
+    "attachments",
+    "compose",
+    "connect",
+    "no_deadline",
+    "run",
+    "serve_until",
+]

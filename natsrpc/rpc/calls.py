@@ -1,0 +1,153 @@
+"""The client half of one endpoint, bound: a value becomes a request, its reply a value or an error.
+
+A `BoundCall` is made once per target, types and codec, and kept; a call through it looks nothing up
+but its header block, which is kept per timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from natsrpc import codecs
+from natsrpc.core import Msg, encode_headers
+from natsrpc.errors import BadTimeoutError, DeadlineExceededError, RpcError
+
+from .deadline import MAX_TIMEOUT_MS, Scope
+from .status import from_wire, is_error
+
+GRACE = 0.1
+"""Seconds a caller waits beyond the deadline it gave the worker: the worker's answer that the
+deadline passed (504) comes first, so that a plain timeout means a lost network or process."""
+
+_MAX_BLOCKS = 64
+
+
+class BoundCall:
+    """Calls one subject with one request type, response type and codec."""
+
+    __slots__ = (
+        "_blocks",
+        "_content_type",
+        "_known",
+        "_returns",
+        "codec",
+        "decode",
+        "encode",
+        "subject",
+    )
+
+    def __init__(
+        self,
+        subject: bytes,
+        request_type: Any,
+        returns: Any,
+        codec: codecs.Codec,
+        errors: tuple[type[RpcError], ...] = (),
+    ) -> None:
+        self.subject = subject
+        self.codec = codec
+        self.encode = codec.bind(request_type).encode
+        self.decode = codec.bind(returns).decode
+        self._returns = returns
+        self._known = {error.wire_name: error for error in errors}
+        self._content_type = b"Content-Type: " + codec.content_type.encode() + b"\r\n"
+        self._blocks: dict[float | None, tuple[bytes, float | None]] = {}
+
+    def block(self, timeout: float | None) -> tuple[bytes, float | None]:
+        """The header block for a timeout, and how long to wait for the reply.
+
+        Raises:
+            BadTimeoutError: it is not a positive number.
+        """
+        known = self._blocks.get(timeout)
+        if known is None:
+            known = self._make_block(timeout, 0)
+            if len(self._blocks) >= _MAX_BLOCKS:
+                self._blocks.clear()
+            self._blocks[timeout] = known
+        return known
+
+    def inherited(
+        self, timeout: float | None, scope: Scope, now: float
+    ) -> tuple[bytes, float | None]:
+        """As `block`, inside a handler: what is left of its deadline, and one deeper.
+
+        Raises:
+            DeadlineExceededError: nothing is left.
+        """
+        deadline, depth = scope
+        if deadline is not None:
+            left = deadline - now
+            if left <= 0:
+                raise DeadlineExceededError("the handler's deadline passed before the call")
+            if timeout is None or left < timeout:
+                timeout = left
+        return self._make_block(timeout, depth)
+
+    def _make_block(self, timeout: float | None, depth: int) -> tuple[bytes, float | None]:
+        block = b"NATS/1.0\r\n" + self._content_type
+        wait = None
+        if timeout is not None:
+            wait = _check_timeout(timeout) + GRACE
+            block += b"Natsrpc-Timeout: %d\r\n" % max(1, min(timeout * 1000, MAX_TIMEOUT_MS))
+        if depth:
+            block += b"Natsrpc-Depth: %d\r\n" % depth
+        return block + b"\r\n", wait
+
+    def with_headers(self, block: bytes, headers: Mapping[str, str] | None) -> bytes:
+        """A header block with a caller's own headers added.
+
+        Raises:
+            BadHeaderError: one of them cannot be sent.
+        """
+        if not headers:
+            return block
+        return block[:-2] + encode_headers(headers)[len(b"NATS/1.0\r\n") :]
+
+    def read(self, msg: Msg) -> Any:
+        """The value of a reply that has headers, or the error it stands for, raised.
+
+        Raises:
+            RpcError: the service answered with an error.
+            DecodeError: the reply's body is not what was expected.
+        """
+        if is_error(msg.raw_headers):
+            raise from_wire(msg, self._known)
+        content_type = msg.headers.get("Content-Type")
+        if content_type is not None:
+            codec = codecs.by_content_type(content_type)
+            if codec is not None and codec.name != self.codec.name:
+                return codec.bind(self._returns).decode(msg.data)
+        return self.decode(msg.data)
+
+
+def _check_timeout(timeout: float) -> float:
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+        raise BadTimeoutError(f"timeout is {timeout!r}: expected a positive number of seconds")
+    return timeout
+
+
+class Call:
+    """One call, as client-side middleware sees it; what it changes here is what is sent."""
+
+    __slots__ = ("codec", "headers", "request", "returns", "target", "timeout", "tokens")
+
+    def __init__(
+        self,
+        target: Any,
+        request: Any,
+        returns: Any,
+        *,
+        timeout: float | None,
+        headers: Mapping[str, str] | None,
+        codec: str | codecs.Codec | None,
+        tokens: Mapping[str, str] | None,
+    ) -> None:
+        self.target = target
+        self.request = request
+        self.returns = returns
+        self.timeout = timeout
+        self.headers = dict(headers or {})
+        self.codec = codec
+        self.tokens = tokens

@@ -1,0 +1,62 @@
+"""The contract: what a service serves, as frozen data. No asyncio, no functions that run.
+
+`discovery`, `describe`, clients and servers read these tables; nobody changes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from natsrpc.errors import RpcError
+
+Kind = Literal["unary", "response_stream", "request_stream", "both_stream"]
+
+
+def _no_metadata() -> Mapping[str, str]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of an endpoint or a service may run, wait and last."""
+
+    max_concurrency: int
+    max_waiting: int
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EndpointContract:
+    """One endpoint: its place on the wire and its types.
+
+    `subject` is what is subscribed to (group prefix included, wildcards for tokens); `template` is
+    the same as it was written, with `{token}`s. `queue_group` is "" where queueing is off.
+    `request_type` and `response_type` are None where nothing is read or answered.
+    """
+
+    name: str
+    subject: str
+    queue_group: str
+    metadata: Mapping[str, str] = field(default_factory=_no_metadata)
+    doc: str = ""
+    request_type: Any = None
+    response_type: Any = None
+    kind: Kind = "unary"
+    errors: tuple[type[RpcError], ...] = ()
+    template: str = ""
+    codec: str = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceContract:
+    """One service: its name and version, and its endpoints in the order they were added."""
+
+    name: str
+    version: str
+    description: str = ""
+    metadata: Mapping[str, str] = field(default_factory=_no_metadata)
+    queue_group: str = "q"
+    endpoints: tuple[EndpointContract, ...] = field(default=())

@@ -1,0 +1,27 @@
+"""Starting a handler's task: at once where Python can (3.12 on), in the next loop turn elsewhere.
+
+An eager task runs up to its first real wait inside the call that makes it; a handler that never
+waits costs no loop turn at all. `Task` is called directly, not through `loop.create_task`, which
+would cost two Python calls a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any, Protocol
+
+
+class StartTask(Protocol):
+    """Makes a task of a coroutine."""
+
+    def __call__(self, coro: Coroutine[Any, Any, None], /) -> asyncio.Task[None]: ...
+
+
+def task_starter(loop: asyncio.AbstractEventLoop) -> StartTask:
+    """The quickest way to start a task on `loop` on this Python."""
+    if sys.version_info >= (3, 12):
+        return partial(asyncio.Task, loop=loop, eager_start=True)
+    return partial(asyncio.Task, loop=loop)

@@ -1,0 +1,355 @@
+"""The server half of one endpoint, bound: from a message to its one terminal answer.
+
+A request is in exactly one of these states, and only this file moves it:
+
+```
+          accept ──► refused                    answered, never ran
+            │
+            ├──────► waiting (in its lane) ──► expired or aborted: answered, never runs
+            │           │
+            ▼           ▼
+          running (`live`) ──► ended            answered by `_run`
+            │
+            └──► overdue                        answered already (deadline, cancel, stop); its task
+                                                was cancelled and holds its slots until it ends
+```
+
+Whoever takes a message out of `live` or out of the lane answers it, so there is one answer. What
+is on the fast path (`accept`, `_run`) does no lookup by name, and reads a header block only the
+first time it sees it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from time import perf_counter_ns
+from typing import Any
+
+from natsrpc import codecs
+from natsrpc.core import Connection, Expiring, Msg, encode_headers
+from natsrpc.errors import (
+    CallCancelledError,
+    DeadlineExceededError,
+    DecodeError,
+    OverloadedError,
+    RpcError,
+    UnavailableError,
+    UnsupportedCodecError,
+)
+
+from .admission import Gate, Lane
+from .answers import Answering
+from .context import Context
+from .contract import EndpointContract, Limits, ServiceContract
+from .deadline import MAX_DEPTH, scope
+from .eager import task_starter
+from .middleware import Next
+from .params import CallPlan
+from .status import internal, refused_request
+from .terms import Terms, read_depth, read_timeout
+
+logger = logging.getLogger("natsrpc.rpc")
+
+MAX_TERMS = 512
+"""Distinct header blocks remembered by an endpoint."""
+
+STUBBORN_AFTER = 1.0
+"""Seconds after its cancellation at which a handler that runs on is logged by name."""
+
+
+class Endpoint(Answering):
+    """One endpoint of a running service."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        service: ServiceContract,
+        contract: EndpointContract,
+        plan: CallPlan,
+        limits: Limits,
+        *,
+        codec: codecs.Codec,
+        gates: Callable[[int], Gate],
+    ) -> None:
+        super().__init__(connection, contract, plan.name)
+        self.plan = plan
+        self.service = service
+        self.state: Any = None
+        self.live: Expiring[Msg, asyncio.Task[None]] = Expiring(connection.loop, self._expired)
+        self.overdue: dict[Msg, asyncio.Task[None]] = {}
+        self._connection = connection
+        self._limits = limits
+        self._gates = gates
+        self._lanes: dict[int, Lane] = {}
+        self._waits: Expiring[Msg, Lane] = Expiring(connection.loop, self._expired_waiting)
+        self._terms: dict[bytes, Terms] = {}
+        self._bound: dict[str, tuple[codecs.Bound, codecs.Bound]] = {}
+        self._direct = _direct(plan)
+        self._general: Next[Context] | None = None
+        self._start_task = task_starter(connection.loop)
+        self._time = connection.loop.time
+        self._codec = codec
+        self._plain = self._make_terms(self._codec, limits.timeout, 0, answer_type=False)
+
+    def use(self, general: Next[Context]) -> None:
+        """Call the handler the general way: it needs more than its body, or has middleware."""
+        self._general = general
+
+    # the fast path
+
+    def accept(self, msg: Msg) -> None:
+        """Take a request: run it, let it wait, or refuse it. The sink of the subscription."""
+        terms = self._plain
+        if msg.raw_headers:
+            known = self._terms.get(msg.raw_headers)
+            if known is None:
+                known = self._read_terms(msg)
+                if known is None:
+                    return
+            terms = known
+        timeout = terms.timeout
+        deadline = None if timeout is None else self._connection.read_at + timeout
+        lane = terms.lane
+        gate = lane.gate
+        if lane.free > 0 and gate.free > 0 and not self._connection.congested:
+            lane.free -= 1
+            gate.free -= 1
+            task = self._start_task(self._run(msg, terms, deadline))
+            if task.done():
+                return
+            if timeout is None:
+                self.live[msg] = task
+            else:
+                self.live.add(msg, task, terms.timer)
+        else:
+            self._wait(msg, terms, deadline)
+
+    async def _run(self, msg: Msg, terms: Terms, deadline: float | None) -> None:
+        began = perf_counter_ns()
+        headers = terms.reply_headers
+        try:
+            if deadline is not None and self._time() >= deadline:
+                raise self._too_late()
+            if msg in self.overdue:
+                self._ended(msg, terms, began)
+                return
+            scope.set((deadline, terms.depth))
+            if self._general is None:
+                try:
+                    value = terms.decode(msg.data)
+                except DecodeError as error:
+                    raise refused_request(error) from None
+                result = await self._direct(value)
+            else:
+                result, headers = await self._run_general(msg, terms, deadline)
+            data = terms.encode(result)
+        except BaseException as error:
+            self._failed(msg, terms, error, began)
+            if isinstance(error, Exception):
+                return
+            raise
+        if msg in self.overdue:
+            self._ended(msg, terms, began)
+            return
+        self.live.pop(msg, None)
+        if msg.raw_reply:
+            try:
+                self._send(msg.raw_reply, data, b"", headers)
+            except Exception as error:
+                self.unsendable(msg, error)
+        self.processing_time_ns += perf_counter_ns() - began
+        self.num_requests += 1
+        lane = terms.lane
+        lane.free += 1
+        gate = lane.gate
+        gate.free += 1
+        if gate.attention:
+            gate.attend()
+
+    async def _run_general(
+        self, msg: Msg, terms: Terms, deadline: float | None
+    ) -> tuple[Any, bytes]:
+        context = Context(msg, self.contract, self.service, deadline, self.state, terms.decode)
+        assert self._general is not None  # `_run` asked
+        result = await self._general(context)
+        if not context.has_reply_headers:
+            return result, terms.reply_headers
+        headers = dict(context.reply_headers)
+        if terms.reply_headers:
+            headers.setdefault("Content-Type", terms.codec.content_type)
+        return result, encode_headers(headers)
+
+    # admission
+
+    def _wait(self, msg: Msg, terms: Terms, deadline: float | None) -> None:
+        if self._connection.congested:
+            self.refuse(msg, OverloadedError("the service's connection is congested"))
+        elif not terms.lane.put(msg, partial(self._start_waiting, msg, terms, deadline)):
+            self.refuse(msg, OverloadedError(f"endpoint {self.contract.name!r} is overloaded"))
+        elif terms.timeout is not None:
+            self._waits.add(msg, terms.lane, terms.timer)
+
+    def _start_waiting(self, msg: Msg, terms: Terms, deadline: float | None) -> None:
+        self._waits.pop(msg, None)
+        task = self._start_task(self._run(msg, terms, deadline))
+        if task.done():
+            return
+        if deadline is None:
+            self.live[msg] = task
+        else:
+            left = max(0.0, deadline - self._time())
+            self.live.add(msg, task, round(left + 0.005, 2))
+
+    def _expired_waiting(self, msg: Msg, lane: Lane) -> None:
+        lane.remove(msg)
+        self.refuse(msg, self._too_late())
+
+    def _read_terms(self, msg: Msg) -> Terms | None:
+        """Read a header block not seen before; None if the request had to be refused."""
+        headers = msg.headers
+        content_type = headers.get("Content-Type")
+        codec = self._codec if content_type is None else codecs.by_content_type(content_type)
+        if codec is None:
+            self.refuse(msg, UnsupportedCodecError(f"unknown content type {content_type!r}"))
+            return None
+        depth = read_depth(headers)
+        if depth >= MAX_DEPTH:
+            self.refuse(msg, OverloadedError(f"call chain of {depth} calls is taken for a loop"))
+            return None
+        timeout = read_timeout(headers, self._limits.timeout)
+        try:
+            terms = self._make_terms(codec, timeout, depth, answer_type=content_type is not None)
+        except Exception as error:  # the codec cannot carry the handler's types
+            logger.warning("%s: codec %r: %s", self.contract.name, codec.name, error)
+            text = f"endpoint {self.contract.name!r} cannot be called with {content_type!r}"
+            self.refuse(msg, UnsupportedCodecError(text))
+            return None
+        if len(self._terms) >= MAX_TERMS:
+            self._terms.clear()
+        self._terms[msg.raw_headers] = terms
+        return terms
+
+    def _make_terms(
+        self, codec: codecs.Codec, timeout: float | None, depth: int, *, answer_type: bool
+    ) -> Terms:
+        bound = self._bound.get(codec.content_type)
+        if bound is None:
+            request = codec.bind(self.contract.request_type)
+            bound = request, codec.bind(self.contract.response_type)
+            self._bound[codec.content_type] = bound
+        lane = self._lanes.get(depth)
+        if lane is None:
+            limits = self._limits
+            lane = Lane(self._gates(depth), limits.max_concurrency, limits.max_waiting)
+            self._lanes[depth] = lane
+        # A caller that named its codec knows it; one that did not is told, unless it is JSON.
+        told = answer_type or codec.name == "json"
+        headers = b"" if told else encode_headers({"Content-Type": codec.content_type})
+        return Terms(lane, codec, *bound, timeout=timeout, depth=depth + 1, reply_headers=headers)
+
+    # failures
+
+    def _too_late(self) -> DeadlineExceededError:
+        return DeadlineExceededError(f"deadline of endpoint {self.contract.name!r} passed")
+
+    def _failed(self, msg: Msg, terms: Terms, error: BaseException, began: int) -> None:
+        """Answer a request whose handler raised."""
+        if msg not in self.overdue:
+            if isinstance(error, asyncio.CancelledError):
+                rpc_error: RpcError = UnavailableError("the handler was cancelled")
+            elif isinstance(error, RpcError):
+                rpc_error = error
+            else:
+                rpc_error = internal(error, self.plan.name)
+            self.answer_error(msg, rpc_error)
+        self._ended(msg, terms, began)
+
+    def _ended(self, msg: Msg, terms: Terms, began: int) -> None:
+        """Account for a handler that ended and give its slots back."""
+        self.live.pop(msg, None)
+        self.overdue.pop(msg, None)
+        self.processing_time_ns += perf_counter_ns() - began
+        self.num_requests += 1
+        lane = terms.lane
+        lane.free += 1
+        lane.gate.free += 1
+        if lane.gate.attention:
+            lane.gate.attend()
+
+    # the end of a request that is not its own
+
+    def _expired(self, msg: Msg, task: asyncio.Task[None]) -> None:
+        self._stop_task(msg, task, self._too_late())
+
+    def _stop_task(self, msg: Msg, task: asyncio.Task[None], error: RpcError) -> None:
+        """Answer for a running handler, and cancel it."""
+        self.overdue[msg] = task
+        self.answer_error(msg, error)
+        if _unstarted(task):
+            return  # cancelled now it would never enter `_run`; `_run` sees that it is overdue
+        task.cancel()
+        self._connection.loop.call_later(STUBBORN_AFTER, self._report_stubborn, msg)
+
+    def _report_stubborn(self, msg: Msg) -> None:
+        if msg in self.overdue:
+            logger.warning(
+                "handler %r still runs %s s after it was cancelled", self.plan.name, STUBBORN_AFTER
+            )
+
+    def accept_cancel(self, msg: Msg) -> None:
+        """Take a caller's word that it cancelled a call. The sink of the cancel subject."""
+        self.cancel(msg.data)
+
+    def cancel(self, reply: bytes) -> bool:
+        """Stop the request with this reply subject, for its caller; false if it is not here."""
+        error = CallCancelledError("the caller cancelled the call")
+        for msg, task in self.live.items():
+            if msg.raw_reply == reply:
+                self.live.pop(msg)
+                self._stop_task(msg, task, error)
+                return True
+        for lane in self._lanes.values():
+            for msg in lane.waiting:
+                if msg.raw_reply == reply:
+                    self._waits.pop(msg, None)
+                    lane.remove(msg)
+                    self.refuse(msg, error)
+                    return True
+        return False
+
+    def abort(self) -> None:
+        """Answer everything here with 503 and cancel what runs: the end of a drain's patience."""
+        error = UnavailableError("the service is stopping")
+        for lane in self._lanes.values():
+            for msg in list(lane.waiting):
+                self._waits.pop(msg, None)
+                lane.remove(msg)
+                self.refuse(msg, error)
+        for msg, task in list(self.live.items()):
+            self.live.pop(msg, None)
+            self._stop_task(msg, task, error)
+
+    @property
+    def inflight(self) -> int:
+        """Requests that run or wait."""
+        running = sum(lane.limit - lane.free for lane in self._lanes.values())
+        return running + sum(len(lane.waiting) for lane in self._lanes.values())
+
+
+def _unstarted(task: asyncio.Task[None]) -> bool:
+    coro = task.get_coro()
+    return inspect.iscoroutine(coro) and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED
+
+
+def _direct(plan: CallPlan) -> Callable[[Any], Awaitable[Any]]:
+    """The handler as a function of the decoded body."""
+    function = plan.function
+    if plan.shape == "body":
+        return function
+    if plan.shape == "fields":
+        return lambda fields: function(**fields)
+    return lambda _: function()

@@ -1,0 +1,285 @@
+"""Runs services on a connection: start, drain, stop.
+
+The order is the promise. Starting: lifespan, dependencies, endpoints, attachments (discovery), and
+one flush, after which every request sent reaches a handler. Draining: interest is withdrawn and
+what the server still delivers is served, handlers end and are answered, attachments go, a flush
+pushes the last replies out, then lifespan and dependencies are left. Only when the drain timeout
+runs out is anything answered 503.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from natsrpc.core import Connection, Subscription
+from natsrpc.errors import ConfigError, NatsError
+
+from .admission import Gate
+from .cancel import cancel_subject
+from .endpoint import Endpoint
+from .invoke import Dependencies, Invoker, Threads
+from .middleware import compose
+from .service import Handler, Service, check_overlap
+
+logger = logging.getLogger("natsrpc.rpc")
+
+_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+THREADS = 32
+"""Plain handlers that run at once in one server."""
+
+
+class Attachment(Protocol):
+    """Something that lives as long as a running service, such as discovery."""
+
+    async def start(self) -> None:
+        """Called when the endpoints are subscribed, before the flush."""
+
+    async def drain(self) -> None:
+        """Called when the endpoints are drained."""
+
+
+class RunningService:
+    """One service on one connection, with its own id and counters."""
+
+    def __init__(self, connection: Connection, service: Service, threads: Threads) -> None:
+        self.service = service
+        self.contract = service.contract
+        self.id = "".join(secrets.choice(_BASE62) for _ in range(22))
+        self.started = datetime.now(UTC)
+        self.endpoints: list[Endpoint] = []
+        self.state: Any = None
+        self._connection = connection
+        self._threads = threads
+        self._gates: dict[int, Gate] = {}
+        self._dependencies = Dependencies(service.overrides)
+        self._subscriptions: list[Subscription] = []
+        self._attachments: list[Attachment] = []
+        self._lifespan = contextlib.AsyncExitStack()
+
+    @property
+    def inflight(self) -> int:
+        """Requests that run or wait."""
+        return sum(endpoint.inflight for endpoint in self.endpoints)
+
+    def reset(self) -> None:
+        """Zero the counters, as ADR-32's reset does."""
+        self.started = datetime.now(UTC)
+        for endpoint in self.endpoints:
+            endpoint.reset()
+
+    async def start(self) -> None:
+        """Enter the lifespan, subscribe everything."""
+        try:
+            if self.service.lifespan is not None:
+                manager = self.service.lifespan(self.service)
+                self.state = await self._lifespan.enter_async_context(manager)
+            self._lifespan.push_async_callback(self._dependencies.stop)
+            await self._dependencies.start([handler.plan for handler in self.service.handlers])
+            self.endpoints = [self._make(handler) for handler in self.service.handlers]
+            for endpoint in self.endpoints:
+                await self._subscribe(endpoint)
+            for factory in attachments:
+                attachment = factory(self._connection, self)
+                await attachment.start()
+                self._attachments.append(attachment)
+        except BaseException:
+            await self.drain(0.0)
+            raise
+
+    def _gate(self, depth: int) -> Gate:
+        gate = self._gates.get(depth)
+        if gate is None:
+            gate = self._gates[depth] = Gate(self.service.max_concurrency)
+        return gate
+
+    def _make(self, handler: Handler) -> Endpoint:
+        endpoint = Endpoint(
+            self._connection,
+            self.contract,
+            handler.contract,
+            handler.plan,
+            handler.limits,
+            codec=self.service.codec,
+            gates=self._gate,
+        )
+        endpoint.state = self.state
+        middleware = self.service.middlewares
+        if middleware or handler.plan.shape == "general":
+            invoker = Invoker(handler.plan, self._dependencies, self._threads)
+            endpoint.use(compose(middleware, invoker))
+        return endpoint
+
+    async def _subscribe(self, endpoint: Endpoint) -> None:
+        contract, subscribe = endpoint.contract, self._connection.subscribe
+        self._subscriptions.append(
+            await subscribe(contract.subject, queue_group=contract.queue_group, cb=endpoint.accept)
+        )
+        self._subscriptions.append(
+            await subscribe(cancel_subject(contract.subject), cb=endpoint.accept_cancel)
+        )
+
+    async def drain(self, timeout: float) -> None:
+        """Take no new requests, finish those that came, and let everything go.
+
+        What has not ended after `timeout` seconds is answered 503 and cancelled.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.gather(*(_drain(sub) for sub in self._subscriptions))
+                await self._idle()
+        except TimeoutError:
+            logger.warning("service %s: %d requests cut short", self.contract.name, self.inflight)
+            self.abort()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._idle()
+        for attachment in reversed(self._attachments):
+            with contextlib.suppress(NatsError):
+                await attachment.drain()
+        self._attachments.clear()
+        if not self._connection.is_closed:
+            with contextlib.suppress(NatsError):
+                await self._connection.flush()
+        await self._lifespan.aclose()
+
+    def abort(self) -> None:
+        """Answer all that runs or waits with 503 and cancel it."""
+        for endpoint in self.endpoints:
+            endpoint.abort()
+
+    async def _idle(self) -> None:
+        """Wait until nothing runs and nothing waits."""
+        event = asyncio.Event()
+        for gate in self._gates.values():
+            gate.watch(event.set)
+        while not all(gate.idle for gate in self._gates.values()):
+            event.clear()
+            await event.wait()
+
+
+AttachmentFactory = Callable[[Connection, RunningService], Attachment]
+
+attachments: list[AttachmentFactory] = []
+"""Makes what every running service carries. The rooms above add to it, unknown to this one."""
+
+
+async def _drain(subscription: Subscription) -> None:
+    with contextlib.suppress(NatsError):
+        await subscription.drain()
+
+
+class Server:
+    """Services running on a client's connection. Made by `Client.serve`."""
+
+    def __init__(self, connection: Connection, services: Sequence[Service]) -> None:
+        if not services:
+            raise ConfigError("nothing to serve: name at least one service")
+        _check_services(services)
+        self.connection = connection
+        self._threads = Threads(THREADS)
+        self.services = [RunningService(connection, each, self._threads) for each in services]
+        self._drained: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Serve. When this returns, every request sent reaches a handler.
+
+        Raises:
+            ConnectionClosedError, PermissionsError: the connection does not allow it.
+        """
+        started: list[RunningService] = []
+        try:
+            for service in self.services:
+                await service.start()
+                started.append(service)
+            await self.connection.flush()
+        except BaseException:
+            for service in reversed(started):
+                await service.drain(0.0)
+            raise
+        self.connection.add_drain_hook(self._drain_early)
+        self._watcher = asyncio.ensure_future(self._watch())
+
+    async def _watch(self) -> None:
+        """A connection closed for good ends the services too."""
+        await self.connection.wait_closed()
+        await self.drain(0.0)
+
+    async def abort(self) -> None:
+        """Answer all that runs or waits with 503, cancel it, and push the answers out."""
+        for service in self.services:
+            service.abort()
+        with contextlib.suppress(NatsError):
+            await self.connection.flush()
+
+    async def drain(self, timeout: float | None = None) -> None:
+        """Take no new requests, finish and answer those that came, then let everything go.
+
+        Safe to call again, and to cancel: the draining itself goes on.
+
+        Args:
+            timeout: seconds before what still runs is answered 503 and cancelled; the
+                connection's `drain_timeout` if not given.
+        """
+        if self._drained is None:
+            limit = self.connection.options.drain_timeout if timeout is None else timeout
+            self._drained = asyncio.ensure_future(self._drain(limit))
+        await asyncio.shield(self._drained)
+
+    async def _drain_early(self) -> None:
+        """For a connection that drains: be done before its own patience ends."""
+        await self.drain(self.connection.options.drain_timeout * 0.9)
+
+    async def _drain(self, timeout: float) -> None:
+        self.connection.remove_drain_hook(self._drain_early)
+        results = await asyncio.gather(
+            *(service.drain(timeout) for service in self.services), return_exceptions=True
+        )
+        self._threads.stop()
+        if self._watcher is not None and not self.connection.is_closed:
+            self._watcher.cancel()
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    @property
+    def inflight(self) -> int:
+        """Requests of all services that run or wait."""
+        return sum(service.inflight for service in self.services)
+
+
+def _check_services(services: Sequence[Service]) -> None:
+    for index, service in enumerate(services):
+        if not isinstance(service, Service):
+            raise ConfigError(f"{service!r} is not a Service")
+        others = [c for other in services[:index] for c in other.contract.endpoints]
+        for contract in service.contract.endpoints:
+            check_overlap(contract, others, service.name)
+
+
+class Serving:
+    """What `Client.serve` returns: await it, or enter it with `async with`, which then drains."""
+
+    __slots__ = ("_server", "_start")
+
+    def __init__(self, start: Callable[[], Awaitable[Server]]) -> None:
+        self._start = start
+        self._server: Server | None = None
+
+    def __await__(self) -> Generator[Any, None, Server]:
+        return self._start().__await__()
+
+    async def __aenter__(self) -> Server:
+        self._server = await self._start()
+        return self._server
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._server is not None:
+            await self._server.drain()
