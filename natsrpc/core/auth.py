@@ -1,7 +1,8 @@
 """Who we are: a server's nonce in, the CONNECT fields out.
 
-Secrets given as functions are called, and files read, anew for each attempt, so rotated credentials take effect
-with the next connection. Secrets stay local to this file's functions: none is kept on an object, logged or quoted.
+Secrets given as functions are called, and files read, anew for each attempt, so rotated credentials
+take effect with the next connection. Secrets stay local to this file's functions: none is kept on
+an object, logged or quoted.
 
 Ref: nats.go `nkeys`, `UserCredentials`; https://docs.nats.io/using-nats/developer/connecting/creds.
 """

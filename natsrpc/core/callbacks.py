@@ -1,7 +1,8 @@
-"""What happens to a connection, told in order: to the callbacks of its options and to event streams.
+"""What happens to a connection, told in order: to the callbacks of its options and to event
+streams.
 
-One task runs the callbacks, one at a time, outside the read path; it exists only while there is something to
-tell. A slow callback delays the next ones and nothing else; one that raises is logged.
+One task runs the callbacks, one at a time, outside the read path; it exists only while there is
+something to tell. A slow callback delays the next ones and nothing else; one that raises is logged.
 """
 
 from __future__ import annotations
@@ -199,7 +200,8 @@ class Callbacks:
 
 
 class _Stream:
-    """One reader of the events. A reader that lags loses the oldest events, never delays the rest."""
+    """One reader of the events. A reader that lags loses the oldest events, never delays the
+    rest."""
 
     def __init__(self) -> None:
         self._events: deque[ConnectionEvent] = deque(maxlen=_STREAM_LIMIT)
@@ -237,5 +239,3 @@ def _log_untold(event: ConnectionEvent) -> None:
 
 def _trace(event: AsyncError) -> BaseException | None:
     return None if isinstance(event.error, NatsRpcError) else event.error
-
-

@@ -1,8 +1,9 @@
 """The request mux: one wildcard subscription for the replies to all requests of a connection.
 
-A request publishes with the reply subject `<prefix>.<token>`. The reply is routed by its token, cut off the subject, to
-the future in `pending`; whichever comes first of reply, timeout, cancellation and close removes the entry, so nothing is
-resolved twice and nothing stays behind. The mux has no pending limits: it queues nothing.
+A request publishes with the reply subject `<prefix>.<token>`. The reply is routed by its token, cut
+off the subject, to the future in `pending`; whichever comes first of reply, timeout, cancellation
+and close removes the entry, so nothing is resolved twice and nothing stays behind. The mux has no
+pending limits: it queues nothing.
 
 Several replies to one token (streams) go to a sink in `streams`.
 
@@ -12,7 +13,7 @@ Ref: ADR-4 (no responders); nats.go `respMux`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from logging import getLogger
 from typing import Protocol
 
@@ -57,7 +58,7 @@ class RequestMux:
         self._tokens: list[bytes] = []
         self._started = False
         self._denied: PermissionsError | None = None
-        self._idle: asyncio.Future[None] | None = None
+        self._watchers: list[asyncio.Future[None]] = []
         self.pending: Expiring[bytes, tuple[asyncio.Future[Msg], bytes]] = Expiring(
             self._loop, self._expired
         )
@@ -107,7 +108,7 @@ class RequestMux:
         """
         sender = self._sender
         if sender.congested:
-            await self._room(timeout)
+            timeout = await self._room(timeout)
         if self._denied is not None:
             raise self._denied
         if not self._started:
@@ -126,14 +127,21 @@ class RequestMux:
             msg = await future
         except BaseException:
             pending.pop(token, None)
-            if self._idle is not None:
-                self._note_idle()
+            if self._watchers:
+                self._tell_news()
             raise
-        if msg.raw_headers and not msg.data and msg.raw_headers.startswith(NO_RESPONDERS):
+        if (
+            msg.raw_headers
+            and not msg.data
+            and msg.raw_headers.startswith(NO_RESPONDERS)
+            and msg.status == 503
+        ):
             raise NoRespondersError(decode(subject))
         return msg
 
-    async def _room(self, timeout: float | None) -> None:
+    async def _room(self, timeout: float | None) -> float | None:
+        """Wait for room to write; what is left of `timeout`."""
+        start = self._loop.time()
         try:
             async with asyncio.timeout(timeout):
                 await self._sender.writable()
@@ -141,6 +149,7 @@ class RequestMux:
             raise NatsTimeoutError(
                 f"request not sent within {timeout:g} s: the connection is congested"
             ) from None
+        return None if timeout is None else timeout - (self._loop.time() - start)
 
     def route(self, msg: Msg) -> None:
         """The sink of the mux's subscription."""
@@ -148,8 +157,8 @@ class RequestMux:
         if entry is not None:
             if not entry[0].done():
                 entry[0].set_result(msg)
-            if self._idle is not None:
-                self._note_idle()
+            if self._watchers:
+                self._tell_news()
         else:
             self._route_other(msg)
 
@@ -160,7 +169,8 @@ class RequestMux:
                 sink(msg)
                 return
         elif len(self.pending) == 1:
-            # A server's subject mapping rewrote the reply: with one request waiting, it is that one's.
+            # A server's subject mapping rewrote the reply: with one request waiting, it is that
+            # one's.
             token, (future, _) = next(iter(self.pending.items()))
             del self.pending[token]
             if not future.done():
@@ -203,22 +213,26 @@ class RequestMux:
         for future, _ in entries:
             if not future.done():
                 future.set_exception(error)
-        self._note_idle()
+        self._tell_news()
 
     def stop(self, error: Exception) -> None:
         """The connection is closed for good."""
         self.fail_all(error)
         self.pending.stop()
 
-    def _note_idle(self) -> None:
-        if self._idle is not None and not self.pending and not self._idle.done():
-            self._idle.set_result(None)
+    def _tell_news(self) -> None:
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            if not watcher.done():
+                watcher.set_result(None)
 
     async def idle(self) -> None:
         """Wait until no request is waiting for its reply."""
-        while self.pending:
-            self._idle = self._loop.create_future()
-            try:
-                await self._idle
-            finally:
-                self._idle = None
+        await self.answered(self.pending)
+
+    async def answered(self, tokens: Collection[bytes]) -> None:
+        """Wait until none of these requests is waiting for its reply."""
+        while any(token in self.pending for token in tokens):
+            watcher = self._loop.create_future()
+            self._watchers.append(watcher)
+            await watcher

@@ -20,8 +20,8 @@ C = TypeVar("C", bound=Closable)
 class Opening(Generic[C]):
     """Something on its way to being open.
 
-    `await` it for the open object, which the caller closes; or use it with `async with`, which closes it at
-    the end of the block.
+    `await` it for the open object, which the caller closes; or use it with `async with`, which
+    closes it at the end of the block.
     """
 
     __slots__ = ("_open", "_opened")

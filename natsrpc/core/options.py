@@ -35,31 +35,41 @@ Dialer: TypeAlias = (
 class Options:
     """All settings of a connection. Times are in seconds, sizes in bytes.
 
-    Where: `servers` is one URL, several joined by commas, or a sequence of them (`nats://`, `tls://`, or no
-    scheme; port 4222 if none; `user:password@` or `token@` in front of the host); `randomize_servers` shuffles
-    them once, except for `first_server`, which is tried first.
+    Where: `servers` is one URL, several joined by commas, or a sequence of them (`nats://`,
+        `tls://`, or no
+    scheme; port 4222 if none; `user:password@` or `token@` in front of the host);
+    `randomize_servers` shuffles them once, except for `first_server`, which is tried first.
 
-    Who: `user` and `password`; or `token`; or `user_info`, called for (user, password); or `nkey_seed`, a seed
-    or the path of a file with one; or `credentials`, the path of a `.creds` file, or (JWT, seed or signing
-    function). `token`, `nkey_seed`, `credentials` may be functions, plain or async; they are called, and
-    files read, anew for every attempt to connect.
+    Who: `user` and `password`; or `token`; or `user_info`, called for (user, password); or
+        `nkey_seed`, a seed
+    or the path of a file with one; or `credentials`, the path of a `.creds` file, or (JWT, seed or
+    signing function). `token`, `nkey_seed`, `credentials` may be functions, plain or async; they
+    are called, and files read, anew for every attempt to connect.
 
-    TLS: `tls=True` (verifying), an `ssl.SSLContext` of your own, `False` (never), or None (if the server or
-    a `tls://` URL asks for it). `tls_ca` names one or several PEM files that replace the system's roots;
-    `tls_cert` is (certificate, key); `tls_hostname` the name to verify instead of the URL's host;
-    `tls_verify=False` switches verification off, with a warning; `tls_handshake_first` starts TLS before INFO.
+    TLS: `tls=True` (verifying), an `ssl.SSLContext` of your own, `False` (never), or None (if the
+        server or
+    a `tls://` URL asks for it). `tls_ca` names one or several PEM files that replace the system's
+    roots; `tls_cert` is (certificate, key); `tls_hostname` the name to verify instead of the URL's
+    host; `tls_verify=False` switches verification off, with a warning; `tls_handshake_first` starts
+    TLS before INFO.
 
-    Staying connected: see `reconnect_*`, `max_reconnect_attempts` (per server, -1 forever), `ping_interval`
-    (0 or less: never) and `max_pings_out`. `reconnect_delay_cb(pass_number)` gives the wait after each fruitless
-    pass over all servers. `reconnect_buffer_size` bounds what is published meanwhile (0: the default,
+    Staying connected: see `reconnect_*`, `max_reconnect_attempts` (per server, -1 forever),
+        `ping_interval`
+    (0 or less: never) and `max_pings_out`. `reconnect_delay_cb(pass_number)` gives the wait after
+    each fruitless pass over all servers. `reconnect_buffer_size` bounds what is published meanwhile
+    (0: the default,
     negative: nothing is buffered).
 
-    Callbacks may be plain or async functions; they run one at a time, in the order of the events, beside the
-    traffic: `on_connect(nc)`, `on_disconnect(nc, error)`, `on_reconnect(nc)`, `on_reconnect_error(nc, error)`,
-    `on_close(nc)`, `on_error(nc, subscription, error)`, `on_discovered_servers(nc)`, `on_lame_duck(nc)`.
+    Callbacks may be plain or async functions; they run one at a time, in the order of the events,
+    beside the
+    traffic: `on_connect(nc)`, `on_disconnect(nc, error)`, `on_reconnect(nc)`,
+        `on_reconnect_error(nc, error)`,
+    `on_close(nc)`, `on_error(nc, subscription, error)`, `on_discovered_servers(nc)`,
+    `on_lame_duck(nc)`.
 
     Raises:
-        ConfigError: a value is out of range, unreadable, or contradicts another; it names the option.
+        ConfigError: a value is out of range, unreadable, or contradicts another; it names the
+            option.
     """
 
     servers: str | Sequence[str] = DEFAULT_URL
@@ -116,14 +126,13 @@ class Options:
     on_lame_duck: Callback | None = None
 
     def __post_init__(self) -> None:
-        for option, kind in _FLAGS.items():
+        for option, kind in _KINDS.items():
             _check_type(option, getattr(self, option), kind)
         for option in _POSITIVE:
             _check_number(option, getattr(self, option), above_zero=True)
         for option in _NOT_NEGATIVE:
             _check_number(option, getattr(self, option), above_zero=False)
-        for option in ("ping_interval",):
-            _check_number(option, getattr(self, option), above_zero=None)
+        _check_number("ping_interval", self.ping_interval, above_zero=None)
         for option in _CALLBACKS:
             value = getattr(self, option)
             if value is not None and not callable(value):
@@ -194,24 +203,26 @@ class Options:
 
 _NAMES = frozenset(f.name for f in fields(Options))
 _SECRET = frozenset({"password", "token", "nkey_seed", "credentials", "user_info"})
-_CALLBACKS = tuple(sorted(n for n in _NAMES if n.startswith("on_"))) + (
-    "reconnect_delay_cb",
-    "dialer",
-)
-_FLAGS: dict[str, type] = {
-    "name": str,
+_CALLBACKS = (*sorted(n for n in _NAMES if n.startswith("on_")), "reconnect_delay_cb", "dialer")
+_KINDS: dict[str, type] = {
+    "allow_reconnect": bool,
+    "echo": bool,
+    "ignore_auth_error_abort": bool,
+    "ignore_discovered_servers": bool,
     "inbox_prefix": str,
-    "max_reconnect_attempts": int,
-    "reconnect_buffer_size": int,
-    "max_pings_out": int,
+    "lame_duck_reconnect": bool,
     "max_message_size": int,
-} | {
-    option: bool
-    for option in (
-        "allow_reconnect echo ignore_auth_error_abort ignore_discovered_servers "
-        "lame_duck_reconnect old_style_requests pedantic randomize_servers "
-        "retry_on_failed_connect tls_handshake_first tls_verify verbose"
-    ).split()
+    "max_pings_out": int,
+    "max_reconnect_attempts": int,
+    "name": str,
+    "old_style_requests": bool,
+    "pedantic": bool,
+    "randomize_servers": bool,
+    "reconnect_buffer_size": int,
+    "retry_on_failed_connect": bool,
+    "tls_handshake_first": bool,
+    "tls_verify": bool,
+    "verbose": bool,
 }
 _POSITIVE = ("connect_timeout", "drain_timeout", "write_timeout", "max_message_size")
 _NOT_NEGATIVE = ("reconnect_wait", "reconnect_jitter", "reconnect_jitter_tls")

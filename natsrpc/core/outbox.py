@@ -1,4 +1,5 @@
-"""Frames published while there is no connection, up to a limit; replayed in order when there is one again."""
+"""Frames published while there is no connection, up to a limit; replayed in order when there is one
+again."""
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ from natsrpc.errors import ReconnectBufferExceededError
 class Outbox:
     """The reconnect buffer.
 
-    A frame is refused when the buffer is *already* at its limit, so one may overshoot it; a negative limit
-    refuses all. Ref: nats.go `ReconnectBufSize`.
+    A frame is refused when the buffer is *already* at its limit, so one may overshoot it; a
+    negative limit refuses all. Ref: nats.go `ReconnectBufSize`.
     """
 
     def __init__(self, limit: int) -> None:

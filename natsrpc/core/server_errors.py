@@ -1,7 +1,7 @@
 """The server's `-ERR` texts: the one place that knows them.
 
-For each text: the error it becomes, and whether the server closes the connection after it. Texts are matched by
-their beginning, without case; what they quote keeps its case.
+For each text: the error it becomes, and whether the server closes the connection after it. Texts
+are matched by their beginning, without case; what they quote keeps its case.
 
 Ref: nats-server `server/errors.go`; measured on 2.10 to 2.15.
 """
@@ -59,9 +59,7 @@ _SID = re.compile(r'\(sid "(\d+)"\)', re.IGNORECASE).search
 def _permissions(text: str) -> PermissionsError:
     message = f"permission denied by the server: {text}"
     if found := _PUBLISH_REPLY(text):
-        return PermissionsError(
-            message, operation="publish", reply=_unquote(found[1]), text=text
-        )
+        return PermissionsError(message, operation="publish", reply=_unquote(found[1]), text=text)
     if found := _PUBLISH(text):
         return PermissionsError(message, operation="publish", subject=_unquote(found[1]), text=text)
     if found := _SUBSCRIBE(text):

@@ -1,7 +1,7 @@
 """The servers we may connect to: their URLs, the pool's order, and how long to wait between passes.
 
-Pure: the source of randomness is passed in. Credentials in URLs stay inside `Server`; its `address` and `repr` never
-show them.
+Pure: the source of randomness is passed in. Credentials in URLs stay inside `Server`; its `address`
+and `repr` never show them.
 
 Ref: ADR-40; nats.go `srvPool`.
 """
@@ -26,9 +26,9 @@ _MAX_POOL = 1000
 class Server:
     """One server of the pool, with what is known of it.
 
-    `discovered` ones were named by another server and go when that no longer names them. `attempts` counts failed
-    attempts since the last success. `tls_name` is the host name to verify when `host` is a bare address that a
-    server gossiped.
+    `discovered` ones were named by another server and go when that no longer names them. `attempts`
+    counts failed attempts since the last success. `tls_name` is the host name to verify when `host`
+    is a bare address that a server gossiped.
     """
 
     scheme: str
@@ -153,7 +153,8 @@ class ServerPool:
         self.current = server
 
     def retire_current(self) -> None:
-        """The connection to the current server was lost: to the tail with it, or out if it is spent."""
+        """The connection to the current server was lost: to the tail with it, or out if it is
+        spent."""
         server, self.current = self.current, None
         if server is not None and server in self.servers:
             self.servers.remove(server)
@@ -179,16 +180,14 @@ class ServerPool:
     def update(self, connect_urls: Sequence[str], *, via: Server | None) -> list[Server]:
         """Take over the list of a server's INFO; the servers that are new.
 
-        Discovered servers not named any more are dropped, except the current one. An empty list changes
-        nothing. Unusable items are skipped.
+        Discovered servers not named any more are dropped, except the current one. An empty list
+        changes nothing. Unusable items are skipped.
         """
         if not connect_urls:
             return []
         named = {s.host_port: s for url in connect_urls if (s := _gossiped(url)) is not None}
         self.servers = [
-            s
-            for s in self.servers
-            if not s.discovered or s is self.current or s.host_port in named
+            s for s in self.servers if not s.discovered or s is self.current or s.host_port in named
         ]
         known = {s.host_port for s in self.servers}
         fresh = [s for key, s in named.items() if key not in known]
@@ -226,7 +225,9 @@ class Backoff:
     def jitter(self, *, tls: bool) -> float:
         """A random part of the configured jitter, in seconds."""
         options = self._options
-        return self._rng.uniform(0, options.reconnect_jitter_tls if tls else options.reconnect_jitter)
+        return self._rng.uniform(
+            0, options.reconnect_jitter_tls if tls else options.reconnect_jitter
+        )
 
 
 def _gossiped(url: str) -> Server | None:

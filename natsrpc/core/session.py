@@ -1,10 +1,12 @@
 """One physical connection: dial, handshake, then frames in and PINGs out, until it is lost.
 
-States, in this order and no other: *opening* (only `open` moves on), *live*, *lost*. `lose` ends any of them, once:
-it aborts the socket, fails whoever waits for a PONG and tells the owner. After that no message of this session
-reaches a sink any more, for what follows is the next session's business.
+States, in this order and no other: *opening* (only `open` moves on), *live*, *lost*. `lose` ends
+any of them, once: it aborts the socket, fails whoever waits for a PONG and tells the owner. After
+that no message of this session reaches a sink any more, for what follows is the next session's
+business.
 
-The handshake: dial → TLS at once if asked → INFO → TLS if due → CONNECT and PING in one write → PONG.
+The handshake: dial → TLS at once if asked → INFO → TLS if due → CONNECT and PING in one write →
+PONG.
 """
 
 from __future__ import annotations
@@ -334,12 +336,12 @@ class Session:
         sinks = owner.sinks
         for event in parser.feed(data):
             if event.__class__ is Msg:
-                sink = sinks.get(event.sid)  # type: ignore[union-attr]  # the line above
+                sink = sinks.get(event.sid)
                 if sink is not None:
                     try:
-                        sink(event)  # type: ignore[arg-type]  # likewise
+                        sink(event)
                     except Exception as error:
-                        owner.sink_failed(event, error)  # type: ignore[arg-type]  # likewise
+                        owner.sink_failed(event, error)
             else:
                 self._control(event)
             if self.is_lost:
@@ -456,4 +458,3 @@ def _ssl_reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError) and error.reason:
         return error.reason.replace("_", " ").lower()
     return str(error) or type(error).__name__
-

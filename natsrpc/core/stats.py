@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Status(enum.IntEnum):
     """The state of a connection.
 
-    CONNECTING → CONNECTED ⇄ RECONNECTING; CONNECTED → DRAINING_SUBS → DRAINING_PUBS → CLOSED; any → CLOSED.
+    CONNECTING → CONNECTED ⇄ RECONNECTING; CONNECTED → DRAINING_SUBS → DRAINING_PUBS → CLOSED; any →
+    CLOSED.
     Ref: nats.go `Status`.
     """
 
@@ -26,9 +27,10 @@ class Status(enum.IntEnum):
 class Statistics:
     """A consistent copy of a connection's counters, over its whole life.
 
-    Messages and their bytes (headers and payload) count when they are published, also while disconnected, and when
-    they are received, once per matching subscription, replies included. `wire_bytes_*` is what went over sockets.
-    `attempts` counts tries to connect, `reconnects` those that succeeded after a loss.
+    Messages and their bytes (headers and payload) count when they are published, also while
+    disconnected, and when they are received, once per matching subscription, replies included.
+    `wire_bytes_*` is what went over sockets. `attempts` counts tries to connect, `reconnects` those
+    that succeeded after a loss.
     """
 
     in_msgs: int

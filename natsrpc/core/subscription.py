@@ -7,8 +7,9 @@ There are four ways to consume, each its own sink, chosen when the subscription 
 - without either, messages wait for `next_msg` or `async for`;
 - with `into=`, they are put into the caller's `asyncio.Queue`.
 
-Life: *active* → *draining* (the server was told to stop, what it sent before still comes) → *ended*. `_end` is the
-only way to *ended*; it wakes every waiter. A queue that was drained stays readable after the end.
+Life: *active* → *draining* (the server was told to stop, what it sent before still comes) →
+*ended*. `_end` is the only way to *ended*; it wakes every waiter. A queue that was drained stays
+readable after the end.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ class Owner(Protocol):
         """Tell an error that no call can raise."""
 
     async def barrier(self) -> None:
-        """Wait until the server has treated all that was sent; returns early if the session is lost."""
+        """Wait until the server has treated all that was sent; returns early if the session is
+        lost."""
 
     def check_open(self) -> None:
         """Raise if the connection is closed or draining."""
@@ -202,7 +204,8 @@ class Subscription:
             self._is_slow = False
 
     def _is_counted_out(self, msg: Msg) -> bool:
-        """Look at a message with headers: report bad ones; leave statuses of the server uncounted."""
+        """Look at a message with headers: report bad ones; leave statuses of the server
+        uncounted."""
         if msg.headers.malformed:
             self._owner.report(
                 BadHeaderError(f"malformed headers in a message on {msg.subject!r}"), self
@@ -227,7 +230,8 @@ class Subscription:
         return self.received > limit
 
     def _admit(self, msg: Msg) -> bool:
-        """Queue a message, unless a limit would be exceeded: then it is dropped, counted and told."""
+        """Queue a message, unless a limit would be exceeded: then it is dropped, counted and
+        told."""
         pending, size = self._pending, len(msg.data) + len(msg.raw_headers)
         msgs, bytes_ = len(pending) + 1, self._pending_bytes + size
         if msgs > self._peak_msgs:
@@ -422,8 +426,8 @@ class Subscription:
     async def drain(self) -> None:
         """End without losing anything: tell the server to stop, and let all it sent be handled.
 
-        Returns when the callback has handled the last message. Messages nobody reads are not waited for:
-        they stay readable. Called from its own callback, it does not wait for that.
+        Returns when the callback has handled the last message. Messages nobody reads are not waited
+        for: they stay readable. Called from its own callback, it does not wait for that.
 
         Raises:
             BadSubscriptionError: it has ended already.

@@ -1,7 +1,9 @@
-"""Keeps a connection connected: the first connect, the reconnect loop, moving away from a lame duck.
+"""Keeps a connection connected: the first connect, the reconnect loop, moving away from a lame
+duck.
 
-It owns the pool and the one task that dials. `Connection` says what is to be done once a session stands (`adopt`) and
-when there will be none any more (`give_up`); this file decides which server is tried when.
+It owns the pool and the one task that dials. `Connection` says what is to be done once a session
+stands (`adopt`) and when there will be none any more (`give_up`); this file decides which server is
+tried when.
 
 Ref: ADR-40; nats.go `doReconnect`.
 """
@@ -75,9 +77,9 @@ class Supervisor:
         """Try each server once, in order; the first session that stands.
 
         Raises:
-            ConnectError: none could be reached. Of several causes the most telling one is raised (a refused
-                credential, TLS, protocol); `NoServersError` if all were plainly unreachable. `attempts`
-                lists every try.
+            ConnectError: none could be reached. Of several causes the most telling one is raised (a
+                refused credential, TLS, protocol); `NoServersError` if all were plainly
+                unreachable. `attempts` lists every try.
             ConfigError: a credentials file cannot be read.
         """
         attempts: list[tuple[str, BaseException]] = []
@@ -171,7 +173,9 @@ class Supervisor:
             passes += 1
             if self.pool.servers:
                 await self._pause(self._delay(passes))
-        raise NoServersError("no servers available: every server's attempts are used up") from last_error
+        raise NoServersError(
+            "no servers available: every server's attempts are used up"
+        ) from last_error
 
     def _delay(self, passes: int) -> float:
         try:
@@ -210,7 +214,9 @@ class Supervisor:
     async def _move(self, old: Session) -> None:
         """Make before break: the new session takes over, then the old one is let go of."""
         try:
-            await asyncio.sleep(self._rng.uniform(0, min(_LAME_DUCK_SPREAD, self._options.reconnect_wait)))
+            await asyncio.sleep(
+                self._rng.uniform(0, min(_LAME_DUCK_SPREAD, self._options.reconnect_wait))
+            )
             session = await self._any_other(old)
             if session is None:
                 return

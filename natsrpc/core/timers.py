@@ -1,9 +1,11 @@
 """Entries that expire, many at a time and cheaply.
 
-A timer handle for every request costs more than the rest of its bookkeeping (a heap push, a cancel, a sweep of
-cancelled handles). Nearly all requests of a program share a few timeouts, and entries of one timeout expire in
-the order they came: so each distinct delay has a lane, a row of (deadline, key), and only its first entry needs a
-timer of the event loop. Entries removed in time stay in the lane until they come to its front.
+A timer handle for every request costs more than the rest of its bookkeeping (a heap push, a cancel,
+a sweep of cancelled handles). Nearly all requests of a program share a few timeouts, and entries of
+one timeout expire in
+the order they came: so each distinct delay has a lane, a row of (deadline, key), and only its first
+entry needs a timer of the event loop. Entries removed in time stay in the lane until they come to
+its front.
 """
 
 from __future__ import annotations
@@ -22,15 +24,13 @@ _COMPACT_ABOVE = 1024
 class Expiring(dict[K, V], Generic[K, V]):
     """A dict whose entries may expire: they are removed, then `on_expire(key, value)` is called.
 
-    Remove an entry as from any dict (`pop`, `del`) and it won't expire. A key must not be added again
-    with `add` while an earlier `add` of it may still expire: use keys that don't repeat.
+    Remove an entry as from any dict (`pop`, `del`) and it won't expire. A key must not be added
+    again with `add` while an earlier `add` of it may still expire: use keys that don't repeat.
     """
 
     __slots__ = ("_lanes", "_loop", "_on_expire")
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, on_expire: Callable[[K, V], None]
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_expire: Callable[[K, V], None]) -> None:
         super().__init__()
         self._loop = loop
         self._on_expire = on_expire

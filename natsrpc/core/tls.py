@@ -1,4 +1,5 @@
-"""When a connection uses TLS, and with which context. Everything local fails before anything is dialed."""
+"""When a connection uses TLS, and with which context. Everything local fails before anything is
+dialed."""
 
 from __future__ import annotations
 
@@ -101,9 +102,7 @@ def _build(options: Options) -> ssl.SSLContext:
         try:
             context.load_cert_chain(cert, key)
         except (OSError, ssl.SSLError) as error:
-            raise ConfigError(
-                f"tls_cert ({cert!r}, {key!r}) cannot be loaded: {error}"
-            ) from error
+            raise ConfigError(f"tls_cert ({cert!r}, {key!r}) cannot be loaded: {error}") from error
     if not options.tls_verify:
         log.warning("TLS without verification: anybody on the way can read and change the traffic")
         context.check_hostname = False

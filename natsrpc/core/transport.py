@@ -1,12 +1,14 @@
 """The one place that touches a socket.
 
-Outbound, frames are collected in a list; the first of a loop turn schedules `_write_out`, which joins and sends all
-of that turn in one system call. While the socket is full (asyncio calls `pause_writing`) frames stay in the list, so
-that what was never handed over can be carried into the next connection, and `is_congested` tells producers to wait.
+Outbound, frames are collected in a list; the first of a loop turn schedules `_write_out`, which
+joins and sends all of that turn in one system call. While the socket is full (asyncio calls
+`pause_writing`) frames stay in the list, so that what was never handed over can be carried into the
+next connection, and `is_congested` tells producers to wait.
 
 Inbound, each chunk goes to the receiver at once: no reader task, no queue.
 
-A dead transport is aborted, never closed politely: waiting for unsent bytes to a dead peer may take minutes.
+A dead transport is aborted, never closed politely: waiting for unsent bytes to a dead peer may take
+minutes.
 """
 
 from __future__ import annotations
@@ -140,9 +142,7 @@ class Transport(asyncio.Protocol):
     async def start_tls(self, context: ssl.SSLContext, hostname: str | None) -> None:
         """Turn the open socket into a TLS one."""
         assert self._socket is not None
-        upgraded = await self._loop.start_tls(
-            self._socket, self, context, server_hostname=hostname
-        )
+        upgraded = await self._loop.start_tls(self._socket, self, context, server_hostname=hostname)
         if upgraded is None:
             raise ConnectionResetError("connection lost during the TLS handshake")
         self._socket = upgraded

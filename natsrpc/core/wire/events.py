@@ -1,7 +1,7 @@
 """What the parser makes of the server's bytes: one object for each frame.
 
-`Msg` is also what users get: there is no second object for one message. Its fields stay bytes as received until
-somebody reads them as text.
+`Msg` is also what users get: there is no second object for one message. Its fields stay bytes as
+received until somebody reads them as text.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Responder(Protocol):
 class Msg:
     """One message.
 
-    `data` is the payload. `raw_subject`, `raw_reply` and `raw_headers` hold the bytes as received (`b""` if
-    absent); `subject`, `reply` and `headers` read them as text, decoded on first use.
+    `data` is the payload. `raw_subject`, `raw_reply` and `raw_headers` hold the bytes as received
+    (`b""` if absent); `subject`, `reply` and `headers` read them as text, decoded on first use.
     """
 
     __slots__ = (
-        "_headers",
         "data",
+        "decoded",
         "raw_headers",
         "raw_reply",
         "raw_subject",
@@ -47,7 +47,7 @@ class Msg:
     raw_headers: bytes
     responder: Responder | None
     sub: Any
-    _headers: Headers | None
+    decoded: Headers | None
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Msg:
         self.sid = b""
         self.responder = None
         self.sub = None
-        self._headers = None
+        self.decoded = None
 
     @property
     def subject(self) -> str:
@@ -85,9 +85,11 @@ class Msg:
     @property
     def headers(self) -> Headers:
         """The headers, decoded on first use; empty if there are none or they are malformed."""
-        headers = self._headers
+        headers = self.decoded
         if headers is None:
-            headers = self._headers = Headers.decode(self.raw_headers) if self.raw_headers else Headers()
+            headers = self.decoded = (
+                Headers.decode(self.raw_headers) if self.raw_headers else Headers()
+            )
         return headers
 
     @property
@@ -112,7 +114,9 @@ class Msg:
             MaxPayloadError, BadHeaderError, ConnectionClosedError: as `Connection.publish`.
         """
         if self.responder is None:
-            raise MsgNotBoundError("a message made by hand cannot be answered: it has no connection")
+            raise MsgNotBoundError(
+                "a message made by hand cannot be answered: it has no connection"
+            )
         if not self.raw_reply:
             raise MsgNoReplyError(f"message on {self.subject!r} has no reply subject")
         block = encode_headers(headers) if headers else b""

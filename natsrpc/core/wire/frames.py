@@ -1,7 +1,7 @@
 """Frames from client to server, each as one `bytes`.
 
-The arguments are trusted: whoever calls has checked subjects and encoded headers. Every frame carries its
-payload, so that frames can be joined, counted and dropped as wholes.
+The arguments are trusted: whoever calls has checked subjects and encoded headers. Every frame
+carries its payload, so that frames can be joined, counted and dropped as wholes.
 """
 
 from __future__ import annotations

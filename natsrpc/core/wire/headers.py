@@ -5,8 +5,8 @@ block  = "NATS/1.0" [ status-part ] CRLF *( name ":" *blank value CRLF ) CRLF
 status = blank 3DIGIT [ blank description ]       on the first line only
 ```
 
-What we send is strict; what we receive is read as leniently as its meaning allows, because the server forwards
-header blocks unread, so any publisher can send any bytes.
+What we send is strict; what we receive is read as leniently as its meaning allows, because the
+server forwards header blocks unread, so any publisher can send any bytes.
 
 Ref: ADR-4.
 """
@@ -32,15 +32,14 @@ _unsendable_value = re.compile(r"[\r\n\x00]").search
 class Headers:
     """Header names and values: case-preserving, repeatable, in order.
 
-    A lookup takes the exact name first, then any that differs in case only. `headers["X"]` is the first value,
-    `get_all` gives all. `malformed` tells that a received block could not be read; it is then empty.
+    A lookup takes the exact name first, then any that differs in case only. `headers["X"]` is the
+    first value, `get_all` gives all. `malformed` tells that a received block could not be read; it
+    is then empty.
     """
 
     __slots__ = ("_values", "malformed")
 
-    def __init__(
-        self, values: HeaderValues | Iterable[tuple[str, str]] | None = None
-    ) -> None:
+    def __init__(self, values: HeaderValues | Iterable[tuple[str, str]] | None = None) -> None:
         self._values: dict[str, list[str]] = {}
         self.malformed = False
         if values is None:

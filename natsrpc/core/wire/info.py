@@ -1,7 +1,8 @@
 """`INFO`: what a server says of itself.
 
-Every field may be absent, and absent means false, empty or zero: each INFO is read into a fresh object, so nothing
-of an earlier one lingers. The text is not authenticated before TLS, so every field is checked for its type.
+Every field may be absent, and absent means false, empty or zero: each INFO is read into a fresh
+object, so nothing of an earlier one lingers. The text is not authenticated before TLS, so every
+field is checked for its type.
 """
 
 from __future__ import annotations
@@ -68,6 +69,6 @@ def _read(value: Any, name: str) -> Any:
     if wanted is tuple:
         if isinstance(value, list):
             return tuple(item for item in value if isinstance(item, str))
-    elif type(value) is wanted and not (wanted is int and value < 0):
+    elif type(value) is wanted and (type(value) is not int or value >= 0):
         return value
     raise RemoteProtocolError(f"INFO field {name!r} is not a valid {wanted.__name__}")

@@ -1,9 +1,11 @@
 """Subjects, queue group names and inboxes: what may be written into a control line.
 
-A subject is a row of tokens joined by dots. A token is UTF-8 text without blanks, control characters and dots.
-`*` as a whole token stands for one token, `>` as the last one for all that follow. The server itself checks
-almost nothing (it splits lines at blanks and drops what it can't route), so every name is checked here before
-it reaches a control line: a stray blank would turn into a queue group, a line break into a second command.
+A subject is a row of tokens joined by dots. A token is UTF-8 text without blanks, control
+characters and dots. `*` as a whole token stands for one token, `>` as the last one for all that
+follow. The server itself checks almost nothing (it splits lines at blanks and drops what it can't
+route), so every name is checked here before
+it reaches a control line: a stray blank would turn into a queue group, a line break into a second
+command.
 
 Ref: https://docs.nats.io/nats-concepts/subjects, ADR-6.
 """
@@ -15,7 +17,8 @@ import re
 from natsrpc.errors import BadQueueNameError, BadSubjectError
 
 MAX_SUBJECT_BYTES = 3900
-"""The server closes the connection at a control line over 4096 bytes; this leaves room for the rest."""
+"""The server closes the connection at a control line over 4096 bytes; this leaves room for the
+rest."""
 
 _TOKEN = r"[^\x00-\x20\x7f.*>]+"
 _publishable = re.compile(rf"{_TOKEN}(?:\.{_TOKEN})*").fullmatch
@@ -74,7 +77,8 @@ def check_subscribe(subject: str) -> bytes:
     """Check a subject to subscribe to, and encode it.
 
     Raises:
-        BadSubjectError: it is empty or malformed, or a wildcard is not a whole token, or `>` not the last.
+        BadSubjectError: it is empty or malformed, or a wildcard is not a whole token, or `>` not
+            the last.
     """
     encoded = _subscribe_cache.get(subject) if type(subject) is str else None
     if encoded is not None:
@@ -102,7 +106,7 @@ def check_queue_group(name: str) -> bytes:
         return b""
     if _queue_group(name) is None:
         raise BadQueueNameError(
-            f"bad queue group {name!r}: expected text without blanks, control characters or wildcards"
+            f"bad queue group {name!r}: use text without blanks, control characters or '*', '>'"
         )
     try:
         encoded = name.encode()
@@ -120,7 +124,9 @@ def check_inbox_prefix(prefix: str) -> str:
         BadSubjectError: it is not a literal subject, or so long that no inbox would fit.
     """
     if len(check_reply(prefix)) > MAX_SUBJECT_BYTES // 2:
-        raise BadSubjectError(f"inbox prefix of {len(prefix)} characters is too long", subject=prefix)
+        raise BadSubjectError(
+            f"inbox prefix of {len(prefix)} characters is too long", subject=prefix
+        )
     return prefix
 
 
