@@ -1,0 +1,126 @@
+"""The asking side: who is there, what do they serve, how are they doing.
+
+Nobody knows how many instances will answer. The first may take `timeout` seconds; after that, it is
+over when none has answered for `stall` seconds. An instance asked for by its id is one answer.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+from natsrpc.core import Connection
+from natsrpc.errors import ConfigError, NoRespondersError
+
+from .reader import ServiceIdentity, ServiceInfo, ServiceStats, read
+from .responder import PREFIX
+
+TIMEOUT = 2.0
+STALL = 0.3
+
+Identity = TypeVar("Identity", bound=ServiceIdentity)
+
+
+async def ping(
+    connection: Connection,
+    name: str = "",
+    id: str = "",
+    *,
+    timeout: float = TIMEOUT,
+    stall: float = STALL,
+    prefix: str = PREFIX,
+) -> list[ServiceIdentity]:
+    """Return the instances that answer, in the order they did, with their round-trip times.
+
+    Args:
+        connection: where to ask.
+        name: only services of this name.
+        id: only this instance of it.
+        timeout: seconds in all.
+        stall: seconds after the last answer.
+        prefix: the first token of the subjects.
+
+    Raises:
+        ConfigError: an id without a name.
+        BadSubjectError: the name or id cannot be part of a subject.
+        ConnectionClosedError: the connection is closed.
+    """
+    subject = _subject("PING", name, id, prefix)
+    return await _ask(connection, subject, ServiceIdentity, bool(id), timeout, stall)
+
+
+async def info(
+    connection: Connection,
+    name: str = "",
+    id: str = "",
+    *,
+    timeout: float = TIMEOUT,
+    stall: float = STALL,
+    prefix: str = PREFIX,
+) -> list[ServiceInfo]:
+    """Return the instances with their endpoints. Arguments and errors are those of `ping`."""
+    subject = _subject("INFO", name, id, prefix)
+    return await _ask(connection, subject, ServiceInfo, bool(id), timeout, stall)
+
+
+async def stats(
+    connection: Connection,
+    name: str = "",
+    id: str = "",
+    *,
+    timeout: float = TIMEOUT,
+    stall: float = STALL,
+    prefix: str = PREFIX,
+) -> list[ServiceStats]:
+    """Return the instances with their counters. Arguments and errors are those of `ping`."""
+    subject = _subject("STATS", name, id, prefix)
+    return await _ask(connection, subject, ServiceStats, bool(id), timeout, stall)
+
+
+async def schema(
+    connection: Connection,
+    name: str,
+    id: str = "",
+    *,
+    timeout: float = TIMEOUT,
+    prefix: str = PREFIX,
+) -> dict[str, Any]:
+    """Return what a natsrpc service tells of its endpoints' types; the first instance answers.
+
+    Raises:
+        NoRespondersError: no instance of that name tells its schema.
+        NatsTimeoutError: none answered in time.
+        BadSubjectError, ConnectionClosedError: as `ping`.
+    """
+    msg = await connection.request(_subject("SCHEMA", name, id, prefix), timeout=timeout)
+    found: dict[str, Any] = json.loads(msg.data)
+    return found
+
+
+def _subject(verb: str, name: str, id_: str, prefix: str) -> str:
+    if id_ and not name:
+        raise ConfigError(f"an instance is asked for by name and id: id is {id_!r} without a name")
+    return ".".join(filter(None, (prefix, verb, name, id_)))
+
+
+async def _ask(
+    connection: Connection,
+    subject: str,
+    kind: type[Identity],
+    alone: bool,
+    timeout: float,
+    stall: float,
+) -> list[Identity]:
+    found: dict[tuple[str, str], Identity] = {}
+    asked = connection.loop.time()
+    replies = connection.request_many(
+        subject, timeout=timeout, stall=stall, max_msgs=1 if alone else None
+    )
+    try:
+        async for msg in replies:
+            each = read(msg, kind, connection.loop.time() - asked)
+            if each is not None:
+                found.setdefault((each.name, each.id), each)
+    except NoRespondersError:
+        pass
+    return list(found.values())

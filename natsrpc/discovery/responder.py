@@ -1,0 +1,145 @@
+"""The answering side: a running service on `$SRV`.
+
+Every verb is answered on three subjects (all services, those of this name, this one instance), in
+no queue group, so that each instance answers. A request without a reply subject is ignored.
+
+`attach()` makes every service that a server starts carry a `Discovery`; the server knows only that
+something is attached to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from functools import partial
+from logging import getLogger
+from typing import Any, TypeAlias
+
+from natsrpc.core import Connection, Msg, Subscription
+from natsrpc.errors import NatsError
+from natsrpc.rpc import RunningService, attachments
+
+from . import shapes
+
+log = getLogger("natsrpc.discovery")
+
+PREFIX = "$SRV"
+PROBES_TIMEOUT = 0.5
+"""Seconds that the probes of a service have for a STATS response."""
+
+Verb: TypeAlias = Callable[[RunningService, bytes], Any]
+"""Makes the answer to a further verb: from the service and the request's payload, to JSON."""
+
+_verbs: dict[str, Verb] = {}
+
+
+def attach(**verbs: Verb) -> None:
+    """Let every service started from now on answer discovery. Safe to call again.
+
+    Args:
+        **verbs: further verbs to answer beside PING, INFO and STATS. With one named SCHEMA, INFO
+            points to it from each endpoint's metadata.
+    """
+    _verbs.update(verbs)
+    if Discovery not in attachments:
+        attachments.append(Discovery)
+
+
+def subjects(verb: str, name: str, id_: str, *, prefix: str = PREFIX) -> tuple[str, str, str]:
+    """Return the three subjects on which one instance answers a verb."""
+    return f"{prefix}.{verb}", f"{prefix}.{verb}.{name}", f"{prefix}.{verb}.{name}.{id_}"
+
+
+class Discovery:
+    """Answers discovery requests for one running service."""
+
+    def __init__(
+        self, connection: Connection, running: RunningService, *, prefix: str = PREFIX
+    ) -> None:
+        self._connection = connection
+        self._running = running
+        self._prefix = prefix
+        self._verbs = dict(_verbs)
+        self._subscriptions: list[Subscription] = []
+        self._asked: list[Msg] = []
+        self._probing: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Subscribe. The server flushes afterwards, so that a started service is visible."""
+        answers: dict[str, Callable[[Msg], None]] = {
+            "PING": self._answer_ping,
+            "INFO": self._answer_info,
+            "STATS": self._answer_stats,
+            **{verb: partial(self._answer_other, make) for verb, make in self._verbs.items()},
+        }
+        for verb, answer in answers.items():
+            for subject in self._subjects(verb):
+                self._subscriptions.append(await self._connection.subscribe(subject, cb=answer))
+
+    async def drain(self) -> None:
+        """Stop, once everything asked so far is answered."""
+        draining = [sub.drain() for sub in self._subscriptions if sub.is_valid]
+        self._subscriptions.clear()
+        for found in await asyncio.gather(*draining, return_exceptions=True):
+            if isinstance(found, BaseException) and not isinstance(found, NatsError):
+                raise found
+        if self._probing is not None:
+            await asyncio.wait([self._probing])
+
+    def _subjects(self, verb: str) -> tuple[str, str, str]:
+        running = self._running
+        return subjects(verb, running.contract.name, running.id, prefix=self._prefix)
+
+    def _answer_ping(self, msg: Msg) -> None:
+        self._reply(msg, shapes.ping(self._running))
+
+    def _answer_info(self, msg: Msg) -> None:
+        schema = self._subjects("SCHEMA")[2] if "SCHEMA" in self._verbs else ""
+        self._reply(msg, shapes.info(self._running, schema_subject=schema))
+
+    def _answer_other(self, make: Verb, msg: Msg) -> None:
+        self._reply(msg, make(self._running, msg.data))
+
+    def _answer_stats(self, msg: Msg) -> None:
+        if not self._running.service.probes:
+            self._reply(msg, self._stats({"status": "ok", "probes": {}}))
+            return
+        self._asked.append(msg)  # whoever asks meanwhile shares the answer
+        if self._probing is None:
+            self._probing = self._connection.loop.create_task(self._probe())
+
+    async def _probe(self) -> None:
+        try:
+            async with asyncio.timeout(PROBES_TIMEOUT):
+                health = await self._running.service.health()
+        except TimeoutError:
+            reason = f"probes took longer than {PROBES_TIMEOUT} s"
+            health = {"status": "unwell", "probes": {}, "reason": reason}
+        finally:
+            self._probing = None
+            asked, self._asked = self._asked, []
+        stats = self._stats(health)
+        for msg in asked:
+            self._reply(msg, stats)
+
+    def _stats(self, health: dict[str, Any]) -> dict[str, Any]:
+        connection = self._connection
+        data = {
+            "health": {
+                **health,
+                "connection": connection.status.name.lower(),
+                "reconnects": connection.stats().reconnects,
+            },
+            "inflight": self._running.inflight,
+        }
+        return shapes.stats(self._running, data)
+
+    def _reply(self, msg: Msg, value: Any) -> None:
+        if not msg.raw_reply:
+            return
+        data = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+        try:
+            self._connection.send(msg.raw_reply, data.encode())
+        except NatsError as error:
+            log.warning("%s was not answered: %s", msg.subject, error)

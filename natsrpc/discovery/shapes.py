@@ -1,0 +1,124 @@
+"""What a running service says of itself: the three responses of ADR-32, as plain data.
+
+Pure: counters and contracts in, dictionaries that go to JSON out. The shapes are strict: one
+float or null in them makes a service invisible to the `nats` command line. Numbers are integers,
+times are integer nanoseconds, lists and objects are never null, `started` is RFC 3339 in UTC.
+
+Ref: ADR-32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from natsrpc.rpc import EndpointContract, ServiceContract
+
+PING_TYPE = "io.nats.micro.v1.ping_response"
+INFO_TYPE = "io.nats.micro.v1.info_response"
+STATS_TYPE = "io.nats.micro.v1.stats_response"
+
+SCHEMA_KEY = "natsrpc.schema"
+"""The endpoint's metadata key whose value is the subject that answers with its schema."""
+
+
+class Counted(Protocol):
+    """The counters of one endpoint."""
+
+    @property
+    def contract(self) -> EndpointContract:
+        """What the counters are of."""
+        ...
+
+    num_requests: int
+    num_errors: int
+    last_error: str
+    processing_time_ns: int
+
+
+class Running(Protocol):
+    """What is read of a running service."""
+
+    id: str
+    started: datetime
+    contract: ServiceContract
+
+    @property
+    def endpoints(self) -> Sequence[Counted]:
+        """Its endpoints, in the order they were added."""
+        ...
+
+
+def ping(running: Running) -> dict[str, Any]:
+    """Return the response to PING."""
+    return _identity(PING_TYPE, running)
+
+
+def info(running: Running, *, schema_subject: str = "") -> dict[str, Any]:
+    """Return the response to INFO.
+
+    `schema_subject`, if there is one, is added to each endpoint's metadata.
+    """
+    pointer = {SCHEMA_KEY: schema_subject} if schema_subject else {}
+    return {
+        **_identity(INFO_TYPE, running),
+        "description": running.contract.description,
+        "endpoints": [
+            {
+                **_place(endpoint.contract),
+                "metadata": {**_strings(endpoint.contract.metadata), **pointer},
+            }
+            for endpoint in running.endpoints
+        ],
+    }
+
+
+def stats(running: Running, data: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the response to STATS; `data` is attached to each endpoint unless None."""
+    extra = {} if data is None else {"data": dict(data)}
+    return {
+        **_identity(STATS_TYPE, running),
+        "started": timestamp(running.started),
+        "endpoints": [{**_counters(endpoint), **extra} for endpoint in running.endpoints],
+    }
+
+
+def timestamp(moment: datetime) -> str:
+    """Write a moment as RFC 3339 in UTC, with microseconds and a Z."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _identity(type_: str, running: Running) -> dict[str, Any]:
+    contract = running.contract
+    return {
+        "type": type_,
+        "name": contract.name,
+        "id": running.id,
+        "version": contract.version,
+        "metadata": _strings(contract.metadata),
+    }
+
+
+def _place(contract: EndpointContract) -> dict[str, Any]:
+    return {
+        "name": contract.name,
+        "subject": contract.subject,
+        "queue_group": contract.queue_group,
+    }
+
+
+def _counters(endpoint: Counted) -> dict[str, Any]:
+    requests, spent = int(endpoint.num_requests), int(endpoint.processing_time_ns)
+    return {
+        **_place(endpoint.contract),
+        "num_requests": requests,
+        "num_errors": int(endpoint.num_errors),
+        "last_error": endpoint.last_error or "",
+        "processing_time": spent,
+        "average_processing_time": spent // requests if requests else 0,
+    }
+
+
+def _strings(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {str(key): str(value) for key, value in metadata.items()}
