@@ -136,20 +136,9 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'natsrpc' has no attribute {name!r}")
     if home == "natsrpc.rpc":
-        _attach_discovery()
+        importlib.import_module("natsrpc.discovery").attach()
     value = globals()[name] = getattr(importlib.import_module(home), name)
     return value
-
-
-def _attach_discovery() -> None:
-    """Let every service that runs answer discovery; `rpc` must not know it."""
-    try:
-        discovery = importlib.import_module("natsrpc.discovery")
-    except ModuleNotFoundError:
-        return
-    attachments = importlib.import_module("natsrpc.rpc").attachments
-    if discovery.attach not in attachments:
-        attachments.append(discovery.attach)
 
 
 def __dir__() -> list[str]:
