@@ -1,0 +1,84 @@
+"""What `ls`, `info`, `stats` and `ping` share: a connection, the wait for answers, the printing."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from natsrpc.core import Connection, connect
+from natsrpc.errors import NatsRpcError
+
+from .context import Place
+
+__all__ = [
+    "AsJson",
+    "Name",
+    "NotThereError",
+    "Timeout",
+    "check_found",
+    "connected",
+    "print_json",
+    "print_table",
+]
+
+Name = Annotated[str, typer.Argument(help="Only services of this name.")]
+Timeout = Annotated[str, typer.Option("--timeout", "-t", help="How long to wait for answers.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class NotThereError(NatsRpcError):
+    """No instance of the service that was named answered."""
+
+
+@contextlib.asynccontextmanager
+async def connected(place: Place) -> AsyncIterator[Connection]:
+    """A connection for one command."""
+    options = {"name": "natsrpc", "allow_reconnect": False, **place.options}
+    async with connect(place.servers, **options) as connection:
+        yield connection
+
+
+def check_found(found: Sequence[object], name: str) -> None:
+    """Refuse to print nothing where something was asked for by name.
+
+    Raises:
+        NotThereError: nothing was found.
+    """
+    if name and not found:
+        raise NotThereError(f"no service {name!r} answered")
+
+
+def print_json(found: Sequence[Any]) -> None:
+    """Print dataclasses as a JSON list."""
+    print(json.dumps([_plain(one) for one in found], indent=2, ensure_ascii=False, default=str))
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows in aligned columns; numbers to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        numbers = all(isinstance(row[index], int | float) for row in rows)
+        table.add_column(column, no_wrap=True, justify="right" if numbers else "left")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    console = Console(highlight=False)
+    if not console.is_terminal:  # a pipe has no width: nothing is cut off there
+        console = Console(highlight=False, width=10_000)
+    console.print(table)
