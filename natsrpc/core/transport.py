@@ -97,6 +97,9 @@ class Transport(asyncio.Protocol):
         self.bytes_out += self._out_size
         self._out_size = 0
         self._socket.write(b"".join(out))
+        # those who came while much was collected in this turn: the socket took it all
+        if self._waiters and not self._paused:
+            self._wake()
 
     def write_now(self) -> None:
         """Hand over what is collected, without waiting for the end of the loop turn."""

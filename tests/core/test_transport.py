@@ -217,3 +217,18 @@ async def test_room_in_time_keeps_the_socket() -> None:
     await asyncio.sleep(100)
     assert not lost
     assert not socket.aborted
+
+
+async def test_producers_stopped_by_what_one_turn_collected_go_on_once_it_is_written() -> None:
+    """The socket never fills, so it never says that it has room again."""
+    transport, socket, _ = opened()
+
+    async def produce() -> None:
+        await transport.writable()
+        transport.write(b"x" * HIGH_WATER)
+
+    async with asyncio.timeout(5.0), asyncio.TaskGroup() as group:
+        for _ in range(8):
+            group.create_task(produce())
+    await turns(1)
+    assert sum(map(len, socket.writes)) == 8 * HIGH_WATER
