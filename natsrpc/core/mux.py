@@ -94,11 +94,17 @@ class RequestMux:
         return self._prefix + token
 
     async def request(
-        self, subject: bytes, data: bytes, headers: bytes = b"", timeout: float | None = 5.0
+        self,
+        subject: bytes,
+        data: bytes,
+        headers: bytes = b"",
+        timeout: float | None = 5.0,
+        abandoned: Callable[[bytes], None] | None = None,
     ) -> Msg:
         """Send a request and wait for its first reply. Cancelling it leaves nothing behind.
 
         The arguments are trusted: an encoded subject, and an encoded header block or `b""`.
+        `abandoned` is called with the reply subject when the wait is cancelled.
 
         Raises:
             NatsTimeoutError: no reply came within `timeout` seconds (None: no limit of its own).
@@ -125,10 +131,12 @@ class RequestMux:
         try:
             sender.send(subject, data, self._prefix + token, headers)
             msg = await future
-        except BaseException:
+        except BaseException as error:
             pending.pop(token, None)
             if self._watchers:
                 self._tell_news()
+            if abandoned is not None and isinstance(error, asyncio.CancelledError):
+                abandoned(self._prefix + token)
             raise
         if (
             msg.raw_headers

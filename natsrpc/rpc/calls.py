@@ -6,13 +6,15 @@ but its header block, which is kept per timeout.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 from natsrpc import codecs
-from natsrpc.core import Msg, encode_headers
-from natsrpc.errors import BadTimeoutError, DeadlineExceededError, RpcError
+from natsrpc.core import Connection, Headers, Msg
+from natsrpc.errors import BadTimeoutError, DeadlineExceededError, NatsError, RpcError
 
+from .cancel import cancel_bytes
 from .deadline import MAX_TIMEOUT_MS, Scope
 from .status import from_wire, is_error
 
@@ -28,9 +30,11 @@ class BoundCall:
 
     __slots__ = (
         "_blocks",
+        "_cancel_subject",
         "_content_type",
         "_known",
         "_returns",
+        "_send",
         "codec",
         "decode",
         "encode",
@@ -39,13 +43,17 @@ class BoundCall:
 
     def __init__(
         self,
+        connection: Connection,
         subject: bytes,
         request_type: Any,
         returns: Any,
+        *,
         codec: codecs.Codec,
         errors: tuple[type[RpcError], ...] = (),
     ) -> None:
         self.subject = subject
+        self._send = connection.send
+        self._cancel_subject = cancel_bytes(subject)
         self.codec = codec
         self.encode = codec.bind(request_type).encode
         self.decode = codec.bind(returns).decode
@@ -85,6 +93,11 @@ class BoundCall:
                 timeout = left
         return self._make_block(timeout, depth)
 
+    def abandoned(self, reply: bytes) -> None:
+        """Tell the workers that the caller of the request with this reply subject is gone."""
+        with contextlib.suppress(NatsError):
+            self._send(self._cancel_subject, reply)
+
     def _make_block(self, timeout: float | None, depth: int) -> tuple[bytes, float | None]:
         block = b"NATS/1.0\r\n" + self._content_type
         wait = None
@@ -96,14 +109,19 @@ class BoundCall:
         return block + b"\r\n", wait
 
     def with_headers(self, block: bytes, headers: Mapping[str, str] | None) -> bytes:
-        """A header block with a caller's own headers added.
+        """A header block with a caller's own headers, which go before ours of the same name.
 
         Raises:
             BadHeaderError: one of them cannot be sent.
         """
         if not headers:
             return block
-        return block[:-2] + encode_headers(headers)[len(b"NATS/1.0\r\n") :]
+        given = {name.lower() for name in headers}
+        ours = Headers.decode(block).items()
+        merged = Headers([(name, value) for name, value in ours if name.lower() not in given])
+        for name, value in Headers(headers).items():
+            merged.add(name, value)
+        return merged.encode()
 
     def read(self, msg: Msg) -> Any:
         """The value of a reply that has headers, or the error it stands for, raised.

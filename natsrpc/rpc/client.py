@@ -41,7 +41,7 @@ NOTHING: Any = _Default()
 class Client:
     """Typed calls over a connection, and services on it.
 
-    Calls are cancel-safe: a call cancelled by its caller leaves nothing behind here.
+    A call cancelled by its caller leaves nothing behind, here or at the worker.
     """
 
     def __init__(self, connection: Connection, *, codec: str | codecs.Codec = "json") -> None:
@@ -149,7 +149,7 @@ class Client:
         """Call a subject, or a handler, and wait for its answer.
 
         Inside a handler the call inherits that handler's deadline (see `no_deadline`). Cancelling
-        it is safe.
+        the call cancels the handler at the worker.
 
         Args:
             target: a subject, or a registered handler (or an endpoint's contract), whose types
@@ -194,7 +194,7 @@ class Client:
             block, wait = bound.inherited(timeout, inherited, self._time())
         if headers:
             block = bound.with_headers(block, headers)
-        msg = await self._request(bound.subject, data, block, wait)
+        msg = await self._request(bound.subject, data, block, wait, bound.abandoned)
         return bound.read(msg) if msg.raw_headers else bound.decode(msg.data)
 
     async def _perform(self, call: Call) -> Any:
@@ -208,7 +208,7 @@ class Client:
         else:
             block, wait = bound.inherited(call.timeout, inherited, self._time())
         block = bound.with_headers(block, call.headers)
-        msg = await self._request(bound.subject, data, block, wait)
+        msg = await self._request(bound.subject, data, block, wait, bound.abandoned)
         return bound.read(msg) if msg.raw_headers else bound.decode(msg.data)
 
     def _find(
@@ -241,7 +241,8 @@ class Client:
         if isinstance(target, str):
             request_type = None if kind in (_Default, type(None)) else kind
             subject = check_publish(fill(target, tokens) if tokens else target)
-            return BoundCall(subject, request_type, Any if returns is NOTHING else returns, chosen)
+            returns = Any if returns is NOTHING else returns
+            return BoundCall(self.connection, subject, request_type, returns, codec=chosen)
         if isinstance(target, EndpointContract):
             return self.bind_contract(target, returns, chosen, tokens)
         if not callable(target):
@@ -259,7 +260,14 @@ class Client:
         """The bound call for an endpoint whose contract is known."""
         response_type = contract.response_type if returns is NOTHING else returns
         subject = check_publish(fill(contract.template, tokens or {}))
-        return BoundCall(subject, contract.request_type, response_type, codec, contract.errors)
+        return BoundCall(
+            self.connection,
+            subject,
+            contract.request_type,
+            response_type,
+            codec=codec,
+            errors=contract.errors,
+        )
 
     def bind(self, api: Callable[..., T], prefix: str = "", *, timeout: float | None = 5.0) -> T:
         """A typed proxy: its methods are those of a Protocol or class, their names the subjects.
