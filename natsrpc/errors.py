@@ -421,7 +421,7 @@ class RpcError(NatsRpcError):
         if len(fields) > len(declared):
             extra = sorted(fields.keys() - declared.keys())
             raise TypeError(f"{type(self).__name__}() has no field {extra[0]!r}")
-        self.details = fields if details is None and fields else details
+        self.details: Any = fields if details is None and fields else details
 
     @classmethod
     def fields(cls) -> dict[str, Any]:

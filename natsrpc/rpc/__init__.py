@@ -7,6 +7,7 @@ from .client import Client, connect
 from .context import Context
 from .contract import EndpointContract, Kind, Limits, ServiceContract
 from .deadline import no_deadline
+from .encoded import Encoded
 from .endpoint import Endpoint
 from .invoke import Dependencies
 from .markers import Depends, Embed, Header, Token
@@ -25,6 +26,7 @@ __all__ = [
     "Dependencies",
     "Depends",
     "Embed",
+    "Encoded",
     "Endpoint",
     "EndpointContract",
     "Group",

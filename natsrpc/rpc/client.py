@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar, overload
+from typing import Any, Concatenate, TypedDict, TypeVar, Unpack, overload
 
 from natsrpc import codecs, core
 from natsrpc.core import Connection, Opening, check_publish, encode_headers
@@ -25,6 +25,15 @@ R = TypeVar("R")
 M = TypeVar("M", bound=Middleware[Call])
 
 _MAX_BOUND = 2048
+
+
+class CallOptions(TypedDict, total=False):
+    """What every way to call takes beside target, request and response type."""
+
+    timeout: float | None
+    headers: Mapping[str, str] | None
+    codec: str | codecs.Codec | None
+    tokens: Mapping[str, str] | None
 
 
 class _Default:
@@ -57,83 +66,52 @@ class Client:
 
     @overload
     async def call(
-        self,
-        target: str,
-        request: Any = ...,
-        *,
-        timeout: float | None = ...,
-        headers: Mapping[str, str] | None = ...,
-        codec: str | codecs.Codec | None = ...,
-        tokens: Mapping[str, str] | None = ...,
+        self, target: str, request: Any, returns: type[T], **options: Unpack[CallOptions]
+    ) -> T: ...
+    @overload
+    async def call(
+        self, target: str, request: Any = ..., *, returns: type[T], **options: Unpack[CallOptions]
+    ) -> T: ...
+    @overload
+    async def call(
+        self, target: str, request: Any = ..., returns: Any = ..., **options: Unpack[CallOptions]
     ) -> Any: ...
     @overload
     async def call(
-        self,
-        target: str,
-        request: Any,
-        returns: type[T],
-        *,
-        timeout: float | None = ...,
-        headers: Mapping[str, str] | None = ...,
-        codec: str | codecs.Codec | None = ...,
-        tokens: Mapping[str, str] | None = ...,
+        self, target: Callable[[], Awaitable[T]], **options: Unpack[CallOptions]
+    ) -> T: ...
+    @overload
+    async def call(
+        self, target: Callable[[R], Awaitable[T]], request: R, **options: Unpack[CallOptions]
     ) -> T: ...
     @overload
     async def call(
         self,
-        target: str,
-        request: Any = ...,
-        *,
-        returns: type[T],
-        timeout: float | None = ...,
-        headers: Mapping[str, str] | None = ...,
-        codec: str | codecs.Codec | None = ...,
-        tokens: Mapping[str, str] | None = ...,
+        target: Callable[Concatenate[R, Any, ...], Awaitable[T]],
+        request: R | Mapping[str, Any],
+        **options: Unpack[CallOptions],
+    ) -> T: ...
+    @overload
+    async def call(self, target: Callable[[], T], **options: Unpack[CallOptions]) -> T: ...
+    @overload
+    async def call(
+        self, target: Callable[[R], T], request: R, **options: Unpack[CallOptions]
     ) -> T: ...
     @overload
     async def call(
         self,
-        target: str,
+        target: Callable[Concatenate[R, Any, ...], T],
+        request: R | Mapping[str, Any],
+        **options: Unpack[CallOptions],
+    ) -> T: ...
+    @overload
+    async def call(
+        self,
+        target: EndpointContract,
         request: Any = ...,
         returns: Any = ...,
-        *,
-        timeout: float | None = ...,
-        headers: Mapping[str, str] | None = ...,
-        codec: str | codecs.Codec | None = ...,
-        tokens: Mapping[str, str] | None = ...,
+        **options: Unpack[CallOptions],
     ) -> Any: ...
-    @overload
-    async def call(
-        self,
-        target: Callable[[], Awaitable[T]],
-        *,
-        timeout: float | None = ...,
-        headers: Mapping[str, str] | None = ...,
-        codec: str | codecs.Codec | None = ...,
-        tokens: Mapping[str, str] | None = ...,
-    ) -> T: ...
-    @overload
-    async def call(
-        self,
-        target: Callable[[R], Awaitable[T]],
-        request: R,
-        *,
-        timeout: float | None = ...,
-        headers: Mapping[str, str] | None = ...,
-        codec: str | codecs.Codec | None = ...,
-        tokens: Mapping[str, str] | None = ...,
-    ) -> T: ...
-    @overload
-    async def call(
-        self,
-        target: Callable[[R, Any], Awaitable[T]] | Callable[[R, Any, Any], Awaitable[T]],
-        request: R | Mapping[str, Any],
-        *,
-        timeout: float | None = ...,
-        headers: Mapping[str, str] | None = ...,
-        codec: str | codecs.Codec | None = ...,
-        tokens: Mapping[str, str] | None = ...,
-    ) -> T: ...
 
     async def call(
         self,
