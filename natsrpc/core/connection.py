@@ -37,7 +37,7 @@ from .subscription import (
     check_max_msgs,
 )
 from .wire import HeaderValues, Msg, encode_headers, payload_bytes
-from .wire.subject import check_publish, check_reply
+from .wire.subject import check_fit, check_publish, check_reply
 
 log = getLogger("natsrpc.core")
 
@@ -113,7 +113,10 @@ class Connection(Facts):
         Ref: nats.go `Conn.PublishMsg`.
         """
         encoded = check_publish(subject)
-        answer_to = check_reply(reply) if reply else b""
+        answer_to = b""
+        if reply:
+            answer_to = check_reply(reply)
+            check_fit(encoded, answer_to)
         if type(data) is not bytes:
             data = payload_bytes(data)
         block = self._block(headers) if headers else b""

@@ -43,7 +43,7 @@ from .subscription import (
 )
 from .supervisor import Supervisor
 from .wire import Msg, ServerInfo, frames
-from .wire.subject import check_queue_group, check_subscribe
+from .wire.subject import check_fit, check_queue_group, check_subscribe
 
 log = getLogger("natsrpc.core")
 
@@ -198,6 +198,8 @@ class Link:
 
     def _register(self, subject: str, queue_group: str, **how: Any) -> Subscription:
         raw_subject, raw_group = check_subscribe(subject), check_queue_group(queue_group)
+        if raw_group:
+            check_fit(raw_subject, raw_group)
         sub = Subscription(self, self._last_sid + 1, subject, queue_group, **how)
         self._last_sid = sub.sid
         self._subs[sub.sid] = sub

@@ -20,6 +20,8 @@ MAX_SUBJECT_BYTES = 3900
 """The server closes the connection at a control line over 4096 bytes; this leaves room for the
 rest."""
 
+MAX_INBOX_PREFIX_BYTES = 128
+
 _TOKEN = r"[^\x00-\x20\x7f.*>]+"
 _publishable = re.compile(rf"{_TOKEN}(?:\.{_TOKEN})*").fullmatch
 _subscribable = re.compile(rf"(?:(?:{_TOKEN}|\*)\.)*(?:{_TOKEN}|\*|>)").fullmatch
@@ -117,13 +119,29 @@ def check_queue_group(name: str) -> bytes:
     return encoded
 
 
+def check_fit(name: bytes, other: bytes) -> None:
+    """Check that two names fit on one control line: a subject with its reply or queue group.
+
+    Raises:
+        BadSubjectError: together they are over 3900 bytes.
+    """
+    size = len(name) + len(other)
+    if size > MAX_SUBJECT_BYTES:
+        raise BadSubjectError(
+            f"subject and {decode(other)[:40]!r} are too long together: "
+            f"{size} bytes, at most {MAX_SUBJECT_BYTES}",
+            subject=decode(name),
+        )
+
+
 def check_inbox_prefix(prefix: str) -> str:
     """Check the prefix of all inboxes of a connection.
 
     Raises:
-        BadSubjectError: it is not a literal subject, or so long that no inbox would fit.
+        BadSubjectError: it is not a literal subject, or so long that a request on the longest
+            subject would not fit on a control line with its inbox.
     """
-    if len(check_reply(prefix)) > MAX_SUBJECT_BYTES // 2:
+    if len(check_reply(prefix)) > MAX_INBOX_PREFIX_BYTES:
         raise BadSubjectError(
             f"inbox prefix of {len(prefix)} characters is too long", subject=prefix
         )

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from natsrpc.core.inbox import TOKEN_SIZE, new_inbox
 from natsrpc.core.wire import subject
 from natsrpc.errors import BadQueueNameError, BadSubjectError
 
@@ -136,6 +137,22 @@ def test_an_inbox_prefix_is_a_literal_subject_with_room_for_the_rest() -> None:
     for bad in ("a.", "*", "a.>", "x" * 3000):
         with pytest.raises(BadSubjectError):
             subject.check_inbox_prefix(bad)
+
+
+def test_two_names_must_fit_on_one_control_line() -> None:
+    subject.check_fit(b"a" * 3000, b"b" * 900)
+    with pytest.raises(BadSubjectError, match="3901"):
+        subject.check_fit(b"a" * 3000, b"b" * 901)
+
+
+def test_the_longest_subject_fits_with_an_inbox_under_the_longest_prefix() -> None:
+    prefix = "p" * subject.MAX_INBOX_PREFIX_BYTES
+    subject.check_inbox_prefix(prefix)
+    with pytest.raises(BadSubjectError):
+        subject.check_inbox_prefix(prefix + "p")
+    inbox = new_inbox(prefix).encode() + b"." + b"t" * TOKEN_SIZE
+    line = b"%b %b 67108864 67108864" % (b"s" * subject.MAX_SUBJECT_BYTES, inbox)
+    assert len(line) <= 4096
 
 
 def test_a_received_subject_keeps_bytes_that_are_no_text() -> None:
