@@ -30,6 +30,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from natsrpc import codecs
 from natsrpc.errors import ConfigError, NatsRpcError, NatsTimeoutError, NoRespondersError, RpcError
 from natsrpc.rpc import Client, connect
 from natsrpc.testing import NatsServer
@@ -104,6 +105,7 @@ class Demo:
 
     async def run(self) -> int:
         """Do it all; returns the exit code."""
+        codecs.get(self._codec)  # an unknown one is refused before anything is started
         files = list(self._files())
         if not files:
             raise ConfigError(f"there is no .py file in {str(self._root)!r}")

@@ -1,0 +1,125 @@
+"""`natsrpc demo`: all of it at work, and what becomes of it when something goes wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sysconfig
+import time
+from pathlib import Path
+
+import pytest
+
+from .processes import Command, is_alive
+
+pytestmark = pytest.mark.live
+
+FILES = 200
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Enough work for some seconds, with files that are no Python, or no text."""
+    folder = tmp_path_factory.mktemp("demo")
+    text = Path(sysconfig.get_path("stdlib"), "argparse.py").read_bytes()
+    for number in range(FILES - 3):
+        (folder / f"file{number:04}.py").write_bytes(text)
+    (folder / "bad.py").write_text("def (:\n")
+    (folder / "binary.py").write_bytes(b"x = '\xff\xfe'\n")
+    (folder / "empty.py").write_text("")
+    return folder
+
+
+def pids_of(line: str) -> list[int]:
+    return [int(pid) for pid in re.findall(r"\d+", line.partition("pids")[2])]
+
+
+def all_gone(pids: list[int], timeout: float = 10.0) -> bool:
+    end = time.monotonic() + timeout
+    while any(is_alive(pid) for pid in pids):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def figure(command: Command, name: str) -> str:
+    found = re.search(rf"^{name} +(.*)$", command.output, re.MULTILINE)
+    assert found is not None, command.output
+    return found[1]
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize("codec", ["json", "msgpack"])
+def test_every_file_is_answered_by_some_worker(folder: Path, codec: str) -> None:
+    arguments = ("demo", "--path", str(folder), "--workers", "2", "--codec", codec)
+    with Command(*arguments) as command:
+        pids = pids_of(command.wait_for("2 workers are ready"))
+        assert command.wait() == 0
+    assert figure(command, "files") == f"{FILES}, answered {FILES}"
+    assert figure(command, "syntax errors") == "2"
+    assert figure(command, "errors") == "none"
+    assert figure(command, "restarts") == "0"
+    counts = re.findall(r"pid (\d+): (\d+)", figure(command, "calls by worker"))
+    assert {int(pid) for pid, _ in counts} == set(pids)
+    assert sum(int(calls) for _, calls in counts) == FILES
+    assert re.search(r"lines  \w+  file\d{4}\.py:\d+", command.output)
+    assert all_gone(pids)
+
+
+def test_killed_worker_costs_no_answer(folder: Path) -> None:
+    with Command("demo", "--path", str(folder)) as command:
+        pids = pids_of(command.wait_for("3 workers are ready"))
+        os.kill(pids[1], signal.SIGKILL)
+        assert command.wait() == 0
+    assert figure(command, "files") == f"{FILES}, answered {FILES}"
+    assert figure(command, "restarts") == "1"
+    assert f"(pid {pids[1]}) was killed by SIGKILL" in command.output
+    assert "Traceback" not in command.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_ends_cleanly_in_the_middle(folder: Path, number: int) -> None:
+    with Command("demo", "--path", str(folder)) as command:
+        pids = pids_of(command.wait_for("3 workers are ready"))
+        command.signal(number)
+        assert command.wait(10.0) == 130
+    assert "interrupted" in command.output
+    assert "Traceback" not in command.output
+    assert all_gone(pids)
+
+
+@pytest.mark.parametrize("delay", [0.1, 0.2, 0.3, 0.5, 0.7, 0.9])
+def test_interrupt_ends_cleanly_at_the_start(folder: Path, delay: float) -> None:
+    with Command("demo", "--path", str(folder)) as command:
+        # no event to wait for: the point is to hit whatever is going on then
+        time.sleep(delay)
+        command.signal(signal.SIGINT)
+        children = children_of(command.process.pid) if os.path.isdir("/proc") else []
+        assert command.wait(10.0) in (130, -signal.SIGINT)
+    assert "Traceback" not in command.output
+    assert all_gone(children)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--path", "/nowhere/at/all"), "there is no folder '/nowhere/at/all'"),
+        (("--codec", "nonsense"), "unknown codec 'nonsense'"),
+    ],
+)
+def test_mistakes_are_one_line(arguments: tuple[str, ...], text: str) -> None:
+    with Command("demo", *arguments) as command:
+        assert command.wait() == 1
+    assert command.output.startswith(f"error: {text}")
+    assert command.output.count("\n") == 0
+
+
+def test_folder_without_python_is_said(tmp_path: Path) -> None:
+    with Command("demo", "--path", str(tmp_path)) as command:
+        assert command.wait() == 1
+    assert command.output == f"error: there is no .py file in {str(tmp_path)!r}"
