@@ -1,0 +1,54 @@
+"""What a peer's adapter offers. Every method but the first two is optional: what is missing is
+reported as not offered."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+Call = Callable[[], Awaitable[object]]
+"""One operation, awaited until it is over."""
+
+Seen = Callable[[bytes], None]
+"""Told of each payload that was delivered."""
+
+PEERS = {
+    "natsrpc": "natsrpc",
+    "nats-py": "nats_py",
+    "natsio": "natsio",
+    "nats-core": "nats_core",
+    "natsrpy": "natsrpy",
+    "faststream": "faststream",
+    "grpc.aio": "grpc_aio",
+    "nats.go": "nats_go",
+}
+"""Name as shown -> module in `benchmarks.peers`."""
+
+
+class Adapter(Protocol):
+    """One library, as its users would use it. Made in the process that does the work."""
+
+    async def connect(self, url: str) -> None:
+        """Connect to the nats-server (a peer without one starts its own on `serve_typed`)."""
+
+    async def close(self) -> None:
+        """Close all."""
+
+
+# Optional methods, all of one process's adapter:
+#
+#   async serve_echo(subject)                 answer each request with its payload
+#   async serve_typed(subject)                answer an `Order` with its `Receipt`
+#   async serve_silence(subject)              take requests, answer none
+#   echo(subject, data) -> Call               one raw request and its reply
+#   typed(subject) -> Call                    one typed call
+#   publish(subject, data) -> Call            one message out
+#   async flush()                             wait until the server has all that was published
+#   async subscribe_callback(subject, seen)   deliver to a callback
+#   async subscribe_iterator(subject, seen)   deliver to `async for`
+
+
+def load(name: str) -> Any:
+    """The adapter of a peer, or `ImportError` if the peer is not installed."""
+    return importlib.import_module(f"benchmarks.peers.{PEERS[name]}").Peer()

@@ -1,0 +1,312 @@
+"""Runs scenarios: each peer's processes stand side by side, and measured windows alternate between
+them, so that a change of the machine's mood meets all alike."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.process import ROOT, Blaster, Process, WorkerError, free_port
+from benchmarks.scenarios import Calls, Deliver, Idle, Import, Publish, Scenario, Waiting
+from natsrpc.testing import NatsServer
+
+Round = dict[str, float]
+
+IMPORTS = {
+    "natsrpc": "natsrpc.core",
+    "nats-py": "nats",
+    "natsio": "natsio",
+    "nats-core": "nats.client",
+    "natsrpy": "natsrpy",
+    "faststream": "faststream.nats",
+    "grpc.aio": "grpc.aio",
+}
+MORE_IMPORTS = {"natsrpc (typed)": "natsrpc; natsrpc.Client", "pydantic alone": "pydantic"}
+
+
+@dataclass
+class Found:
+    """What one scenario gave for one peer: a row a round, or why there is none."""
+
+    rounds: list[Round] = field(default_factory=list)
+    why_not: str = ""
+
+    def medians(self) -> Round:
+        """The median of each figure."""
+        names = self.rounds[0] if self.rounds else ()
+        return {name: statistics.median(row[name] for row in self.rounds) for name in names}
+
+
+@dataclass
+class Driver:
+    """Runs scenarios over one nats-server."""
+
+    server: NatsServer
+    loop: str
+    seconds: float
+    rounds: int
+    say: Callable[[str], None]
+
+    def run(self, scenario: Scenario, peers: Sequence[str]) -> dict[str, Found]:
+        """All rounds of one scenario, for all peers."""
+        found = {peer: Found() for peer in peers}
+        if isinstance(scenario, Import):
+            return self._imports(peers)
+        benches: dict[str, Bench] = {}
+        try:
+            for peer in peers:
+                try:
+                    benches[peer] = self._bench(scenario, peer)
+                except WorkerError as error:
+                    found[peer].why_not = str(error)
+            for number in range(self.rounds):
+                for peer in _turned(list(benches), number):
+                    self.say(f"{scenario.name}: round {number + 1} of {self.rounds}, {peer}")
+                    try:
+                        found[peer].rounds.append(benches[peer].measure())
+                    except WorkerError as error:
+                        found[peer].why_not = str(error)
+                        benches.pop(peer).stop()
+        finally:
+            for bench in benches.values():
+                bench.stop()
+        return found
+
+    def _bench(self, scenario: Scenario, peer: str) -> Bench:
+        bench = _KINDS[type(scenario)](scenario, peer, self)
+        try:
+            bench.start()
+        except WorkerError:
+            bench.stop()
+            raise
+        return bench
+
+    def _imports(self, peers: Sequence[str]) -> dict[str, Found]:
+        wanted = {peer: IMPORTS[peer] for peer in peers if peer in IMPORTS}
+        if "natsrpc" in peers:
+            wanted |= MORE_IMPORTS
+        found = {name: Found() for name in wanted}
+        for number in range(max(5, self.rounds)):
+            for name in _turned(list(wanted), number):
+                if not found[name].why_not:
+                    _import_once(wanted[name], found[name])
+        return found
+
+
+def _turned(names: list[str], number: int) -> list[str]:
+    """Each round starts with another."""
+    turn = number % len(names) if names else 0
+    return names[turn:] + names[:turn]
+
+
+def _import_once(modules: str, found: Found) -> None:
+    code = (
+        "import sys, time; cpu = time.process_time()\n"
+        f"import {modules}\n"
+        "print(time.process_time() - cpu, len(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, check=False
+    )
+    if done.returncode:
+        found.why_not = "not installed: " + done.stderr.strip().rsplit("\n", 1)[-1]
+        return
+    cpu, count = done.stdout.split()
+    found.rounds.append({"cpu_us": float(cpu) * 1e6, "modules": float(count)})
+
+
+class Bench:
+    """One scenario of one peer, standing ready."""
+
+    def __init__(self, scenario: Any, peer: str, driver: Driver) -> None:
+        self.scenario = scenario
+        self.peer = peer
+        self.driver = driver
+        self.subject = f"bench.{scenario.name}.{peer.replace('.', '-')}"
+        self.processes: list[Process] = []
+        self.port = free_port()
+
+    def worker(self) -> Process:
+        """One more process, connected."""
+        process = Process(self.peer, self.driver.loop, self.port)
+        self.processes.append(process)
+        missing = process.do("offers", names=list(self.scenario.needs))["missing"]
+        if missing:
+            raise WorkerError("not offered")
+        process.do("connect", url=self.driver.server.url)
+        return process
+
+    def start(self) -> None:
+        """Start the processes and warm up."""
+        raise NotImplementedError
+
+    def measure(self) -> Round:
+        """One window."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """End the processes."""
+        for process in self.processes:
+            process.stop()
+
+
+class CallBench(Bench):
+    """A service and a caller."""
+
+    def start(self) -> None:
+        self.service, self.caller = self.worker(), self.worker()
+        self.service.do("start", method=self.scenario.serve, subject=self.subject)
+        self._window(min(0.3, self.driver.seconds))
+
+    def _window(self, seconds: float) -> Round:
+        scenario = self.scenario
+        before = self.service.do("usage")
+        took = self.caller.do(
+            "calls",
+            method=scenario.call,
+            subject=self.subject,
+            size=scenario.size,
+            inflight=scenario.inflight,
+            seconds=seconds,
+        )
+        after = self.service.do("usage")
+        count = took["count"]
+        caller, service = took["cpu"] / count * 1e6, (after["cpu"] - before["cpu"]) / count * 1e6
+        return {
+            "cpu_us": caller + service,
+            "caller_us": caller,
+            "service_us": service,
+            "rate": count / took["elapsed"],
+            "p50_ms": took["p50"] * 1e3,
+            "p99_ms": took["p99"] * 1e3,
+            "caller_peak_mib": self.caller.do("usage")["peak_kib"] / 1024,
+            "service_peak_mib": after["peak_kib"] / 1024,
+        }
+
+    def measure(self) -> Round:
+        return self._window(self.driver.seconds)
+
+
+class PublishBench(Bench):
+    """One publisher, no subscriber."""
+
+    def start(self) -> None:
+        self.publisher = self.worker()
+        self.measure()
+
+    def measure(self) -> Round:
+        scenario = self.scenario
+        took = self.publisher.do(
+            "publish", subject=self.subject, size=scenario.size, count=scenario.count
+        )
+        return {
+            "cpu_us": took["cpu"] / took["count"] * 1e6,
+            "rate": took["count"] / took["elapsed"],
+            "peak_mib": self.publisher.do("usage")["peak_kib"] / 1024,
+        }
+
+
+class DeliverBench(Bench):
+    """One subscriber, frames from the driver."""
+
+    def start(self) -> None:
+        scenario, server = self.scenario, self.driver.server
+        self.taker = self.worker()
+        self.taker.do(
+            "subscribe",
+            method=scenario.method,
+            subject=self.subject,
+            count=scenario.subscriptions,
+        )
+        self.blaster = Blaster(server.host, server.port)
+        self.measure()
+
+    def measure(self) -> Round:
+        scenario = self.scenario
+        deliveries = scenario.count * scenario.subscriptions
+        self.taker.do("expect", count=deliveries)
+        before = self.taker.do("usage")
+        self.taker.tell("all_seen", timeout=30.0)
+        self.blaster.publish(self.subject, scenario.size, scenario.count)
+        after = self.taker.answer()
+        if after["lost"]:
+            raise WorkerError(f"{after['lost']} of {deliveries} messages did not arrive")
+        return {
+            "cpu_us": (after["cpu"] - before["cpu"]) / deliveries * 1e6,
+            "peak_mib": self.taker.do("usage")["peak_kib"] / 1024,
+        }
+
+    def stop(self) -> None:
+        super().stop()
+        if hasattr(self, "blaster"):
+            self.blaster.close()
+
+
+class OnceBench(Bench):
+    """A fresh process for each round: memory is only taken once."""
+
+    command = ""
+
+    def start(self) -> None:
+        self.worker()
+        self.stop()
+        self.processes.clear()
+
+    def measure(self) -> Round:
+        with self._fresh() as process:
+            took = process.do(self.command, **self.arguments())
+            peak = process.do("usage")["peak_kib"] / 1024
+        return {
+            "cpu_us": took["cpu"] / took["count"] * 1e6,
+            "bytes": took["bytes"] / took["count"],
+            "peak_mib": peak,
+        }
+
+    def arguments(self) -> dict[str, Any]:
+        """What the command is given."""
+        return {"subject": self.subject, "count": self.scenario.count}
+
+    @contextmanager
+    def _fresh(self) -> Iterator[Process]:
+        try:
+            yield self.prepare()
+        finally:
+            self.stop()
+            self.processes.clear()
+
+    def prepare(self) -> Process:
+        """The process that is measured."""
+        return self.worker()
+
+
+class IdleBench(OnceBench):
+    """Subscriptions that get nothing."""
+
+    command = "subscribe_idle"
+
+
+class WaitingBench(OnceBench):
+    """Requests that nobody answers."""
+
+    command = "leave_waiting"
+
+    def arguments(self) -> dict[str, Any]:
+        return super().arguments() | {"size": 128}
+
+    def prepare(self) -> Process:
+        self.worker().do("start", method="serve_silence", subject=self.subject)
+        return self.worker()
+
+
+_KINDS: dict[type[Scenario], type[Bench]] = {
+    Calls: CallBench,
+    Publish: PublishBench,
+    Deliver: DeliverBench,
+    Idle: IdleBench,
+    Waiting: WaitingBench,
+}

@@ -1,0 +1,139 @@
+"""The kinds of work that are measured, as data. `driver.py` knows how each kind is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One kind of work.
+
+    `unit` says what one operation is; `quick` whether the quick run has it; `peers` limits it to
+    some, where the comparison is with something that is no peer elsewhere.
+    """
+
+    name: str
+    title: str
+    unit: str
+    quick: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Calls(Scenario):
+    """A caller and a service: so many calls in flight for some time."""
+
+    serve: str = "serve_echo"
+    call: str = "echo"
+    size: int | None = 128
+    inflight: int = 64
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The methods of an adapter that it uses."""
+        return self.serve, self.call
+
+
+@dataclass(frozen=True, slots=True)
+class Publish(Scenario):
+    """One process publishes to nobody, then flushes."""
+
+    size: int = 128
+    count: int = 20_000
+    needs: tuple[str, ...] = ("publish", "flush")
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver(Scenario):
+    """The driver writes ready-made frames; a process takes them."""
+
+    method: str = "subscribe_callback"
+    size: int = 128
+    count: int = 20_000
+    subscriptions: int = 1
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The methods of an adapter that it uses."""
+        return (self.method,)
+
+
+@dataclass(frozen=True, slots=True)
+class Idle(Scenario):
+    """Many subscriptions that get nothing: what each takes."""
+
+    count: int = 10_000
+    needs: tuple[str, ...] = ("subscribe_callback", "flush")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting(Scenario):
+    """Many requests in flight that nobody answers: what each takes."""
+
+    count: int = 10_000
+    needs: tuple[str, ...] = ("echo", "serve_silence", "flush")
+
+
+@dataclass(frozen=True, slots=True)
+class Import(Scenario):
+    """A fresh interpreter imports the library."""
+
+    needs: tuple[str, ...] = ()
+
+
+def _typed(inflight: int, how: str, *, quick: bool = False) -> Calls:
+    return Calls(
+        f"typed-{inflight}",
+        f"typed call, pydantic on both sides, {how}",
+        "call",
+        quick=quick,
+        serve="serve_typed",
+        call="typed",
+        size=None,
+        inflight=inflight,
+    )
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Calls("raw-64", "raw request and reply, 128 B, 64 in flight", "request", quick=True),
+    _typed(64, "64 in flight", quick=True),
+    Calls("raw-1", "raw request and reply, 128 B, one at a time", "request", inflight=1),
+    _typed(1, "one at a time"),
+    Calls("raw-1024", "raw request and reply, 128 B, 1024 in flight", "request", inflight=1024),
+    _typed(1024, "1024 in flight"),
+    Calls("raw-64KiB", "echo of 64 KiB, 16 in flight", "request", size=65_536, inflight=16),
+    Calls("raw-1MiB", "echo of 1 MiB, 8 in flight", "request", size=1_048_576, inflight=8),
+    Publish("publish", "publish 128 B", "message"),
+    Deliver("deliver-callback", "deliver 128 B to a callback", "message"),
+    Deliver(
+        "deliver-async-callback",
+        "deliver 128 B to an async callback",
+        "message",
+        method="subscribe_async_callback",
+    ),
+    Deliver(
+        "deliver-iterator",
+        "deliver 128 B to `async for`",
+        "message",
+        method="subscribe_iterator",
+    ),
+    Deliver(
+        "fan-out-100",
+        "deliver 128 B to 100 subscriptions of one connection",
+        "delivery",
+        count=300,
+        subscriptions=100,
+    ),
+    Idle("idle-10000", "10 000 idle subscriptions", "subscription"),
+    Waiting("waiting-10000", "10 000 requests in flight", "request"),
+    Import("import", "import", "import"),
+)
+
+
+def by_name(name: str) -> Scenario:
+    """The scenario of that name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return {scenario.name: scenario for scenario in SCENARIOS}[name]
