@@ -53,6 +53,7 @@ class Peer(asyncio.Protocol):
         self.auto_pong = server.auto_pong
         self.transport: asyncio.Transport
         self._server = server
+        self._early: list[bytes] | None = None
         self._reader = FrameReader()
         self._cursor = 0
 
@@ -62,7 +63,22 @@ class Peer(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         self._server.accepted(self)
 
+    async def start_tls(self, context: ssl.SSLContext) -> None:
+        """Upgrade; what the client sends right behind its handshake is answered over TLS."""
+        loop = asyncio.get_running_loop()
+        self._early = []
+        upgraded = await loop.start_tls(self.transport, self, context, server_side=True)
+        if upgraded is None:
+            raise ConnectionResetError("the client left during the handshake")
+        self.transport = upgraded
+        early, self._early = self._early, None
+        for data in early:
+            self.data_received(data)
+
     def data_received(self, data: bytes) -> None:
+        if self._early is not None:
+            self._early.append(data)
+            return
         self.received += data
         try:
             frames = self._reader.feed(data)
@@ -299,13 +315,7 @@ class ScriptedServer:
             upgrade.add_done_callback(self._upgrades.discard)
 
     async def _upgrade(self, peer: Peer, context: ssl.SSLContext) -> None:
-        loop = asyncio.get_running_loop()
         try:
-            transport = await loop.start_tls(peer.transport, peer, context, server_side=True)
+            await peer.start_tls(context)
         except (OSError, ssl.SSLError) as error:
             self.tls_errors.append(error)
-            return
-        if transport is not None:
-            peer.transport = transport
-        else:
-            self.tls_errors.append(ConnectionResetError("the client left during the handshake"))
