@@ -35,6 +35,10 @@ THREADS = 32
 """Plain handlers that run at once in one server."""
 
 
+WITHDRAWAL = 1.0
+"""Seconds that taking interest back may always take, whatever the time for draining is."""
+
+
 class Attachment(Protocol):
     """Something that lives as long as a running service, such as discovery."""
 
@@ -130,15 +134,19 @@ class RunningService:
 
         What has not ended after `timeout` seconds is answered 503 and cancelled.
         """
+        deadline = self._connection.loop.time() + timeout
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(max(timeout, WITHDRAWAL)):
                 await asyncio.gather(*(_drain(sub) for sub in self._subscriptions))
+            async with asyncio.timeout_at(deadline):
                 await self._idle()
         except TimeoutError:
-            logger.warning("service %s: %d requests cut short", self.contract.name, self.inflight)
+            if self.inflight:
+                name, count = self.contract.name, self.inflight
+                logger.warning("service %s: %d requests are cut short", name, count)
             self.abort()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
+                async with asyncio.timeout(WITHDRAWAL):
                     await self._idle()
         for attachment in reversed(self._attachments):
             with contextlib.suppress(NatsError):

@@ -1,0 +1,210 @@
+"""Draining: what was delivered is answered, whatever else happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from natsrpc.errors import (
+    ConfigError,
+    ConnectionClosedError,
+    NatsError,
+    NatsTimeoutError,
+    NoRespondersError,
+)
+from natsrpc.rpc import Client, Service, connect
+from natsrpc.testing import NatsServer
+
+pytestmark = pytest.mark.live
+
+
+def slow_service(unique: str, seconds: float = 0.1, **limits: int) -> Service:
+    service = Service("slow", version="1.0.0", **limits)  # type: ignore[arg-type]  # limits only
+
+    @service.handler(unique)
+    async def work(n: int) -> int:
+        await asyncio.sleep(seconds)
+        return n
+
+    return service
+
+
+@pytest.mark.parametrize(("requests", "limit"), [(5, 256), (500, 256), (40, 1)])
+async def test_no_delivered_request_is_lost(
+    client: Client, other: Client, unique: str, requests: int, limit: int
+) -> None:
+    seconds = 0.1 if limit > 1 else 0.005
+    server = await other.serve(slow_service(unique, seconds, max_concurrency=limit))
+    calls = [asyncio.ensure_future(client.call(unique, n)) for n in range(requests)]
+    await client.connection.flush()
+    await server.drain()
+    assert await asyncio.gather(*calls) == list(range(requests))
+    with pytest.raises(NoRespondersError):
+        await client.call(unique, 0)
+
+
+async def test_draining_under_fire_loses_nothing(
+    client: Client, other: Client, nats_server: NatsServer, unique: str
+) -> None:
+    """Callers never stop; one worker drains while another takes over."""
+    async with connect(nats_server.url) as third:
+        first = await other.serve(slow_service(unique, 0.005))
+        outcomes: list[object] = []
+        stop = False
+
+        async def caller() -> None:
+            while not stop:
+                try:
+                    outcomes.append(await client.call(unique, 1))
+                except NatsError as error:
+                    outcomes.append(error)
+
+        callers = [asyncio.ensure_future(caller()) for _ in range(20)]
+        await asyncio.sleep(0.05)
+        second = await third.serve(slow_service(unique, 0.005))
+        await asyncio.sleep(0.02)
+        await first.drain()
+        await asyncio.sleep(0.05)
+        stop = True
+        await asyncio.gather(*callers)
+        await second.drain()
+    assert set(outcomes) == {1}
+    assert len(outcomes) > 100
+
+
+async def test_draining_the_client_drains_its_services(
+    client: Client, nats_server: NatsServer, unique: str
+) -> None:
+    async with connect(nats_server.url) as worker:
+        await worker.serve(slow_service(unique))
+        call = asyncio.ensure_future(client.call(unique, 3))
+        await client.connection.flush()
+        await worker.drain()
+        assert worker.connection.is_closed
+    assert await call == 3
+
+
+async def test_a_handler_may_call_out_while_draining(
+    client: Client, other: Client, unique: str
+) -> None:
+    service = Service("outgoing", version="1.0.0")
+
+    @service.handler(f"{unique}.front")
+    async def front() -> int:
+        await asyncio.sleep(0.05)
+        return await other.call(f"{unique}.back", returns=int)
+
+    back = Service("back", version="1.0.0")
+
+    @back.handler(f"{unique}.back")
+    async def answer() -> int:
+        return 42
+
+    async with client.serve(back):
+        server = await other.serve(service)
+        call = asyncio.ensure_future(client.call(f"{unique}.front"))
+        await client.connection.flush()
+        await asyncio.sleep(0.01)
+        await server.drain()
+        assert await call == 42
+
+
+async def test_draining_twice_is_one_drain(client: Client, unique: str) -> None:
+    server = await client.serve(slow_service(unique))
+    await asyncio.gather(server.drain(), server.drain())
+    await server.drain()
+
+
+async def test_lifespan_gives_state_and_ends_after_the_last_reply(
+    client: Client, other: Client, unique: str
+) -> None:
+    from natsrpc import Context  # noqa: PLC0415 — with the package's name, as users write it
+
+    events: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(service: Service) -> AsyncIterator[dict[str, str]]:
+        events.append(f"open {service.name}")
+        yield {"db": "connected"}
+        events.append("close")
+
+    service = Service("life", version="1.0.0", lifespan=lifespan)
+
+    @service.handler(unique)
+    async def handle(context: Context) -> str:
+        await asyncio.sleep(0.05)
+        events.append("handled")
+        return str(context.state["db"])
+
+    server = await other.serve(service)
+    call = asyncio.ensure_future(client.call(unique))
+    await client.connection.flush()
+    await server.drain()
+    assert await call == "connected"
+    assert events == ["open life", "handled", "close"]
+
+
+async def test_a_failing_lifespan_serves_nothing(client: Client, unique: str) -> None:
+    @asynccontextmanager
+    async def lifespan(_: Service) -> AsyncIterator[None]:
+        raise OSError("no database")
+        yield
+
+    service = Service("broken", version="1.0.0", lifespan=lifespan)
+    other = slow_service(unique)
+    with pytest.raises(OSError, match="no database"):
+        await client.serve(other, service)
+    with pytest.raises(NoRespondersError):
+        await client.call(unique, 1)
+
+
+async def test_a_closed_connection_ends_the_services_lifespan(
+    nats_server: NatsServer, unique: str
+) -> None:
+    ended = asyncio.Event()
+
+    @asynccontextmanager
+    async def lifespan(_: Service) -> AsyncIterator[None]:
+        yield
+        ended.set()
+
+    service = Service("closing", version="1.0.0", lifespan=lifespan)
+
+    @service.handler(unique)
+    async def handle() -> None: ...
+
+    async with connect(nats_server.url) as worker:
+        await worker.serve(service)
+    await asyncio.wait_for(ended.wait(), 2)
+    with pytest.raises(ConnectionClosedError):
+        await worker.call(unique)
+
+
+async def test_nothing_to_serve_is_refused(client: Client) -> None:
+    with pytest.raises(ConfigError, match="nothing to serve"):
+        await client.serve()
+    with pytest.raises(ConfigError, match="not a Service"):
+        await client.serve("service")  # type: ignore[arg-type]  # what is refused
+
+
+async def test_services_survive_a_reconnect(fresh_server: NatsServer, unique: str) -> None:
+    async with (
+        connect(fresh_server.url, reconnect_wait=0.05) as worker,
+        connect(fresh_server.url, reconnect_wait=0.05) as client,
+        worker.serve(slow_service(unique, 0.0)),
+    ):
+        assert await client.call(unique, 1) == 1
+        fresh_server.kill()
+        fresh_server.restart()
+        await asyncio.sleep(0.05)
+        for _ in range(50):
+            try:
+                assert await client.call(unique, 2, timeout=0.2) == 2
+                break
+            except (NoRespondersError, NatsTimeoutError):
+                await asyncio.sleep(0.02)
+        else:
+            pytest.fail("the service did not come back")
