@@ -78,9 +78,12 @@ async def scan(source: Source) -> Report:
     try:
         with warnings.catch_warnings():
             # an odd escape in somebody's file is theirs to hear of, not ours
-            warnings.simplefilter("ignore", SyntaxWarning)
+            warnings.simplefilter("ignore")
             tree = ast.parse(source.text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+    except SyntaxError as error:
+        report.syntax_error = f"{error.msg} (line {error.lineno})"
+        return report
+    except (ValueError, RecursionError, MemoryError) as error:  # null bytes, or nested too deep
         report.syntax_error = str(error) or type(error).__name__
         return report
     _fill(report, tree)
@@ -107,7 +110,7 @@ def _fill(report: Report, tree: ast.Module) -> None:
             case ast.Name():
                 names[node.id] += 1
     report.imports = sorted(imports)
-    report.names = names.most_common(5)
+    report.names = sorted(names.items(), key=lambda item: (-item[1], item[0]))[:5]
 
 
 if __name__ == "__main__":

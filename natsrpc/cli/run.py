@@ -21,6 +21,8 @@ from .worker import on_signals
 
 __all__ = ["run"]
 
+_LOOK_EVERY = 0.3  # seconds
+
 
 async def run(
     place: Place,
@@ -76,6 +78,9 @@ async def _supervise(supervisor: Supervisor, *, watch: bool) -> int:
     on_signals(on_stop, signal.SIGTERM, signal.SIGINT)
     if hasattr(signal, "SIGHUP"):
         on_signals(on_reload, signal.SIGHUP)
+    # seen before the start: what changes while workers start is a change, too
+    folder = _watched(supervisor.settings.target)
+    seen = dict(_files(folder)) if watch else {}
     start = asyncio.ensure_future(supervisor.start())
     waiting = asyncio.ensure_future(stop.wait())
     try:
@@ -90,7 +95,7 @@ async def _supervise(supervisor: Supervisor, *, watch: bool) -> int:
                 f"{supervisor.settings.target} is served by {len(supervisor.pids)} workers ({pids})"
             )
             if watch:
-                jobs.add(asyncio.ensure_future(_reload_on_change(supervisor)))
+                jobs.add(asyncio.ensure_future(_reload_on_change(supervisor, folder, seen)))
             await stop.wait()
     finally:
         waiting.cancel()
@@ -101,8 +106,8 @@ async def _supervise(supervisor: Supervisor, *, watch: bool) -> int:
     return 0 if clean and not ending else 1
 
 
-async def _reload_on_change(supervisor: Supervisor) -> None:
-    async for path in _changes(_watched(supervisor.settings.target)):
+async def _reload_on_change(supervisor: Supervisor, folder: Path, seen: dict[Path, int]) -> None:
+    async for path in _changes(folder, seen):
         say(f"{path} has changed")
         await supervisor.reload()
 
@@ -112,11 +117,11 @@ def _watched(target: str) -> Path:
     return Path(where).resolve().parent if where.endswith(".py") else Path.cwd()
 
 
-async def _changes(folder: Path, every: float = 0.3) -> AsyncIterator[Path]:
-    """The files that are new or changed since the look before."""
-    before = dict(_files(folder))
+async def _changes(folder: Path, seen: dict[Path, int]) -> AsyncIterator[Path]:
+    """At each look, one of the files that are new or changed since the look before."""
+    before = seen
     while True:
-        await asyncio.sleep(every)
+        await asyncio.sleep(_LOOK_EVERY)
         now = dict(_files(folder))
         changed = [path for path in now if now[path] != before.get(path)]
         before = now
