@@ -13,6 +13,7 @@ from natsrpc.errors import ConfigError
 
 from . import registry
 from .calls import BoundCall, Call
+from .context import Context
 from .contract import EndpointContract
 from .deadline import scope
 from .middleware import Middleware, Next, compose
@@ -89,6 +90,13 @@ class Client:
         self,
         target: Callable[Concatenate[R, Any, ...], Awaitable[T]],
         request: R | Mapping[str, Any],
+        **options: Unpack[CallOptions],
+    ) -> T: ...
+    @overload
+    async def call(
+        self,
+        target: Callable[Concatenate[Context, ...], Awaitable[T]],
+        request: Any = ...,
         **options: Unpack[CallOptions],
     ) -> T: ...
     @overload

@@ -32,6 +32,10 @@ async def with_context(question: Question, context: Context, msg: Msg) -> Answer
     return Answer(text=question.topic)
 
 
+async def only_context(context: Context) -> float:
+    return context.time_left() or 0.0
+
+
 async def add(a: int, b: int) -> int:
     return a + b
 
@@ -57,6 +61,7 @@ async def by_handler(client: Client, question: Question) -> None:
     assert_type(await client.call(with_context, question), Answer)
     assert_type(await client.call(add, {"a": 1, "b": 2}), int)
     assert_type(await client.call(plain, question), list[Answer])
+    assert_type(await client.call(only_context), float)
     await client.call(nothing)
 
 

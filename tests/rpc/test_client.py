@@ -1,0 +1,296 @@
+"""`Client`: by subject, by handler, by proxy; middleware; what is remembered of calls."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Protocol
+
+import pytest
+from pydantic import BaseModel
+
+from natsrpc.core import Msg
+from natsrpc.errors import (
+    BadSubjectError,
+    ConfigError,
+    ConnectionClosedError,
+    DecodeError,
+    EncodeError,
+    MaxPayloadError,
+    RpcError,
+    UnknownCodecError,
+)
+from natsrpc.rpc import Call, Client, Context, Next, Service, connect
+from natsrpc.testing import NatsServer
+
+pytestmark = pytest.mark.live
+
+
+class Question(BaseModel):
+    topic: str
+
+
+class Answer(BaseModel):
+    text: str
+
+
+class HelpDesk(Protocol):
+    async def help(self, question: Question) -> Answer: ...
+
+    async def add(self, a: int, b: int = 2) -> int: ...
+
+    async def ping(self) -> None: ...
+
+
+class Desk:
+    async def help(self, question: Question) -> Answer:
+        return Answer(text=f"I can help with {question.topic}")
+
+    async def add(self, a: int, b: int = 2) -> int:
+        return a + b
+
+    async def ping(self) -> None: ...
+
+    async def unlisted(self) -> None: ...
+
+
+def desk_service(prefix: str) -> Service:
+    service = Service("desk", version="1.0.0")
+    service.register(Desk(), prefix=prefix, api=HelpDesk)
+    return service
+
+
+async def test_a_proxy_calls_what_its_protocol_names(client: Client, unique: str) -> None:
+    desk = client.bind(HelpDesk, unique)
+    async with client.serve(desk_service(unique)):
+        assert await desk.help(Question(topic="x")) == Answer(text="I can help with x")
+        assert await desk.help(question=Question(topic="y")) == Answer(text="I can help with y")
+        assert await desk.add(1) == 3
+        assert await desk.add(1, b=5) == 6
+        assert await desk.ping() is None  # type: ignore[func-returns-value]  # as is tested
+        with pytest.raises(TypeError):
+            await desk.add()  # type: ignore[call-arg]  # the mistake
+        with pytest.raises(TypeError):
+            await desk.ping(1)  # type: ignore[call-arg]  # the mistake
+    assert not hasattr(desk, "unlisted")
+    assert repr(desk) == "<Proxy HelpDesk>"
+
+
+async def test_a_proxy_of_the_serving_class_leaves_out_what_is_not_the_callers(
+    client: Client, unique: str
+) -> None:
+    class Greeter:
+        async def greet(self, name: str, context: Context) -> str:
+            return f"hello {name} on {context.subject}"
+
+    service = Service("greeter", version="1.0.0")
+    service.register(Greeter(), prefix=unique)
+    proxy: Any = client.bind(Greeter, unique)
+    async with client.serve(service):
+        assert await proxy.greet("ann") == f"hello ann on {unique}.greet"
+
+
+async def test_what_cannot_be_bound(client: Client) -> None:
+    class Empty: ...
+
+    class Static:
+        @staticmethod
+        async def ask() -> None: ...
+
+    class Unannotated:
+        async def ask(self, thing) -> None: ...  # type: ignore[no-untyped-def]  # the mistake
+
+    for api, text in ((Empty, "no public"), (Static, "only plain"), (Unannotated, "'thing'")):
+        with pytest.raises(ConfigError, match=text):
+            client.bind(api)
+    with pytest.raises(ConfigError, match="Protocol or a class"):
+        client.bind(lambda: None)
+
+
+async def test_targets_that_cannot_be_called(client: Client) -> None:
+    async def stranger() -> None: ...
+
+    with pytest.raises(ConfigError, match="'stranger' is not registered"):
+        await client.call(stranger)
+    with pytest.raises(ConfigError, match="expected a subject or a handler"):
+        await client.call(5)  # type: ignore[call-overload]  # the mistake
+    with pytest.raises(BadSubjectError):
+        await client.call("a b")
+    with pytest.raises(BadSubjectError):
+        await client.call("a.*")
+    with pytest.raises(UnknownCodecError):
+        await client.call("a", codec="yaml")
+
+
+async def test_a_handler_under_two_subjects_is_called_by_subject(
+    client: Client, unique: str
+) -> None:
+    service = Service("twice", version="1.0.0")
+
+    async def handle() -> str:
+        return "here"
+
+    service.handler(f"{unique}.a")(handle)
+    service.handler(f"{unique}.b")(handle)
+    with pytest.raises(ConfigError, match="call it by subject"):
+        await client.call(handle)
+
+
+@pytest.mark.parametrize(
+    "tokens", [{}, {"user": "a.b"}, {"user": ""}, {"user": "a", "more": "b"}, {"user": "a b"}]
+)
+async def test_tokens_that_do_not_fit(client: Client, unique: str, tokens: dict[str, str]) -> None:
+    service = Service("tokens", version="1.0.0")
+
+    async def handle() -> str:
+        return "here"
+
+    service.handler(f"{unique}.{{user}}")(handle)
+    with pytest.raises((ConfigError, BadSubjectError)):
+        await client.call(handle, tokens=tokens)
+
+
+async def test_a_response_of_another_type_is_a_decode_error(client: Client, unique: str) -> None:
+    async def answer(msg: Msg) -> None:
+        await msg.respond(b'{"text":5}')
+
+    await client.connection.subscribe(unique, cb=answer)
+    with pytest.raises(DecodeError) as caught:
+        await client.call(unique, returns=Answer)
+    assert caught.value.errors[0]["path"] == "text"
+    assert await client.call(unique) == {"text": 5}
+
+
+async def test_a_response_says_which_codec_it_is_in(client: Client, unique: str) -> None:
+    async def answer(msg: Msg) -> None:
+        await msg.respond(b"\x05", {"Content-Type": "application/msgpack"})
+
+    await client.connection.subscribe(unique, cb=answer)
+    assert await client.call(unique, returns=int) == 5
+
+
+async def test_a_request_that_cannot_be_written_is_not_sent(client: Client, unique: str) -> None:
+    with pytest.raises(EncodeError):
+        await client.call(unique, {"n": float("nan")})
+    with pytest.raises(MaxPayloadError):
+        await client.call(unique, "x" * 2_000_000)
+    assert not client.connection.mux.pending
+
+
+async def test_unhashable_types_are_called_with_too(client: Client, unique: str) -> None:
+    async def answer(msg: Msg) -> None:
+        await msg.respond(b"5")
+
+    await client.connection.subscribe(unique, cb=answer)
+    for _ in range(2):
+        assert await client.call(unique, returns=Annotated[int, ["unhashable"]]) == 5
+
+
+async def test_publish_reaches_a_handler_without_waiting_for_it(
+    client: Client, unique: str
+) -> None:
+    seen: list[tuple[Question, str | None]] = []
+    service = Service("events", version="1.0.0")
+
+    @service.handler(unique)
+    async def note(question: Question, context: Context) -> None:
+        seen.append((question, context.headers.get("X-Trace")))
+
+    async with client.serve(service):
+        await client.publish(unique, Question(topic="a"), headers={"X-Trace": "t"})
+        await client.publish(unique, Question(topic="b"), codec="msgpack")
+        await client.connection.flush()
+        await asyncio.sleep(0.01)
+    assert seen == [(Question(topic="a"), "t"), (Question(topic="b"), None)]
+
+
+async def test_client_middleware_goes_around_calls_in_order(client: Client, unique: str) -> None:
+    events: list[str] = []
+
+    @client.middleware
+    async def outer(call: Call, call_next: Next[Call]) -> Any:
+        events.append(f"outer {call.request}")
+        call.headers["X-User"] = "ann"
+        result = await call_next(call)
+        events.append(f"outer got {result}")
+        return result
+
+    @client.middleware
+    async def inner(call: Call, call_next: Next[Call]) -> Any:
+        call.request += 1
+        return await call_next(call) * 10
+
+    service = Service("middle", version="1.0.0")
+
+    @service.handler(unique)
+    async def handle(n: int, context: Context) -> int:
+        events.append(f"handler {n} for {context.headers['X-User']}")
+        return n
+
+    async with client.serve(service):
+        assert await client.call(handle, 1) == 20
+    assert events == ["outer 1", "handler 2 for ann", "outer got 20"]
+
+
+async def test_server_middleware_sees_results_and_errors(client: Client, unique: str) -> None:
+    events: list[str] = []
+    service = Service("guarded", version="1.0.0")
+
+    @service.middleware
+    async def timing(context: Context, call_next: Next[Context]) -> Any:
+        try:
+            result = await call_next(context)
+        except RpcError as error:
+            events.append(f"{context.endpoint.name} failed {error.code}")
+            raise
+        events.append(f"{context.endpoint.name} gave {result}")
+        return result
+
+    @service.middleware
+    async def guard(context: Context, call_next: Next[Context]) -> Any:
+        if context.headers.get("X-Key") != "secret":
+            raise RpcError("who are you?", code=401)
+        return await call_next(context)
+
+    group = service.group(unique)
+
+    @group.handler("double")
+    async def double(n: int) -> int:
+        return 2 * n
+
+    async with client.serve(service):
+        with pytest.raises(RpcError) as caught:
+            await client.call(double, 4)
+        assert caught.value.code == 401
+        assert await client.call(double, 4, headers={"X-Key": "secret"}) == 8
+        with pytest.raises(RpcError):
+            await client.call(f"{unique}.double", "x", headers={"X-Key": "secret"})
+    assert events == ["double failed 401", "double gave 8", "double failed 422"]
+
+
+async def test_awaiting_and_entering_connect(nats_server: NatsServer) -> None:
+    client = await connect(nats_server.url, codec="msgpack")
+    assert client.codec.name == "msgpack"
+    assert "msgpack" in repr(client)
+    async with client:
+        assert client.connection.is_connected
+    assert client.connection.is_closed
+    with pytest.raises(ConnectionClosedError):
+        await client.call("x")
+    with pytest.raises(ConnectionClosedError):
+        await client.publish("x", 1)
+    with pytest.raises(UnknownCodecError):
+        connect(nats_server.url, codec="yaml")
+
+
+async def test_calls_of_many_shapes_stay_bounded_in_memory(
+    client: Client, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("natsrpc.rpc.client._MAX_BOUND", 4)
+
+    async def answer(msg: Msg) -> None:
+        await msg.respond(b"5")
+
+    await client.connection.subscribe(f"{unique}.*", cb=answer)
+    for n in range(20):
+        assert await client.call(f"{unique}.{n}", returns=int, timeout=1 + n) == 5
+    assert len(client._bound) <= 4  # noqa: SLF001 — the bound is what is tested
