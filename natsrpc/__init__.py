@@ -126,7 +126,7 @@ _HOMES = {
         "natsrpc.rpc",
     ),
 }
-_ROOMS = frozenset({"codecs", "core", "discovery", "rpc", "testing"})
+_ROOMS = frozenset({"codecs", "core", "describe", "discovery", "rpc", "testing"})
 
 
 def __getattr__(name: str) -> Any:
@@ -136,7 +136,8 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'natsrpc' has no attribute {name!r}")
     if home == "natsrpc.rpc":
-        importlib.import_module("natsrpc.discovery").attach()
+        describe = importlib.import_module("natsrpc.describe")
+        importlib.import_module("natsrpc.discovery").attach(schema=describe.schema)
     value = globals()[name] = getattr(importlib.import_module(home), name)
     return value
 

@@ -17,7 +17,8 @@ from pydantic.errors import PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
 from pydantic_core import core_schema
 
-from ..errors import ConfigTypeError, DecodeError, EncodeError
+from natsrpc.errors import ConfigTypeError, DecodeError, EncodeError
+
 from .codec import BindCache, Bound, Decode, Encode, Mode
 from .fields import REQUIRED, Fields
 from .raw import bind_plain

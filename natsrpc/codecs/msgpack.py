@@ -17,7 +17,8 @@ from msgpack import Packer, unpackb
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
-from ..errors import DecodeError, EncodeError
+from natsrpc.errors import DecodeError, EncodeError
+
 from .codec import BindCache, Bound, Decode, Encode, Mode
 from .json import empty, json_schema
 from .raw import bind_plain

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import ConfigError, ConfigTypeError, DecodeError, EncodeError
+from natsrpc.errors import ConfigError, ConfigTypeError, DecodeError, EncodeError
+
 from .codec import Bound, Mode
 from .raw import bind_plain
 

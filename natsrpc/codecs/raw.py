@@ -9,7 +9,8 @@ from __future__ import annotations
 from types import NoneType
 from typing import Any
 
-from ..errors import ConfigTypeError, EncodeError
+from natsrpc.errors import ConfigTypeError, EncodeError
+
 from .codec import Bound, Mode
 
 _BYTES_LIKE = (bytes, bytearray, memoryview)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..errors import ConfigTypeError, UnknownCodecError
+from natsrpc.errors import ConfigTypeError, UnknownCodecError
+
 from .codec import Codec
 from .json import JsonCodec
 from .msgpack import MsgpackCodec

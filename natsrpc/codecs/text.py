@@ -14,7 +14,8 @@ import re
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
-from ..errors import DecodeError, EncodeError
+from natsrpc.errors import DecodeError, EncodeError
+
 from .codec import BindCache, Bound, Decode, Encode, Mode
 from .raw import bind_plain
 

@@ -33,7 +33,7 @@ from pydantic_core import (
     core_schema,
 )
 
-from ..errors import ConfigTypeError, DecodeError, EncodeError
+from natsrpc.errors import ConfigTypeError, DecodeError, EncodeError
 
 _Node: TypeAlias = dict[str, Any]
 

@@ -1,17 +1,17 @@
-"""ADR-32: answering and asking `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS`."""
+"""ADR-32: answering and asking `$SRV.PING`, `$SRV.INFO`, `$SRV.STATS` (and our `$SRV.SCHEMA`)."""
 
 from .reader import EndpointInfo, EndpointStats, ServiceIdentity, ServiceInfo, ServiceStats
 from .requester import info, ping, schema, stats
-from .responder import Discovery, Verb, attach
+from .responder import Describe, Discovery, attach
 
 __all__ = [
+    "Describe",
     "Discovery",
     "EndpointInfo",
     "EndpointStats",
     "ServiceIdentity",
     "ServiceInfo",
     "ServiceStats",
-    "Verb",
     "attach",
     "info",
     "ping",

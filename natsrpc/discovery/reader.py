@@ -99,11 +99,8 @@ def read(msg: Msg, kind: type[Identity], rtt: float = 0.0) -> Identity | None:
     """Read one response; None if it is not one (an error, no JSON object, no name or id)."""
     if msg.raw_headers and ("Nats-Service-Error" in msg.headers or msg.status is not None):
         return None
-    try:
-        value = json.loads(msg.data)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict) or not (_text(value, "name") and _text(value, "id")):
+    value = read_object(msg.data)
+    if value is None or not (_text(value, "name") and _text(value, "id")):
         return None
     more: dict[str, Any] = {}
     if kind is ServiceInfo:
@@ -120,6 +117,15 @@ def read(msg: Msg, kind: type[Identity], rtt: float = 0.0) -> Identity | None:
         rtt=rtt,
         **more,
     )
+
+
+def read_object(data: bytes) -> dict[str, Any] | None:
+    """Read a JSON object; None if it is not one."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def moment(text: str) -> datetime | None:

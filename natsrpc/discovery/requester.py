@@ -6,13 +6,12 @@ over when none has answered for `stall` seconds. An instance asked for by its id
 
 from __future__ import annotations
 
-import json
 from typing import Any, TypeVar
 
 from natsrpc.core import Connection
-from natsrpc.errors import ConfigError, NoRespondersError
+from natsrpc.errors import ConfigError, NoRespondersError, RpcError
 
-from .reader import ServiceIdentity, ServiceInfo, ServiceStats, read
+from .reader import ServiceIdentity, ServiceInfo, ServiceStats, read, read_object
 from .responder import PREFIX
 
 TIMEOUT = 2.0
@@ -82,18 +81,35 @@ async def schema(
     name: str,
     id: str = "",
     *,
+    endpoint: str = "",
     timeout: float = TIMEOUT,
     prefix: str = PREFIX,
 ) -> dict[str, Any]:
     """Return what a natsrpc service tells of its endpoints' types; the first instance answers.
 
+    Args:
+        connection: where to ask.
+        name: the service.
+        id: one instance of it.
+        endpoint: only endpoints of this name.
+        timeout: seconds to wait.
+        prefix: the first token of the subjects.
+
     Raises:
         NoRespondersError: no instance of that name tells its schema.
         NatsTimeoutError: none answered in time.
+        RpcError: the service refused (413: ask for one endpoint), or its answer is not a schema.
         BadSubjectError, ConnectionClosedError: as `ping`.
     """
-    msg = await connection.request(_subject("SCHEMA", name, id, prefix), timeout=timeout)
-    found: dict[str, Any] = json.loads(msg.data)
+    subject = _subject("SCHEMA", name, id, prefix)
+    msg = await connection.request(subject, endpoint.encode(), timeout=timeout)
+    refused = msg.headers.get("Nats-Service-Error") if msg.raw_headers else None
+    if refused is not None:
+        code = msg.headers.get("Nats-Service-Error-Code") or ""
+        raise RpcError(refused, code=int(code) if code.isdecimal() else 500)
+    found = read_object(msg.data)
+    if found is None:
+        raise RpcError(f"what {subject!r} answered is not a schema")
     return found
 
 

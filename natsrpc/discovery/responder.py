@@ -12,13 +12,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from functools import partial
 from logging import getLogger
 from typing import Any, TypeAlias
 
-from natsrpc.core import Connection, Msg, Subscription
-from natsrpc.errors import NatsError
-from natsrpc.rpc import RunningService, attachments
+from natsrpc.core import Connection, Msg, Subscription, encode_headers
+from natsrpc.errors import MaxPayloadError, NatsError
+from natsrpc.rpc import RunningService, ServiceContract, attachments
 
 from . import shapes
 
@@ -28,20 +27,21 @@ PREFIX = "$SRV"
 PROBES_TIMEOUT = 0.5
 """Seconds that the probes of a service have for a STATS response."""
 
-Verb: TypeAlias = Callable[[RunningService, bytes], Any]
-"""Makes the answer to a further verb: from the service and the request's payload, to JSON."""
+Describe: TypeAlias = Callable[[ServiceContract], list[dict[str, Any]]]
+"""Describes the types of a service's endpoints, one entry each."""
 
-_verbs: dict[str, Verb] = {}
+_describe: list[Describe] = []
 
 
-def attach(**verbs: Verb) -> None:
+def attach(*, schema: Describe | None = None) -> None:
     """Let every service started from now on answer discovery. Safe to call again.
 
     Args:
-        **verbs: further verbs to answer beside PING, INFO and STATS. With one named SCHEMA, INFO
-            points to it from each endpoint's metadata.
+        schema: describes a service's endpoints. With it, services also answer SCHEMA, and INFO
+            points there from each endpoint's metadata.
     """
-    _verbs.update(verbs)
+    if schema is not None:
+        _describe[:] = [schema]
     if Discovery not in attachments:
         attachments.append(Discovery)
 
@@ -60,7 +60,8 @@ class Discovery:
         self._connection = connection
         self._running = running
         self._prefix = prefix
-        self._verbs = dict(_verbs)
+        self._describe = _describe[0] if _describe else None
+        self._described: list[dict[str, Any]] | None = None
         self._subscriptions: list[Subscription] = []
         self._asked: list[Msg] = []
         self._probing: asyncio.Task[None] | None = None
@@ -71,8 +72,9 @@ class Discovery:
             "PING": self._answer_ping,
             "INFO": self._answer_info,
             "STATS": self._answer_stats,
-            **{verb: partial(self._answer_other, make) for verb, make in self._verbs.items()},
         }
+        if self._describe is not None:
+            answers["SCHEMA"] = self._answer_schema
         for verb, answer in answers.items():
             for subject in self._subjects(verb):
                 self._subscriptions.append(await self._connection.subscribe(subject, cb=answer))
@@ -95,11 +97,17 @@ class Discovery:
         self._reply(msg, shapes.ping(self._running))
 
     def _answer_info(self, msg: Msg) -> None:
-        schema = self._subjects("SCHEMA")[2] if "SCHEMA" in self._verbs else ""
+        schema = "" if self._describe is None else self._subjects("SCHEMA")[2]
         self._reply(msg, shapes.info(self._running, schema_subject=schema))
 
-    def _answer_other(self, make: Verb, msg: Msg) -> None:
-        self._reply(msg, make(self._running, msg.data))
+    def _answer_schema(self, msg: Msg) -> None:
+        """Describe all endpoints, or those named in the payload."""
+        if self._described is None:
+            assert self._describe is not None  # else nobody is subscribed
+            self._described = self._describe(self._running.contract)
+        wanted = msg.data.decode(errors="replace")
+        found = [each for each in self._described if not wanted or each["name"] == wanted]
+        self._reply(msg, shapes.schema(self._running, found))
 
     def _answer_stats(self, msg: Msg) -> None:
         if not self._running.service.probes:
@@ -141,5 +149,9 @@ class Discovery:
         data = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
         try:
             self._connection.send(msg.raw_reply, data.encode())
+        except MaxPayloadError as error:
+            text = f"the answer of {error.size} bytes is too large: ask for one endpoint by name"
+            headers = {"Nats-Service-Error": text, "Nats-Service-Error-Code": "413"}
+            self._connection.send(msg.raw_reply, b"", b"", encode_headers(headers))
         except NatsError as error:
             log.warning("%s was not answered: %s", msg.subject, error)

@@ -18,6 +18,7 @@ from natsrpc.rpc import EndpointContract, ServiceContract
 PING_TYPE = "io.nats.micro.v1.ping_response"
 INFO_TYPE = "io.nats.micro.v1.info_response"
 STATS_TYPE = "io.nats.micro.v1.stats_response"
+SCHEMA_TYPE = "io.natsrpc.v1.schema_response"
 
 SCHEMA_KEY = "natsrpc.schema"
 """The endpoint's metadata key whose value is the subject that answers with its schema."""
@@ -81,6 +82,15 @@ def stats(running: Running, data: Mapping[str, Any] | None = None) -> dict[str, 
         **_identity(STATS_TYPE, running),
         "started": timestamp(running.started),
         "endpoints": [{**_counters(endpoint), **extra} for endpoint in running.endpoints],
+    }
+
+
+def schema(running: Running, endpoints: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the response to SCHEMA, which is not of ADR-32 but ours."""
+    return {
+        **_identity(SCHEMA_TYPE, running),
+        "description": running.contract.description,
+        "endpoints": endpoints,
     }
 
 

@@ -1,0 +1,136 @@
+"""A contract as an AsyncAPI 3.0 document, for the tools that read those. Pure.
+
+Each endpoint becomes a channel with its subject as the address, an operation that receives the
+request, and, where something is answered, a reply on the inbox that the request names.
+
+Ref: https://www.asyncapi.com/docs/reference/specification/v3.0.0
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from natsrpc.rpc import ServiceContract
+
+from .schemas import schema
+
+_DEFINITIONS = "#/$defs/"
+_PARAMETER = re.compile(r"\{([^{}]+)\}")
+
+
+def asyncapi(contract: ServiceContract, *, servers: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the document of one service, ready for JSON.
+
+    Args:
+        contract: the service.
+        servers: addresses as "host:port" to name in it.
+    """
+    channels: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
+    shared: dict[str, Any] = {}
+    for endpoint in schema(contract):
+        key = _free(endpoint["name"], channels)
+        for side in ("request", "response"):
+            endpoint[side] = _lifted(endpoint[side], f"{key}.{side}.", shared)
+        channels[key], replies = _channel(endpoint, key)
+        operations[key] = _operation(endpoint, key)
+        if replies:
+            channels[f"{key}-reply"] = replies
+            operations[key]["reply"] = _reply(key)
+    document: dict[str, Any] = {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": contract.name,
+            "version": contract.version,
+            "description": contract.description,
+        },
+        "defaultContentType": "application/json",
+        "channels": channels,
+        "operations": operations,
+        "components": {"schemas": shared},
+    }
+    if servers:
+        document["servers"] = {
+            f"nats-{number}": {"host": host, "protocol": "nats"}
+            for number, host in enumerate(servers, 1)
+        }
+    return document
+
+
+def _lifted(payload: Any, prefix: str, shared: dict[str, Any]) -> Any:
+    """Move a schema's own definitions to where references of the document can reach them."""
+    if not isinstance(payload, dict):
+        return payload
+    definitions = payload.get("$defs", {})
+    if not definitions:
+        return payload
+    rest = {key: value for key, value in payload.items() if key != "$defs"}
+    for name, definition in definitions.items():
+        shared[prefix + name] = _repointed(definition, prefix)
+    return _repointed(rest, prefix)
+
+
+def _repointed(value: Any, prefix: str) -> Any:
+    if isinstance(value, list):
+        return [_repointed(item, prefix) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _repointed(item, prefix) for key, item in value.items()}
+    reference = found.get("$ref")
+    if isinstance(reference, str) and reference.startswith(_DEFINITIONS):
+        name = reference.removeprefix(_DEFINITIONS)
+        found["$ref"] = f"#/components/schemas/{prefix}{name}"
+    return found
+
+
+def _channel(endpoint: dict[str, Any], key: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    channel: dict[str, Any] = {
+        "address": endpoint["template"],
+        "description": endpoint["description"],
+        "messages": {"request": _message(endpoint, f"{key}-request", endpoint["request"])},
+    }
+    names = _PARAMETER.findall(endpoint["template"])
+    if names:
+        channel["parameters"] = {name: {} for name in names}
+    if endpoint["response"] is None:
+        return channel, {}
+    response = _message(endpoint, f"{key}-response", endpoint["response"])
+    return channel, {"address": None, "messages": {"response": response}}
+
+
+def _message(endpoint: dict[str, Any], name: str, payload: Any) -> dict[str, Any]:
+    message: dict[str, Any] = {"name": name}
+    if endpoint["content_type"]:
+        message["contentType"] = endpoint["content_type"]
+    if payload is not None:
+        message["payload"] = payload
+    return message
+
+
+def _operation(endpoint: dict[str, Any], key: str) -> dict[str, Any]:
+    return {
+        "action": "receive",
+        "channel": {"$ref": f"#/channels/{key}"},
+        "messages": [{"$ref": f"#/channels/{key}/messages/request"}],
+        "summary": endpoint["description"].partition("\n")[0],
+    }
+
+
+def _reply(key: str) -> dict[str, Any]:
+    return {
+        "channel": {"$ref": f"#/channels/{key}-reply"},
+        "messages": [{"$ref": f"#/channels/{key}-reply/messages/response"}],
+        "address": {
+            "description": "the reply subject of the request",
+            "location": "$message.header#/reply",
+        },
+    }
+
+
+def _free(name: str, taken: dict[str, Any]) -> str:
+    """Return a key for an endpoint: its name, numbered where another has it already."""
+    key, number = name, 2
+    while key in taken or f"{key}-reply" in taken:
+        key, number = f"{name}-{number}", number + 1
+    return key
