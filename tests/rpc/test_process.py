@@ -1,0 +1,124 @@
+"""`natsrpc.run` in a process of its own: ready, drained by a signal, forced by a second one."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from natsrpc.errors import NoRespondersError, RpcError
+from natsrpc.rpc import Client
+from natsrpc.testing import NatsServer
+
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals"),
+]
+
+PROGRAM = """
+    import asyncio
+    import natsrpc
+
+    service = natsrpc.Service("worker", version="1.0.0")
+
+    @service.handler("{subject}")
+    async def work(seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return "done"
+
+    natsrpc.run(
+        service, servers="{url}", drain_timeout={drain_timeout}, reconnect_wait=0.01,
+        max_reconnect_attempts=2, on_ready=lambda: print("ready", flush=True),
+    )
+"""
+
+
+class Worker:
+    """A process that serves one slow handler."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    @classmethod
+    async def start(cls, folder: Path, url: str, subject: str, drain_timeout: float = 10) -> Worker:
+        program = folder / "worker.py"
+        text = textwrap.dedent(PROGRAM)
+        program.write_text(text.format(subject=subject, url=url, drain_timeout=drain_timeout))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(program),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=Path(__file__).parent.parent.parent,
+            env={"PYTHONPATH": "."},
+        )
+        assert process.stdout is not None
+        line = await asyncio.wait_for(process.stdout.readline(), 20)
+        assert line == b"ready\n"
+        return cls(process)
+
+    async def end(self) -> tuple[int, str]:
+        """The exit code, and what was written to stderr."""
+        _, err = await asyncio.wait_for(self.process.communicate(), 20)
+        assert self.process.returncode is not None
+        return self.process.returncode, err.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_drains(
+    client: Client, nats_server: NatsServer, tmp_path: Path, unique: str, number: signal.Signals
+) -> None:
+    worker = await Worker.start(tmp_path, nats_server.url, unique)
+    calls = [asyncio.ensure_future(client.call(unique, 0.3)) for _ in range(500)]
+    await client.connection.flush()
+    worker.process.send_signal(number)
+    assert await asyncio.gather(*calls) == ["done"] * 500
+    assert await worker.end() == (0, "")
+    with pytest.raises(NoRespondersError):
+        await client.call(unique, 0.0)
+
+
+async def test_a_second_signal_forces(
+    client: Client, nats_server: NatsServer, tmp_path: Path, unique: str
+) -> None:
+    worker = await Worker.start(tmp_path, nats_server.url, unique)
+    call = asyncio.ensure_future(client.call(unique, 30, timeout=60))
+    await client.connection.flush()
+    await asyncio.sleep(0.1)
+    worker.process.send_signal(signal.SIGTERM)
+    await asyncio.sleep(0.2)
+    worker.process.send_signal(signal.SIGTERM)
+    with pytest.raises(RpcError) as caught:
+        await call
+    assert caught.value.code == 503
+    code, err = await worker.end()
+    assert code == 1
+    assert "Traceback" not in err
+
+
+async def test_the_drain_timeout_cuts_short(
+    client: Client, nats_server: NatsServer, tmp_path: Path, unique: str
+) -> None:
+    worker = await Worker.start(tmp_path, nats_server.url, unique, drain_timeout=0.1)
+    call = asyncio.ensure_future(client.call(unique, 30, timeout=60))
+    await client.connection.flush()
+    await asyncio.sleep(0.1)
+    worker.process.send_signal(signal.SIGTERM)
+    with pytest.raises(RpcError) as caught:
+        await call
+    assert caught.value.code == 503
+    assert (await worker.end())[0] == 0
+
+
+async def test_a_connection_lost_for_good_ends_the_process(
+    fresh_server: NatsServer, tmp_path: Path, unique: str
+) -> None:
+    worker = await Worker.start(tmp_path, fresh_server.url, unique)
+    fresh_server.kill()
+    code, err = await worker.end()
+    assert code == 1
+    assert "connection is closed" in err
