@@ -58,7 +58,3 @@ def test_public_names_are_sorted_and_there(face: str) -> None:
 
 def test_codecs_are_reached_by_the_package() -> None:
     assert natsrpc.codecs.get("json").name == "json"
-
-
-def test_core_connect_is_the_raw_one() -> None:
-    assert natsrpc.core.connect is not natsrpc.connect

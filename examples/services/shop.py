@@ -20,7 +20,7 @@ service = natsrpc.Service("shop", version="1.0.0", description="takes orders")
 stock = {"teapot": 3, "unicorn": 0}
 
 
-@service.handler("shop.order", name="order", errors=[OutOfStock])
+@service.handler("shop.order", name="order", errors=(OutOfStock,))
 async def order(sku: str, count: int) -> int:
     """Take `count` of `sku` out of stock and answer what is left."""
     if sku not in stock:
