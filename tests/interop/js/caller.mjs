@@ -1,0 +1,30 @@
+// Finds a service and calls it, as any JavaScript program would. Prints one JSON object.
+// Arguments: server URL, name of the service, JSON list of [subject, body].
+import { connect } from "@nats-io/transport-node";
+import { ServiceError, Svcm } from "@nats-io/services";
+
+const [servers, name, calls] = process.argv.slice(2);
+const connection = await connect({ servers });
+const client = new Svcm(connection).client();
+
+async function all(iterator) {
+  const found = [];
+  for await (const one of await iterator) found.push(one);
+  return found;
+}
+
+const answers = [];
+for (const [subject, body] of JSON.parse(calls)) {
+  const message = await connection.request(subject, JSON.stringify(body), { timeout: 5000 });
+  const error = ServiceError.toServiceError(message);
+  answers.push(error
+    ? { code: error.code, error: error.message, body: message.string() }
+    : { value: message.json() });
+}
+console.log(JSON.stringify({
+  ping: await all(client.ping(name)),
+  info: await all(client.info(name)),
+  answers,
+  stats: await all(client.stats(name)),
+}));
+await connection.close();

@@ -1,0 +1,136 @@
+"""The JavaScript client and its services library, both ways."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import natsrpc
+from natsrpc import discovery
+from natsrpc.testing import NatsServer
+
+pytestmark = [pytest.mark.live, pytest.mark.interop]
+
+FOLDER = Path(__file__).parent / "js"
+
+service = natsrpc.Service(
+    "for-js", version="1.0.0", description="called by others", metadata={"home": "python"}
+)
+
+
+class Refused(natsrpc.RpcError, code=409):
+    """There is a limit."""
+
+    limit: int
+
+
+@service.handler("js.add", name="add")
+async def add(a: int, b: int) -> int:
+    if a + b > 100:
+        raise Refused("too much", limit=100)
+    return a + b
+
+
+@pytest.fixture(scope="module")
+def node() -> str:
+    """The program, with the packages at hand."""
+    found = shutil.which("node")
+    missing = "node is missing" if found is None else ""
+    if not missing and not (FOLDER / "node_modules").is_dir():
+        missing = "the JavaScript packages are missing: scripts/js installs them"
+    if found is None or missing:
+        if os.environ.get("CI"):
+            pytest.fail(missing, pytrace=False)
+        pytest.skip(missing)
+    return found
+
+
+async def ran(node: str, *arguments: str) -> Any:
+    process = await asyncio.create_subprocess_exec(
+        node,
+        *arguments,
+        cwd=FOLDER,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), 30.0)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode == 0, err.decode()
+    return json.loads(out)
+
+
+async def test_javascript_finds_our_service_and_calls_it(
+    node: str, nats_server: NatsServer
+) -> None:
+    calls = [["js.add", {"a": 1, "b": 2}], ["js.add", {"a": 99, "b": 2}], ["js.add", {"a": "x"}]]
+    async with natsrpc.connect(nats_server.url) as client, client.serve(service):
+        got = await ran(node, "caller.mjs", nats_server.url, "for-js", json.dumps(calls))
+    (ping,), (info,), (stats,) = got["ping"], got["info"], got["stats"]
+    assert ping["type"] == "io.nats.micro.v1.ping_response"
+    assert (info["name"], info["version"], info["id"]) == ("for-js", "1.0.0", ping["id"])
+    assert (info["description"], info["metadata"]) == ("called by others", {"home": "python"})
+    (endpoint,) = info["endpoints"]
+    assert (endpoint["name"], endpoint["subject"], endpoint["queue_group"]) == (
+        "add",
+        "js.add",
+        "q",
+    )
+    value, refused, invalid = got["answers"]
+    assert value == {"value": 3}
+    assert (refused["code"], refused["error"]) == (409, "too much")
+    assert json.loads(refused["body"]) == {"limit": 100}
+    assert invalid["code"] == 422
+    (counted,) = stats["endpoints"]
+    assert (counted["num_requests"], counted["num_errors"]) == (3, 2)
+
+
+@pytest.fixture
+async def prefix(node: str, nats_server: NatsServer) -> AsyncIterator[str]:
+    """The prefix of a JavaScript service that runs meanwhile."""
+    process = await asyncio.create_subprocess_exec(
+        node,
+        "service.mjs",
+        nats_server.url,
+        "js-service",
+        cwd=FOLDER,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        assert await asyncio.wait_for(process.stdout.readline(), 30.0) == b"ready\n"
+        yield "js-service"
+        process.stdin.close()
+        assert await asyncio.wait_for(process.wait(), 30.0) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_we_find_a_javascript_service_and_call_it(
+    prefix: str, nats_server: NatsServer
+) -> None:
+    async with natsrpc.connect(nats_server.url) as client:
+        (info,) = await discovery.info(client.connection, f"js-{prefix}")
+        assert (info.version, info.description) == ("1.2.3", "written in JavaScript")
+        subjects = [endpoint.subject for endpoint in info.endpoints]
+        assert subjects == [f"{prefix}.double", f"{prefix}.headers"]
+        assert await client.call(f"{prefix}.double", {"value": 21}, int) == 42
+        with pytest.raises(natsrpc.RpcError) as caught:
+            await client.call(f"{prefix}.double", {"value": "x"}, int)
+        assert (caught.value.code, caught.value.message) == (422, "value is no number")
+        (stats,) = await discovery.stats(client.connection, f"js-{prefix}")
+        assert stats.num_requests == 2
