@@ -2,7 +2,8 @@
 
 Secrets given as functions are called, and files read, anew for each attempt, so rotated credentials
 take effect with the next connection. Secrets stay local to this file's functions: none is kept on
-an object, logged or quoted.
+an object, logged or quoted, and a value that may be one (a mistyped seed given as a path) is not
+quoted either.
 
 Ref: nats.go `nkeys`, `UserCredentials`; https://docs.nats.io/using-nats/developer/connecting/creds.
 """
@@ -10,24 +11,41 @@ Ref: nats.go `nkeys`, `UserCredentials`; https://docs.nats.io/using-nats/develop
 from __future__ import annotations
 
 import base64
+import binascii
 import inspect
 import os
 import re
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from logging import getLogger
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias
 
-from natsrpc.errors import AuthorizationError, ConfigError
+from natsrpc.errors import AuthorizationError, ConfigError, ConfigTypeError
 
 from .options import Options
 from .servers import Server
 
 log = getLogger("natsrpc.core")
 
-T = TypeVar("T")
+Signer: TypeAlias = "_KeyPair | Callable[[bytes], Any] | None"
+
+_USER_SEED = b"\x95\x00"
+"""What `SUA` decodes to: the two bytes that every seed of a user begins with."""
+
+
+def check_files(options: Options) -> None:
+    """Read what the options name once, so that a mistake shows before anything is dialed.
+
+    Raises:
+        ConfigError: a file is missing or holds no credentials, a seed is damaged, or the package
+            nkeys is not installed.
+    """
+    if options.nkey_seed is not None and not callable(options.nkey_seed):
+        _KeyPair(_read_seed(options.nkey_seed, "nkey_seed", warn=False))
+    if options.credentials is not None and not callable(options.credentials):
+        _read_credentials(options.credentials, warn=False)
 
 
 async def connect_fields(options: Options, server: Server, nonce: str) -> dict[str, str]:
@@ -36,18 +54,19 @@ async def connect_fields(options: Options, server: Server, nonce: str) -> dict[s
     Credentials in the server's URL hide all those of the options.
 
     Raises:
-        ConfigError: a file is missing or no credentials, or the package nkeys is not installed.
+        ConfigError: a file is missing or holds no credentials, a function raised or gave something
+            else than credentials, or the package nkeys is not installed.
         AuthorizationError: the server offers no nonce, so an nkey cannot be proven.
     """
     if server.has_credentials:
         return _url_fields(server)
     fields: dict[str, str] = {}
     if options.user_info is not None:
-        fields["user"], fields["pass"] = await _called(options.user_info)
+        fields |= _user_fields(await _called(options.user_info, "user_info"))
     elif options.user is not None:
-        fields["user"], fields["pass"] = options.user, options.password or ""
+        fields |= {"user": options.user, "pass": options.password or ""}
     if options.token is not None:
-        fields["auth_token"] = await _given(options.token)
+        fields["auth_token"] = _text(await _given(options.token, "token"), "token")
     if options.nkey_seed is not None:
         fields |= await _nkey_fields(options.nkey_seed, server, nonce)
     elif options.credentials is not None:
@@ -61,89 +80,133 @@ def _url_fields(server: Server) -> dict[str, str]:
     return {"user": server.user or "", "pass": server.password or ""}
 
 
+def _user_fields(given: object) -> dict[str, str]:
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        raise ConfigTypeError(
+            f"the user_info function must give (user, password), not {type(given).__name__}"
+        )
+    return {"user": _text(given[0], "user_info"), "pass": _text(given[1], "user_info")}
+
+
 async def _nkey_fields(source: Any, server: Server, nonce: str) -> dict[str, str]:
     if not nonce:
         raise AuthorizationError(
             f"{server.address} does not support nkeys: its INFO has no nonce", server=server.address
         )
-    given = await _given(source) if callable(source) else source
-    keys = _KeyPair(_read_seed(given))
+    keys = _KeyPair(_read_seed(await _given(source, "nkey_seed"), "nkey_seed"))
     return {"nkey": keys.public, "sig": keys.sign(nonce)}
 
 
 async def _jwt_fields(source: Any, nonce: str) -> dict[str, str]:
-    given = await _called(source) if callable(source) else source
-    if isinstance(given, (str, PathLike)):
-        text = _read_file(given, "credentials")
-        jwt, seed = _block(text, "JWT") or text.strip(), _find_seed(text)
-        if not jwt or jwt.count(".") != 2:
-            raise ConfigError(f"credentials file {os.fspath(given)!r} holds no user JWT")
-        if seed is None:
-            return {"jwt": jwt}
-        return {"jwt": jwt} | ({"sig": _KeyPair(seed).sign(nonce)} if nonce else {})
-    jwt, key = given
-    if not nonce or not key:
+    jwt, signer = _read_credentials(await _given(source, "credentials"))
+    if not nonce or signer is None:
         return {"jwt": jwt}
-    if callable(key):
-        signature = await _called(lambda: key(nonce.encode()))
-        return {"jwt": jwt, "sig": _base64url(signature)}
-    return {"jwt": jwt, "sig": _KeyPair(_read_seed(key)).sign(nonce)}
+    if isinstance(signer, _KeyPair):
+        return {"jwt": jwt, "sig": signer.sign(nonce)}
+    signature = await _called(signer, "credentials' signing", nonce.encode())
+    if not isinstance(signature, (bytes, bytearray, str)):
+        raise ConfigTypeError(
+            f"the credentials' signing function must give bytes, not {type(signature).__name__}"
+        )
+    return {"jwt": jwt, "sig": _base64url(signature)}
 
 
 class _KeyPair:
-    """A seed's keys, from the package nkeys; wiped after use by going out of scope."""
+    """A user seed's keys, from the package nkeys; gone with their last use."""
 
     def __init__(self, seed: str) -> None:
+        _check_seed(seed)
         try:
             import nkeys  # noqa: PLC0415  an extra
         except ImportError as error:
             raise ConfigError(
                 "nkeys and credentials need the package nkeys: pip install 'natsrpc[nkeys]'"
             ) from error
-        try:
-            self._keys = nkeys.from_seed(seed.encode())
-            self.public: str = self._keys.public_key.decode()
-        except Exception as error:  # the package raises its own and binascii's errors
-            raise ConfigError(f"bad nkey seed: {type(error).__name__}") from None
+        self._keys = nkeys.from_seed(seed.encode())
+        self.public: str = self._keys.public_key.decode()
 
     def sign(self, nonce: str) -> str:
-        """The signature CONNECT wants: base64url without padding, over the nonce's ASCII bytes."""
+        """The signature CONNECT wants, over the nonce's ASCII bytes as they are."""
         return _base64url(self._keys.sign(nonce.encode()))
 
 
-def _base64url(signature: bytes | str) -> str:
+def _check_seed(seed: str) -> None:
+    """Refuse a damaged seed: the package nkeys looks at neither the checksum nor the role."""
+    raw = base64.b32decode(seed + "=" * (-len(seed) % 8))
+    if binascii.crc_hqx(raw[:-2], 0) != int.from_bytes(raw[-2:], "little"):
+        raise ConfigError("bad nkey seed: its checksum is wrong, so it was mistyped or damaged")
+    if raw[:2] != _USER_SEED:
+        raise ConfigError("bad nkey seed: expected a user's, which starts with 'SU'")
+
+
+def _base64url(signature: bytes | bytearray | str) -> str:
+    """Base64url without padding, which the server refuses."""
     if isinstance(signature, str):
         return signature.rstrip("=")
     return base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
 
 
-async def _called(function: Callable[[], T | Awaitable[T]]) -> T:
-    value = function()
-    if inspect.isawaitable(value):
-        return await cast("Awaitable[T]", value)
+async def _called(function: Callable[..., Any], option: str, *args: object) -> Any:
+    """What a function of the user's gives, plain or async; its exception becomes the cause."""
+    try:
+        value = function(*args)
+        return await value if inspect.isawaitable(value) else value
+    except Exception as error:
+        raise ConfigError(f"the {option} function raised {type(error).__name__}") from error
+
+
+async def _given(source: Any, option: str) -> Any:
+    return await _called(source, option) if callable(source) else source
+
+
+def _text(value: object, option: str) -> str:
+    if not isinstance(value, str):
+        raise ConfigTypeError(f"the {option} function must give str, not {type(value).__name__}")
     return value
 
 
-async def _given(source: str | Callable[[], str | Awaitable[str]]) -> str:
-    return await _called(source) if callable(source) else source
+def _read_credentials(given: object, *, warn: bool = True) -> tuple[str, Signer]:
+    """(JWT, what signs for it) of a file, or of a pair."""
+    if isinstance(given, (str, PathLike)):
+        text = _read_file(given, "credentials", warn=warn)
+        jwt, seed = _block(text, "JWT") or text.strip(), _find_seed(text)
+        if jwt.count(".") != 2:
+            raise ConfigError(f"credentials file {_shown(given)} holds no user JWT")
+        return jwt, None if seed is None else _KeyPair(seed)
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        raise ConfigTypeError(
+            "credentials must be the path of a file or (JWT, seed or signing function), "
+            f"not {type(given).__name__}"
+        )
+    jwt, key = given
+    if not isinstance(jwt, str):
+        raise ConfigTypeError(f"the JWT of credentials must be a str, not {type(jwt).__name__}")
+    if callable(key):
+        return jwt, key
+    return jwt, _KeyPair(_read_seed(key, "credentials", warn=warn)) if key else None
 
 
-def _read_seed(given: str | PathLike[str]) -> str:
+def _read_seed(given: object, option: str, *, warn: bool = True) -> str:
     """A seed itself, or the file that holds it."""
-    if isinstance(given, str) and re.fullmatch(r"\s*S[A-Z2-7]{57}\s*", given):
+    if not isinstance(given, (str, PathLike)):
+        raise ConfigTypeError(f"{option} must be a seed or a path, not {type(given).__name__}")
+    if isinstance(given, str) and _is_seed(given.strip()):
         return given.strip()
-    seed = _find_seed(_read_file(given, "nkey_seed"))
+    seed = _find_seed(_read_file(given, option, warn=warn))
     if seed is None:
-        raise ConfigError("nkey_seed file holds no seed: expected a line starting with SU")
+        raise ConfigError(
+            f"{option} file {_shown(given)} holds no seed: expected a line starting with SU"
+        )
     return seed
+
+
+_is_seed = re.compile(r"S[UAO][A-Z2-7]{56}").fullmatch
 
 
 def _find_seed(text: str) -> str | None:
     block = _block(text, "SEED")
-    if block is not None:
-        return block
-    lines = (line.strip() for line in text.splitlines())
-    return next((line for line in lines if re.fullmatch(r"S[UAO][A-Z2-7]{56}", line)), None)
+    lines = [block] if block is not None else (line.strip() for line in text.splitlines())
+    return next((line for line in lines if _is_seed(line)), None)
 
 
 def _block(text: str, kind: str) -> str | None:
@@ -152,17 +215,24 @@ def _block(text: str, kind: str) -> str | None:
     return found[1] if found else None
 
 
-def _read_file(path: str | PathLike[str], option: str) -> str:
-    place = Path(path).expanduser()
+def _read_file(path: str | PathLike[str], option: str, *, warn: bool) -> str:
     try:
-        text = place.read_text()
+        place = Path(path).expanduser()
+        text = place.read_text(encoding="utf-8-sig")
         mode = place.stat().st_mode
-    except (OSError, ValueError) as error:
-        shown = repr(str(path)) if isinstance(path, PathLike) or len(str(path)) < 200 else "given"
-        if option == "nkey_seed" and isinstance(path, str) and path.lstrip()[:1] == "S":
-            shown = "given"  # a mistyped seed must not be quoted
+    except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or "not a readable text file"
-        raise ConfigError(f"{option} file {shown} cannot be read: {reason}") from None
-    if os.name == "posix" and mode & (stat.S_IRGRP | stat.S_IROTH):
+        raise ConfigError(f"{option} file {_shown(path)} cannot be read: {reason}") from None
+    if warn and os.name == "posix" and mode & (stat.S_IRGRP | stat.S_IROTH):
         log.warning("%s file %s can be read by others: chmod 600 it", option, place)
     return text
+
+
+def _shown(path: str | PathLike[str]) -> str:
+    """A path, quoted, unless it may be a secret given in its place."""
+    text = os.fspath(path)
+    if isinstance(path, str) and (
+        len(text) > 200 or "\n" in text or re.fullmatch(r"[\s\w=]{30,}|\s*eyJ.*", text)
+    ):
+        return "(not shown: it looks like a secret rather than a path)"
+    return repr(text)

@@ -20,7 +20,7 @@ from logging import getLogger
 from typing import Any
 
 from natsrpc.errors import (
-    BadTimeoutError,
+    AuthorizationError,
     ConnectionClosedError,
     ConnectionDrainingError,
     MaxPayloadError,
@@ -38,17 +38,15 @@ from .outbox import Outbox
 from .servers import Server
 from .session import Session, Sink
 from .stats import Status
-from .subscription import (
-    Subscription,
-)
+from .subscription import Subscription
 from .supervisor import Supervisor
+from .timers import check_timeout
 from .wire import Msg, ServerInfo, frames
 from .wire.subject import check_fit, check_queue_group, check_subscribe
 
 log = getLogger("natsrpc.core")
 
 _CLOSE_CALLBACKS_TIMEOUT = 5.0
-_FINAL_FLUSH_TIMEOUT = 5.0
 _NO_LIMIT = 1 << 62
 
 
@@ -65,6 +63,7 @@ class Link:
         self._status = Status.CONNECTING
         self._session: Session | None = None
         self._subs: dict[int, Subscription] = {}
+        self._finishing: set[Subscription] = set()
         self._last_sid = 0
         self._outbox = Outbox(options.reconnect_buffer_size)
         self._write: Callable[[bytes], None] = self._outbox.put
@@ -225,9 +224,15 @@ class Link:
         self._write_if_live(frames.unsub(sub.raw_sid, max_msgs))
 
     def subscription_ended(self, sub: Subscription) -> None:
-        """Forget a subscription."""
+        """Deliver nothing more to it; a drain waits for what is still handled."""
         self._subs.pop(sub.sid, None)
         self.sinks.pop(sub.raw_sid, None)
+        if sub.is_busy:
+            self._finishing.add(sub)
+
+    def subscription_finished(self, sub: Subscription) -> None:
+        """Forget a subscription."""
+        self._finishing.discard(sub)
 
     # sessions come and go
 
@@ -304,6 +309,8 @@ class Link:
         if isinstance(error, PermissionsError):
             self.mux.deny(error)
             sub = self._denied_subscription(error)
+        elif isinstance(error, AuthorizationError):
+            self._supervisor.note_failure(session.server, error)
         self.report(error, sub)
         if sub is not None:
             sub.end_by_error(error)
@@ -396,10 +403,9 @@ class Link:
 
     def sink_failed(self, msg: Msg, error: Exception) -> None:
         """A callback called in place raised: told, and the session goes on."""
-        try:
+        sub = msg.sub
+        if sub is None and msg.sid.isdigit():
             sub = self._subs.get(int(msg.sid))
-        except ValueError:
-            sub = None
         self.report(error, sub)
 
     # the end
@@ -436,7 +442,7 @@ class Link:
             if not waiter.done():
                 waiter.set_exception(closed)
         self.mux.stop(closed)
-        for sub in list(self._subs.values()):
+        for sub in [*self._subs.values(), *self._finishing]:
             sub.end_by_close(closed)
         self.sinks.clear()
         self._callbacks.tell(told.Closed(error))
@@ -451,6 +457,11 @@ class Link:
     # states
 
     @property
+    def is_closed(self) -> bool:
+        """Whether the connection is closed for good."""
+        return self._status is Status.CLOSED
+
+    @property
     def is_connected(self) -> bool:
         """Whether a session stands (also while draining)."""
         return self._session is not None
@@ -459,16 +470,6 @@ class Link:
     def is_draining(self) -> bool:
         """Whether `drain` is under way."""
         return self._status in (Status.DRAINING_SUBS, Status.DRAINING_PUBS)
-
-
-def check_timeout(timeout: float) -> None:
-    """Refuse what is no positive number of seconds.
-
-    Raises:
-        BadTimeoutError: naming the value.
-    """
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
-        raise BadTimeoutError(f"timeout must be above 0 seconds, or None, not {timeout!r}")
 
 
 def _flush_expired(waiter: asyncio.Future[None], timeout: float) -> None:

@@ -36,40 +36,39 @@ class Options:
     """All settings of a connection. Times are in seconds, sizes in bytes.
 
     Where: `servers` is one URL, several joined by commas, or a sequence of them (`nats://`,
-        `tls://`, or no
-    scheme; port 4222 if none; `user:password@` or `token@` in front of the host);
-    `randomize_servers` shuffles them once, except for `first_server`, which is tried first.
+    `tls://`, or no scheme; port 4222 if none; `user:password@` or `token@` in front of the host);
+    `randomize_servers` shuffles them once, except for `first_server`, which is tried first. One
+    `tls://` URL turns TLS on for all of them.
 
     Who: `user` and `password`; or `token`; or `user_info`, called for (user, password); or
-        `nkey_seed`, a seed
-    or the path of a file with one; or `credentials`, the path of a `.creds` file, or (JWT, seed or
-    signing function). `token`, `nkey_seed`, `credentials` may be functions, plain or async; they
-    are called, and files read, anew for every attempt to connect.
+    `nkey_seed`, a seed or the path of a file with one; or `credentials`, the path of a `.creds`
+    file, or (JWT, seed or signing function). `token`, `nkey_seed`, `credentials` may be functions,
+    plain or async; they are called, and files read, anew for every attempt to connect. What stands
+    in the URL of a server hides all of these for that server; servers discovered later get these,
+    or those of the URL they were discovered through if there are none.
 
     TLS: `tls=True` (verifying), an `ssl.SSLContext` of your own, `False` (never), or None (if the
-        server or
-    a `tls://` URL asks for it). `tls_ca` names one or several PEM files that replace the system's
-    roots; `tls_cert` is (certificate, key); `tls_hostname` the name to verify instead of the URL's
-    host; `tls_verify=False` switches verification off, with a warning; `tls_handshake_first` starts
-    TLS before INFO.
+    server or a `tls://` URL asks for it). `tls_ca` names one or several PEM files that replace the
+    system's roots; `tls_cert` is (certificate, key); `tls_hostname` the name to verify instead of
+    the URL's host; `tls_verify=False` switches verification off, with a warning;
+    `tls_handshake_first` starts TLS before INFO. Any of them asks for TLS, and a server without it
+    is then refused.
 
     Staying connected: see `reconnect_*`, `max_reconnect_attempts` (per server, -1 forever),
-        `ping_interval`
-    (0 or less: never) and `max_pings_out`. `reconnect_delay_cb(pass_number)` gives the wait after
-    each fruitless pass over all servers. `reconnect_buffer_size` bounds what is published meanwhile
-    (0: the default,
-    negative: nothing is buffered).
+    `ping_interval` (0 or less: never) and `max_pings_out`. `reconnect_delay_cb(pass_number)` gives
+    the wait after each fruitless pass over all servers. `reconnect_buffer_size` bounds what is
+    published meanwhile (0: the default, negative: nothing is buffered). The same refusal of the
+    credentials twice in a row from one server closes the connection, unless
+    `ignore_auth_error_abort`.
 
     Callbacks may be plain or async functions; they run one at a time, in the order of the events,
-    beside the
-    traffic: `on_connect(nc)`, `on_disconnect(nc, error)`, `on_reconnect(nc)`,
-        `on_reconnect_error(nc, error)`,
-    `on_close(nc)`, `on_error(nc, subscription, error)`, `on_discovered_servers(nc)`,
-    `on_lame_duck(nc)`.
+    beside the traffic: `on_connect(nc)`, `on_disconnect(nc, error)`, `on_reconnect(nc)`,
+    `on_reconnect_error(nc, error)`, `on_close(nc)`, `on_error(nc, subscription, error)`,
+    `on_discovered_servers(nc)`, `on_lame_duck(nc)`.
 
     Raises:
-        ConfigError: a value is out of range, unreadable, or contradicts another; it names the
-            option.
+        ConfigError: a value is out of range or contradicts another; it names the option. Files are
+            read by `connect`, which raises the same for one that cannot be read.
     """
 
     servers: str | Sequence[str] = DEFAULT_URL
@@ -146,39 +145,59 @@ class Options:
             object.__setattr__(self, "max_pings_out", 2)
 
     def _check_identity(self) -> None:
-        for option in ("user", "password"):
+        for option, expected in _IDENTITY.items():
             value = getattr(self, option)
-            if value is not None and not isinstance(value, str):
-                raise ConfigTypeError(f"{option} must be a str, not {type(value).__name__}")
+            if not (value is None or _is_one(value, expected)):
+                # the value may be a secret: only its type is named
+                raise ConfigTypeError(f"{option} must be {expected}, not {type(value).__name__}")
         if self.password is not None and self.user is None:
             raise ConfigError("password needs a user beside it")
-        if self.user_info is not None and not callable(self.user_info):
-            raise ConfigTypeError("user_info must be a function that gives (user, password)")
         if self.user_info is not None and self.user is not None:
             raise ConfigError("user and user_info contradict each other: give one")
         if self.nkey_seed is not None and self.credentials is not None:
             raise ConfigError("nkey_seed and credentials contradict each other: give one")
-        if not (self.token is None or isinstance(self.token, str) or callable(self.token)):
-            raise ConfigTypeError("token must be a str or a function that gives one")
 
     def _check_tls(self) -> None:
         if not (self.tls is None or isinstance(self.tls, (bool, ssl.SSLContext))):
             raise ConfigTypeError(f"tls must be a bool or an ssl.SSLContext, not {self.tls!r}")
-        details = {
-            "tls_ca": self.tls_ca,
-            "tls_cert": self.tls_cert,
-            "tls_verify=False": None if self.tls_verify else False,
+        if not (self.tls_hostname is None or isinstance(self.tls_hostname, str)):
+            raise ConfigTypeError(f"tls_hostname must be a str, not {self.tls_hostname!r}")
+        if self.tls_hostname == "":
+            raise ConfigError("tls_hostname must be a host's name, not ''")
+        self._check_tls_files()
+        files = {
+            "tls_ca": self.tls_ca is not None,
+            "tls_cert": self.tls_cert is not None,
+            "tls_verify=False": not self.tls_verify,
         }
-        given = [option for option, value in details.items() if value is not None]
-        if isinstance(self.tls, ssl.SSLContext) and given:
-            raise ConfigError(f"tls with a context of your own contradicts {given[0]}")
-        if self.tls is False and (given or self.tls_handshake_first):
-            named = given[0] if given else "tls_handshake_first"
-            raise ConfigError(f"tls=False contradicts {named}")
-        if self.tls_cert is not None and (
-            not isinstance(self.tls_cert, (tuple, list)) or len(self.tls_cert) != 2
+        others = {
+            "tls_handshake_first": self.tls_handshake_first,
+            "tls_hostname": self.tls_hostname is not None,
+        }
+        for option, is_given in files.items():
+            if is_given and isinstance(self.tls, ssl.SSLContext):
+                raise ConfigError(f"tls with a context of your own contradicts {option}")
+        for option, is_given in (files | others).items():
+            if is_given and self.tls is False:
+                raise ConfigError(f"tls=False contradicts {option}")
+
+    def _check_tls_files(self) -> None:
+        given = self.tls_ca
+        paths = [given] if isinstance(given, (str, PathLike)) else given
+        if paths is not None and (
+            not isinstance(paths, (tuple, list)) or not paths or not _are_paths(paths)
         ):
-            raise ConfigError("tls_cert must be (certificate file, key file)")
+            raise ConfigTypeError(f"tls_ca must be one or several paths, not {paths!r}")
+        pair = self.tls_cert
+        if pair is not None and not (
+            isinstance(pair, (tuple, list)) and len(pair) == 2 and _are_paths(pair)
+        ):
+            raise ConfigTypeError("tls_cert must be (certificate file, key file)")
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether any of the options says who we are."""
+        return any(getattr(self, option) is not None for option in _IDENTITY)
 
     def __repr__(self) -> str:
         shown = (
@@ -224,8 +243,36 @@ _KINDS: dict[str, type] = {
     "tls_verify": bool,
     "verbose": bool,
 }
+_A_STR = "a str"
+_A_FUNCTION = "a function that gives (user, password)"
+_A_SECRET = "a str or a function that gives one"
+_A_SEED = "a seed, a path or a function that gives one"
+_AN_IDENTITY = "a path, (JWT, seed or signing function) or a function that gives one"
+_IDENTITY = {
+    "user": _A_STR,
+    "password": _A_STR,
+    "token": _A_SECRET,
+    "user_info": _A_FUNCTION,
+    "nkey_seed": _A_SEED,
+    "credentials": _AN_IDENTITY,
+}
 _POSITIVE = ("connect_timeout", "drain_timeout", "write_timeout", "max_message_size")
 _NOT_NEGATIVE = ("reconnect_wait", "reconnect_jitter", "reconnect_jitter_tls")
+
+
+def _is_one(value: object, expected: str) -> bool:
+    """Whether a value is of the kind that these words of `_IDENTITY` describe."""
+    if expected != _A_STR and callable(value):
+        return True
+    if expected == _AN_IDENTITY and isinstance(value, (tuple, list)):
+        return len(value) == 2
+    if expected in (_A_SEED, _AN_IDENTITY) and isinstance(value, PathLike):
+        return True
+    return expected != _A_FUNCTION and isinstance(value, str)
+
+
+def _are_paths(values: Sequence[object]) -> bool:
+    return all(isinstance(value, (str, PathLike)) for value in values)
 
 
 def _check_type(option: str, value: object, kind: type) -> None:
@@ -236,9 +283,12 @@ def _check_type(option: str, value: object, kind: type) -> None:
 def _check_number(option: str, value: object, *, above_zero: bool | None) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigTypeError(f"{option} must be a number, not {value!r}")
-    if math.isnan(value) or (above_zero and value <= 0) or (above_zero is False and value < 0):
-        wanted = "greater than 0" if above_zero else "0 or more"
-        raise ConfigError(f"{option} must be {wanted}, not {value!r}")
+    if above_zero and not value > 0:
+        raise ConfigError(f"{option} must be greater than 0, not {value!r}")
+    if above_zero is False and not 0 <= value < math.inf:
+        raise ConfigError(f"{option} must be 0 or more, not {value!r}")
+    if math.isnan(value):
+        raise ConfigError(f"{option} must be a number, not {value!r}")
 
 
 def _nearest(name: str) -> str:

@@ -29,11 +29,15 @@ from natsrpc.errors import (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an `-ERR` means: `closes` if the server ends the connection after it."""
+    """What an `-ERR` means: `closes` if the server ends the connection after it.
+
+    `known` is whether the text is in the table; `fatal` whether a further attempt would end alike.
+    """
 
     error: NatsError
     closes: bool
     known: bool = True
+    fatal: bool = False
 
 
 def classify(text: str) -> Verdict:
@@ -43,7 +47,7 @@ def classify(text: str) -> Verdict:
         return Verdict(_permissions(text), closes=False)
     for beginning, closes, make in _TABLE:
         if folded.startswith(beginning):
-            return Verdict(make(text), closes)
+            return Verdict(make(text), closes, fatal=beginning in _FATAL)
     return Verdict(ServerError(f"server error: {text!r}", text=text), closes=True, known=False)
 
 
@@ -116,6 +120,8 @@ _TABLE: tuple[tuple[str, bool, Callable[[str], NatsError]], ...] = (
     ("connection throttling is active", True, _said(MaxConnectionsError)),
     ("stale connection", True, lambda _: StaleConnectionError("the server missed our PONGs")),
     ("attempted to connect to route port", True, _attempt("this is the port for cluster routes")),
+    ("attempted to connect to gateway port", True, _attempt("this is the port for gateways")),
+    ("attempted to connect to wrong port", True, _attempt("this port is not for clients")),
     ("attempted to connect to leaf node port", True, _attempt("this is the port for leaf nodes")),
     ("secure connection - tls required", True, _attempt("the server requires TLS")),
     ("invalid client protocol", True, _said(ServerClosedConnectionError)),
@@ -131,3 +137,6 @@ _TABLE: tuple[tuple[str, bool, Callable[[str], NatsError]], ...] = (
     ("invalid publish subject", False, _said(ServerError)),
     ("failed account registration", False, _said(ServerError)),
 )
+
+_FATAL = frozenset({"invalid client protocol", "no responders requires headers support"})
+"""Refusals of our CONNECT as such: the fault is ours, and no other attempt would go better."""

@@ -9,11 +9,13 @@ Ref: ADR-40; nats.go `srvPool`.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from urllib.parse import unquote, urlsplit
 
-from natsrpc.errors import ConfigError, ConfigTypeError, NatsError
+from natsrpc.errors import AuthorizationError, ConfigError, ConfigTypeError
 
 from .options import DEFAULT_URL, Options
 
@@ -28,7 +30,7 @@ class Server:
 
     `discovered` ones were named by another server and go when that no longer names them. `attempts`
     counts failed attempts since the last success. `tls_name` is the host name to verify when `host`
-    is a bare address that a server gossiped.
+    is a bare address that a server gossiped. `is_final` tells that trying again is pointless.
     """
 
     scheme: str
@@ -40,8 +42,8 @@ class Server:
     discovered: bool = False
     attempts: int = 0
     connected_before: bool = False
-    last_auth_error: type[NatsError] | None = None
-    auth_is_final: bool = False
+    last_auth_error: type[AuthorizationError] | None = None
+    is_final: bool = False
     tls_name: str | None = None
 
     @property
@@ -74,24 +76,28 @@ def parse_server(url: str) -> Server:
         ConfigError: it is not a server's URL.
     """
     if not isinstance(url, str):
-        raise ConfigTypeError(f"a server must be a str, not {url!r}")
+        raise ConfigTypeError(f"a server must be a str, not {_kind(url)}")
     text = url.strip().rstrip("/")
+    if any(c <= " " or c == "\x7f" or c.isspace() for c in text):
+        # urlsplit would drop some of them silently
+        raise ConfigError(f"bad server URL {_masked(url)!r}: blanks or control characters")
     if "://" not in text:
         text = f"nats://{text}"
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError as error:
-        raise ConfigError(f"bad server URL {_masked(url)!r}: {_reason(error)}") from None
+    except ValueError:
+        # its text may quote a part of a password
+        raise ConfigError(
+            f"bad server URL {_masked(url)!r}: expected nats://host:port, the port a number"
+        ) from None
     scheme = parts.scheme.lower()
     if scheme in _LATER_SCHEMES:
         raise ConfigError(f"server URL {_masked(url)!r}: WebSocket is not supported yet")
     if scheme not in _SCHEMES:
         raise ConfigError(f"server URL {_masked(url)!r}: expected the scheme nats or tls")
-    if not parts.hostname or parts.path or parts.query or parts.fragment:
+    if not parts.hostname or parts.path or parts.query or parts.fragment or port == 0:
         raise ConfigError(f"bad server URL {_masked(url)!r}: expected nats://host:port")
-    if any(c.isspace() or ord(c) < 32 for c in parts.netloc):
-        raise ConfigError(f"bad server URL {_masked(url)!r}: blanks or control characters")
     user, password, token = _userinfo(parts.netloc)
     return Server(
         scheme, parts.hostname, _SCHEMES[scheme] if port is None else port, user, password, token
@@ -106,20 +112,34 @@ def parse_servers(servers: str | Sequence[str]) -> list[Server]:
     """
     if isinstance(servers, str):
         given: Iterable[object] = [servers]
-    elif isinstance(servers, Iterable):
+    elif isinstance(servers, Iterable) and not isinstance(servers, (bytes, bytearray)):
         given = servers
     else:
-        raise ConfigTypeError(f"servers must be a str or a sequence of str, not {servers!r}")
+        raise ConfigTypeError(f"servers must be a str or a sequence of str, not {_kind(servers)}")
     urls = []
     for item in given:
         if not isinstance(item, str):
-            raise ConfigTypeError(f"a server must be a str, not {item!r}")
+            raise ConfigTypeError(f"a server must be a str, not {_kind(item)}")
         urls += [url for url in item.split(",") if url.strip()]
     parsed: dict[str, Server] = {}
     for url in urls or [DEFAULT_URL]:
         server = parse_server(url)
         parsed.setdefault(server.host_port, server)
     return list(parsed.values())
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address rather than a name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent to this host stays on this machine."""
+    return host == "localhost" or (is_address(host) and ip_address(host).is_loopback)
 
 
 class ServerPool:
@@ -129,6 +149,8 @@ class ServerPool:
         self._rng = rng
         self._shuffled = options.randomize_servers
         self._max_attempts = options.max_reconnect_attempts
+        self._inherits = not options.has_credentials
+        self._names_all = options.tls_hostname is not None
         self.servers = parse_servers(options.servers)
         if self._shuffled:
             rng.shuffle(self.servers)
@@ -141,7 +163,10 @@ class ServerPool:
         self.current: Server | None = None
 
     def _put_first(self, first: Server) -> None:
-        self.servers = [s for s in self.servers if s.host_port != first.host_port]
+        known = next((s for s in self.servers if s.host_port == first.host_port), None)
+        if known is not None:
+            self.servers.remove(known)
+            first = first if first.has_credentials else known
         self.servers.insert(0, first)
 
     def succeeded(self, server: Server) -> None:
@@ -149,8 +174,18 @@ class ServerPool:
         server.attempts = 0
         server.connected_before = True
         server.last_auth_error = None
-        server.auth_is_final = False
+        server.is_final = False
         self.current = server
+
+    def note_failure(self, server: Server, error: Exception, *, abort: bool) -> None:
+        """Remember a refusal of our credentials; the same one twice in a row is final, if `abort`.
+
+        Any other failure breaks the row.
+        """
+        refusal = type(error) if isinstance(error, AuthorizationError) else None
+        if abort and refusal is not None and refusal is server.last_auth_error:
+            server.is_final = True
+        server.last_auth_error = refusal
 
     def retire_current(self) -> None:
         """The connection to the current server was lost: to the tail with it, or out if it is
@@ -177,11 +212,17 @@ class ServerPool:
             self.servers.remove(server)
             self.servers.append(server)
 
-    def update(self, connect_urls: Sequence[str], *, via: Server | None) -> list[Server]:
-        """Take over the list of a server's INFO; the servers that are new.
+    def update(
+        self, connect_urls: Sequence[str], *, via: Server, is_authentic: bool = True
+    ) -> list[Server]:
+        """Take over the list of an INFO that came from `via`; the servers that are new.
 
         Discovered servers not named any more are dropped, except the current one. An empty list
         changes nothing. Unusable items are skipped.
+
+        Unless the list `is_authentic` (it came through TLS where TLS is used), only those servers
+        are added whose certificate will be checked against a name the user gave. Otherwise whoever
+        sits on the line could name a host of his own, with a good certificate for that name.
         """
         if not connect_urls:
             return []
@@ -190,14 +231,20 @@ class ServerPool:
             s for s in self.servers if not s.discovered or s is self.current or s.host_port in named
         ]
         known = {s.host_port for s in self.servers}
-        fresh = [s for key, s in named.items() if key not in known]
+        name = via.tls_name or (None if is_address(via.host) else via.host)
+        fresh = [
+            s
+            for key, s in named.items()
+            if key not in known
+            and (is_authentic or self._names_all or (name is not None and is_address(s.host)))
+        ]
         fresh = fresh[: max(0, _MAX_POOL - len(self.servers))]
         for server in fresh:
             server.scheme = self.scheme
             server.discovered = True
-            if via is not None:
+            server.tls_name = name
+            if self._inherits:
                 server.user, server.password, server.token = via.user, via.password, via.token
-                server.tls_name = via.tls_name or via.host
         if self._shuffled:
             self._rng.shuffle(fresh)
         self.servers += fresh
@@ -230,19 +277,20 @@ class Backoff:
         )
 
 
-def _gossiped(url: str) -> Server | None:
-    if "://" in url or "@" in url:
+def _gossiped(host_port: str) -> Server | None:
+    """A server as INFO names it: `host:port` and nothing else."""
+    if not host_port.rpartition(":")[2].isdigit() or "/" in host_port or "@" in host_port:
         return None
     try:
-        return parse_server(url)
+        return parse_server(host_port)
     except ConfigError:
         return None
 
 
 def _userinfo(netloc: str) -> tuple[str | None, str | None, str | None]:
     """(user, password, token) of a URL, percent-decoded: a lone name is a token."""
-    info, at, _ = netloc.rpartition("@")
-    if not at:
+    info, _, _ = netloc.rpartition("@")
+    if not info:
         return None, None, None
     user, colon, password = info.partition(":")
     if colon:
@@ -251,12 +299,30 @@ def _userinfo(netloc: str) -> tuple[str | None, str | None, str | None]:
 
 
 def _masked(url: str) -> str:
-    """A URL as given, without what stands before its last `@`."""
-    head, at, tail = url.rpartition("@")
-    scheme = f"{head.split('://', 1)[0]}://" if "://" in head else ""
-    return f"{scheme}***@{tail}" if at else url
+    """A URL as given, less whatever may be a secret, also in one written wrongly.
+
+    That is all before the last `@`; without an `@` (a password holding `/`, `#`, `?` or `,` cuts
+    the URL short) all from the first of these on, and what stands where the port belongs, unless it
+    is a number.
+    """
+    scheme, separator, rest = url.strip().partition("://")
+    if not separator:
+        scheme, rest = "", scheme
+    _, at, host = rest.rpartition("@")
+    if at:
+        return f"{scheme}{separator}***@{host}"
+    host = re.split("[/?#]", rest, maxsplit=1)[0]
+    ending = "***" if host != rest else ""
+    name, colon, port = host.rpartition(":")
+    if colon and not port.isdigit() and not port.endswith("]"):
+        host = f"{name}:***"
+    return f"{scheme}{separator}{host}{ending}"
 
 
-def _reason(error: ValueError) -> str:
-    text = str(error)
-    return text if "port" in text.lower() and "@" not in text else "expected nats://host:port"
+def _kind(value: object) -> str:
+    """A value that is no URL, quoted only where it cannot hold one."""
+    return (
+        repr(value)
+        if value is None or isinstance(value, (bool, int, float))
+        else (type(value).__name__)
+    )

@@ -22,8 +22,10 @@ from typing import Any, Protocol, TypeAlias
 
 from natsrpc.errors import (
     ConnectError,
+    ConnectionClosedError,
     FlushInterruptedError,
     NatsError,
+    NatsRpcError,
     RemoteProtocolError,
     StaleConnectionError,
     TLSError,
@@ -32,8 +34,8 @@ from natsrpc.errors import (
 from .auth import connect_fields
 from .options import Options
 from .server_errors import Verdict, classify
-from .servers import Server
-from .tls import TlsPolicy, is_address
+from .servers import Server, is_address, is_loopback
+from .tls import TlsPolicy
 from .transport import Transport
 from .wire import Err, Event, Info, Msg, Parser, Ping, Pong, Responder, ServerInfo, frames
 
@@ -43,6 +45,7 @@ Sink: TypeAlias = "Callable[[Msg], None]"
 """Takes one message, at once and without waiting."""
 
 _UNKNOWN_ERROR_GRACE = 2.0
+_AWAITING_INFO = "waiting for INFO"
 _LANG = "python-natsrpc"
 
 
@@ -90,16 +93,17 @@ class Session:
         self._arrived: asyncio.Future[None] | None = None
         self._closing_error: NatsError | None = None
         self._lost_error: Exception | None = None
-        self._dialed = False
+        self._doing = "connecting"
         self.server = server
         self.info = ServerInfo()
+        self.info_is_authentic = True
         self.is_lost = False
         self.is_tls = False
         self.bytes_in = 0
         self.transport = Transport(
             self._loop,
             receive=self._receive,
-            lost=self.lose,
+            lost=self._socket_gone,
             write_timeout=options.write_timeout,
         )
 
@@ -122,11 +126,11 @@ class Session:
                 await self._handshake(version)
         except BaseException as error:
             self.lose(error if isinstance(error, Exception) else None)
-            if isinstance(error, TimeoutError) and not isinstance(error, NatsError):
+            if isinstance(error, NatsRpcError) or not isinstance(error, Exception):
+                raise
+            if isinstance(error, TimeoutError):
                 raise self._timed_out(timeout) from None
-            if isinstance(error, (OSError, EOFError)) and not isinstance(error, NatsError):
-                raise self._failed(error) from error
-            raise
+            raise self._failed(error) from error
 
     def go_live(self) -> None:
         """From now on dispatch: first what arrived behind the handshake's PONG.
@@ -140,6 +144,8 @@ class Session:
                 self._dispatch(event)
             else:
                 self._control(event)
+            if self.is_lost:
+                return
         if self._parser.failure is not None:
             self.lose(self._parser.failure)
 
@@ -152,46 +158,59 @@ class Session:
                 self._owner.sink_failed(msg, error)
 
     def _timed_out(self, timeout: float) -> ConnectError:
-        silent = self._dialed and not self.info.server_id
-        hint = (
-            "; it accepted the connection and sent nothing: if it expects TLS first, "
-            "use tls_handshake_first=True"
-            if silent
-            else ""
-        )
+        silent = self._doing == _AWAITING_INFO
+        hint = "; if it expects TLS first, use tls_handshake_first=True" if silent else ""
+        address = self.server.address
         return ConnectError(
-            f"{self.server.address} did not answer within {timeout:g} s{hint}",
-            server=self.server.address,
+            f"{address} did not answer within {timeout:g} s (while {self._doing}){hint}",
+            server=address,
         )
 
     def _failed(self, error: Exception) -> ConnectError:
         address = self.server.address
         if isinstance(error, ssl.SSLError):
-            return TLSError(f"TLS with {address} failed: {_ssl_reason(error)}", server=address)
+            reason = _ssl_reason(error)
+            if self._options.tls_handshake_first and self._doing == "connecting":
+                reason += "; does it start with TLS (handshake_first)?"
+            return TLSError(f"TLS with {address} failed: {reason}", server=address)
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return ConnectError(f"{address}: {reason or type(error).__name__}", server=address)
 
     async def _handshake(self, version: str) -> None:
         await self._dial()
-        self._dialed = True
+        self._doing = _AWAITING_INFO
         self.info = await self._first_info()
         if not self.is_tls and self._tls.upgrade_wanted(self.info, self.server):
-            await self._upgrade()
+            if self._opening or not self._parser.is_between_frames:
+                raise TLSError(
+                    f"{self.server.address} sent plain text between INFO and the TLS handshake",
+                    server=self.server.address,
+                )
+            self.info_is_authentic = False
+            await self._start_tls()
+        self._doing = "getting the credentials"
         who = await connect_fields(self._options, self.server, self.info.nonce)
         self._warn_of_secrets_in_the_clear(who)
+        self._doing = "signing in"
         self.transport.write(frames.connect(self._connect_fields(version, who)) + frames.PING)
         self.transport.write_now()
         while not isinstance(event := await self._next_event(), Pong):
             self._during_handshake(event)
+        if self.is_lost:
+            # between the PONG and this turn: nobody would be told of it later
+            raise self._closed_in_handshake()
 
     async def _dial(self) -> None:
         server, context, hostname = self.server, None, None
-        if self._options.tls_handshake_first:
-            context, hostname = self._tls.context, self._tls.hostname(server)
-            self.is_tls = True
+        first = self._options.tls_handshake_first
         if self._options.dialer is not None:
             await self._options.dialer(lambda: self.transport, server.host, server.port)
+            if first:
+                await self._start_tls()
             return
+        if first:
+            context, hostname = self._tls.context, self._tls.hostname(server)
+            self.is_tls = True
         addresses = await self._resolve()
         share = self._options.connect_timeout / len(addresses)
         for left, address in zip(reversed(range(len(addresses))), addresses, strict=True):
@@ -234,15 +253,11 @@ class Session:
             raise self._refusal(classify(event.text))
         raise RemoteProtocolError(f"expected INFO first, not {type(event).__name__}")
 
-    async def _upgrade(self) -> None:
-        if self._opening or not self._parser.is_between_frames:
-            raise TLSError(
-                f"{self.server.address} sent plain text between INFO and the TLS handshake",
-                server=self.server.address,
-            )
+    async def _start_tls(self) -> None:
+        self._doing = "in the TLS handshake"
         try:
             await self.transport.start_tls(self._tls.context, self._tls.hostname(self.server))
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, ValueError) as error:
             if isinstance(error, TimeoutError):
                 raise
             raise TLSError(
@@ -274,7 +289,7 @@ class Session:
     def _warn_of_secrets_in_the_clear(self, who: Mapping[str, str]) -> None:
         bearer = "jwt" in who and "sig" not in who
         secret = "pass" in who or "auth_token" in who or bearer
-        if secret and not self.is_tls and not _is_loopback(self.server.host):
+        if secret and not self.is_tls and not is_loopback(self.server.host):
             log.warning("credentials go to %s without TLS", self.server.address)
 
     def _during_handshake(self, event: Event) -> None:
@@ -282,6 +297,7 @@ class Session:
             raise self._refusal(classify(event.text))
         if isinstance(event, Info):
             self.info = ServerInfo.parse(event.json)
+            self.info_is_authentic = True
         elif isinstance(event, Ping):
             self.transport.write(frames.PONG)
         elif isinstance(event, Msg):
@@ -291,6 +307,7 @@ class Session:
         error = verdict.error
         if isinstance(error, ConnectError):
             error.server = self.server.address
+        self.server.is_final = verdict.fatal
         return error
 
     async def _next_event(self) -> Event:
@@ -315,7 +332,8 @@ class Session:
             return cause
         if isinstance(cause, OSError) and not self.is_tls:
             return cause
-        kind = TLSError if self.is_tls else ConnectError
+        # a server that refuses our certificate resets, where its alert is not read in time
+        kind = TLSError if self.is_tls and cause is not None else ConnectError
         return kind(
             f"{self.server.address} closed the connection during the handshake",
             server=self.server.address,
@@ -415,6 +433,11 @@ class Session:
 
     # the end
 
+    def _socket_gone(self, error: Exception | None) -> None:
+        if error is None and self._opening is None:
+            error = ConnectionClosedError(f"{self.server.address} closed the connection")
+        self.lose(error)
+
     def lose(self, error: Exception | None) -> None:
         """End this session, once: nothing of it is dispatched any more."""
         if self.is_lost:
@@ -430,26 +453,25 @@ class Session:
         if self._opening is None:
             self._owner.session_lost(self, error)
 
-    def close(self) -> None:
-        """End this session politely: what is collected is still sent."""
+    def close(self, error: Exception | None = None) -> None:
+        """End this session politely: what is collected is still sent. Whoever waits for a PONG gets
+        `error`."""
         if self.is_lost:
             return
         self.is_lost = True
         for timer in (self._ping_timer, self._grace_timer):
             if timer is not None:
                 timer.cancel()
+        self._fail_pongs(error)
         self.transport.close()
-        self._fail_pongs()
 
-    def _fail_pongs(self) -> None:
+    def _fail_pongs(self, error: Exception | None = None) -> None:
         pongs, self._pongs = self._pongs, deque()
         for waiter in pongs:
             if waiter is not None and not waiter.done():
-                waiter.set_exception(FlushInterruptedError("connection lost during a flush"))
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
+                waiter.set_exception(
+                    error or FlushInterruptedError("connection lost during a flush")
+                )
 
 
 def _ssl_reason(error: Exception) -> str:

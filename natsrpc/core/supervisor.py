@@ -25,6 +25,7 @@ from natsrpc.errors import (
     TLSError,
 )
 
+from .auth import check_files
 from .options import Options
 from .servers import Backoff, Server, ServerPool
 from .session import Owner as SessionOwner
@@ -80,8 +81,10 @@ class Supervisor:
             ConnectError: none could be reached. Of several causes the most telling one is raised (a
                 refused credential, TLS, protocol); `NoServersError` if all were plainly
                 unreachable. `attempts` lists every try.
-            ConfigError: a credentials file cannot be read.
+            ConfigError: a credentials file cannot be read (then nothing was dialed), or a function
+                that gives credentials raised.
         """
+        check_files(self._options)
         attempts: list[tuple[str, BaseException]] = []
         tried: set[str] = set()
         while server := next((s for s in self.pool.servers if s.host_port not in tried), None):
@@ -102,24 +105,28 @@ class Supervisor:
         session = Session(self._owner, server, self._options, self._tls, self._rng)
         try:
             await session.open(self._version)
-        except NatsError as error:
-            if isinstance(error, AuthorizationError):
-                self._note_auth_error(server, error)
+        except (NatsError, ConfigError) as error:
+            self.note_failure(server, error)
+            self._take_over(session)
             raise
         self.pool.succeeded(server)
-        self.update_pool(session.info, server)
+        self._take_over(session)
         return session
 
-    def _note_auth_error(self, server: Server, error: AuthorizationError) -> None:
-        repeated = server.last_auth_error is type(error)
-        server.last_auth_error = type(error)
-        server.auth_is_final = repeated and not self._options.ignore_auth_error_abort
+    def note_failure(self, server: Server, error: Exception) -> None:
+        """Remember why a server did not let us in, or threw us out."""
+        abort = not self._options.ignore_auth_error_abort
+        self.pool.note_failure(server, error, abort=abort)
 
-    def update_pool(self, info: ServerInfo, via: Server) -> list[str]:
+    def _take_over(self, session: Session) -> None:
+        self.update_pool(session.info, session.server, is_authentic=session.info_is_authentic)
+
+    def update_pool(self, info: ServerInfo, via: Server, *, is_authentic: bool = True) -> list[str]:
         """Take over the servers an INFO names; the addresses that are new."""
         if self._options.ignore_discovered_servers:
             return []
-        return [s.address for s in self.pool.update(info.connect_urls, via=via)]
+        fresh = self.pool.update(info.connect_urls, via=via, is_authentic=is_authentic)
+        return [s.address for s in fresh]
 
     # reconnecting
 
@@ -167,7 +174,7 @@ class Supervisor:
                 except (NatsError, ConfigError) as error:
                     last_error = error
                     self._owner.reconnect_failed(server, error)
-                    if server.auth_is_final:
+                    if server.is_final:
                         raise
                     self.pool.failed(server)
             passes += 1
@@ -258,4 +265,6 @@ def _most_telling(attempts: list[tuple[str, BaseException]]) -> BaseException:
                 if len(attempts) > 1:
                     error.add_note(f"servers tried: {tried}")
                 return error
-    return NoServersError(f"no servers available: tried {tried}", attempts=attempts)
+    nowhere = NoServersError(f"no servers available: tried {tried}", attempts=attempts)
+    nowhere.__cause__ = attempts[-1][1]
+    return nowhere

@@ -15,7 +15,7 @@ from natsrpc.errors import (
 )
 
 from .options import Options
-from .servers import Server
+from .servers import Server, is_address
 from .wire import ServerInfo
 
 log = getLogger("natsrpc.core")
@@ -37,6 +37,7 @@ class TlsPolicy:
             or options.tls is True
             or scheme == "tls"
             or options.tls_handshake_first
+            or options.tls_hostname is not None
             or options.tls_ca is not None
             or options.tls_cert is not None
             or not options.tls_verify
@@ -81,11 +82,6 @@ class TlsPolicy:
         return server.host
 
 
-def is_address(host: str) -> bool:
-    """Whether a host is an IP address rather than a name."""
-    return ":" in host or host.replace(".", "").isdigit()
-
-
 def _build(options: Options) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -95,14 +91,19 @@ def _build(options: Options) -> ssl.SSLContext:
         for path in _paths(options.tls_ca):
             try:
                 context.load_verify_locations(cafile=path)
-            except (OSError, ssl.SSLError) as error:
-                raise ConfigError(f"tls_ca {path!r} cannot be loaded: {error}") from error
+            except (OSError, ValueError) as error:
+                raise ConfigError(
+                    f"tls_ca {_shown(path)} cannot be loaded: {_reason(error)}"
+                ) from None
     if options.tls_cert is not None:
         cert, key = (fspath(part) for part in options.tls_cert)
         try:
-            context.load_cert_chain(cert, key)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(f"tls_cert ({cert!r}, {key!r}) cannot be loaded: {error}") from error
+            context.load_cert_chain(cert, key, password=_no_password)
+        except (OSError, ValueError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            shown = f"({_shown(cert)}, {_shown(key)})"
+            raise ConfigError(f"tls_cert {shown} cannot be loaded: {_reason(error)}") from None
     if not options.tls_verify:
         log.warning("TLS without verification: anybody on the way can read and change the traffic")
         context.check_hostname = False
@@ -114,3 +115,22 @@ def _paths(files: str | PathLike[str] | Sequence[str | PathLike[str]]) -> list[s
     if isinstance(files, (str, PathLike)):
         return [fspath(files)]
     return [fspath(path) for path in files]
+
+
+def _no_password() -> str:
+    """Instead of OpenSSL, which would ask at the terminal, and wait there."""
+    raise ConfigError(
+        "the key of tls_cert is encrypted: load it into an ssl.SSLContext and give that as tls"
+    )
+
+
+def _shown(path: str) -> str:
+    """A path, quoted, unless it is the content of a file given in its place."""
+    return "(the text of a file instead of its path)" if "\n" in path else repr(path)
+
+
+def _reason(error: Exception) -> str:
+    """Why a file was refused, without its name."""
+    if isinstance(error, ssl.SSLError):
+        return error.reason.replace("_", " ").lower() if error.reason else "not a PEM file"
+    return getattr(error, "strerror", None) or "not the path of a PEM file"
