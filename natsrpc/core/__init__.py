@@ -13,11 +13,12 @@ from .callbacks import (
 )
 from .connection import Connection, connect
 from .inbox import new_inbox
+from .intake import SubscriptionKind
 from .opening import Opening
 from .options import DEFAULT_URL, Options
 from .session import Sink
 from .stats import Statistics, Status
-from .subscription import Subscription, SubscriptionKind
+from .subscription import Subscription
 from .timers import Expiring
 from .wire import Headers, HeaderValues, Msg, ServerInfo, encode_headers
 from .wire.subject import (

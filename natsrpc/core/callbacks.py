@@ -166,6 +166,27 @@ class Callbacks:
         finally:
             self._task = None
 
+    async def _call(self, event: ConnectionEvent, callback: Callable[..., object]) -> None:
+        name = _OPTION_OF[type(event)]
+        try:
+            result = callback(self._owner, *_arguments(event))
+            if inspect.isawaitable(result):
+                await result
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                if not self._skipping:
+                    raise
+                while task.uncancel():
+                    pass
+            log.warning("callback %s was cancelled", name)
+        except Exception:
+            log.exception("callback %s raised", name)
+
+    def runs_in(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether this task is running a callback now."""
+        return task is not None and task is self._task
+
     async def finish(self, timeout: float) -> None:
         """Wait until all that was told has run, unless called from a callback itself.
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from logging import getLogger
+from types import TracebackType
 from typing import Any
 
 from natsrpc.errors import (
@@ -19,31 +21,25 @@ from natsrpc.errors import (
     NatsError,
     NatsTimeoutError,
     NoRespondersError,
+    PermissionsError,
 )
 
 from .facts import Facts
 from .inbox import new_inbox
-from .link import check_timeout
+from .intake import PENDING_BYTES_LIMIT, PENDING_MSGS_LIMIT, MsgCallback, check_max_msgs
 from .opening import Opening
 from .options import DEFAULT_URL, Options
-from .request_many import read_replies
+from .requests import MAX_BUFFERED, Inflight, read_replies
 from .session import Sink
 from .stats import Status
-from .subscription import (
-    PENDING_BYTES_LIMIT,
-    PENDING_MSGS_LIMIT,
-    MsgCallback,
-    Subscription,
-    check_max_msgs,
-)
+from .subscription import Subscription
+from .timers import check_timeout
 from .wire import HeaderValues, Msg, encode_headers, payload_bytes
 from .wire.subject import check_fit, check_publish, check_reply
 
 log = getLogger("natsrpc.core")
 
-_CLOSE_CALLBACKS_TIMEOUT = 5.0
 _FINAL_FLUSH_TIMEOUT = 5.0
-_NO_LIMIT = 1 << 62
 
 
 def connect(
@@ -79,10 +75,19 @@ def connect(
 class Connection(Facts):
     """A connection to NATS, kept over any number of sessions. Made by `connect`."""
 
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self._inflight = Inflight(self.loop)
+
     async def __aenter__(self) -> Connection:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self.close()
 
     # publishing
@@ -106,7 +111,8 @@ class Connection(Facts):
             HeadersNotSupportedError: the server does not support headers.
             InvalidMsgError: `data` is not bytes-like.
             MaxPayloadError: headers and data are larger than the server's `max_payload`.
-            ConnectionClosedError: the connection is closed, or drains and is done with publishing.
+            ConnectionClosedError: the connection is closed.
+            ConnectionDrainingError: it drains, and is done with publishing.
             ReconnectBufferExceededError: there is no connection now, and no room to keep the
                 message.
 
@@ -171,8 +177,8 @@ class Connection(Facts):
             PermissionsError: the server denied the request or the subscription to its reply.
             ConnectionClosedError: the connection is, or was meanwhile, closed.
             BadTimeoutError: `timeout` is not above 0.
-            BadSubjectError, BadHeaderError, MaxPayloadError, ReconnectBufferExceededError: as
-                `publish`.
+            BadSubjectError, BadHeaderError, MaxPayloadError, ReconnectBufferExceededError,
+            ConnectionDrainingError: as `publish`.
 
         Ref: nats.go `Conn.RequestMsg`; ADR-4 for no responders.
         """
@@ -193,20 +199,34 @@ class Connection(Facts):
         self, subject: str, encoded: bytes, data: bytes, block: bytes, timeout: float | None
     ) -> Msg:
         """One inbox and subscription for each request, both gone at its end."""
-        self.check_open()
+        with self._inbox_for(encoded, data, block, max_msgs=1) as sub:
+            try:
+                return await sub.next_msg(timeout)
+            except NatsTimeoutError:
+                raise NatsTimeoutError(f"no reply on {subject!r} within {timeout} s") from None
+            except NoRespondersError:
+                raise NoRespondersError(subject) from None
+
+    @contextlib.contextmanager
+    def _inbox_for(
+        self, subject: bytes, data: bytes, block: bytes, *, max_msgs: int | None
+    ) -> Iterator[Subscription]:
+        """Send a request with an inbox of its own, which lives as long as the block.
+
+        Allowed while subscriptions drain: handlers that are still running may ask others.
+        """
         inbox = self.new_inbox()
-        sub = self._register(inbox, "", max_msgs=1)
-        try:
-            self.send_unsub(sub, 1)
-            self.send(encoded, data, inbox.encode(), block)
-            return await sub.next_msg(timeout)
-        except NatsTimeoutError:
-            raise NatsTimeoutError(f"no reply on {subject!r} within {timeout} s") from None
-        except NoRespondersError:
-            raise NoRespondersError(subject) from None
-        finally:
-            if sub.is_valid:
-                await sub.unsubscribe()
+        with self._inflight:
+            sub = self._register(
+                inbox, "", max_msgs=max_msgs, pending_msgs_limit=MAX_BUFFERED, is_inbox=True
+            )
+            try:
+                if max_msgs is not None:
+                    self.send_unsub(sub, max_msgs)
+                self.send(subject, data, inbox.encode(), block)
+                yield sub
+            finally:
+                sub.discard()
 
     async def request_many(
         self,
@@ -240,13 +260,7 @@ class Connection(Facts):
             raise BadTimeoutError(f"stall must be 0 or more seconds, not {stall!r}")
         limit = None if max_msgs is None else check_max_msgs(max_msgs)
         block = self._block(headers) if headers else b""
-        self.check_open()
-        inbox = self.new_inbox()
-        sub = self._register(inbox, "", max_msgs=limit)
-        try:
-            if limit is not None:
-                self.send_unsub(sub, limit)
-            self.send(encoded, payload_bytes(data), inbox.encode(), block)
+        with self._inbox_for(encoded, payload_bytes(data), block, max_msgs=limit) as sub:
             async for msg in read_replies(
                 sub,
                 self.loop,
@@ -257,9 +271,6 @@ class Connection(Facts):
                 sentinel=sentinel,
             ):
                 yield msg
-        finally:
-            if sub.is_valid:
-                await sub.unsubscribe()
 
     def new_inbox(self) -> str:
         """A fresh subject for replies, under this connection's `inbox_prefix`."""
@@ -325,10 +336,17 @@ class Connection(Facts):
         if limit is not None:
             self.send_unsub(sub, limit)
         if check:
-            await self.flush()
-            if not sub.is_valid and sub.end_error is not None:
-                raise sub.end_error
+            await self._check_accepted(sub)
         return sub
+
+    async def _check_accepted(self, sub: Subscription) -> None:
+        try:
+            await self.flush()
+        except BaseException:
+            sub.discard()
+            raise
+        if isinstance(sub.end_error, PermissionsError):
+            raise sub.end_error
 
     def attach(self, subject: str, sink: Sink, *, queue_group: str = "") -> Subscription:
         """Subscribe a bare sink: it gets every message in place, uncounted. The path that services
@@ -384,11 +402,14 @@ class Connection(Facts):
 
         Subscriptions end and what they received is handled; requests in flight are waited for; then
         all is flushed, and the connection closes. After `drain_timeout` seconds it closes anyway. A
-        second call waits for the first. Called from a callback of a subscription, it does not wait
-        for that callback.
+        second call waits for the first. Cancelling it leaves the drain to go on.
+
+        Called from a callback (of a subscription, or of the connection) it returns at once, for the
+        drain needs the callback to end; called from the body of an `async for` over a subscription,
+        it waits for everything but that.
 
         Raises:
-            ConnectionClosedError: the connection is closed.
+            ConnectionClosedError: the connection is closed, or was before all was handled.
             ConnectionReconnectingError: there is no session to drain; the connection is now closed.
             DrainTimeoutError: not all ended in time; the connection is now closed.
 
@@ -399,36 +420,62 @@ class Connection(Facts):
                 raise ConnectionClosedError
             if self._session is None:
                 await self.close()
-                raise ConnectionReconnectingError("cannot drain while reconnecting: closed instead")
+                raise _reconnecting()
             self._draining = self.loop.create_task(self._drain(), name="natsrpc drain")
-        await asyncio.shield(self._draining)
+            self._draining.add_done_callback(_retrieve)
+        task = asyncio.current_task()
+        excused = [sub.excuse(task) for sub in (*self._subs.values(), *self._finishing)]
+        if any(excused) or task is self._draining or self._callbacks.runs_in(task):
+            return
+        await asyncio.wait({self._draining})
+        self._draining.result()
 
     async def _drain(self) -> None:
-        error: DrainTimeoutError | None = None
         try:
             async with asyncio.timeout(self.options.drain_timeout):
-                for hook in list(self._drain_hooks):
-                    await hook()
-                self._status = Status.DRAINING_SUBS
+                await self._run_drain_hooks()
+                self._start_draining()
                 await self._drain_subscriptions()
+                await self._inflight.idle()
                 await self.mux.idle()
         except TimeoutError:
-            error = DrainTimeoutError(f"draining took over {self.options.drain_timeout:g} s")
-            self.report(error, None)
-        if self._status is not Status.CLOSED:
-            self._status = Status.DRAINING_PUBS
-            self._write = self._refuse_draining
-            await self._final_flush()
-            await self.close()
-        if error is not None:
-            raise error
+            if self._status is not Status.CLOSED:
+                error = DrainTimeoutError(f"draining took over {self.options.drain_timeout:g} s")
+                self.report(error, None)
+                await self._finish_draining()
+                raise error from None
+        if self._status is Status.CLOSED:
+            raise ConnectionClosedError("connection was closed before its drain was over")
+        await self._finish_draining()
+
+    async def _run_drain_hooks(self) -> None:
+        for hook in list(self._drain_hooks):
+            try:
+                await hook()
+            except Exception as error:
+                self.report(error, None)
+
+    def _start_draining(self) -> None:
+        if self._status is Status.CLOSED:
+            return
+        if self._session is None:
+            self._shut(None)
+            raise _reconnecting()
+        self._status = Status.DRAINING_SUBS
 
     async def _drain_subscriptions(self) -> None:
-        drains = [sub.drain() for sub in list(self._subs.values())]
-        results = await asyncio.gather(*drains, return_exceptions=True)
-        for result in results:
+        """End what users subscribed; the inboxes of requests stay open for those still waiting."""
+        waits = [sub.drain() for sub in self._subs.values() if not sub.is_inbox]
+        waits += [sub.finished() for sub in self._finishing]
+        for result in await asyncio.gather(*waits, return_exceptions=True):
             if isinstance(result, Exception) and not isinstance(result, NatsError):
                 raise result
+
+    async def _finish_draining(self) -> None:
+        self._status = Status.DRAINING_PUBS
+        self._write = self._refuse_draining
+        await self._final_flush()
+        await self.close()
 
     async def _final_flush(self) -> None:
         try:
@@ -439,3 +486,13 @@ class Connection(Facts):
     async def wait_closed(self) -> None:
         """Wait until the connection is closed, by whomever."""
         await self._closed.wait()
+
+
+def _reconnecting() -> ConnectionReconnectingError:
+    return ConnectionReconnectingError("cannot drain while reconnecting: closed instead")
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    """Take note of a drain's failure, though nobody may wait for it: it was told to `on_error`."""
+    if not task.cancelled():
+        task.exception()

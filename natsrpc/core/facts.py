@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from logging import getLogger
 
-from natsrpc.errors import (
-    ConfigError,
-    ConfigTypeError,
-)
+from natsrpc.errors import ConfigError, ConfigTypeError
 
 from . import callbacks as told
 from .callbacks import ConnectionEvent
 from .link import Link
 from .stats import Statistics, Status
-from .subscription import (
-    Subscription,
-)
+from .subscription import Subscription
 from .wire import ServerInfo
-
-log = getLogger("natsrpc.core")
-
-_CLOSE_CALLBACKS_TIMEOUT = 5.0
-_FINAL_FLUSH_TIMEOUT = 5.0
-_NO_LIMIT = 1 << 62
 
 
 class Facts(Link):
@@ -37,11 +25,6 @@ class Facts(Link):
     def status(self) -> Status:
         """The state of the connection."""
         return self._status
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the connection is closed for good."""
-        return self._status is Status.CLOSED
 
     @property
     def is_reconnecting(self) -> bool:
@@ -87,7 +70,7 @@ class Facts(Link):
     @property
     def subscriptions(self) -> list[Subscription]:
         """The user's live subscriptions."""
-        return list(self._subs.values())
+        return [sub for sub in self._subs.values() if not sub.is_inbox]
 
     def stats(self) -> Statistics:
         """A copy of the counters."""

@@ -8,54 +8,40 @@ There are four ways to consume, each its own sink, chosen when the subscription 
 - with `into=`, they are put into the caller's `asyncio.Queue`.
 
 Life: *active* → *draining* (the server was told to stop, what it sent before still comes) →
-*ended*. `_end` is the only way to *ended*; it wakes every waiter. A queue that was drained stays
-readable after the end.
+*ended*. `_end` is the only way to *ended*; it wakes every waiter. What is queued then is discarded,
+unless the subscription ended by a drain, by `max_msgs` or by the server: then it is still handled,
+and stays readable.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import enum
-import inspect
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, cast
 
 from natsrpc.errors import (
-    BadHeaderError,
     BadSubscriptionError,
-    BadTimeoutError,
-    ConfigError,
-    ConfigTypeError,
     ConnectionClosedError,
     MaxMessagesError,
     NatsTimeoutError,
     NoRespondersError,
     SlowConsumerError,
-    SubscriptionTypeError,
+    SubscriptionError,
     SyncSubRequiredError,
 )
 
+from .intake import (
+    PENDING_BYTES_LIMIT,
+    PENDING_MSGS_LIMIT,
+    Intake,
+    MsgCallback,
+    SubscriptionKind,
+    check_max_msgs,
+    is_async,
+)
+from .timers import check_timeout
 from .wire import Msg
-
-MsgCallback: TypeAlias = "Callable[[Msg], object]"
-
-PENDING_MSGS_LIMIT = 500_000
-PENDING_BYTES_LIMIT = 64 * 1024 * 1024
-
-
-_NO_STATUS = b"NATS/1.0\r\n"
-_MAX_PLAIN_BLOCKS = 128
-
-
-class SubscriptionKind(enum.IntEnum):
-    """How a subscription's messages are consumed."""
-
-    CALLBACK = 0
-    PULL = 1
-    QUEUE = 2
 
 
 class Owner(Protocol):
@@ -63,8 +49,15 @@ class Owner(Protocol):
 
     loop: asyncio.AbstractEventLoop
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is closed for good."""
+
     def subscription_ended(self, sub: Subscription) -> None:
-        """Forget it: nothing more is to be delivered."""
+        """Nothing more is to be delivered; `sub.is_busy` tells if something is still handled."""
+
+    def subscription_finished(self, sub: Subscription) -> None:
+        """It has ended, and all it received is handled."""
 
     def send_unsub(self, sub: Subscription, max_msgs: int = 0) -> None:
         """Tell the server, if there is one."""
@@ -80,8 +73,12 @@ class Owner(Protocol):
         """Raise if the connection is closed or draining."""
 
 
-class Subscription:
-    """Interest in one subject, made by `Connection.subscribe`."""
+class Subscription(Intake):
+    """Interest in one subject, made by `Connection.subscribe`.
+
+    `on_closed(sub)`, if set, is called once: at the end of a drain, else as soon as nothing more
+    will be received.
+    """
 
     def __init__(
         self,
@@ -95,236 +92,77 @@ class Subscription:
         max_msgs: int | None = None,
         pending_msgs_limit: int | None = PENDING_MSGS_LIMIT,
         pending_bytes_limit: int | None = PENDING_BYTES_LIMIT,
+        is_inbox: bool = False,
     ) -> None:
         self._owner = owner
         self.sid = sid
         self.raw_sid = b"%d" % sid
         self.subject = subject
         self.queue_group = queue_group
-        self.received = 0
-        self._delivered = 0
-        self._dropped = 0
-        self._max_msgs = max_msgs
-        self._pending: deque[Msg] = deque()
-        self._pending_bytes = 0
-        self._peak_msgs = 0
-        self._peak_bytes = 0
-        self._waiters: deque[asyncio.Future[None]] = deque()
-        self._readers = 0
-        self._is_slow = False
-        self._slow_untold = False
-        self._worker: asyncio.Task[None] | None = None
+        self.is_inbox = is_inbox
+        super().__init__(
+            owner.loop,
+            cb=cb,
+            into=into,
+            max_msgs=max_msgs,
+            pending_msgs_limit=pending_msgs_limit,
+            pending_bytes_limit=pending_bytes_limit,
+        )
+        self.is_draining = False
+        self.on_closed: Callable[[Subscription], None] | None = None
+        self._readers: list[asyncio.Task[Any]] = []
+        self._excused: set[asyncio.Task[Any]] = set()
         self._drain_task: asyncio.Task[None] | None = None
         self._end_error: Exception | None = None
         self._idle: asyncio.Future[None] | None = None
-        self.is_valid = True
-        self.is_draining = False
-        self.on_closed: Callable[[Subscription], None] | None = None
-        # Header blocks known to be well-formed and without a status: callers repeat theirs, and
-        # reading one costs more (3 us) than the rest of a delivery.
-        self._plain_blocks: set[bytes] = set()
-        self._cb = cb
-        self._into = into
-        self._msgs_limit = _limit("pending_msgs_limit", pending_msgs_limit)
-        self._bytes_limit = _limit("pending_bytes_limit", pending_bytes_limit)
-        self.kind, self.sink = self._choose_sink()
-
-    def _choose_sink(self) -> tuple[SubscriptionKind, Callable[[Msg], None]]:
-        if self._into is not None:
-            return SubscriptionKind.QUEUE, self._take_into_queue
-        if self._cb is None:
-            return SubscriptionKind.PULL, self._take_pending
-        if is_async(self._cb):
-            return SubscriptionKind.CALLBACK, self._take_for_worker
-        return SubscriptionKind.CALLBACK, self._take_in_place
+        self._worker: asyncio.Task[None] | None = None
+        if cb is not None and is_async(cb):
+            self._worker = owner.loop.create_task(
+                self._work(), name=f"natsrpc subscription {subject}"
+            )
 
     def __repr__(self) -> str:
         group = f" queue_group={self.queue_group!r}" if self.queue_group else ""
         state = "ended" if not self.is_valid else "draining" if self.is_draining else "active"
         return f"<Subscription {self.sid} {self.subject!r}{group} {state}>"
 
-    # sinks
-
-    def _take_in_place(self, msg: Msg) -> None:
-        headers = msg.raw_headers
-        if headers and headers not in self._plain_blocks and self._is_counted_out(msg):
-            return
-        self.received += 1
-        self._delivered += 1
-        msg.sub = self
-        if self._max_msgs is not None and self._reap():
-            return
-        result = self._cb(msg)  # type: ignore[misc]  # this sink is chosen only where there is one
-        if result is not None:
-            self._check_result(result)
-
-    def _check_result(self, result: object) -> None:
-        if inspect.iscoroutine(result):
-            result.close()
-            raise ConfigTypeError(
-                f"the callback of {self!r} is a plain function that gave a coroutine: "
-                "pass an async function, so that it can be awaited"
-            )
-
-    def _take_pending(self, msg: Msg) -> None:
-        if msg.raw_headers and self._is_counted_out(msg):
-            return
-        self.received += 1
-        msg.sub = self
-        if self._max_msgs is not None and self._reap():
-            return
-        if self._admit(msg) and self._waiters:
-            self._wake_one()
-
-    def _take_for_worker(self, msg: Msg) -> None:
-        if msg.raw_headers and self._is_counted_out(msg):
-            return
-        self.received += 1
-        msg.sub = self
-        if self._max_msgs is not None and self._reap():
-            return
-        if self._admit(msg):
-            if self._worker is None:
-                self._worker = self._owner.loop.create_task(
-                    self._work(), name=f"natsrpc subscription {self.subject}"
-                )
-            elif self._waiters:
-                self._wake_one()
-
-    def _take_into_queue(self, msg: Msg) -> None:
-        if msg.raw_headers and self._is_counted_out(msg):
-            return
-        self.received += 1
-        msg.sub = self
-        if self._max_msgs is not None and self._reap():
-            return
-        try:
-            self._into.put_nowait(msg)  # type: ignore[union-attr]  # chosen only where there is one
-        except asyncio.QueueFull:
-            self._drop()
-        except Exception as error:
-            if type(error).__name__ != "QueueShutDown":  # from 3.13
-                raise
-            self._owner.send_unsub(self)
-            self._end(None)
-        else:
-            self._delivered += 1
-            self._is_slow = False
-
-    def _is_counted_out(self, msg: Msg) -> bool:
-        """Look at a message with headers: report bad ones; leave statuses of the server
-        uncounted."""
-        if msg.headers.malformed:
-            self._owner.report(
-                BadHeaderError(f"malformed headers in a message on {msg.subject!r}"), self
-            )
-        elif msg.raw_headers.startswith(_NO_STATUS):
-            if len(self._plain_blocks) >= _MAX_PLAIN_BLOCKS:
-                self._plain_blocks.clear()
-            self._plain_blocks.add(msg.raw_headers)
-        if msg.status != 503:
-            return False
-        if self.kind is not SubscriptionKind.PULL:
-            self.received -= 1
-            return False
-        msg.sub = self
-        self._pending.append(msg)
-        self._pending_bytes += len(msg.raw_headers)
-        if self._waiters:
-            self._wake_one()
-        return True
-
-    def _reap(self) -> bool:
-        """Count towards `max_msgs`; whether this message is beyond it."""
-        limit = cast("int", self._max_msgs)
-        if self.received >= limit:
-            self._end(None, keep_pending=True)
-        return self.received > limit
-
-    def _admit(self, msg: Msg) -> bool:
-        """Queue a message, unless a limit would be exceeded: then it is dropped, counted and
-        told."""
-        pending, size = self._pending, len(msg.data) + len(msg.raw_headers)
-        msgs, bytes_ = len(pending) + 1, self._pending_bytes + size
-        if msgs > self._peak_msgs:
-            self._peak_msgs = msgs
-        if bytes_ > self._peak_bytes:
-            self._peak_bytes = bytes_
-        if msgs > self._msgs_limit or bytes_ > self._bytes_limit:
-            self._drop()
-            return False
-        pending.append(msg)
-        self._pending_bytes = bytes_
-        self._is_slow = False
-        return True
-
-    def _drop(self) -> None:
-        self._dropped += 1
-        if not self._is_slow:
-            self._is_slow = self._slow_untold = True
-            self._owner.report(
-                SlowConsumerError(self.subject, sid=self.sid, dropped=self._dropped), self
-            )
-
     # consuming
-
-    def _take_one(self) -> Msg:
-        msg = self._pending.popleft()
-        self._pending_bytes -= len(msg.data) + len(msg.raw_headers)
-        if not self._pending:
-            self._note_idle()
-        return msg
-
-    async def _wait(self, timeout: float | None) -> None:
-        """Wait to be woken. A wake-up that cannot be used is passed on to the next waiter."""
-        waiter = self._owner.loop.create_future()
-        self._waiters.append(waiter)
-        timer = None
-        if timeout is not None:
-            timer = self._owner.loop.call_later(timeout, _expire, waiter, timeout)
-        try:
-            await waiter
-        except BaseException:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._wake_one()
-            elif waiter in self._waiters:
-                self._waiters.remove(waiter)
-            raise
-        finally:
-            if timer is not None:
-                timer.cancel()
-
-    def _wake_one(self) -> None:
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
-
-    def _wake_all(self) -> None:
-        while self._waiters:
-            self._wake_one()
 
     async def _work(self) -> None:
         """Call the async callback for one message after the other."""
         callback = cast("Callable[[Msg], Awaitable[object]]", self._cb)
+        pending = self._pending
+        msgs = pending.msgs
         try:
             while True:
-                while self._pending:
-                    msg = self._pending.popleft()
-                    self._pending_bytes -= len(msg.data) + len(msg.raw_headers)
+                while msgs:
+                    msg = msgs.popleft()
+                    pending.size -= len(msg.data) + len(msg.raw_headers)
                     self._delivered += 1
                     try:
                         await callback(msg)
                     except Exception as error:
-                        self._owner.report(error, self)
-                self._note_idle()
-                if not self.is_valid or self.is_draining:
+                        self._report(error)
+                    except asyncio.CancelledError as error:
+                        self._check_own_cancel(error)
+                if not self.is_valid:
                     return
-                await self._wait(None)
+                await pending.wait()
+        except asyncio.CancelledError:
+            self.discard()
+            raise
         finally:
             self._worker = None
             self._note_idle()
+
+    def _check_own_cancel(self, error: asyncio.CancelledError) -> None:
+        """A callback that let somebody else's cancellation through has failed; if the worker itself
+        is cancelled, it ends."""
+        if cast("asyncio.Task[None]", self._worker).cancelling():
+            raise error
+        failure = SubscriptionError(f"callback of {self!r}: what it awaited was cancelled")
+        failure.__cause__ = error
+        self._report(failure)
 
     async def next_msg(self, timeout: float | None = 1.0) -> Msg:
         """The next message; waits up to `timeout` seconds, without limit if None.
@@ -337,45 +175,62 @@ class Subscription:
             MaxMessagesError: all of `max_msgs` were received.
             BadSubscriptionError: the subscription has ended.
             SyncSubRequiredError: it was made with `cb` or `into`.
+            PermissionsError: the server denied the subscription.
             SlowConsumerError: messages were dropped since the last call; the next call goes on.
             NoRespondersError: a request with this inbox as reply found nobody.
             BadTimeoutError: `timeout` is not above 0.
 
         Ref: nats.go `Subscription.NextMsg`.
         """
-        if timeout is not None and not timeout > 0:
-            raise BadTimeoutError(f"timeout must be above 0 seconds, not {timeout!r}")
+        if timeout is not None:
+            check_timeout(timeout)
         self._check_readable()
         if self._slow_untold:
             self._slow_untold = False
-            raise SlowConsumerError(self.subject, sid=self.sid, dropped=self._dropped)
-        if not self._pending:
-            deadline = None if timeout is None else self._owner.loop.time() + timeout
-            while not self._pending:
-                left = None if deadline is None else deadline - self._owner.loop.time()
-                await self._wait(left)
-                self._check_readable()
-        msg = self._take_one()
-        if msg.status == 503 and not msg.data:
+            raise self._slow_consumer
+        if not self._pending.msgs:
+            await self._wait_for_msg(timeout)
+        msg = self._pending.take()
+        if msg.raw_headers and msg.status == 503:
             raise NoRespondersError(self.subject)
         self._delivered += 1
         return msg
 
+    async def _wait_for_msg(self, timeout: float | None) -> None:
+        loop, reader = self._owner.loop, self._enter()
+        deadline = None if timeout is None else loop.time() + timeout
+        try:
+            while not self._pending.msgs:
+                await self._pending.wait(None if deadline is None else deadline - loop.time())
+                self._check_readable()
+        except TimeoutError as error:
+            if isinstance(error, NatsTimeoutError):
+                raise
+            raise NatsTimeoutError(f"no message on {self.subject!r} within {timeout:g} s") from None
+        finally:
+            self._leave(reader)
+
     def _check_readable(self) -> None:
-        if not self.is_valid and not self._pending:
+        if not self.is_valid and not self._pending.msgs:
             raise self._ended_error()
         if self.kind is not SubscriptionKind.PULL:
             raise SyncSubRequiredError(f"{self!r} was made with a callback or queue")
 
     def _ended_error(self) -> Exception:
-        if self._end_error is not None:
-            return self._end_error
-        if self._max_msgs is not None and self.received >= self._max_msgs:
-            return MaxMessagesError(f"{self!r} received all of its {self._max_msgs} messages")
+        if self._end_error is not None and not isinstance(self._end_error, BadSubscriptionError):
+            return self._end_error.with_traceback(None)
+        if self._owner.is_closed:
+            return ConnectionClosedError()
+        limit = self._max_msgs
+        if self._end_error is None and limit is not None and self.received >= limit:
+            return MaxMessagesError(f"{self!r} received all of its {limit} messages")
         return BadSubscriptionError(f"{self!r} has ended")
 
     def __aiter__(self) -> AsyncIterator[Msg]:
         """Messages as they come; ends with the subscription.
+
+        Cancelling the wait loses nothing and ends nothing: iterate again to go on. To have the
+        subscription end with its reader, read within `async with sub`.
 
         Raises:
             ConnectionClosedError: the connection was closed meanwhile, unless by a drain.
@@ -388,25 +243,32 @@ class Subscription:
 
     async def _iterate(self) -> AsyncIterator[Msg]:
         pending = self._pending
-        self._readers += 1
+        msgs = pending.msgs
+        reader = self._enter()
         try:
             while True:
-                while pending:
-                    msg = pending.popleft()
-                    self._pending_bytes -= len(msg.data) + len(msg.raw_headers)
-                    if msg.raw_headers and msg.status == 503:
-                        raise NoRespondersError(self.subject)
+                while msgs:
+                    msg = msgs.popleft()
+                    pending.size -= len(msg.data) + len(msg.raw_headers)
                     self._delivered += 1
                     yield msg
-                self._note_idle()
                 if not self.is_valid:
                     break
-                await self._wait(None)
+                await pending.wait()
         finally:
-            self._readers -= 1
-            self._note_idle()
+            self._leave(reader)
         if self._end_error is not None and not isinstance(self._end_error, BadSubscriptionError):
-            raise self._end_error
+            raise self._end_error.with_traceback(None)
+
+    def _enter(self) -> asyncio.Task[Any]:
+        """Note who reads: a drain waits for them."""
+        reader = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._readers.append(reader)
+        return reader
+
+    def _leave(self, reader: asyncio.Task[Any]) -> None:
+        self._readers.remove(reader)
+        self._note_idle()
 
     # ending
 
@@ -415,18 +277,25 @@ class Subscription:
 
         Raises:
             BadSubscriptionError: it has ended already.
-            ConnectionClosedError: the connection is closed.
+            ConnectionClosedError, ConnectionDrainingError: the connection is closed, or is ending
+                all subscriptions.
             ConfigError: `max_msgs` is not above 0.
         """
         self._check_alive()
+        self._owner.check_open()
         if max_msgs is None:
-            self._owner.send_unsub(self)
-            self._end(BadSubscriptionError(f"{self!r} was unsubscribed"))
+            self.discard()
             return
         self._max_msgs = check_max_msgs(max_msgs)
         self._owner.send_unsub(self, max_msgs)
         if self.received >= max_msgs:
             self._end(None, keep_pending=True)
+
+    def discard(self) -> None:
+        """As `unsubscribe`, at any time: nothing happens if it has ended."""
+        if self.is_valid:
+            self._owner.send_unsub(self)
+            self._end(BadSubscriptionError(f"{self!r} was unsubscribed"))
 
     def _check_alive(self) -> None:
         if not self.is_valid:
@@ -438,12 +307,14 @@ class Subscription:
     async def drain(self) -> None:
         """End without losing anything: tell the server to stop, and let all it sent be handled.
 
-        Returns when the callback has handled the last message. Messages nobody reads are not waited
-        for: they stay readable. Called from its own callback, it does not wait for that.
+        Returns when the callback, or the body of an `async for`, has handled the last message.
+        Messages nobody reads are not waited for: they stay readable. Called from its own callback
+        it returns at once, and from its own `async for` when all messages are here. Cancelling it
+        leaves the drain to go on.
 
         Raises:
             BadSubscriptionError: it has ended already.
-            ConnectionClosedError: the connection is closed.
+            ConnectionClosedError: the connection is closed, or was before all was handled.
         """
         if self._drain_task is None:
             self._check_alive()
@@ -452,31 +323,63 @@ class Subscription:
             self._drain_task = self._owner.loop.create_task(
                 self._drain(), name=f"natsrpc drain {self.subject}"
             )
-        if asyncio.current_task() is not self._worker or self._worker is None:
-            await asyncio.shield(self._drain_task)
+        if self.excuse(asyncio.current_task()):
+            return
+        await asyncio.wait({self._drain_task})
+        self._drain_task.result()
+        if isinstance(self._end_error, ConnectionClosedError):
+            raise self._end_error.with_traceback(None)
+        if self.is_busy:
+            raise ConnectionClosedError
+
+    def excuse(self, task: asyncio.Task[Any] | None) -> bool:
+        """Let no drain wait for `task`, which is about to wait for one.
+
+        Whether it is running the callback: then it must not wait at all, for what is queued needs
+        it.
+        """
+        if task in self._readers:
+            self._excused.add(task)
+            self._note_idle()
+        return task is not None and task is self._worker
 
     async def _drain(self) -> None:
         await self._owner.barrier()
         if self.is_valid:
             self._end(None, keep_pending=True)
-        while self._is_busy():
-            self._idle = self._owner.loop.create_future()
-            await self._idle
+        await self.finished()
+        self._tell_closed()
 
-    def _is_busy(self) -> bool:
+    async def finished(self) -> None:
+        """Wait until all that an ended subscription received is handled, or the connection is
+        closed."""
+        while self.is_busy and not self._owner.is_closed:
+            if self._idle is None or self._idle.done():
+                self._idle = self._owner.loop.create_future()
+            readers = {reader for reader in self._readers if self._is_awaited(reader)}
+            await asyncio.wait({self._idle, *readers}, return_when=asyncio.FIRST_COMPLETED)
+
+    @property
+    def is_busy(self) -> bool:
         """Whether somebody is still handling, or about to handle, what was received."""
-        if self._worker is not None:
-            return True
-        return bool(self._pending) and (self._readers > 0 or bool(self._waiters))
+        return self._worker is not None or any(map(self._is_awaited, self._readers))
+
+    def _is_awaited(self, reader: asyncio.Task[Any]) -> bool:
+        return not reader.done() and reader not in self._excused
 
     def _note_idle(self) -> None:
+        if self.is_valid or self.is_busy:
+            return
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
+        self._owner.subscription_finished(self)
 
     def end_by_close(self, error: Exception) -> None:
         """The connection is closed for good."""
         if self.is_valid:
             self._end(error)
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
 
     def end_by_error(self, error: Exception) -> None:
         """The server refused or removed it."""
@@ -488,13 +391,19 @@ class Subscription:
         self._end_error = error
         if not keep_pending:
             self._pending.clear()
-            self._pending_bytes = 0
         self._owner.subscription_ended(self)
-        self._wake_all()
+        self._pending.wake_all()
         self._note_idle()
-        if self.on_closed is not None:
-            with contextlib.suppress(Exception):
-                self.on_closed(self)
+        if self._drain_task is None:
+            self._tell_closed()
+
+    def _tell_closed(self) -> None:
+        callback, self.on_closed = self.on_closed, None
+        if callback is not None:
+            try:
+                callback(self)
+            except Exception as error:
+                self._report(error)
 
     async def __aenter__(self) -> Subscription:
         return self
@@ -505,10 +414,7 @@ class Subscription:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.is_valid:
-            await self.unsubscribe()
-
-    # what it knows of itself
+        self.discard()
 
     @property
     def end_error(self) -> Exception | None:
@@ -516,101 +422,8 @@ class Subscription:
         return self._end_error
 
     @property
-    def max_msgs(self) -> int | None:
-        """How many messages it takes in all; None if there is no limit."""
-        return self._max_msgs
+    def _slow_consumer(self) -> SlowConsumerError:
+        return SlowConsumerError(self.subject, sid=self.sid, dropped=self._dropped)
 
-    @property
-    def delivered(self) -> int:
-        """Messages handed over to whoever consumes them."""
-        return self._delivered
-
-    @property
-    def dropped(self) -> int:
-        """Messages dropped because a pending limit (or the `into` queue) was full."""
-        return self._dropped
-
-    @property
-    def pending_msgs(self) -> int:
-        """Messages received and not yet handed over."""
-        self._check_queue_of_its_own()
-        return len(self._pending)
-
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes of headers and payload received and not yet handed over."""
-        self._check_queue_of_its_own()
-        return self._pending_bytes
-
-    @property
-    def max_pending(self) -> tuple[int, int]:
-        """The most messages and bytes that were pending; one too many counts too."""
-        self._check_queue_of_its_own()
-        return self._peak_msgs, self._peak_bytes
-
-    def clear_max_pending(self) -> None:
-        """Start `max_pending` afresh."""
-        self._check_queue_of_its_own()
-        self._peak_msgs = self._peak_bytes = 0
-
-    @property
-    def pending_limits(self) -> tuple[int | None, int | None]:
-        """The limits of pending messages and bytes; None is unlimited."""
-        self._check_queue_of_its_own()
-        return _shown(self._msgs_limit), _shown(self._bytes_limit)
-
-    def set_pending_limits(self, msgs: int | None, bytes_: int | None) -> None:
-        """Change the limits of pending messages and bytes; None or negative is unlimited.
-
-        Raises:
-            ConfigError: a limit is 0 or no number.
-            SubscriptionTypeError: it delivers into a queue, whose size is the limit.
-        """
-        self._check_queue_of_its_own()
-        self._msgs_limit = _limit("pending_msgs_limit", msgs)
-        self._bytes_limit = _limit("pending_bytes_limit", bytes_)
-
-    def _check_queue_of_its_own(self) -> None:
-        if self.kind is SubscriptionKind.QUEUE:
-            raise SubscriptionTypeError(f"{self!r} delivers into a queue: ask that for its size")
-        if not self.is_valid and not self._pending:
-            self._check_alive()
-
-
-def is_async(function: Callable[..., object]) -> bool:
-    """Whether calling it gives something to await."""
-    while hasattr(function, "func"):
-        function = function.func
-    call = getattr(function, "__call__", None)  # noqa: B004  instances with an async __call__
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
-
-
-def check_max_msgs(value: Any) -> int:
-    """A number of messages above 0.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-        raise ConfigError(f"max_msgs must be an int above 0, not {value!r}")
-    return value
-
-
-_UNLIMITED = float("inf")
-
-
-def _limit(name: str, value: int | None) -> float:
-    if value is None:
-        return _UNLIMITED
-    if not isinstance(value, int) or isinstance(value, bool) or value == 0:
-        raise ConfigError(f"{name} must be an int above 0, or None for no limit, not {value!r}")
-    return value if value > 0 else _UNLIMITED
-
-
-def _shown(limit: float) -> int | None:
-    return None if limit == _UNLIMITED else int(limit)
-
-
-def _expire(waiter: asyncio.Future[None], timeout: float) -> None:
-    if not waiter.done():
-        waiter.set_exception(NatsTimeoutError(f"no message within {timeout:g} s"))
+    def _report(self, error: Exception) -> None:
+        self._owner.report(error, self)

@@ -2,23 +2,29 @@
 
 A timer handle for every request costs more than the rest of its bookkeeping (a heap push, a cancel,
 a sweep of cancelled handles). Nearly all requests of a program share a few timeouts, and entries of
-one timeout expire in
-the order they came: so each distinct delay has a lane, a row of (deadline, key), and only its first
-entry needs a timer of the event loop. Entries removed in time stay in the lane until they come to
-its front.
+one timeout expire in the order they came: so each distinct delay has a lane, a row of (deadline,
+key), and only its first entry needs a timer of the event loop. Entries removed in time stay in the
+lane until they come to its front.
+
+Calls that inherit what is left of a deadline have as many delays as there are calls. Once there are
+more than a few lanes, a new delay is rounded up, by at most 1/64: so there are never many.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from natsrpc.errors import BadTimeoutError
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 _COMPACT_ABOVE = 1024
+_EXACT_LANES = 16
 
 
 class Expiring(dict[K, V], Generic[K, V]):
@@ -41,7 +47,8 @@ class Expiring(dict[K, V], Generic[K, V]):
         self[key] = value
         lane = self._lanes.get(delay)
         if lane is None:
-            lane = self._lanes[delay] = _Lane(self, self._loop, delay)
+            lane = self._new_lane(delay)
+            delay = lane.delay
         queue = lane.queue
         while queue and queue[0][1] not in self:
             queue.popleft()
@@ -50,6 +57,15 @@ class Expiring(dict[K, V], Generic[K, V]):
             lane.arm()
         elif len(queue) > _COMPACT_ABOVE and len(queue) > 2 * len(self):
             lane.compact()
+
+    def _new_lane(self, delay: float) -> _Lane[K, V]:
+        if len(self._lanes) >= _EXACT_LANES:
+            fraction, exponent = math.frexp(delay)
+            delay = math.ldexp(math.ceil(fraction * 128), exponent - 7)
+        lane = self._lanes.get(delay)
+        if lane is None:
+            lane = self._lanes[delay] = _Lane(self, self._loop, delay)
+        return lane
 
     def expire(self, key: K) -> None:
         """Let an entry expire now; nothing happens if it is gone."""
@@ -71,14 +87,14 @@ class Expiring(dict[K, V], Generic[K, V]):
 class _Lane(Generic[K, V]):
     """The entries of one delay, oldest first, and the timer for the first."""
 
-    __slots__ = ("_delay", "_loop", "_owner", "queue", "timer")
+    __slots__ = ("_loop", "_owner", "delay", "queue", "timer")
 
     def __init__(
         self, owner: Expiring[K, V], loop: asyncio.AbstractEventLoop, delay: float
     ) -> None:
         self._owner = owner
         self._loop = loop
-        self._delay = delay
+        self.delay = delay
         self.queue: deque[tuple[float, K]] = deque()
         self.timer: asyncio.TimerHandle | None = None
 
@@ -99,4 +115,14 @@ class _Lane(Generic[K, V]):
         if self.queue:
             self.arm()
         else:
-            owner.forget_lane(self._delay)
+            owner.forget_lane(self.delay)
+
+
+def check_timeout(timeout: float) -> None:
+    """Refuse what is no positive number of seconds.
+
+    Raises:
+        BadTimeoutError: naming the value.
+    """
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+        raise BadTimeoutError(f"timeout must be above 0 seconds, or None, not {timeout!r}")

@@ -1,19 +1,46 @@
-"""Several replies to one request (ADR-47)."""
+"""Requests with an inbox of their own: those for several replies (ADR-47), and old-style ones."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from types import TracebackType
 
-from natsrpc.errors import (
-    NatsTimeoutError,
-    NoRespondersError,
-)
+from natsrpc.errors import NatsTimeoutError, NoRespondersError
 
 from .subscription import Subscription
 from .wire import Msg
 
 MAX_BUFFERED = 65_536
+"""How many replies to one request may wait for its reader."""
+
+
+class Inflight:
+    """How many requests are under way, counted with `with`; a drain waits for them."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._watcher: asyncio.Future[None] | None = None
+        self.count = 0
+
+    def __enter__(self) -> None:
+        self.count += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.count -= 1
+        if not self.count and self._watcher is not None and not self._watcher.done():
+            self._watcher.set_result(None)
+
+    async def idle(self) -> None:
+        """Wait until there is none. For one waiter at a time."""
+        while self.count:
+            self._watcher = self._loop.create_future()
+            await self._watcher
 
 
 async def read_replies(
