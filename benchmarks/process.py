@@ -64,6 +64,7 @@ class Process:
 
     def stop(self) -> None:
         """End the process: politely, then not."""
+        self.tell("close")
         try:
             self._process.communicate(timeout=5)
         except subprocess.TimeoutExpired:

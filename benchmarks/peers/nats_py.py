@@ -70,6 +70,8 @@ class Peer:
         await self.nc.subscribe(subject, cb=handle)
         await self.nc.flush()
 
+    subscribe_async_callback = subscribe_callback
+
     async def subscribe_iterator(self, subject: str, seen: Seen) -> None:
         sub = await self.nc.subscribe(subject)
         await self.nc.flush()
