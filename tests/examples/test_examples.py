@@ -42,7 +42,7 @@ async def test_shop_raises_its_own_class_at_the_caller(client: natsrpc.Client) -
     async with client.serve(shop.service):
         assert await client.call("shop.order", {"sku": "teapot", "count": 1}, int) == 2
         with pytest.raises(shop.OutOfStock) as caught:
-            await client.call("shop.order", {"sku": "unicorn", "count": 1}, int)
+            await client.call(shop.order, {"sku": "unicorn", "count": 1})
         assert (caught.value.code, caught.value.sku, caught.value.left) == (409, "unicorn", 0)
         with pytest.raises(natsrpc.NotFoundError, match="'yeti'"):
             await client.call("shop.order", {"sku": "yeti", "count": 1}, int)
