@@ -28,7 +28,7 @@ class Gate:
     somebody waits for the last one to end.
     """
 
-    __slots__ = ("attention", "free", "hungry", "limit", "waiters")
+    __slots__ = ("_attending", "attention", "free", "hungry", "limit", "waiters")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -36,23 +36,39 @@ class Gate:
         self.hungry: deque[Lane] = deque()
         self.waiters: list[Callable[[], None]] = []
         self.attention = False
+        self._attending = False
 
     def attend(self) -> None:
-        """Start what may start now, the lanes taking turns; tell who waits for the end."""
-        for _ in range(len(self.hungry)):
-            if self.free <= 0:
-                break
-            lane = self.hungry.popleft()
-            if lane.free > 0 and lane.waiting:
-                lane.start_next()
-            if lane.waiting:
-                self.hungry.append(lane)
-            else:
-                lane.hungry = False
+        """Start what may start now, the lanes taking turns; tell who waits for the end.
+
+        A handler started here may end here as well (eager tasks), and come back for more: the
+        outermost call does all of it.
+        """
+        if self._attending:
+            return
+        self._attending = True
+        try:
+            self._start_waiting()
+        finally:
+            self._attending = False
         self.attention = bool(self.hungry or self.waiters)
         if self.free == self.limit and not self.hungry:
             for waiter in self.waiters:
                 waiter()
+
+    def _start_waiting(self) -> None:
+        passed_over = 0
+        while self.free > 0 and passed_over < len(self.hungry):
+            lane = self.hungry.popleft()
+            if lane.free > 0 and lane.waiting:
+                passed_over = 0
+                lane.start_next()
+            else:
+                passed_over += 1
+            if lane.waiting:
+                self.hungry.append(lane)
+            else:
+                lane.hungry = False
 
     def watch(self, waiter: Callable[[], None]) -> None:
         """Call `waiter` whenever nothing runs and nothing waits here any more."""

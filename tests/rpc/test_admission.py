@@ -46,6 +46,27 @@ def test_a_full_lane_does_not_hold_up_others() -> None:
     assert gate.attention
 
 
+def test_what_ends_where_it_starts_lets_all_the_others_start() -> None:
+    """As eager tasks do: each request ends, and gives its slots back, inside its own start."""
+    gate = Gate(1)
+    lanes = [Lane(gate, 1, 50) for _ in range(3)]
+    ended: list[Lane] = []
+
+    def run(lane: Lane) -> None:
+        ended.append(lane)
+        lane.free += 1
+        gate.free += 1
+        if gate.attention:
+            gate.attend()
+
+    for lane in lanes * 20:
+        lane.put(msg(), lambda lane=lane: run(lane))  # type: ignore[misc]
+    gate.attend()
+    assert ended == lanes * 20
+    assert gate.idle
+    assert gate.free == 1
+
+
 def test_waiting_is_bounded_in_number_and_bytes() -> None:
     gate = Gate(1)
     lane = Lane(gate, 1, 2)

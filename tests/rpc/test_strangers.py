@@ -66,6 +66,7 @@ async def test_nats_py_asks_with_plain_json_and_gets_plain_json(
         assert reply.headers["Nats-Service-Error-Code"] == "418"
 
 
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # theirs
 async def test_we_call_a_nats_py_micro_service(
     nats_server: NatsServer, stranger: Any, unique: str
 ) -> None:
