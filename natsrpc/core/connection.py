@@ -88,6 +88,8 @@ class Connection(Facts):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is None and self._draining is not None:
+            await asyncio.wait({self._draining})  # begun in a callback, which could not wait
         await self.close()
 
     # publishing

@@ -44,7 +44,11 @@ class SubscriptionKind(enum.IntEnum):
 
 
 class Intake(abc.ABC):
-    """The receiving half of a `Subscription`: its sink, its counters and limits."""
+    """The receiving half of a `Subscription`: its sink, its counters and limits.
+
+    `received` counts towards `max_msgs`; `received_before` of them came in earlier sessions, of
+    which the server of this one knows nothing.
+    """
 
     def __init__(
         self,
@@ -56,7 +60,7 @@ class Intake(abc.ABC):
         pending_msgs_limit: int | None,
         pending_bytes_limit: int | None,
     ) -> None:
-        self.received = 0
+        self.received = self.received_before = 0
         self.is_valid = True
         self._delivered = 0
         self._dropped = 0
