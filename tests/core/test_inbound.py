@@ -24,7 +24,7 @@ from natsrpc.errors import (
     SlowConsumerError,
 )
 from tests.core.connected import connected, sid_of
-from tests.core.harness import ScriptedServer, eventually, turns
+from tests.core.harness import ScriptedServer, eventually, turns, warped
 
 
 class Told:
@@ -233,6 +233,7 @@ async def test_an_error_that_closes_the_socket_is_the_cause_of_one_reconnect(tex
         assert nc.is_connected
 
 
+@warped
 async def test_an_unknown_error_without_an_end_is_given_up_after_a_while() -> None:
     async with connected() as (nc, peer, server):
         peer.err("Something New")

@@ -78,7 +78,8 @@ class Proxy:
 
     async def listen(self) -> None:
         """Accept connections (again), on the same port as before."""
-        sock = socket.socket()
+        # asyncio sets TCP_NODELAY on sockets that say they are TCP.
+        sock = socket.socket(proto=socket.IPPROTO_TCP)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("127.0.0.1", self.port))
         self.port = sock.getsockname()[1]

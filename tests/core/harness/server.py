@@ -277,7 +277,8 @@ class ScriptedServer:
 
     async def listen(self) -> None:
         """Accept connections (again), on the same port as before."""
-        sock = socket.socket()
+        # asyncio sets TCP_NODELAY on sockets that say they are TCP.
+        sock = socket.socket(proto=socket.IPPROTO_TCP)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if self._receive_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)

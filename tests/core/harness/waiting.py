@@ -8,6 +8,8 @@ import os
 import stat
 from collections.abc import AsyncIterator, Callable
 
+from .clock import WarpLoop
+
 
 async def turns(count: int = 3) -> None:
     """Let the event loop run `count` times, sockets included."""
@@ -21,16 +23,18 @@ async def eventually(
     """Return as soon as `predicate()` is true; AssertionError after `timeout` seconds.
 
     The first turns of the loop are watched one by one, then the state is looked at every
-    millisecond or so: an unmet condition costs the timeout, a met one costs nothing.
+    few milliseconds (tenths of a second on a clock that jumps): an unmet condition costs the
+    timeout, a met one costs nothing.
     """
     loop = asyncio.get_running_loop()
+    longest = 0.2 if isinstance(loop, WarpLoop) else 0.005
     deadline = loop.time() + timeout
     looked = 0
     while not predicate():
         if loop.time() >= deadline:
             raise AssertionError(f"not within {timeout} s: {what or predicate!r}")
         looked += 1
-        await asyncio.sleep(0 if looked < 20 else min(0.0002 * looked, 0.01))
+        await asyncio.sleep(0 if looked < 20 else min(0.0002 * looked, longest))
 
 
 def open_sockets() -> frozenset[tuple[int, int]]:
