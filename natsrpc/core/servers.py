@@ -8,6 +8,7 @@ Ref: ADR-40; nats.go `srvPool`.
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Iterable, Sequence
@@ -29,7 +30,8 @@ class Server:
     """One server of the pool, with what is known of it.
 
     `discovered` ones were named by another server and go when that no longer names them. `attempts`
-    counts failed attempts since the last success. `tls_name` is the host name to verify when `host`
+    counts failed attempts since the last success, `tried_at` is when the last attempt at
+    reconnecting began. `tls_name` is the host name to verify when `host`
     is a bare address that a server gossiped. `is_final` tells that trying again is pointless.
     """
 
@@ -41,6 +43,7 @@ class Server:
     token: str | None = field(default=None, repr=False)
     discovered: bool = False
     attempts: int = 0
+    tried_at: float = -math.inf
     connected_before: bool = False
     last_auth_error: type[AuthorizationError] | None = None
     is_final: bool = False
@@ -77,14 +80,15 @@ def parse_server(url: str) -> Server:
     """
     if not isinstance(url, str):
         raise ConfigTypeError(f"a server must be a str, not {_kind(url)}")
-    text = url.strip().rstrip("/")
+    text = url.strip()
     if any(c <= " " or c == "\x7f" or c.isspace() for c in text):
         # urlsplit would drop some of them silently
         raise ConfigError(f"bad server URL {_masked(url)!r}: blanks or control characters")
     if "://" not in text:
         text = f"nats://{text}"
+    scheme, _, rest = text.partition("://")
     try:
-        parts = urlsplit(text)
+        parts = urlsplit(f"{scheme}://{rest.rstrip('/')}")
         port = parts.port
     except ValueError:
         # its text may quote a part of a password
