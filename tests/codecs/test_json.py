@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Generic, Literal, NotRequired, Optional, TypedDict, TypeVar
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import (
     BaseModel,
@@ -27,6 +27,9 @@ from pydantic import (
 
 from natsrpc import codecs
 from natsrpc.errors import ConfigTypeError, DecodeError, EncodeError
+
+# A busy machine is no failure.
+RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 JSON = codecs.get("json")
 T = TypeVar("T")
@@ -527,6 +530,7 @@ json_values = st.recursive(
 )
 
 
+@RELAXED
 @given(json_values)
 def test_any_json_value_comes_back_equal(value: Any) -> None:
     bound = JSON.bind(Any)
@@ -535,6 +539,7 @@ def test_any_json_value_comes_back_equal(value: Any) -> None:
     assert bound.decode(data) == value
 
 
+@RELAXED
 @given(st.binary(max_size=200), st.sampled_from([Any, int, str, Question, list[int], Everything]))
 def test_garbage_gives_a_value_or_a_decode_error(data: bytes, type_: Any) -> None:
     try:
