@@ -2,13 +2,18 @@
 streams.
 
 One task runs the callbacks, one at a time, outside the read path; it exists only while there is
-something to tell. A slow callback delays the next ones and nothing else; one that raises is logged.
+something to tell. A slow callback delays the next ones and nothing else; one that raises, or is
+cancelled by what it awaits, is logged.
+
+`Closed` is the last event. At the end a callback that does not return is cancelled, what waits
+behind it is given up, and the closed callback still runs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -19,7 +24,11 @@ from natsrpc.errors import NatsRpcError, SlowConsumerError
 
 log = getLogger("natsrpc.core")
 
-_STREAM_LIMIT = 1024
+STREAM_LIMIT = 1024
+"""Events that wait for the reader of an event stream; the oldest go when there are more."""
+
+ERROR_LIMIT = 1024
+"""Events that wait for the callbacks before further errors are only counted and logged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +38,11 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """The connection was lost, or was closed by its user (`error` is then None)."""
+    """The connection was lost.
+
+    `error` is None if it was given up on purpose: closed by its user, dropped by
+    `force_reconnect`, or left for another server before a shutdown.
+    """
 
     error: Exception | None
 
@@ -121,48 +134,52 @@ class Callbacks:
         self._owner = owner
         self.callbacks = callbacks
         self._queue: deque[tuple[ConnectionEvent, Callable[..., object]]] = deque()
+        self._slow: set[object] = set()
+        self._untold = 0
         self._task: asyncio.Task[None] | None = None
-        self._streams: set[_Stream] = set()
+        self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
         self._is_over = False
-        self._is_over = False
+        self._skipping = False
 
     def tell(self, event: ConnectionEvent) -> None:
         """Queue an event; the callback is the one set at this moment."""
+        if self._is_over:
+            _log_untold(event)
+            return
         for stream in self._streams:
             stream.put(event)
+        self._is_over = isinstance(event, Closed)
         callback = self.callbacks.get(_OPTION_OF[type(event)])
         if callback is None:
             _log_untold(event)
-            return
-        if self._repeats(event):
-            return
-        self._queue.append((event, callback))
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="natsrpc callbacks")
+        elif not isinstance(event, AsyncError) or self._has_room_for(event):
+            self._queue.append((event, callback))
+            if self._task is None:
+                self._task = asyncio.create_task(self._run(), name="natsrpc callbacks")
 
-    def _repeats(self, event: ConnectionEvent) -> bool:
-        """Whether the same subscription's slowness is already waiting to be told."""
-        return (
-            isinstance(event, AsyncError)
-            and isinstance(event.error, SlowConsumerError)
-            and any(
-                isinstance(queued, AsyncError)
-                and queued.subscription is event.subscription
-                and isinstance(queued.error, SlowConsumerError)
-                for queued, _ in self._queue
-            )
-        )
+    def _has_room_for(self, event: AsyncError) -> bool:
+        """Errors may come by the thousand: a subscription's slowness waits to be told once, and
+        beyond a limit errors are only counted."""
+        is_slow = isinstance(event.error, SlowConsumerError)
+        if is_slow and event.subscription in self._slow:
+            return False
+        if len(self._queue) >= ERROR_LIMIT:
+            self._untold += 1
+            return False
+        if is_slow:
+            self._slow.add(event.subscription)
+        return True
 
     async def _run(self) -> None:
         try:
             while self._queue:
                 event, callback = self._queue.popleft()
-                try:
-                    result = callback(self._owner, *_arguments(event))
-                    if inspect.isawaitable(result):
-                        await result
-                except Exception:
-                    log.exception("callback %s raised", _OPTION_OF[type(event)])
+                if isinstance(event, AsyncError) and isinstance(event.error, SlowConsumerError):
+                    self._slow.discard(event.subscription)
+                await self._call(event, callback)
+            if self._untold:
+                log.warning("%d errors came faster than on_error could be told", self._untold)
+                self._untold = 0
         finally:
             self._task = None
 
@@ -190,65 +207,70 @@ class Callbacks:
     async def finish(self, timeout: float) -> None:
         """Wait until all that was told has run, unless called from a callback itself.
 
-        A callback that takes longer than `timeout` is cancelled, with a warning.
+        A callback that takes longer than `timeout` is cancelled, with a warning; of the events
+        behind it only the last one, `Closed`, is still told.
         """
-        self._is_over = True
-        for stream in self._streams:
-            stream.end()
         task = self._task
-        if task is None or task is asyncio.current_task():
+        if task is None or self.runs_in(asyncio.current_task()):
             return
-        _, running = await asyncio.wait({task}, timeout=timeout)
-        if running:
+        for _ in range(2):
+            _, running = await asyncio.wait({task}, timeout=timeout)
+            if not running:
+                return
             log.warning("a callback did not end within %g s of closing; cancelled", timeout)
+            self._queue = deque(entry for entry in self._queue if isinstance(entry[0], Closed))
+            self._skipping = True
             task.cancel()
+        await asyncio.sleep(0)
 
-    def stream(self) -> AsyncIterator[ConnectionEvent]:
+    def stream(self) -> EventStream:
         """The events from now on, until the connection is closed."""
-        stream = _Stream()
+        stream = EventStream()
         if self._is_over:
             stream.end()
         else:
             self._streams.add(stream)
-        return self._read(stream)
-
-    async def _read(self, stream: _Stream) -> AsyncIterator[ConnectionEvent]:
-        try:
-            async for event in stream.read():
-                yield event
-        finally:
-            self._streams.discard(stream)
+        return stream
 
 
-class _Stream:
-    """One reader of the events. A reader that lags loses the oldest events, never delays the
-    rest."""
+class EventStream(AsyncIterator[ConnectionEvent]):
+    """One reader of the events. Cancelling a wait for the next one loses nothing.
+
+    A reader that lags loses the oldest events, and never delays anybody else.
+    """
 
     def __init__(self) -> None:
-        self._events: deque[ConnectionEvent] = deque(maxlen=_STREAM_LIMIT)
+        self._events: deque[ConnectionEvent] = deque(maxlen=STREAM_LIMIT)
         self._ended = False
         self._news = asyncio.Event()
+        self.lost = 0
 
     def put(self, event: ConnectionEvent) -> None:
-        if len(self._events) == _STREAM_LIMIT:
-            log.warning("a reader of connection events lags: the oldest event was dropped")
+        """Add an event; `Closed` is the last one."""
+        if len(self._events) == STREAM_LIMIT:
+            if not self.lost:
+                log.warning("a reader of connection events lags: the oldest are dropped")
+            self.lost += 1
         self._events.append(event)
         if isinstance(event, Closed):
             self._ended = True
         self._news.set()
 
     def end(self) -> None:
+        """End it after what was put so far."""
         self._ended = True
         self._news.set()
 
-    async def read(self) -> AsyncIterator[ConnectionEvent]:
-        while True:
-            while self._events:
-                yield self._events.popleft()
+    def __aiter__(self) -> EventStream:
+        return self
+
+    async def __anext__(self) -> ConnectionEvent:
+        while not self._events:
             if self._ended:
-                return
+                raise StopAsyncIteration
             self._news.clear()
             await self._news.wait()
+        return self._events.popleft()
 
 
 def _log_untold(event: ConnectionEvent) -> None:

@@ -376,16 +376,22 @@ class Connection(Facts):
         return self.loop.time() - start
 
     async def force_reconnect(self) -> None:
-        """Drop the session now and reconnect; wakes a reconnect that is waiting.
+        """Drop the session now and reconnect, without waiting; wakes a reconnect that waits.
+
+        Requests and flushes in flight end with `ConnectionClosedError`. It works with
+        `allow_reconnect=False` too.
 
         Raises:
             ConnectionClosedError: the connection is closed.
         """
         if self._status is Status.CLOSED:
             raise ConnectionClosedError
-        if self._session is not None:
-            self._session.lose(None)
-        self._supervisor.hurry()
+        if self._session is None:
+            self._supervisor.hurry()
+            return
+        self._forced = True
+        self.mux.fail_all(ConnectionClosedError("the connection was dropped by force_reconnect"))
+        self._session.lose(None)
 
     # the end
 

@@ -37,6 +37,11 @@ class Facts(Link):
         return self._session.info if self._session is not None else None
 
     @property
+    def connected_server_id(self) -> str | None:
+        """The id of the server connected to; None if not connected."""
+        return self._session.info.server_id if self._session is not None else None
+
+    @property
     def connected_url(self) -> str | None:
         """The server connected to, credentials masked; None if not connected."""
         return self._session.server.url if self._session is not None else None
@@ -74,12 +79,7 @@ class Facts(Link):
 
     def stats(self) -> Statistics:
         """A copy of the counters."""
-        msgs, size, wire_in, wire_out = self._past
-        if self._session is not None:
-            more_msgs, more_size = self._session.messages_in
-            msgs, size = msgs + more_msgs, size + more_size
-            wire_in += self._session.bytes_in
-            wire_out += self._session.transport.bytes_out
+        msgs, size, wire_in, wire_out = self._counts()
         return Statistics(
             in_msgs=msgs,
             out_msgs=self._out_msgs,

@@ -15,7 +15,7 @@ reconnects.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from logging import getLogger
 from typing import Any
 
@@ -32,12 +32,14 @@ from natsrpc.version import __version__
 
 from . import callbacks as told
 from .callbacks import Callbacks
+from .handover import Handover
 from .mux import RequestMux
 from .options import Options
 from .outbox import Outbox
+from .replay import refusal, restore
 from .servers import Server
 from .session import Session, Sink
-from .stats import Status
+from .stats import Counts, Status, add_counts
 from .subscription import Subscription
 from .supervisor import Supervisor
 from .timers import check_timeout
@@ -47,6 +49,7 @@ from .wire.subject import check_fit, check_queue_group, check_subscribe
 log = getLogger("natsrpc.core")
 
 _CLOSE_CALLBACKS_TIMEOUT = 5.0
+_LINGER = 2.0
 _NO_LIMIT = 1 << 62
 
 
@@ -68,9 +71,12 @@ class Link:
         self._outbox = Outbox(options.reconnect_buffer_size)
         self._write: Callable[[bytes], None] = self._outbox.put
         self._parked_flushes: list[asyncio.Future[None]] = []
+        self._handovers: list[Handover] = []
         self._was_connected = False
+        self._forced = False
+        self._lame: Session | None = None
         self._out_msgs = self._out_bytes = 0
-        self._past = [0, 0, 0, 0]
+        self._past: Counts = (0, 0, 0, 0)
         self._reconnects = 0
         self._closed = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
@@ -175,11 +181,19 @@ class Link:
 
     async def barrier(self) -> None:
         """As `flush`, for a subscription that ends; gives up early when the session is lost."""
-        if self._session is not None:
-            try:
-                await self.flush(None)
-            except ConnectionClosedError:
-                log.debug("session lost while a subscription drained")
+        waiters: list[asyncio.Future[None]] = []
+        for session in self._live_sessions():
+            waiters.append(self.loop.create_future())
+            session.ping(waiters[-1])
+        try:
+            for waiter in waiters:
+                try:
+                    await waiter
+                except ConnectionClosedError:
+                    log.debug("session lost while a subscription drained")
+        finally:
+            for waiter in waiters:
+                waiter.cancel()
 
     # registering
 
@@ -206,13 +220,15 @@ class Link:
         self._write_if_live(frames.sub(raw_subject, raw_group, sub.raw_sid))
         return sub
 
-    def start_mux(self, subject: bytes, sink: Sink) -> None:
+    def start_mux(self, subject: bytes, sink: Sink, session: Session | None = None) -> None:
         """Subscribe the request mux, in front of its first request."""
         self._last_sid += 1
         raw_sid = b"%d" % self._last_sid
         self._mux_sub = (subject, raw_sid)
         self.sinks[raw_sid] = sink
-        self._write_if_live(frames.sub(subject, b"", raw_sid))
+        session = session or self._session
+        if session is not None:
+            session.transport.write(frames.sub(subject, b"", raw_sid))
 
     def _write_if_live(self, frame: bytes) -> None:
         """SUB and UNSUB are never buffered: a new session is told the state of its time."""
@@ -221,7 +237,17 @@ class Link:
 
     def send_unsub(self, sub: Subscription, max_msgs: int = 0) -> None:
         """Tell the server that a subscription ends, now or after so many messages."""
-        self._write_if_live(frames.unsub(sub.raw_sid, max_msgs))
+        left = max_msgs and max(max_msgs - sub.received_before, 0)
+        for session in self._live_sessions():
+            session.transport.write(frames.unsub(sub.raw_sid, left))
+
+    def _live_sessions(self) -> Iterator[Session]:
+        """The current session, and those still read while they are left."""
+        if self._session is not None:
+            yield self._session
+        for handover in self._handovers:
+            if not handover.old.is_lost:
+                yield handover.old
 
     def subscription_ended(self, sub: Subscription) -> None:
         """Deliver nothing more to it; a drain waits for what is still handled."""
@@ -254,38 +280,23 @@ class Link:
         self._note_info(session.info)
         self.mux.allow_again()
         write = session.transport.write
-        for sub in list(self._subs.values()):
-            self._resubscribe(sub, write)
+        for frame in restore(self._subs.values()):
+            write(frame)
         if self._mux_sub is not None:
             write(frames.sub(self._mux_sub[0], b"", self._mux_sub[1]))
         for frame in self._outbox.take():
-            if self._fits(frame):
+            if error := refusal(frame, session.info):
+                self.report(error, None)
+            else:
                 write(frame)
         self._write = write
         flushes, self._parked_flushes = self._parked_flushes, []
         for waiter in flushes:
             session.ping(waiter)
 
-    def _resubscribe(self, sub: Subscription, write: Callable[[bytes], None]) -> None:
-        if sub.is_draining:
-            return
-        write(
-            frames.sub(
-                check_subscribe(sub.subject), check_queue_group(sub.queue_group), sub.raw_sid
-            )
-        )
-        if sub.max_msgs is not None:
-            write(frames.unsub(sub.raw_sid, sub.max_msgs - sub.received))
-
-    def _fits(self, frame: bytes) -> bool:
-        """Whether a buffered message is within this server's limit; else it is dropped, and
-        told."""
-        line = frame[: frame.index(b"\r\n")]
-        size = int(line.rsplit(b" ", 1)[1])
-        if size <= self.max_payload:
-            return True
-        self.report(MaxPayloadError(size, self.max_payload), None)
-        return False
+    def restored(self, sids: Iterable[int]) -> list[bytes]:
+        """The frames that restore those of the subscriptions that are still there."""
+        return restore(self._subs[sid] for sid in sids if sid in self._subs)
 
     def _note_info(self, info: ServerInfo) -> None:
         self.max_payload = info.max_payload or _NO_LIMIT
@@ -295,13 +306,19 @@ class Link:
         if session is not self._session:
             return
         self._note_info(info)
-        fresh = self._supervisor.update_pool(info, session.server)
-        if fresh:
-            self._callbacks.tell(told.ServersDiscovered(tuple(fresh)))
+        self._supervisor.update_pool(info, session.server)
         if info.ldm:
-            self._callbacks.tell(told.LameDuck(session.server.address))
-            if self.options.lame_duck_reconnect and self.options.allow_reconnect:
+            if self._lame is not session:
+                self._lame = session
+                self._callbacks.tell(told.LameDuck(session.server.address))
+            options = self.options
+            if options.lame_duck_reconnect and options.allow_reconnect and not self.is_draining:
                 self._supervisor.leave(session)
+
+    def servers_discovered(self, addresses: list[str]) -> None:
+        """The pool has servers that were never in it before."""
+        if addresses and self._was_connected:
+            self._callbacks.tell(told.ServersDiscovered(tuple(addresses)))
 
     def session_error(self, session: Session, error: NatsError) -> None:
         """An `-ERR`, or another fault of the session's that does not end it by itself."""
@@ -331,34 +348,39 @@ class Link:
 
     def session_lost(self, session: Session, error: Exception | None) -> None:
         """The physical connection is gone: buffer, and look for another."""
+        for handover in list(self._handovers):
+            if session is handover.old:
+                handover.old_is_lost()
+            elif session is handover.new:
+                handover.new_is_lost()
         if session is not self._session:
             return
+        forced, self._forced = self._forced, False
         self._end_session()
-        self.last_error = error or self.last_error
         self._outbox.carry(frames.publishes(session.transport.take_unsent()))
-        if self._status is Status.CLOSED:
-            return
         self._callbacks.tell(told.Disconnected(error))
-        if not self.options.allow_reconnect or self.is_draining:
-            self._shut(error or ConnectionClosedError("the server closed the connection"))
+        if self.is_draining or not (self.options.allow_reconnect or forced):
+            self._shut(error or ConnectionClosedError("dropped by force_reconnect while draining"))
             return
+        self.last_error = None
         self._status = Status.RECONNECTING
         self._write = self._outbox.put
         self._supervisor.pool.retire_current()
-        self._supervisor.start_reconnecting()
+        self._supervisor.start_reconnecting(now=forced)
 
     def _end_session(self) -> None:
         session, self._session = self._session, None
         if session is not None:
-            self._note_past(session)
+            self._past = add_counts(self._past, session.counts)
 
-    def _note_past(self, session: Session) -> None:
-        msgs, size = session.messages_in
-        past = self._past
-        past[0] += msgs
-        past[1] += size
-        past[2] += session.bytes_in
-        past[3] += session.transport.bytes_out
+    def _counts(self) -> Counts:
+        """Messages in and their bytes, bytes in and out of sockets, of all sessions so far."""
+        counts = self._past
+        if self._session is not None:
+            counts = add_counts(counts, self._session.counts)
+        for handover in self._handovers:
+            counts = add_counts(counts, handover.old.counts)
+        return counts
 
     def reconnect_failed(self, server: Server, error: Exception) -> None:
         """One attempt at reconnecting failed."""
@@ -369,30 +391,52 @@ class Link:
         """No server is left to try."""
         self._shut(error)
 
-    def move_to(self, session: Session, old: Session) -> None:
-        """Make `session` the current one while `old` still reads."""
-        if self._status is Status.CLOSED or self._session is not old:
-            session.lose(None)
-            return
+    def move_to(self, session: Session, old: Session) -> bool:
+        """Make `session` the current one while `old` still reads; whether that was possible."""
+        if self._status is not Status.CONNECTED or self._session is not old:
+            return False
+        shared = [sid for sid, sub in self._subs.items() if self._may_overlap(sub)]
+        plain = [sid for sid in self._subs if sid not in set(shared)]
+        for frame in self.restored(shared):
+            session.transport.write(frame)
+        mux_sid = self._mux_sub[1] if self._mux_sub is not None else None
+        self._handovers.append(
+            handover := Handover(self, old, session, plain=plain, shared=shared, mux_sid=mux_sid)
+        )
+        if self._mux_sub is not None and mux_sid is not None:
+            self.sinks[mux_sid] = handover.route_old
+            self.start_mux(self._mux_sub[0], handover.route_new, session)
+        session.transport.write_now()
+        session.transport.hold()
+        for sid in plain:
+            old.transport.write(frames.unsub(b"%d" % sid))
         self._callbacks.tell(told.Disconnected(None))
-        self._note_past(old)
-        self._reconnects += 1
-        self._use(session)
-        self._callbacks.tell(told.Reconnected())
+        self._session = session
+        self._note_info(session.info)
+        self.mux.allow_again()
+        self._write = session.transport.write
         session.go_live()
+        return True
 
-    async def retire(self, old: Session) -> None:
-        """Let a session go that was moved away from, once nothing more is expected on it."""
-        waiting = set(self.mux.pending)
-        barrier = self.loop.create_future()
-        old.ping(barrier)
-        await barrier
-        for sub in list(self._subs.values()):
-            old.transport.write(frames.unsub(sub.raw_sid))
-        barrier = self.loop.create_future()
-        old.ping(barrier)
-        await barrier
-        await self.mux.answered(waiting)
+    def _may_overlap(self, sub: Subscription) -> bool:
+        """Whether being subscribed on two sessions at once gives each message once all the same."""
+        if sub.max_msgs is not None:
+            return sub.max_msgs == 1  # its end is counted here
+        return bool(sub.queue_group) and self.options.echo
+
+    def settled(self) -> None:
+        """A handover's new session does all the work from now on."""
+        self._reconnects += 1
+        self._callbacks.tell(told.Reconnected())
+
+    def left(self, handover: Handover) -> None:
+        """A handover's old session is closed."""
+        self._handovers.remove(handover)
+        self._past = add_counts(self._past, handover.old.counts)
+        if handover.mux_sid is not None:
+            self.sinks.pop(handover.mux_sid, None)
+            if self._mux_sub is not None and self._mux_sub[1] in self.sinks:
+                self.sinks[self._mux_sub[1]] = self.mux.route
 
     # errors that no call can raise
 
@@ -434,19 +478,30 @@ class Link:
             closed.__cause__ = error
         session = self._session
         self._end_session()
-        if session is not None:
-            session.close()
-            self._callbacks.tell(told.Disconnected(error))
-        self._closing = self.loop.create_task(self._supervisor.stop(), name="natsrpc close")
         for waiter in self._parked_flushes:
             if not waiter.done():
                 waiter.set_exception(closed)
+        if session is not None:
+            session.close(closed)
         self.mux.stop(closed)
         for sub in [*self._subs.values(), *self._finishing]:
             sub.end_by_close(closed)
         self.sinks.clear()
+        if session is not None:
+            self._callbacks.tell(told.Disconnected(error))
         self._callbacks.tell(told.Closed(error))
+        self._closing = self.loop.create_task(self._let_go(session), name="natsrpc close")
         self._closed.set()
+
+    async def _let_go(self, session: Session | None) -> None:
+        """End all tasks, and see the sockets off."""
+        await self._supervisor.stop()
+        handovers = list(self._handovers)
+        for handover in handovers:
+            handover.task.cancel()
+        await asyncio.gather(*(h.task for h in handovers), return_exceptions=True)
+        ended = [handover.old for handover in handovers] + ([session] if session else [])
+        await asyncio.gather(*(s.transport.gone(_LINGER) for s in ended))
 
     def _refuse(self, frame: bytes) -> None:
         raise ConnectionClosedError

@@ -191,6 +191,16 @@ class RequestMux:
         if not future.done():
             future.set_exception(NatsTimeoutError(f"no reply on {decode(subject)!r} in time"))
 
+    # while two sessions carry replies
+
+    def token_of(self, msg: Msg) -> bytes:
+        """The token that a reply is for."""
+        return msg.raw_subject[self._cut : self._cut + TOKEN_SIZE]
+
+    def knows(self, token: bytes) -> bool:
+        """Whether somebody waits for a reply to `token`."""
+        return token in self.pending or token in self.streams
+
     # what happens to the connection
 
     def deny(self, error: PermissionsError) -> bool:

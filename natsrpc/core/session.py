@@ -35,6 +35,7 @@ from .auth import connect_fields
 from .options import Options
 from .server_errors import Verdict, classify
 from .servers import Server, is_address, is_loopback
+from .stats import Counts
 from .tls import TlsPolicy
 from .transport import Transport
 from .wire import Err, Event, Info, Msg, Parser, Ping, Pong, Responder, ServerInfo, frames
@@ -108,9 +109,10 @@ class Session:
         )
 
     @property
-    def messages_in(self) -> tuple[int, int]:
-        """Messages received, and their bytes of headers and payload."""
-        return self._parser.messages, self._parser.message_bytes
+    def counts(self) -> Counts:
+        """What it has counted so far."""
+        parser = self._parser
+        return parser.messages, parser.message_bytes, self.bytes_in, self.transport.bytes_out
 
     # opening
 

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import TypeAlias
+
+Counts: TypeAlias = tuple[int, int, int, int]
+"""Messages in and their bytes, bytes in and out of sockets."""
+
+
+def add_counts(some: Counts, more: Counts) -> Counts:
+    """The sums, place by place."""
+    return some[0] + more[0], some[1] + more[1], some[2] + more[2], some[3] + more[3]
 
 
 class Status(enum.IntEnum):

@@ -100,6 +100,7 @@ class Subscription(Intake):
         self.subject = subject
         self.queue_group = queue_group
         self.is_inbox = is_inbox
+        self.received_before = 0  # in earlier sessions: the server counts anew in each
         super().__init__(
             owner.loop,
             cb=cb,

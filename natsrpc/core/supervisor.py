@@ -36,7 +36,8 @@ from .wire import ServerInfo
 log = getLogger("natsrpc.core")
 
 _LAME_DUCK_SPREAD = 8.0
-_RETIRE_TIMEOUT = 30.0
+_LEAST_WAIT = 0.1
+_REMEMBERED = 10_000
 
 
 class Owner(SessionOwner, Protocol):
@@ -51,11 +52,11 @@ class Owner(SessionOwner, Protocol):
     def reconnect_failed(self, server: Server, error: Exception) -> None:
         """One attempt at reconnecting failed."""
 
-    def move_to(self, session: Session, old: Session) -> None:
-        """Use `session` instead of `old`, which still reads."""
+    def move_to(self, session: Session, old: Session) -> bool:
+        """Use `session` instead of `old`, which still reads; whether that was possible."""
 
-    async def retire(self, old: Session) -> None:
-        """Wait until nothing more is expected on a session that was moved away from."""
+    def servers_discovered(self, addresses: list[str]) -> None:
+        """The pool has servers that were never in it before."""
 
 
 class Supervisor:
@@ -64,14 +65,17 @@ class Supervisor:
     def __init__(self, owner: Owner, options: Options, version: str) -> None:
         self._owner = owner
         self._options = options
+        self._loop = asyncio.get_running_loop()
         self._version = version
         self._rng = random.Random()
         self._backoff = Backoff(options, self._rng)
         self._task: asyncio.Task[None] | None = None
         self._moving: asyncio.Task[None] | None = None
+        self._leaving: Session | None = None
         self._wake = asyncio.Event()
         self.pool = ServerPool(options, self._rng)
         self._tls = TlsPolicy(options, scheme=self.pool.scheme)
+        self._known = {server.host_port for server in self.pool.servers}
         self.attempts = 0
 
     async def first_connect(self) -> Session:
@@ -94,14 +98,12 @@ class Supervisor:
             except ConfigError:
                 raise
             except NatsError as error:
-                server.attempts = 0
                 attempts.append((server.address, error))
         raise _most_telling(attempts)
 
     async def _attempt(self, server: Server) -> Session:
-        """Dial one server; counts the attempt and remembers why it failed."""
+        """Dial one server, and remember why it failed."""
         self.attempts += 1
-        server.attempts += 1
         session = Session(self._owner, server, self._options, self._tls, self._rng)
         try:
             await session.open(self._version)
@@ -121,28 +123,33 @@ class Supervisor:
     def _take_over(self, session: Session) -> None:
         self.update_pool(session.info, session.server, is_authentic=session.info_is_authentic)
 
-    def update_pool(self, info: ServerInfo, via: Server, *, is_authentic: bool = True) -> list[str]:
-        """Take over the servers an INFO names; the addresses that are new."""
+    def update_pool(self, info: ServerInfo, via: Server, *, is_authentic: bool = True) -> None:
+        """Take over the servers an INFO names. Those that merely came back are not news."""
         if self._options.ignore_discovered_servers:
-            return []
+            return
         fresh = self.pool.update(info.connect_urls, via=via, is_authentic=is_authentic)
-        return [s.address for s in fresh]
+        news = [s for s in fresh if s.host_port not in self._known]
+        if len(self._known) > _REMEMBERED:
+            self._known.clear()
+        self._known.update(s.host_port for s in fresh)
+        if news:
+            self._owner.servers_discovered([s.address for s in news])
 
     # reconnecting
 
-    def start_reconnecting(self) -> None:
-        """Begin the reconnect loop, or let a running one go on."""
-        if self._task is None:
-            self._wake.clear()
-            self._task = asyncio.create_task(self._reconnect(), name="natsrpc reconnect")
+    def start_reconnecting(self, *, now: bool = False) -> None:
+        """Begin the reconnect loop, with its first attempt `now` or as soon as is proper."""
+        if self._moving is not None:
+            self._moving.cancel()
+        self._task = asyncio.create_task(self._reconnect(now=now), name="natsrpc reconnect")
 
     def hurry(self) -> None:
         """Wake a reconnect loop that is waiting."""
         self._wake.set()
 
-    async def _reconnect(self) -> None:
+    async def _reconnect(self, *, now: bool) -> None:
         try:
-            session = await self._next_session()
+            session = await self._next_session(now=now)
             self._task = None
             self._owner.adopt(session)
         except NatsError as error:
@@ -155,20 +162,28 @@ class Supervisor:
             self._task = None
             self._owner.give_up(error)
 
-    async def _next_session(self) -> Session:
+    async def _next_session(self, *, now: bool) -> Session:
         """Go round the pool until a session stands.
+
+        The first pass starts at once; a server that was reconnected to a moment ago, and lost
+        again, gets its `reconnect_wait` all the same. Time spent on a pass counts as waited.
 
         Raises:
             NoServersError: every server is spent.
             AuthorizationError: the same refusal twice in a row from one server.
         """
         passes, last_error = 0, None
-        if len(self.pool.servers) == 1:
+        if len(self.pool.servers) == 1 and not now:
             await self._pause(self._backoff.jitter(tls=self._tls.wanted))
         while self.pool.servers:
+            started = self._loop.time()
             for server in list(self.pool.servers):
                 if server not in self.pool.servers:
                     continue
+                if not (passes or now):
+                    await self._pause(server.tried_at + self._options.reconnect_wait - started)
+                server.tried_at = self._loop.time()
+                server.attempts += 1
                 try:
                     return await self._attempt(server)
                 except (NatsError, ConfigError) as error:
@@ -179,19 +194,24 @@ class Supervisor:
                     self.pool.failed(server)
             passes += 1
             if self.pool.servers:
-                await self._pause(self._delay(passes))
+                await self._pause(self._delay(passes, self._loop.time() - started))
         raise NoServersError(
             "no servers available: every server's attempts are used up"
         ) from last_error
 
-    def _delay(self, passes: int) -> float:
-        try:
-            return self._backoff.delay(passes, tls=self._tls.wanted)
-        except Exception:
-            log.exception("reconnect_delay_cb raised; using reconnect_wait")
-            return self._options.reconnect_wait
+    def _delay(self, passes: int, elapsed: float) -> float:
+        if self._options.reconnect_delay_cb is not None:
+            try:
+                return self._backoff.delay(passes, tls=self._tls.wanted)
+            except Exception:
+                log.exception("reconnect_delay_cb raised; using reconnect_wait")
+        wait = max(self._options.reconnect_wait - elapsed, 0)
+        return wait + self._backoff.jitter(tls=self._tls.wanted)
 
     async def _pause(self, delay: float) -> None:
+        """Wait, unless somebody is in a hurry."""
+        if delay <= 0:
+            return
         self._wake.clear()
         try:
             async with asyncio.timeout(delay):
@@ -211,50 +231,38 @@ class Supervisor:
 
     def leave(self, old: Session) -> None:
         """Move to another server while the old one still serves, if another is known."""
-        if self._moving is not None or not self._others(old):
+        if self._leaving is old or not self._others(old):
             return
+        if self._moving is not None:
+            self._moving.cancel()
+        self._leaving = old
         self._moving = asyncio.create_task(self._move(old), name="natsrpc lame duck")
 
     def _others(self, old: Session) -> list[Server]:
         return [s for s in self.pool.servers if s is not old.server]
 
     async def _move(self, old: Session) -> None:
-        """Make before break: the new session takes over, then the old one is let go of."""
-        try:
-            await asyncio.sleep(
-                self._rng.uniform(0, min(_LAME_DUCK_SPREAD, self._options.reconnect_wait))
-            )
-            session = await self._any_other(old)
-            if session is None:
-                return
-            if old.is_lost:
-                session.lose(None)
-                return
-            self._owner.move_to(session, old)
-            await self._let_go(old)
-        finally:
-            if self._moving is asyncio.current_task():
-                self._moving = None
+        """Make before break: the new session takes over, then the old one is let go of.
 
-    async def _let_go(self, old: Session) -> None:
-        try:
-            async with asyncio.timeout(_RETIRE_TIMEOUT):
-                await self._owner.retire(old)
-        except TimeoutError:
-            log.warning("replies on %s were still awaited when it was left", old.server.address)
-        finally:
-            old.close()
+        All clients of a server hear of its end at once: they spread their moves over a while.
+        """
+        spread = min(_LAME_DUCK_SPREAD, 4 * self._options.reconnect_wait)
+        await asyncio.sleep(self._rng.uniform(0, spread))
+        session = await self._any_other(old)
+        if not self._owner.move_to(session, old):
+            session.lose(None)
 
-    async def _any_other(self, old: Session) -> Session | None:
-        self.pool.prefer_others(old.server)
-        for server in self._others(old):
-            if old.is_lost:
-                return None
-            try:
-                return await self._attempt(server)
-            except (NatsError, ConfigError) as error:
-                self._owner.reconnect_failed(server, error)
-        return None
+    async def _any_other(self, old: Session) -> Session:
+        """Go round the other servers until one takes us. Cancelled when `old` is lost."""
+        while True:
+            self.pool.prefer_others(old.server)
+            for server in self._others(old):
+                try:
+                    return await self._attempt(server)
+                except (NatsError, ConfigError) as error:
+                    self._owner.reconnect_failed(server, error)
+            wait = max(self._options.reconnect_wait, _LEAST_WAIT)
+            await asyncio.sleep(wait + self._backoff.jitter(tls=self._tls.wanted))
 
 
 def _most_telling(attempts: list[tuple[str, BaseException]]) -> BaseException:

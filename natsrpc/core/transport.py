@@ -3,19 +3,20 @@
 Outbound, frames are collected in a list; the first of a loop turn schedules `_write_out`, which
 joins and sends all of that turn in one system call. While the socket is full (asyncio calls
 `pause_writing`) frames stay in the list, so that what was never handed over can be carried into the
-next connection, and `is_congested` tells producers to wait.
+next connection, and `is_congested` tells producers to wait. `hold` keeps frames in the list in the
+same way, for the owner's reasons.
 
 Inbound, each chunk goes to the receiver at once: no reader task, no queue.
 
 A dead transport is aborted, never closed politely: waiting for unsent bytes to a dead peer may take
-minutes.
+minutes. One that is closed politely is aborted by `gone` when that takes too long.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from natsrpc.errors import NatsTimeoutError
 
@@ -44,9 +45,12 @@ class Transport(asyncio.Protocol):
         self._socket: asyncio.Transport | None = None
         self._out: list[bytes] = []
         self._out_size = 0
-        self._paused = False
+        self._full = False
+        self._held = False
         self._waiters: list[asyncio.Future[None]] = []
         self._stall_timer: asyncio.TimerHandle | None = None
+        self._stalled_size = 0
+        self._socket_gone = asyncio.Event()
         self.is_open = False
         self.bytes_out = 0
 
@@ -62,53 +66,67 @@ class Transport(asyncio.Protocol):
         self._receive(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._socket_gone.set()
         self._gone()
         self._lost(exc)
 
     def pause_writing(self) -> None:
-        self._paused = True
-        self._stall_timer = self._loop.call_later(self._write_timeout, self._stalled)
+        self._full = True
+        self._watch_stall()
 
     def resume_writing(self) -> None:
-        self._paused = False
+        self._full = False
         if self._stall_timer is not None:
             self._stall_timer.cancel()
             self._stall_timer = None
-        if self._out:
-            self._write_out()
-        if not self._paused:
-            self._wake()
+        self._go_on()
 
     # outbound
 
     def write(self, frame: bytes) -> None:
         """Send a frame with the others of this loop turn. Never waits."""
         out = self._out
-        if not out and not self._paused:
+        if not out and not self._full:
             self._loop.call_soon(self._write_out)
         out.append(frame)
         self._out_size += len(frame)
 
     def _write_out(self) -> None:
         out = self._out
-        if not out or self._paused or self._socket is None:
+        if not out or self._full or self._held or self._socket is None:
             return
         self._out = []
         self.bytes_out += self._out_size
         self._out_size = 0
         self._socket.write(b"".join(out))
         # those who came while much was collected in this turn: the socket took it all
-        if self._waiters and not self._paused:
+        if self._waiters and not self._full:
             self._wake()
 
     def write_now(self) -> None:
         """Hand over what is collected, without waiting for the end of the loop turn."""
         self._write_out()
 
+    def hold(self) -> None:
+        """Keep what is written from now on until `release`."""
+        self._held = True
+
+    def release(self, first: Sequence[bytes] = ()) -> None:
+        """Send what was held, `first` in front of it."""
+        self._held = False
+        self._out[:0] = first
+        self._out_size += sum(map(len, first))
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self._write_out()
+        if not self.is_congested:
+            self._wake()
+
     @property
     def is_congested(self) -> bool:
         """Whether producers should wait with `writable`."""
-        return self._paused or self._out_size >= HIGH_WATER
+        return self._full or self._out_size >= HIGH_WATER
 
     @property
     def buffered(self) -> int:
@@ -134,8 +152,17 @@ class Transport(asyncio.Protocol):
             if not waiter.done():
                 waiter.set_result(None)
 
+    def _watch_stall(self) -> None:
+        assert self._socket is not None
+        self._stalled_size = self._socket.get_write_buffer_size()
+        self._stall_timer = self._loop.call_later(self._write_timeout, self._stalled)
+
     def _stalled(self) -> None:
+        assert self._socket is not None
         self._stall_timer = None
+        if self._socket.get_write_buffer_size() < self._stalled_size:
+            self._watch_stall()  # slow, and going on
+            return
         error = NatsTimeoutError(f"the server took nothing for {self._write_timeout:g} s")
         self.abort()
         self._lost(error)
@@ -165,10 +192,22 @@ class Transport(asyncio.Protocol):
 
     def close(self) -> None:
         """Send what is collected, then close; the socket is let go of at once."""
+        self._full = self._held = False
         self._write_out()
         if self._socket is not None:
             self._socket.close()
         self._gone()
+
+    async def gone(self, timeout: float) -> None:
+        """Wait until the socket of a closed transport is gone; abort it after `timeout` seconds."""
+        if self._socket is None:
+            return
+        try:
+            async with asyncio.timeout(timeout):
+                await self._socket_gone.wait()
+        except TimeoutError:
+            self._socket.abort()
+            await self._socket_gone.wait()
 
     def _gone(self) -> None:
         self.is_open = False
