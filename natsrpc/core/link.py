@@ -324,27 +324,19 @@ class Link:
         """An `-ERR`, or another fault of the session's that does not end it by itself."""
         sub = None
         if isinstance(error, PermissionsError):
-            self.mux.deny(error)
-            sub = self._denied_subscription(error)
+            if not self.mux.deny(error):
+                sub = self._denied_subscription(error)
         elif isinstance(error, AuthorizationError):
             self._supervisor.note_failure(session.server, error)
-        self.report(error, sub)
+        self.report(error, None if sub is None or sub.is_inbox else sub)
         if sub is not None:
             sub.end_by_error(error)
 
     def _denied_subscription(self, error: PermissionsError) -> Subscription | None:
-        if error.operation != "subscribe":
-            return None
+        """The subscription that was denied, or the inbox of a request that was."""
         if error.sid is not None:
             return self._subs.get(error.sid)
-        return next(
-            (
-                sub
-                for sub in self._subs.values()
-                if sub.subject == error.subject and sub.queue_group == error.queue_group
-            ),
-            None,
-        )
+        return next((sub for sub in self._subs.values() if sub.is_denied_by(error)), None)
 
     def session_lost(self, session: Session, error: Exception | None) -> None:
         """The physical connection is gone: buffer, and look for another."""

@@ -88,7 +88,7 @@ class RequestMux:
             PermissionsError: the server denied the subscription to the replies.
         """
         if self._denied is not None:
-            raise self._denied
+            raise self._denied.with_traceback(None)
         if not self._started:
             self._start()
         return self._prefix + token
@@ -116,7 +116,7 @@ class RequestMux:
         if sender.congested:
             timeout = await self._room(timeout)
         if self._denied is not None:
-            raise self._denied
+            raise self._denied.with_traceback(None)
         if not self._started:
             self._start()
         pending = self.pending

@@ -1,15 +1,28 @@
-"""Requests with an inbox of their own: those for several replies (ADR-47), and old-style ones."""
+"""Asking: one reply over the mux, or over an inbox of the request's own (old style, and several
+replies, ADR-47)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
 
-from natsrpc.errors import NatsTimeoutError, NoRespondersError
+from natsrpc.errors import (
+    BadTimeoutError,
+    HeadersNotSupportedError,
+    NatsTimeoutError,
+    NoRespondersError,
+)
 
+from .facts import Facts
+from .inbox import new_inbox
+from .intake import check_max_msgs
+from .options import Options
 from .subscription import Subscription
-from .wire import Msg
+from .timers import check_timeout
+from .wire import HeaderValues, Msg, encode_headers, payload_bytes
+from .wire.subject import check_publish
 
 MAX_BUFFERED = 65_536
 """How many replies to one request may wait for its reader."""
@@ -76,3 +89,142 @@ async def read_replies(
             return
         count += 1
         yield msg
+
+
+class Requests(Facts):
+    """The part of a `Connection` that asks."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self._inflight = Inflight(self.loop)
+
+    def _block(self, headers: HeaderValues) -> bytes:
+        block = encode_headers(headers)
+        if self._session is not None and not self._session.info.headers:
+            raise HeadersNotSupportedError("the server does not support message headers")
+        return block
+
+    async def request(
+        self,
+        subject: str,
+        data: bytes = b"",
+        *,
+        timeout: float | None = 5.0,
+        headers: HeaderValues | None = None,
+    ) -> Msg:
+        """Send a request; the first reply. Cancelling it leaves nothing behind.
+
+        A request in flight when the connection drops goes on waiting: its inbox is restored.
+
+        Args:
+            subject: a literal subject.
+            data: the payload.
+            timeout: seconds in all, waiting for a lost connection included; None leaves it to an
+                enclosing `asyncio.timeout`.
+            headers: a mapping of names to a value or several values.
+
+        Raises:
+            NatsTimeoutError: no reply came in time.
+            NoRespondersError: nobody is subscribed to the subject.
+            PermissionsError: the server denied the request or the subscription to its reply.
+            ConnectionClosedError: the connection is, or was meanwhile, closed.
+            BadTimeoutError: `timeout` is not above 0.
+            BadSubjectError, BadHeaderError, MaxPayloadError, ReconnectBufferExceededError,
+            ConnectionDrainingError: as `publish`.
+
+        Ref: nats.go `Conn.RequestMsg`; ADR-4 for no responders.
+        """
+        encoded = check_publish(subject)
+        if timeout is not None:
+            check_timeout(timeout)
+        if type(data) is not bytes:
+            data = payload_bytes(data)
+        block = self._block(headers) if headers else b""
+        if self.options.old_style_requests:
+            return await self._request_old_style(subject, encoded, data, block, timeout)
+        try:
+            return await self.mux.request(encoded, data, block, timeout)
+        except NatsTimeoutError:
+            raise NatsTimeoutError(f"no reply on {subject!r} within {timeout} s") from None
+
+    async def _request_old_style(
+        self, subject: str, encoded: bytes, data: bytes, block: bytes, timeout: float | None
+    ) -> Msg:
+        """One inbox and subscription for each request, both gone at its end."""
+        with self._inbox_for(subject, encoded, data, block, max_msgs=1) as sub:
+            try:
+                return await sub.next_msg(timeout)
+            except NatsTimeoutError:
+                raise NatsTimeoutError(f"no reply on {subject!r} within {timeout} s") from None
+            except NoRespondersError:
+                raise NoRespondersError(subject) from None
+
+    @contextlib.contextmanager
+    def _inbox_for(
+        self, subject: str, encoded: bytes, data: bytes, block: bytes, *, max_msgs: int | None
+    ) -> Iterator[Subscription]:
+        """Send a request with an inbox of its own, which lives as long as the block.
+
+        Allowed while subscriptions drain: handlers that are still running may ask others.
+        """
+        inbox = self.new_inbox()
+        with self._inflight:
+            sub = self._register(
+                inbox, "", max_msgs=max_msgs, pending_msgs_limit=MAX_BUFFERED, asks=subject
+            )
+            try:
+                if max_msgs is not None:
+                    self.send_unsub(sub, max_msgs)
+                self.send(encoded, data, inbox.encode(), block)
+                yield sub
+            finally:
+                sub.discard()
+
+    async def request_many(
+        self,
+        subject: str,
+        data: bytes = b"",
+        *,
+        timeout: float = 5.0,
+        stall: float | None = None,
+        max_msgs: int | None = None,
+        sentinel: Callable[[Msg], bool] | None = None,
+        headers: HeaderValues | None = None,
+    ) -> AsyncIterator[Msg]:
+        """Send one request and iterate over its replies, as they come.
+
+        Ends when `timeout` seconds are over in all, when `stall` seconds passed since the last
+        reply, after `max_msgs` replies, or at the reply for which `sentinel(msg)` is true (which is
+        not yielded; pass `lambda msg: not msg.data` for the usual empty one). Leaving the loop
+        early ends the subscription.
+
+        Raises:
+            NoRespondersError: nobody is subscribed to the subject.
+            ConnectionClosedError: the connection was closed before the end.
+            SlowConsumerError: replies were dropped because too many were waiting.
+            BadTimeoutError, BadSubjectError, BadHeaderError, MaxPayloadError: as `request`.
+
+        Ref: ADR-47.
+        """
+        encoded = check_publish(subject)
+        check_timeout(timeout)
+        if stall is not None and stall < 0:
+            raise BadTimeoutError(f"stall must be 0 or more seconds, not {stall!r}")
+        limit = None if max_msgs is None else check_max_msgs(max_msgs)
+        block = self._block(headers) if headers else b""
+        data = payload_bytes(data)
+        with self._inbox_for(subject, encoded, data, block, max_msgs=limit) as sub:
+            async for msg in read_replies(
+                sub,
+                self.loop,
+                subject,
+                timeout=timeout,
+                stall=stall,
+                max_msgs=limit,
+                sentinel=sentinel,
+            ):
+                yield msg
+
+    def new_inbox(self) -> str:
+        """A fresh subject for replies, under this connection's `inbox_prefix`."""
+        return new_inbox(self.options.inbox_prefix)

@@ -26,6 +26,7 @@ from natsrpc.errors import (
     MaxMessagesError,
     NatsTimeoutError,
     NoRespondersError,
+    PermissionsError,
     SlowConsumerError,
     SubscriptionError,
     SyncSubRequiredError,
@@ -76,6 +77,8 @@ class Owner(Protocol):
 class Subscription(Intake):
     """Interest in one subject, made by `Connection.subscribe`.
 
+    With `asks` it is the inbox of one request to that subject.
+
     `on_closed(sub)`, if set, is called once: at the end of a drain, else as soon as nothing more
     will be received.
     """
@@ -92,14 +95,14 @@ class Subscription(Intake):
         max_msgs: int | None = None,
         pending_msgs_limit: int | None = PENDING_MSGS_LIMIT,
         pending_bytes_limit: int | None = PENDING_BYTES_LIMIT,
-        is_inbox: bool = False,
+        asks: str = "",
     ) -> None:
         self._owner = owner
         self.sid = sid
         self.raw_sid = b"%d" % sid
         self.subject = subject
         self.queue_group = queue_group
-        self.is_inbox = is_inbox
+        self._asks = asks
         self.received_before = 0  # in earlier sessions: the server counts anew in each
         super().__init__(
             owner.loop,
@@ -375,6 +378,12 @@ class Subscription(Intake):
             self._idle.set_result(None)
         self._owner.subscription_finished(self)
 
+    def is_denied_by(self, error: PermissionsError) -> bool:
+        """Whether the server meant this subscription, or the request that it awaits replies to."""
+        if error.operation == "publish":
+            return self.is_inbox and (error.reply == self.subject or error.subject == self._asks)
+        return error.subject == self.subject and error.queue_group == self.queue_group
+
     def end_by_close(self, error: Exception) -> None:
         """The connection is closed for good."""
         if self.is_valid:
@@ -416,6 +425,11 @@ class Subscription(Intake):
         trace: TracebackType | None,
     ) -> None:
         self.discard()
+
+    @property
+    def is_inbox(self) -> bool:
+        """Whether it belongs to a request, not to the user."""
+        return bool(self._asks)
 
     @property
     def end_error(self) -> Exception | None:
