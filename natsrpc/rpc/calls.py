@@ -32,6 +32,7 @@ class BoundCall:
         "_blocks",
         "_cancel_subject",
         "_content_type",
+        "_item",
         "_known",
         "_returns",
         "_send",
@@ -50,6 +51,7 @@ class BoundCall:
         *,
         codec: codecs.Codec,
         errors: tuple[type[RpcError], ...] = (),
+        item_type: Any = None,
     ) -> None:
         self.subject = subject
         self._send = connection.send
@@ -58,6 +60,7 @@ class BoundCall:
         self.encode = codec.bind(request_type).encode
         self.decode = codec.bind(returns).decode
         self._returns = returns
+        self._item = None if item_type is None else codec.bind(item_type)
         self._known = {error.wire_name: error for error in errors}
         self._content_type = b"Content-Type: " + codec.content_type.encode() + b"\r\n"
         self._blocks: dict[float | None, tuple[bytes, float | None]] = {}
@@ -97,6 +100,16 @@ class BoundCall:
         """Tell the workers that the caller of the request with this reply subject is gone."""
         with contextlib.suppress(NatsError):
             self._send(self._cancel_subject, reply)
+
+    def encode_item(self, item: Any) -> bytes:
+        """An item of a request stream as bytes."""
+        if self._item is not None:
+            return self._item.encode(item)
+        return self.codec.bind(type(item)).encode(item)
+
+    def error(self, msg: Msg) -> RpcError:
+        """The error that an error reply stands for."""
+        return from_wire(msg, self._known)
 
     def _make_block(self, timeout: float | None, depth: int) -> tuple[bytes, float | None]:
         block = b"NATS/1.0\r\n" + self._content_type

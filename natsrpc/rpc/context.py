@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from natsrpc.core import Headers, Msg
 
 from .contract import EndpointContract, ServiceContract
+from .terms import Terms
 
 
 class Context:
@@ -24,10 +24,13 @@ class Context:
         "_tokens",
         "deadline",
         "decode",
+        "decode_item",
+        "encode",
         "endpoint",
         "msg",
         "service",
         "state",
+        "stream",
     )
 
     def __init__(
@@ -37,14 +40,17 @@ class Context:
         service: ServiceContract,
         deadline: float | None,
         state: Any,
-        decode: Callable[[bytes], Any],
+        terms: Terms,
     ) -> None:
         self.msg = msg
         self.endpoint = endpoint
         self.service = service
         self.deadline = deadline
         self.state = state
-        self.decode = decode
+        self.decode = terms.decode
+        self.encode = terms.encode
+        self.decode_item = terms.decode_item
+        self.stream: Any = None
         self._tokens: list[str] | None = None
         self._reply_headers: dict[str, str] | None = None
 

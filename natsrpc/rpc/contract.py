@@ -34,7 +34,8 @@ class EndpointContract:
 
     `subject` is what is subscribed to (group prefix included, wildcards for tokens); `template` is
     the same as it was written, with `{token}`s. `queue_group` is "" where queueing is off.
-    `request_type` and `response_type` are None where nothing is read or answered.
+    `request_type` and `response_type` are None where nothing is read or answered. Where the answer
+    is a stream, `response_type` is the type of its items; `stream_type` that of a request stream's.
     """
 
     name: str
@@ -45,6 +46,7 @@ class EndpointContract:
     request_type: Any = None
     response_type: Any = None
     kind: Kind = "unary"
+    stream_type: Any = None
     errors: tuple[type[RpcError], ...] = ()
     template: str = ""
     codec: str = "json"

@@ -38,24 +38,21 @@ from natsrpc.errors import (
     OverloadedError,
     RpcError,
     UnavailableError,
-    UnsupportedCodecError,
 )
 
 from .admission import Gate, Lane
 from .answers import Answering
 from .context import Context
 from .contract import EndpointContract, Limits, ServiceContract
-from .deadline import MAX_DEPTH, scope
+from .deadline import scope
 from .eager import task_starter
 from .middleware import Next
 from .params import CallPlan
 from .status import internal, refused_request
-from .terms import Terms, read_depth, read_timeout
+from .streaming import serve_stream
+from .terms import Terms, TermsBook
 
 logger = logging.getLogger("natsrpc.rpc")
-
-MAX_TERMS = 512
-"""Distinct header blocks remembered by an endpoint."""
 
 STUBBORN_AFTER = 1.0
 """Seconds after its cancellation at which a handler that runs on is logged by name."""
@@ -82,18 +79,15 @@ class Endpoint(Answering):
         self.live: Expiring[Msg, asyncio.Task[None]] = Expiring(connection.loop, self._expired)
         self.overdue: dict[Msg, asyncio.Task[None]] = {}
         self._connection = connection
-        self._limits = limits
-        self._gates = gates
-        self._lanes: dict[int, Lane] = {}
+        self._book = TermsBook(contract, limits, codec, gates)
+        self._terms = self._book.known
+        self._plain = self._book.plain
+        self._lanes = self._book.lanes
         self._waits: Expiring[Msg, Lane] = Expiring(connection.loop, self._expired_waiting)
-        self._terms: dict[bytes, Terms] = {}
-        self._bound: dict[str, tuple[codecs.Bound, codecs.Bound]] = {}
         self._direct = _direct(plan)
         self._general: Next[Context] | None = None
         self._start_task = task_starter(connection.loop)
         self._time = connection.loop.time
-        self._codec = codec
-        self._plain = self._make_terms(self._codec, limits.timeout, 0, answer_type=False)
 
     def use(self, general: Next[Context]) -> None:
         """Call the handler the general way: it needs more than its body, or has middleware."""
@@ -143,10 +137,9 @@ class Endpoint(Answering):
                     value = terms.decode(msg.data)
                 except DecodeError as error:
                     raise refused_request(error) from None
-                result = await self._direct(value)
+                data = terms.encode(await self._direct(value))
             else:
-                result, headers = await self._run_general(msg, terms, deadline)
-            data = terms.encode(result)
+                data, headers = await self._run_general(msg, terms, deadline)
         except BaseException as error:
             self._failed(msg, terms, error, began)
             if isinstance(error, Exception):
@@ -172,16 +165,19 @@ class Endpoint(Answering):
 
     async def _run_general(
         self, msg: Msg, terms: Terms, deadline: float | None
-    ) -> tuple[Any, bytes]:
-        context = Context(msg, self.contract, self.service, deadline, self.state, terms.decode)
+    ) -> tuple[bytes, bytes]:
+        context = Context(msg, self.contract, self.service, deadline, self.state, terms)
         assert self._general is not None  # `_run` asked
-        result = await self._general(context)
+        if self.contract.kind != "unary":
+            stop = partial(self.cancel, msg.raw_reply)
+            return await serve_stream(self._connection, context, self._general, terms, stop)
+        data = terms.encode(await self._general(context))
         if not context.has_reply_headers:
-            return result, terms.reply_headers
+            return data, terms.reply_headers
         headers = dict(context.reply_headers)
         if terms.reply_headers:
             headers.setdefault("Content-Type", terms.codec.content_type)
-        return result, encode_headers(headers)
+        return data, encode_headers(headers)
 
     # admission
 
@@ -210,46 +206,11 @@ class Endpoint(Answering):
 
     def _read_terms(self, msg: Msg) -> Terms | None:
         """Read a header block not seen before; None if the request had to be refused."""
-        headers = msg.headers
-        content_type = headers.get("Content-Type")
-        codec = self._codec if content_type is None else codecs.by_content_type(content_type)
-        if codec is None:
-            self.refuse(msg, UnsupportedCodecError(f"unknown content type {content_type!r}"))
-            return None
-        depth = read_depth(headers)
-        if depth >= MAX_DEPTH:
-            self.refuse(msg, OverloadedError(f"call chain of {depth} calls is taken for a loop"))
-            return None
-        timeout = read_timeout(headers, self._limits.timeout)
         try:
-            terms = self._make_terms(codec, timeout, depth, answer_type=content_type is not None)
-        except Exception as error:  # the codec cannot carry the handler's types
-            logger.warning("%s: codec %r: %s", self.contract.name, codec.name, error)
-            text = f"endpoint {self.contract.name!r} cannot be called with {content_type!r}"
-            self.refuse(msg, UnsupportedCodecError(text))
+            return self._book.read(msg.raw_headers, msg.headers)
+        except RpcError as error:
+            self.refuse(msg, error)
             return None
-        if len(self._terms) >= MAX_TERMS:
-            self._terms.clear()
-        self._terms[msg.raw_headers] = terms
-        return terms
-
-    def _make_terms(
-        self, codec: codecs.Codec, timeout: float | None, depth: int, *, answer_type: bool
-    ) -> Terms:
-        bound = self._bound.get(codec.content_type)
-        if bound is None:
-            request = codec.bind(self.contract.request_type)
-            bound = request, codec.bind(self.contract.response_type)
-            self._bound[codec.content_type] = bound
-        lane = self._lanes.get(depth)
-        if lane is None:
-            limits = self._limits
-            lane = Lane(self._gates(depth), limits.max_concurrency, limits.max_waiting)
-            self._lanes[depth] = lane
-        # A caller that named its codec knows it; one that did not is told, unless it is JSON.
-        told = answer_type or codec.name == "json"
-        headers = b"" if told else encode_headers({"Content-Type": codec.content_type})
-        return Terms(lane, codec, *bound, timeout=timeout, depth=depth + 1, reply_headers=headers)
 
     # failures
 

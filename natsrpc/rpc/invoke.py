@@ -20,6 +20,7 @@ from .context import Context
 from .markers import MISSING, DependsMarker
 from .params import CallPlan, Dependency, dependency
 from .status import refused_request
+from .streaming import answer_items, gives_stream, request_items
 
 Decode = Callable[[bytes], Any]
 
@@ -139,13 +140,15 @@ class Invoker:
         arguments = self._read_body(context) if plan.body else {}
         for name, source in plan.sources:
             arguments[name] = source(context)
+        if plan.stream is not None:
+            arguments[plan.stream.name] = request_items(context)
         if not plan.dependencies:
-            return await self._call(arguments)
+            return await self._call(context, arguments)
         values: dict[Callable[..., Any], Any] = {}
         async with contextlib.AsyncExitStack() as stack:
             for name, wanted in plan.dependencies:
                 arguments[name] = await self.dependencies.resolve(wanted, context, values, stack)
-            return await self._call(arguments)
+            return await self._call(context, arguments)
 
     def _read_body(self, context: Context) -> dict[str, Any]:
         plan = self.plan
@@ -159,9 +162,11 @@ class Invoker:
             raise refused_request(error) from None
         return {plan.body[0].name: value} if plan.whole else value
 
-    async def _call(self, arguments: dict[str, Any]) -> Any:
+    async def _call(self, context: Context, arguments: dict[str, Any]) -> Any:
         plan = self.plan
         first = [arguments.pop(name) for name in plan.positional_only]
+        if gives_stream(plan.kind):
+            return await answer_items(context, plan.function(*first, **arguments))
         if plan.is_async:
             return await plan.function(*first, **arguments)
         result = await self.threads.run(functools.partial(plan.function, *first, **arguments))

@@ -68,6 +68,7 @@ class CallPlan:
     dependencies: tuple[tuple[str, Dependency], ...]
     positional_only: tuple[str, ...]
     stream: Parameter | None = None
+    stream_type: Any = None
 
 
 def plan(function: Callable[..., Any], tokens: dict[str, int] | None = None) -> CallPlan:
@@ -107,6 +108,7 @@ def plan(function: Callable[..., Any], tokens: dict[str, int] | None = None) -> 
         dependencies=tuple(dependencies),
         positional_only=tuple(p.name for p in found if p.positional_only),
         stream=stream,
+        stream_type=_item_type(stream.type) if stream is not None else None,
     )
 
 
@@ -281,6 +283,11 @@ def _request_stream(name: str, body: list[Parameter]) -> Parameter | None:
     return streams[0] if streams else None
 
 
+def _item_type(stream: Any) -> Any:
+    arguments = typing.get_args(stream)
+    return arguments[0] if arguments else Any
+
+
 def _check_body(name: str, body: list[Parameter], whole: bool) -> None:
     for parameter in body:
         if parameter.type is UNANNOTATED:
@@ -312,8 +319,7 @@ def _response(name: str, function: Callable[..., Any], returns: Any) -> tuple[An
     if returns is UNANNOTATED:
         return Any, inspect.isasyncgenfunction(function)
     if returns in STREAMS or typing.get_origin(returns) in STREAMS:
-        arguments = typing.get_args(returns)
-        return (arguments[0] if arguments else Any), True
+        return _item_type(returns), True
     if returns is type(None) or returns in (typing.NoReturn, typing.Never):
         return None, False
     if inspect.isasyncgenfunction(function):

@@ -10,28 +10,18 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-from natsrpc import codecs
 from natsrpc.errors import ConfigError
 
 from . import naming
-from .annotations import describe
+from .annotations import parameters
+from .caller import NOTHING, Caller
 from .contract import EndpointContract
 from .markers import MISSING
 from .params import CallPlan, plan
 from .service import public_methods
-
-
-class Caller(Protocol):
-    """What a proxy needs of its client."""
-
-    codec: codecs.Codec
-
-    async def call(
-        self, target: Any, request: Any = ..., returns: Any = ..., *, timeout: float | None = ...
-    ) -> Any:
-        """Call an endpoint."""
+from .streaming import gives_stream
 
 
 class Proxy:
@@ -65,55 +55,70 @@ def _method(
     function = inspect.getattr_static(api, name)
     if isinstance(function, (staticmethod, classmethod)):
         raise ConfigError(f"{api.__name__}.{name}: only plain methods can be called remotely")
-    call_plan = plan(types.MethodType(function, api))
-    if call_plan.kind != "unary":
-        raise ConfigError(f"{describe(function)!r} streams, which is not supported yet")
+    method = types.MethodType(function, api)
+    call_plan = plan(method)
+    subject = naming.join(prefix, name)
     contract = EndpointContract(
         name=name,
-        subject=naming.join(prefix, name),
+        subject=subject,
         queue_group="",
         request_type=call_plan.request_type,
         response_type=call_plan.response_type,
-        template=naming.join(prefix, name),
+        kind=call_plan.kind,
+        stream_type=call_plan.stream_type,
+        template=subject,
     )
-    return _caller(client, contract, call_plan, timeout)
+    return _caller(client, contract, call_plan, _signature(method, call_plan), timeout)
 
 
-def _caller(
-    client: Caller, contract: EndpointContract, call_plan: CallPlan, timeout: float | None
-) -> Callable[..., Any]:
-    body = [p.name for p in call_plan.body]
-    signature = inspect.Signature(
+def _signature(method: Callable[..., Any], call_plan: CallPlan) -> inspect.Signature:
+    """The parameters that are the caller's to give."""
+    given = [p.name for p in (*call_plan.body, call_plan.stream) if p is not None]
+    return inspect.Signature(
         [
             inspect.Parameter(
                 p.name,
                 inspect.Parameter.POSITIONAL_OR_KEYWORD,
                 default=inspect.Parameter.empty if p.default is MISSING else p.default,
             )
-            for p in call_plan.body
+            for p in parameters(method)[0]
+            if p.name in given
         ]
     )
-    call = client.call
 
-    if not body:
 
-        async def nothing() -> Any:
-            return await call(contract, timeout=timeout)
-
-        return nothing
-
-    if call_plan.whole:
-
-        async def whole(*args: Any, **kwargs: Any) -> Any:
-            if len(args) == 1 and not kwargs:
-                return await call(contract, args[0], timeout=timeout)
-            bound = signature.bind(*args, **kwargs)
+def _caller(
+    client: Caller,
+    contract: EndpointContract,
+    call_plan: CallPlan,
+    signature: inspect.Signature,
+    timeout: float | None,
+) -> Callable[..., Any]:
+    def split(args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """The body and the request stream, out of a call's arguments."""
+        if len(args) == 1 and not kwargs and call_plan.whole and call_plan.stream is None:
+            return args[0], None
+        bound = signature.bind(*args, **kwargs)
+        if call_plan.whole:
             bound.apply_defaults()
-            return await call(contract, bound.arguments[body[0]], timeout=timeout)
+        given = bound.arguments
+        items = None if call_plan.stream is None else given.pop(call_plan.stream.name)
+        if not call_plan.body:
+            return NOTHING, items
+        return (given[call_plan.body[0].name] if call_plan.whole else given), items
 
-        return whole
+    async def unary(*args: Any, **kwargs: Any) -> Any:
+        request, _ = split(args, kwargs)
+        return await client.call(contract, request, timeout=timeout)
 
-    async def fields(*args: Any, **kwargs: Any) -> Any:
-        return await call(contract, signature.bind(*args, **kwargs).arguments, timeout=timeout)
+    async def upload(*args: Any, **kwargs: Any) -> Any:
+        request, items = split(args, kwargs)
+        return await client.upload(contract, items, request)
 
-    return fields
+    def stream(*args: Any, **kwargs: Any) -> Any:
+        request, items = split(args, kwargs)
+        return client.stream(contract, request, items=items)
+
+    if gives_stream(contract.kind):
+        return stream
+    return upload if contract.kind == "request_stream" else unary

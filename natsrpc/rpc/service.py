@@ -156,6 +156,7 @@ class Endpoints:
             request_type=call_plan.request_type,
             response_type=call_plan.response_type,
             kind=call_plan.kind,
+            stream_type=call_plan.stream_type,
             errors=_check_errors(call_plan.name, errors),
             template=template,
             codec=self._service.codec.name,
@@ -294,6 +295,7 @@ class Service(Endpoints):
         try:
             self.codec.bind(new.request_type)
             self.codec.bind(new.response_type)
+            self.codec.bind(new.stream_type)
         except Exception as error:
             raise ConfigError(
                 f"handler {handler.plan.name!r} has a type that codec {self.codec.name!r} "

@@ -6,45 +6,74 @@ they mean in a small table keyed by the block itself and reads no header twice.
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Callable
 
 from natsrpc import codecs
-from natsrpc.core import Headers
+from natsrpc.core import Headers, encode_headers
+from natsrpc.errors import ConfigError, OverloadedError, UnsupportedCodecError
 
-from .admission import Lane
-from .deadline import DEPTH_HEADER, TIMEOUT_HEADER, parse_depth, parse_timeout
+from .admission import Gate, Lane
+from .contract import EndpointContract, Limits
+from .deadline import DEPTH_HEADER, MAX_DEPTH, TIMEOUT_HEADER, parse_depth, parse_timeout
+from .stream import read_control
 
 TIMEOUT = TIMEOUT_HEADER.decode()
 DEPTH = DEPTH_HEADER.decode()
+
+logger = logging.getLogger("natsrpc.rpc")
+
+MAX_TERMS = 512
+"""Distinct header blocks remembered by an endpoint."""
 
 COARSE = 0.010
 """Deadlines are enforced by timers of this grain, so that few distinct timers exist."""
 
 
+BoundTypes = tuple[codecs.Bound, codecs.Bound, codecs.Bound]
+"""A codec bound to the types of an endpoint: request, response, item of a request stream."""
+
+
 class Terms:
     """The terms of a request: its time, its depth, its codec, and the lane it is admitted by.
 
+    `decode` reads the body, `decode_item` an item of a request stream; `encode` writes the
+    response, or an item of it. `credit` is what a request that opens a stream allows at first.
     `timeout` is in seconds from the socket read, None without a deadline; `timer` is the same
     rounded up to the grain of the timers. `reply_headers` goes with a successful reply.
     """
 
-    __slots__ = ("codec", "decode", "depth", "encode", "lane", "reply_headers", "timeout", "timer")
+    __slots__ = (
+        "codec",
+        "credit",
+        "decode",
+        "decode_item",
+        "depth",
+        "encode",
+        "lane",
+        "reply_headers",
+        "timeout",
+        "timer",
+    )
 
     def __init__(
         self,
         lane: Lane,
         codec: codecs.Codec,
-        request: codecs.Bound,
-        response: codecs.Bound,
+        bound: BoundTypes,
         *,
         timeout: float | None,
         depth: int,
+        credit: int | None,
         reply_headers: bytes,
     ) -> None:
         self.lane = lane
         self.codec = codec
-        self.decode = request.decode
-        self.encode = response.encode
+        self.decode = bound[0].decode
+        self.encode = bound[1].encode
+        self.decode_item = bound[2].decode
+        self.credit = credit
         self.timeout = timeout
         self.timer = 0.0 if timeout is None else math.ceil(timeout / COARSE) * COARSE
         self.depth = depth
@@ -60,7 +89,93 @@ def read_timeout(headers: Headers, own: float | None) -> float | None:
     return min(asked, own)
 
 
+def read_credit(headers: Headers) -> int | None:
+    """The credit of a request that opens a stream; None for any other."""
+    found = read_control(headers)
+    return found[1] if found is not None and found[0] == "open" else None
+
+
 def read_depth(headers: Headers) -> int:
     """How many handlers stand above this request."""
     text = headers.get(DEPTH)
     return 0 if text is None else parse_depth(text)
+
+
+class TermsBook:
+    """The header blocks an endpoint has read, and the lanes they led to."""
+
+    def __init__(
+        self,
+        contract: EndpointContract,
+        limits: Limits,
+        codec: codecs.Codec,
+        gates: Callable[[int], Gate],
+    ) -> None:
+        self.known: dict[bytes, Terms] = {}
+        self.lanes: dict[int, Lane] = {}
+        self._contract = contract
+        self._limits = limits
+        self._codec = codec
+        self._gates = gates
+        self._bound: dict[str, BoundTypes] = {}
+        self.plain = self._make(codec, Headers(), 0)
+
+    def read(self, block: bytes, headers: Headers) -> Terms:
+        """What a header block not seen before asks for, remembered.
+
+        Raises:
+            UnsupportedCodecError: its codec is unknown, or cannot carry the handler's types.
+            OverloadedError: it comes from too deep in a chain of calls.
+        """
+        content_type = headers.get("Content-Type")
+        codec = self._codec if content_type is None else codecs.by_content_type(content_type)
+        if codec is None:
+            raise UnsupportedCodecError(f"unknown content type {content_type!r}")
+        depth = read_depth(headers)
+        if depth >= MAX_DEPTH:
+            raise OverloadedError(f"call chain of {depth} calls is taken for a loop")
+        try:
+            terms = self._make(codec, headers, depth)
+        except ConfigError as error:
+            name = self._contract.name
+            logger.warning("endpoint %r cannot speak %r: %s", name, codec.name, error)
+            text = f"endpoint {name!r} cannot be called with {content_type!r}"
+            raise UnsupportedCodecError(text) from None
+        if len(self.known) >= MAX_TERMS:
+            self.known.clear()
+        self.known[block] = terms
+        return terms
+
+    def _make(self, codec: codecs.Codec, headers: Headers, depth: int) -> Terms:
+        # A caller that named its codec knows it; one that did not is told, unless it is JSON.
+        told = codec.name == "json" or headers.get("Content-Type") is not None
+        reply_headers = {} if told else {"Content-Type": codec.content_type}
+        return Terms(
+            self._lane(depth),
+            codec,
+            self._bind(codec),
+            timeout=read_timeout(headers, self._limits.timeout),
+            depth=depth + 1,
+            credit=read_credit(headers),
+            reply_headers=encode_headers(reply_headers) if reply_headers else b"",
+        )
+
+    def _lane(self, depth: int) -> Lane:
+        lane = self.lanes.get(depth)
+        if lane is None:
+            limits = self._limits
+            lane = Lane(self._gates(depth), limits.max_concurrency, limits.max_waiting)
+            self.lanes[depth] = lane
+        return lane
+
+    def _bind(self, codec: codecs.Codec) -> BoundTypes:
+        bound = self._bound.get(codec.content_type)
+        if bound is None:
+            bind, contract = codec.bind, self._contract
+            bound = (
+                bind(contract.request_type),
+                bind(contract.response_type),
+                bind(contract.stream_type),
+            )
+            self._bound[codec.content_type] = bound
+        return bound

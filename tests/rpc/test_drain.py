@@ -39,6 +39,7 @@ async def test_no_delivered_request_is_lost(
     seconds = 0.1 if limit > 1 else 0.005
     server = await other.serve(slow_service(unique, seconds, max_concurrency=limit))
     calls = [asyncio.ensure_future(client.call(unique, n)) for n in range(requests)]
+    await asyncio.sleep(0)  # let the calls be written
     await client.connection.flush()
     await server.drain()
     assert await asyncio.gather(*calls) == list(range(requests))
@@ -81,6 +82,7 @@ async def test_draining_the_client_drains_its_services(
     async with connect(nats_server.url) as worker:
         await worker.serve(slow_service(unique))
         call = asyncio.ensure_future(client.call(unique, 3))
+        await asyncio.sleep(0)  # let the calls be written
         await client.connection.flush()
         await worker.drain()
         assert worker.connection.is_closed
@@ -106,6 +108,7 @@ async def test_a_handler_may_call_out_while_draining(
     async with client.serve(back):
         server = await other.serve(service)
         call = asyncio.ensure_future(client.call(f"{unique}.front"))
+        await asyncio.sleep(0)  # let the calls be written
         await client.connection.flush()
         await asyncio.sleep(0.01)
         await server.drain()
@@ -141,6 +144,7 @@ async def test_lifespan_gives_state_and_ends_after_the_last_reply(
 
     server = await other.serve(service)
     call = asyncio.ensure_future(client.call(unique))
+    await asyncio.sleep(0)  # let the calls be written
     await client.connection.flush()
     await server.drain()
     assert await call == "connected"

@@ -74,6 +74,7 @@ async def test_a_signal_drains(
 ) -> None:
     worker = await Worker.start(tmp_path, nats_server.url, unique)
     calls = [asyncio.ensure_future(client.call(unique, 0.3)) for _ in range(500)]
+    await asyncio.sleep(0)  # let the calls be written
     await client.connection.flush()
     worker.process.send_signal(number)
     assert await asyncio.gather(*calls) == ["done"] * 500
@@ -87,6 +88,7 @@ async def test_a_second_signal_forces(
 ) -> None:
     worker = await Worker.start(tmp_path, nats_server.url, unique)
     call = asyncio.ensure_future(client.call(unique, 30, timeout=60))
+    await asyncio.sleep(0)  # let the calls be written
     await client.connection.flush()
     await asyncio.sleep(0.1)
     worker.process.send_signal(signal.SIGTERM)
@@ -105,6 +107,7 @@ async def test_the_drain_timeout_cuts_short(
 ) -> None:
     worker = await Worker.start(tmp_path, nats_server.url, unique, drain_timeout=0.1)
     call = asyncio.ensure_future(client.call(unique, 30, timeout=60))
+    await asyncio.sleep(0)  # let the calls be written
     await client.connection.flush()
     await asyncio.sleep(0.1)
     worker.process.send_signal(signal.SIGTERM)

@@ -356,6 +356,7 @@ async def test_a_cancelled_call_that_still_waits_is_never_run(
     async with other.serve(service) as server:
         first = asyncio.ensure_future(client.call(unique, 1))
         second = asyncio.ensure_future(client.call(unique, 2))
+        await asyncio.sleep(0)  # let the calls be written
         await client.connection.flush()
         await asyncio.sleep(0.02)
         assert server.inflight == 2
@@ -381,6 +382,7 @@ async def test_the_end_of_a_drains_patience_is_answered(
 ) -> None:
     server = await other.serve(failing_service(unique))
     call = asyncio.ensure_future(client.call(f"{unique}.slow"))
+    await asyncio.sleep(0)  # let the calls be written
     await client.connection.flush()
     await asyncio.sleep(0.02)
     await server.drain(0.05)

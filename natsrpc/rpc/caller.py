@@ -1,0 +1,411 @@
+"""Typed calls over one connection: by subject, by handler, by contract."""
+
+from __future__ import annotations
+
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Mapping,
+)
+from typing import Any, Concatenate, TypedDict, TypeVar, Unpack, overload
+
+from natsrpc import codecs
+from natsrpc.core import Connection, check_publish
+from natsrpc.errors import ConfigError
+
+from . import registry
+from .calls import BoundCall, Call
+from .context import Context
+from .contract import EndpointContract
+from .deadline import scope
+from .middleware import Middleware, Next, compose
+from .streaming import Outgoing
+
+T = TypeVar("T")
+R = TypeVar("R")
+M = TypeVar("M", bound=Middleware[Call])
+
+_MAX_BOUND = 2048
+
+
+class CallOptions(TypedDict, total=False):
+    """What every way to call takes beside target, request and response type."""
+
+    timeout: float | None
+    headers: Mapping[str, str] | None
+    codec: str | codecs.Codec | None
+    tokens: Mapping[str, str] | None
+
+
+class StreamOptions(CallOptions, total=False):
+    """What every way to open a stream takes besides."""
+
+    idle_timeout: float | None
+    items: AsyncIterable[Any] | None
+
+
+class _Default:
+    """Not given."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+NOTHING: Any = _Default()
+"""The request, or the response type, was not given."""
+
+
+class Caller:
+    """The calling half of a client."""
+
+    def __init__(self, connection: Connection, *, codec: str | codecs.Codec = "json") -> None:
+        self.connection = connection
+        self.codec = codecs.get(codec)
+        self._bound: dict[Any, BoundCall] = {}
+        self._request = connection.mux.request
+        self._time = connection.loop.time
+        self._middleware: list[Middleware[Call]] = []
+        self._call: Next[Call] | None = None
+
+    @overload
+    async def call(
+        self, target: str, request: Any, returns: type[T], **options: Unpack[CallOptions]
+    ) -> T: ...
+    @overload
+    async def call(
+        self, target: str, request: Any = ..., *, returns: type[T], **options: Unpack[CallOptions]
+    ) -> T: ...
+    @overload
+    async def call(
+        self, target: str, request: Any = ..., returns: Any = ..., **options: Unpack[CallOptions]
+    ) -> Any: ...
+    @overload
+    async def call(
+        self, target: Callable[[], Awaitable[T]], **options: Unpack[CallOptions]
+    ) -> T: ...
+    @overload
+    async def call(
+        self, target: Callable[[R], Awaitable[T]], request: R, **options: Unpack[CallOptions]
+    ) -> T: ...
+    @overload
+    async def call(
+        self,
+        target: Callable[Concatenate[R, Any, ...], Awaitable[T]],
+        request: R | Mapping[str, Any],
+        **options: Unpack[CallOptions],
+    ) -> T: ...
+    @overload
+    async def call(
+        self,
+        target: Callable[Concatenate[Context, ...], Awaitable[T]],
+        request: Any = ...,
+        **options: Unpack[CallOptions],
+    ) -> T: ...
+    @overload
+    async def call(self, target: Callable[[], T], **options: Unpack[CallOptions]) -> T: ...
+    @overload
+    async def call(
+        self, target: Callable[[R], T], request: R, **options: Unpack[CallOptions]
+    ) -> T: ...
+    @overload
+    async def call(
+        self,
+        target: Callable[Concatenate[R, Any, ...], T],
+        request: R | Mapping[str, Any],
+        **options: Unpack[CallOptions],
+    ) -> T: ...
+    @overload
+    async def call(
+        self,
+        target: EndpointContract,
+        request: Any = ...,
+        returns: Any = ...,
+        **options: Unpack[CallOptions],
+    ) -> Any: ...
+
+    async def call(
+        self,
+        target: Any,
+        request: Any = NOTHING,
+        returns: Any = NOTHING,
+        *,
+        timeout: float | None = 5.0,
+        headers: Mapping[str, str] | None = None,
+        codec: str | codecs.Codec | None = None,
+        tokens: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Call a subject, or a handler, and wait for its answer.
+
+        Inside a handler the call inherits that handler's deadline (see `no_deadline`). Cancelling
+        the call cancels the handler at the worker.
+
+        Args:
+            target: a subject, or a registered handler (or an endpoint's contract), whose types
+                are then known.
+            request: the value to send; several body parameters are given as a mapping.
+            returns: the type to read the response as; plain data if not given.
+            timeout: seconds the answer may take; None for no limit but an inherited deadline.
+            headers: more headers for the request.
+            codec: another codec for this call.
+            tokens: values for the named wildcards of a handler's subject.
+
+        Raises:
+            RpcError: the service answered with an error: the class its handler raised, where that
+                is known here.
+            NoRespondersError: nobody serves the subject.
+            NatsTimeoutError: no answer came, not even that the deadline passed.
+            EncodeError, DecodeError: the request cannot be written, the response not be read.
+            ConnectionClosedError: the connection is closed.
+        """
+        if self._call is not None:
+            call = Call(
+                target,
+                request,
+                returns,
+                timeout=timeout,
+                headers=headers,
+                codec=codec,
+                tokens=tokens,
+            )
+            return await self._call(call)
+        try:
+            bound = self._bound.get((target, type(request), returns, codec))
+        except TypeError:  # a type that cannot be hashed
+            bound = self._bind(target, type(request), returns, codec)
+        if bound is None or tokens is not None:
+            bound = self._find(target, type(request), returns, codec, tokens)
+        data = bound.encode(None if request is NOTHING else request)
+        inherited = scope.get()
+        if inherited is None:
+            block, wait = bound.block(timeout)
+        else:
+            block, wait = bound.inherited(timeout, inherited, self._time())
+        if headers:
+            block = bound.with_headers(block, headers)
+        msg = await self._request(bound.subject, data, block, wait, bound.abandoned)
+        return bound.read(msg) if msg.raw_headers else bound.decode(msg.data)
+
+    async def _perform(self, call: Call) -> Any:
+        """The innermost of the middleware: the call itself."""
+        args = type(call.request), call.returns, call.codec
+        bound = self._find(call.target, *args, call.tokens)
+        data = bound.encode(None if call.request is NOTHING else call.request)
+        inherited = scope.get()
+        if inherited is None:
+            block, wait = bound.block(call.timeout)
+        else:
+            block, wait = bound.inherited(call.timeout, inherited, self._time())
+        block = bound.with_headers(block, call.headers)
+        msg = await self._request(bound.subject, data, block, wait, bound.abandoned)
+        return bound.read(msg) if msg.raw_headers else bound.decode(msg.data)
+
+    @overload
+    def stream(
+        self, target: str, request: Any, returns: type[T], **options: Unpack[StreamOptions]
+    ) -> AsyncGenerator[T, None]: ...
+    @overload
+    def stream(
+        self, target: str, request: Any = ..., *, returns: type[T], **options: Unpack[StreamOptions]
+    ) -> AsyncGenerator[T, None]: ...
+    @overload
+    def stream(
+        self, target: str, request: Any = ..., returns: Any = ..., **options: Unpack[StreamOptions]
+    ) -> AsyncGenerator[Any, None]: ...
+    @overload
+    def stream(
+        self, target: Callable[[], AsyncIterator[T]], **options: Unpack[StreamOptions]
+    ) -> AsyncGenerator[T, None]: ...
+    @overload
+    def stream(
+        self, target: Callable[[R], AsyncIterator[T]], request: R, **options: Unpack[StreamOptions]
+    ) -> AsyncGenerator[T, None]: ...
+    @overload
+    def stream(
+        self,
+        target: Callable[Concatenate[R, Any, ...], AsyncIterator[T]],
+        request: R | Mapping[str, Any],
+        **options: Unpack[StreamOptions],
+    ) -> AsyncGenerator[T, None]: ...
+    @overload
+    def stream(
+        self,
+        target: EndpointContract,
+        request: Any = ...,
+        returns: Any = ...,
+        **options: Unpack[StreamOptions],
+    ) -> AsyncGenerator[Any, None]: ...
+
+    async def stream(
+        self,
+        target: Any,
+        request: Any = NOTHING,
+        returns: Any = NOTHING,
+        *,
+        timeout: float | None = None,
+        idle_timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        codec: str | codecs.Codec | None = None,
+        tokens: Mapping[str, str] | None = None,
+        items: AsyncIterable[Any] | None = None,
+    ) -> AsyncGenerator[Any, None]:
+        """Call a handler that answers with a stream, and iterate over its items.
+
+        The handler is held when this side reads more slowly than it yields. Leaving the loop
+        early, cancelling it, or the death of this process closes the handler's generator.
+
+        Args:
+            target, request, returns, headers, codec, tokens: as for `call`; `returns` is the type
+                of one item. A request that is an async iterable is taken for `items`.
+            timeout: seconds for the whole stream; None for no limit but an inherited deadline.
+            idle_timeout: seconds without an item after which the stream is given up.
+            items: what to send, for a handler that reads a stream of requests.
+
+        Raises:
+            RpcError: what the stream ended with, after the items before it; `UnavailableError` if
+                the worker is gone or items were lost.
+            NoRespondersError, NatsTimeoutError, DecodeError, ConnectionClosedError: as for `call`.
+        """
+        if items is None and isinstance(request, AsyncIterable):
+            items, request = request, NOTHING
+        bound = self._find(target, type(request), returns, codec, tokens)
+        outgoing = self._open(bound, request, items, timeout, idle_timeout, headers)
+        async for item in outgoing.items():
+            yield item
+
+    async def upload(
+        self,
+        target: Any,
+        items: AsyncIterable[Any],
+        request: Any = NOTHING,
+        returns: Any = NOTHING,
+        *,
+        timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        codec: str | codecs.Codec | None = None,
+        tokens: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Send a stream of requests to a handler that reads one, and wait for its answer.
+
+        `items` is read only as fast as the handler takes them.
+
+        Args:
+            target, request, returns, headers, codec, tokens: as for `call`.
+            items: what to send.
+            timeout: seconds for the whole of it.
+
+        Raises:
+            RpcError, NoRespondersError, NatsTimeoutError, DecodeError, ConnectionClosedError: as
+                for `stream`; and whatever `items` raises.
+        """
+        bound = self._find(target, type(request), returns, codec, tokens)
+        return await self._open(bound, request, items, timeout, None, headers).answer()
+
+    def _open(
+        self,
+        bound: BoundCall,
+        request: Any,
+        items: AsyncIterable[Any] | None,
+        timeout: float | None,
+        idle_timeout: float | None,
+        headers: Mapping[str, str] | None,
+    ) -> Outgoing:
+        data = bound.encode(None if request is NOTHING else request)
+        inherited = scope.get()
+        if inherited is None:
+            block, wait = bound.block(timeout)
+        else:
+            block, wait = bound.inherited(timeout, inherited, self._time())
+        block = bound.with_headers(block, headers)
+        outgoing = Outgoing(self.connection, bound, timeout=wait, idle_timeout=idle_timeout)
+        outgoing.open(data, block, items)
+        return outgoing
+
+    def _find(
+        self, target: Any, kind: type, returns: Any, codec: Any, tokens: Mapping[str, str] | None
+    ) -> BoundCall:
+        """The bound call for these, made if there is none yet."""
+        if tokens is not None:
+            return self._bind(target, kind, returns, codec, tokens)
+        key = (target, kind, returns, codec)
+        try:
+            bound = self._bound.get(key)
+        except TypeError:
+            return self._bind(target, kind, returns, codec)
+        if bound is None:
+            bound = self._bind(target, kind, returns, codec)
+            if len(self._bound) >= _MAX_BOUND:
+                self._bound.clear()
+            self._bound[key] = bound
+        return bound
+
+    def _bind(
+        self,
+        target: Any,
+        kind: type,
+        returns: Any,
+        codec: str | codecs.Codec | None,
+        tokens: Mapping[str, str] | None = None,
+    ) -> BoundCall:
+        chosen = self.codec if codec is None else codecs.get(codec)
+        if isinstance(target, str):
+            request_type = None if kind in (_Default, type(None)) else kind
+            subject = check_publish(fill(target, tokens) if tokens else target)
+            returns = Any if returns is NOTHING else returns
+            return BoundCall(self.connection, subject, request_type, returns, codec=chosen)
+        if isinstance(target, EndpointContract):
+            return self.bind_contract(target, returns, chosen, tokens)
+        if not callable(target):
+            raise ConfigError(f"cannot call {target!r}: expected a subject or a handler")
+        found = registry.find(target)
+        return self.bind_contract(found.contract, returns, chosen, tokens)
+
+    def bind_contract(
+        self,
+        contract: EndpointContract,
+        returns: Any,
+        codec: codecs.Codec,
+        tokens: Mapping[str, str] | None = None,
+    ) -> BoundCall:
+        """The bound call for an endpoint whose contract is known."""
+        response_type = contract.response_type if returns is NOTHING else returns
+        subject = check_publish(fill(contract.template, tokens or {}))
+        return BoundCall(
+            self.connection,
+            subject,
+            contract.request_type,
+            response_type,
+            codec=codec,
+            errors=contract.errors,
+            item_type=contract.stream_type,
+        )
+
+    def middleware(self, function: M) -> M:
+        """Put `async def mw(call, call_next)` around all calls; the first is outermost."""
+        self._middleware.append(function)
+        self._call = compose(self._middleware, self._perform)
+        return function
+
+
+def fill(template: str, tokens: Mapping[str, str]) -> str:
+    """A subject with values for its `{token}`s.
+
+    Raises:
+        ConfigError: a value is missing, too many, or not one token.
+    """
+    parts = template.split(".")
+    left = dict(tokens)
+    for index, part in enumerate(parts):
+        if part.startswith("{") and part.endswith("}"):
+            name = part[1:-1]
+            if name not in left:
+                raise ConfigError(f"subject {template!r} needs a value for token {name!r}")
+            value = str(left.pop(name))
+            if not value or "." in value:
+                raise ConfigError(f"token {name!r} is {value!r}: expected one token of a subject")
+            parts[index] = value
+    if left:
+        raise ConfigError(f"subject {template!r} has no token {next(iter(left))!r}")
+    return ".".join(parts)

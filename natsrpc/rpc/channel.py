@@ -1,0 +1,234 @@
+"""One side of a stream on a connection: drives a `Reader` and a `Writer` with real frames.
+
+Both sides are made of this; who opened the stream shows only in what ends it. A channel owns a
+token of the connection's request mux until `close`, and a timer that tells the other side, while
+nothing else does, how things stand. That message is answered 503 by the server if the other side
+is gone, however it went; so neither side waits for the dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from natsrpc.core import Connection, Msg
+from natsrpc.errors import ConnectionClosedError, NatsError, NatsTimeoutError, UnavailableError
+
+from .stream import FRAME_BYTES, WINDOW, Reader, Writer, control, read_control
+
+TICK = 0.5
+"""Seconds of silence after which the other side is told how things stand."""
+
+PATIENCE = 60
+"""Ticks without a sign of life after which the other side is taken for lost."""
+
+_NO_RESPONDERS = b"NATS/1.0 503"
+
+
+class Channel:
+    """One side of a stream.
+
+    Args:
+        connection: what it is carried by.
+        peer: the other side's address; `b""` as long as it is not known.
+        credit: how many items the other side takes at first.
+        on_stop: called once, when the other side wants no more, or is gone.
+        on_reply: takes a message that is no frame: the unary answer, or an error.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        peer: bytes,
+        *,
+        credit: int,
+        on_stop: Callable[[], object],
+        on_reply: Callable[[Msg], None],
+    ) -> None:
+        self._connection = connection
+        self._token = connection.mux.new_token()
+        self.address = connection.mux.reply_subject(self._token)
+        self.peer = peer
+        self.reader = Reader(WINDOW)
+        self.writer = Writer(credit)
+        self.reads = self.writes = False
+        self.error: Exception | None = None
+        self._on_stop = on_stop
+        self._on_reply = on_reply
+        self._waiter: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._quiet = True
+        self._silent_ticks = 0
+        self._closed = False
+        connection.mux.streams[self._token] = self._receive
+        self._timer = connection.loop.call_later(TICK, self._tick)
+
+    # inbound
+
+    def _receive(self, msg: Msg) -> None:
+        """Take a message to this side's address. The sink of the mux's token."""
+        self._silent_ticks = 0
+        raw = msg.raw_headers
+        if not raw and msg.raw_reply:
+            self._take_item(msg)
+        elif raw.startswith(_NO_RESPONDERS) and not msg.data:
+            self.gone()
+        elif FRAME_BYTES in raw:
+            self._take_control(msg)
+        else:
+            self._on_reply(msg)
+
+    def _take_item(self, msg: Msg) -> None:
+        reader = self.reader
+        if not self.peer:
+            self.peer = msg.raw_reply[: -len(b"%d" % (reader.received + 1))]
+        try:
+            reader.receive(int(msg.raw_reply[len(self.peer) :]), msg.data)
+        except (UnavailableError, ValueError) as error:
+            self.fail(error)
+        self.wake()
+
+    def _take_control(self, msg: Msg) -> None:
+        found = read_control(msg.headers)
+        if found is None:
+            return
+        word, number = found
+        if msg.raw_reply and not self.peer:
+            self.peer = msg.raw_reply
+        try:
+            if word == "credit":
+                if self.writer.allow(number) and self._room is not None and not self._room.done():
+                    self._room.set_result(None)
+            elif word == "alive":
+                self.reader.check(number)
+            elif word == "end":
+                self.reader.end(number)
+                self.wake()
+            elif word == "stop":
+                self._stop()
+        except UnavailableError as error:
+            self.fail(error)
+
+    def gone(self) -> None:
+        """The other side is not there any more."""
+        self.fail(UnavailableError("the other side of the stream is gone"))
+        self._stop()
+
+    def _stop(self) -> None:
+        if not self._closed:
+            self._on_stop()
+
+    def fail(self, error: Exception) -> None:
+        """End reading, after what is buffered, with `error`."""
+        if self.error is None:
+            self.error = error
+        self.reader.ended = True
+        self.wake()
+        if self._room is not None and not self._room.done():
+            self._room.set_exception(error)
+
+    def wake(self) -> None:
+        """Let whoever waits for an item look again."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # reading and writing
+
+    async def items(self, decode: Callable[[bytes], Any]) -> AsyncIterator[Any]:
+        """The items as they come; credit is given as they are taken.
+
+        Raises:
+            RpcError: what the stream ended with, after the items before it.
+            DecodeError: an item is not of the type expected.
+        """
+        reader = self.reader
+        self.reads = True
+        while True:
+            while reader.buffer:
+                data = reader.buffer.popleft()
+                credit = reader.took()
+                if credit is not None:
+                    self._send_control("credit", credit)
+                yield decode(data)
+            if reader.ended:
+                break
+            self._waiter = self._connection.loop.create_future()
+            await self._waiter
+        if self.error is not None:
+            raise self.error
+
+    async def send(self, data: bytes) -> None:
+        """Send one item, once the reader has room and the connection is not congested.
+
+        Raises:
+            UnavailableError: the reader is gone.
+            MaxPayloadError: the item is too large.
+        """
+        writer = self.writer
+        while writer.sent >= writer.credit:
+            if self.error is not None:
+                raise self.error
+            self._room = self._connection.loop.create_future()
+            await self._room
+        if self._connection.congested:
+            await self._connection.writable()
+        number = writer.sent + 1
+        self._connection.send(self.peer, data, b"%b%d" % (self.address, number))
+        writer.sent = number
+        self._quiet = False
+
+    async def ready(self) -> None:
+        """Wait until the other side gives credit, or the stream ends."""
+        if not self.writer.credit and self.error is None:
+            self._room = self._connection.loop.create_future()
+            await self._room
+
+    def open_credit(self) -> None:
+        """Tell the other side this side's address and how many items it may send."""
+        self.reads = True
+        self._send_control("credit", self.reader.granted)
+
+    def end(self) -> None:
+        """Tell the other side that all items were sent."""
+        self._connection.send(self.peer, b"", b"", control("end", self.writer.sent))
+
+    def stop(self) -> bool:
+        """Tell the other side that no more items are wanted; false if it is not known."""
+        if not self.peer:
+            return False
+        with contextlib.suppress(NatsError):  # without a connection the other side notices
+            self._connection.send(self.peer, b"", b"", control("stop", 0))
+        return True
+
+    def _send_control(self, word: str, number: int) -> None:
+        if not self.peer:
+            return
+        with contextlib.suppress(NatsError):  # said again at the next tick
+            self._connection.send(self.peer, b"", self.address, control(word, number))
+            self._quiet = False
+
+    def _tick(self) -> None:
+        if self._connection.is_closed:
+            self.fail(ConnectionClosedError())
+            self._stop()
+            return
+        self._silent_ticks += 1
+        if self._silent_ticks > PATIENCE and self.peer:
+            self.fail(NatsTimeoutError("nothing is heard of the other side of the stream"))
+            self._stop()
+            return
+        if self._quiet:
+            if self.writes:
+                self._send_control("alive", self.writer.sent)
+            if self.reads:
+                self._send_control("credit", self.reader.granted)
+        self._quiet = True
+        self._timer = self._connection.loop.call_later(TICK, self._tick)
+
+    def close(self) -> None:
+        """Give the token back. Nothing more is received."""
+        self._closed = True
+        self._timer.cancel()
+        self._connection.mux.streams.pop(self._token, None)

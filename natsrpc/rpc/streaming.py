@@ -1,0 +1,242 @@
+"""Running a stream: the handler's side, and the caller's side, over a `Channel` each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from typing import Any
+
+from natsrpc.core import Connection, Msg
+from natsrpc.errors import (
+    BadRequestError,
+    DecodeError,
+    NatsTimeoutError,
+    NoRespondersError,
+    RpcError,
+)
+
+from .calls import BoundCall
+from .channel import Channel
+from .context import Context
+from .contract import Kind
+from .middleware import Next
+from .status import is_error, refused_request
+from .stream import UNLIMITED, control
+from .terms import Terms
+
+Encode = Callable[[Any], bytes]
+
+
+def takes_stream(kind: Kind) -> bool:
+    """Whether an endpoint of this kind reads a stream of requests."""
+    return kind in ("request_stream", "both_stream")
+
+
+def gives_stream(kind: Kind) -> bool:
+    """Whether an endpoint of this kind answers with a stream."""
+    return kind in ("response_stream", "both_stream")
+
+
+# the handler's side
+
+
+async def serve_stream(
+    connection: Connection,
+    context: Context,
+    general: Next[Context],
+    terms: Terms,
+    stop: Callable[[], object],
+) -> tuple[bytes, bytes]:
+    """Run a handler that streams; the data and headers of what ends its answer.
+
+    Args:
+        connection: what the stream is carried by.
+        context: the request's.
+        general: the handler, with everything around it.
+        terms: the request's.
+        stop: called when the caller wants no more, or is gone.
+
+    Raises:
+        BadRequestError: the endpoint takes a stream, and the request opens none.
+    """
+    kind = context.endpoint.kind
+    credit = terms.credit
+    if credit is None:
+        if takes_stream(kind):
+            raise BadRequestError("this endpoint takes a stream: the request must open one")
+        credit = UNLIMITED
+    channel = Channel(
+        connection, context.msg.raw_reply, credit=credit, on_stop=stop, on_reply=_ignore
+    )
+    context.stream = channel
+    try:
+        channel.writes = gives_stream(kind)
+        if takes_stream(kind):
+            channel.open_credit()
+        result = await general(context)
+        if gives_stream(kind):
+            return b"", control("end", channel.writer.sent)
+        return terms.encode(result), terms.reply_headers
+    finally:
+        channel.close()
+
+
+def _ignore(msg: Msg) -> None:
+    """A message that is no frame is not meant for a handler's side."""
+
+
+def request_items(context: Context) -> AsyncIterator[Any]:
+    """The request stream of a handler, decoded."""
+    decode = context.decode_item
+
+    def read(data: bytes) -> Any:
+        try:
+            return decode(data)
+        except DecodeError as error:
+            raise refused_request(error) from None
+
+    channel: Channel = context.stream
+    return channel.items(read)
+
+
+async def answer_items(context: Context, result: Any) -> None:
+    """Send what a handler yields, as fast as the caller takes it; close it in any case."""
+    if inspect.isawaitable(result):
+        result = await result
+    send, encode = context.stream.send, context.encode
+    try:
+        async for item in result:
+            await send(encode(item))
+    finally:
+        if hasattr(result, "aclose"):
+            await result.aclose()
+
+
+# the caller's side
+
+
+class Outgoing:
+    """A call that streams, on its caller's side.
+
+    Args:
+        connection: what it is carried by.
+        bound: the endpoint called.
+        timeout: seconds the whole stream may take here.
+        idle_timeout: seconds without an item after which it is given up.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        bound: BoundCall,
+        *,
+        timeout: float | None,
+        idle_timeout: float | None,
+    ) -> None:
+        self._connection = connection
+        self._bound = bound
+        self._reply: Msg | None = None
+        self._pump: asyncio.Task[None] | None = None
+        self._timers: list[asyncio.TimerHandle] = []
+        self._idle_timeout = idle_timeout
+        self._seen = 0
+        self.channel = Channel(
+            connection, b"", credit=0, on_stop=self._gone, on_reply=self._take_reply
+        )
+        later = connection.loop.call_later
+        if timeout is not None:
+            text = f"the stream did not end within {timeout:g} s"
+            self._timers.append(later(timeout, self._expire, text))
+        if idle_timeout is not None:
+            self._timers.append(later(idle_timeout, self._check_idle))
+
+    def open(self, data: bytes, block: bytes, items: AsyncIterable[Any] | None) -> None:
+        """Send the request, and start sending `items` once the worker takes them."""
+        channel = self.channel
+        opening = control("open", channel.reader.granted)
+        block = block[:-2] + opening[len(b"NATS/1.0\r\n") :]
+        self._connection.send(self._bound.subject, data, channel.address, block)
+        if items is not None:
+            channel.writes = True
+            self._pump = asyncio.ensure_future(self._send_all(items))
+
+    async def _send_all(self, items: AsyncIterable[Any]) -> None:
+        channel, encode = self.channel, self._bound.encode_item
+        try:
+            async for item in items:
+                await channel.send(encode(item))
+            while not channel.peer and channel.error is None:
+                await channel.ready()
+            channel.end()
+        except RpcError as error:
+            channel.fail(error)  # the worker's own failure arrives as its reply
+        except Exception as error:
+            channel.fail(error)
+
+    async def items(self) -> AsyncIterator[Any]:
+        """The items of the answer; then what the stream ended with, if that is an error."""
+        ended = False
+        try:
+            async for item in self.channel.items(self._bound.decode):
+                yield item
+            ended = True
+            if self._reply is not None:
+                yield self._bound.read(self._reply)
+        finally:
+            await self._finish(ended)
+
+    async def answer(self) -> Any:
+        """The one answer to a stream of requests."""
+        ended = False
+        try:
+            async for _ in self.channel.items(_nothing):
+                pass
+            ended = True
+            assert self._reply is not None  # nothing else ends reading without an error
+            reply = self._reply
+            return self._bound.read(reply) if reply.raw_headers else self._bound.decode(reply.data)
+        finally:
+            await self._finish(ended)
+
+    async def _finish(self, ended: bool) -> None:
+        channel = self.channel
+        for timer in self._timers:
+            timer.cancel()
+        if not ended and self._reply is None and not channel.stop():
+            self._bound.abandoned(channel.address)
+        channel.close()
+        if self._pump is not None:
+            self._pump.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._pump
+
+    def _take_reply(self, msg: Msg) -> None:
+        self._reply = msg
+        channel = self.channel
+        channel.reader.ended = True
+        if is_error(msg.raw_headers):
+            channel.fail(self._bound.error(msg))
+        channel.wake()
+
+    def _gone(self) -> None:
+        if not self.channel.peer and not self.channel.reader.received:
+            self.channel.error = NoRespondersError(self._bound.subject.decode())
+
+    def _expire(self, text: str) -> None:
+        self.channel.fail(NatsTimeoutError(text))
+
+    def _check_idle(self) -> None:
+        received = self.channel.reader.received
+        assert self._idle_timeout is not None  # it set this timer
+        if received == self._seen:
+            self._expire(f"the stream was idle for {self._idle_timeout:g} s")
+            return
+        self._seen = received
+        later = self._connection.loop.call_later
+        self._timers[-1] = later(self._idle_timeout, self._check_idle)
+
+
+def _nothing(data: bytes) -> None:
+    """An item where none is expected is dropped."""
