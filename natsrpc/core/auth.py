@@ -222,10 +222,12 @@ def _read_file(path: str | PathLike[str], option: str, *, warn: bool) -> str:
         mode = place.stat().st_mode
     except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or "not a readable text file"
-        raise ConfigError(f"{option} file {_shown(path)} cannot be read: {reason}") from None
-    if warn and os.name == "posix" and mode & (stat.S_IRGRP | stat.S_IROTH):
-        log.warning("%s file %s can be read by others: chmod 600 it", option, place)
-    return text
+    else:
+        if warn and os.name == "posix" and mode & (stat.S_IRGRP | stat.S_IROTH):
+            log.warning("%s file %s can be read by others: chmod 600 it", option, place)
+        return text
+    # raised out here, so that the error that quotes what was given is no part of it
+    raise ConfigError(f"{option} file {_shown(path)} cannot be read: {reason}")
 
 
 def _shown(path: str | PathLike[str]) -> str:

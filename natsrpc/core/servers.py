@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from natsrpc.errors import AuthorizationError, ConfigError, ConfigTypeError
 
@@ -87,14 +87,11 @@ def parse_server(url: str) -> Server:
     if "://" not in text:
         text = f"nats://{text}"
     scheme, _, rest = text.partition("://")
-    try:
-        parts = urlsplit(f"{scheme}://{rest.rstrip('/')}")
-        port = parts.port
-    except ValueError:
-        # its text may quote a part of a password
+    parts, port = _split(f"{scheme}://{rest.rstrip('/')}")
+    if parts is None:
         raise ConfigError(
             f"bad server URL {_masked(url)!r}: expected nats://host:port, the port a number"
-        ) from None
+        )
     scheme = parts.scheme.lower()
     if scheme in _LATER_SCHEMES:
         raise ConfigError(f"server URL {_masked(url)!r}: WebSocket is not supported yet")
@@ -106,6 +103,16 @@ def parse_server(url: str) -> Server:
     return Server(
         scheme, parts.hostname, _SCHEMES[scheme] if port is None else port, user, password, token
     )
+
+
+def _split(url: str) -> tuple[SplitResult | None, int | None]:
+    """The parts of a URL and its port; None if it has no parts. The reason, which may quote a part
+    of a password, ends here."""
+    try:
+        parts = urlsplit(url)
+        return parts, parts.port
+    except ValueError:
+        return None, None
 
 
 def parse_servers(servers: str | Sequence[str]) -> list[Server]:

@@ -4,7 +4,8 @@ dialed."""
 from __future__ import annotations
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from logging import getLogger
 from os import PathLike, fspath
 
@@ -83,27 +84,22 @@ class TlsPolicy:
 
 
 def _build(options: Options) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if options.tls_ca is not None:
+    if options.tls_ca is None:
+        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
+    else:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
         for path in _paths(options.tls_ca):
-            try:
-                context.load_verify_locations(cafile=path)
-            except (OSError, ValueError) as error:
-                raise ConfigError(
-                    f"tls_ca {_shown(path)} cannot be loaded: {_reason(error)}"
-                ) from None
+            reason = _refusal(partial(context.load_verify_locations, path))
+            if reason:
+                raise ConfigError(f"tls_ca {_shown(path)} cannot be loaded: {reason}")
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     if options.tls_cert is not None:
         cert, key = (fspath(part) for part in options.tls_cert)
-        try:
-            context.load_cert_chain(cert, key, password=_no_password)
-        except (OSError, ValueError) as error:
-            if isinstance(error, ConfigError):
-                raise
-            shown = f"({_shown(cert)}, {_shown(key)})"
-            raise ConfigError(f"tls_cert {shown} cannot be loaded: {_reason(error)}") from None
+        reason = _refusal(partial(context.load_cert_chain, cert, key, _no_password))
+        if reason:
+            raise ConfigError(
+                f"tls_cert ({_shown(cert)}, {_shown(key)}) cannot be loaded: {reason}"
+            )
     if not options.tls_verify:
         log.warning("TLS without verification: anybody on the way can read and change the traffic")
         context.check_hostname = False
@@ -111,17 +107,22 @@ def _build(options: Options) -> ssl.SSLContext:
     return context
 
 
-def _paths(files: str | PathLike[str] | Sequence[str | PathLike[str]]) -> list[str]:
-    if isinstance(files, (str, PathLike)):
-        return [fspath(files)]
-    return [fspath(path) for path in files]
+def _refusal(load: Callable[[], None]) -> str:
+    """Why a file cannot be loaded, without its name; empty if it was."""
+    try:
+        load()
+    except ssl.SSLError as error:
+        return error.reason.replace("_", " ").lower() if error.reason else "not a PEM file"
+    except OSError as error:
+        return error.strerror or "not a PEM file"
+    except ValueError as error:
+        return str(error) if isinstance(error, ConfigError) else "not the path of a PEM file"
+    return ""
 
 
 def _no_password() -> str:
     """Instead of OpenSSL, which would ask at the terminal, and wait there."""
-    raise ConfigError(
-        "the key of tls_cert is encrypted: load it into an ssl.SSLContext and give that as tls"
-    )
+    raise ConfigError("the key is encrypted: load it into an ssl.SSLContext and give that as tls")
 
 
 def _shown(path: str) -> str:
@@ -129,8 +130,7 @@ def _shown(path: str) -> str:
     return "(the text of a file instead of its path)" if "\n" in path else repr(path)
 
 
-def _reason(error: Exception) -> str:
-    """Why a file was refused, without its name."""
-    if isinstance(error, ssl.SSLError):
-        return error.reason.replace("_", " ").lower() if error.reason else "not a PEM file"
-    return getattr(error, "strerror", None) or "not the path of a PEM file"
+def _paths(files: str | PathLike[str] | Sequence[str | PathLike[str]]) -> list[str]:
+    if isinstance(files, (str, PathLike)):
+        return [fspath(files)]
+    return [fspath(path) for path in files]
