@@ -122,8 +122,10 @@ class Link:
             raise MaxPayloadError(size, self.max_payload)
         if headers:
             self._write(frames.hpub(subject, headers, data, reply))
+        elif reply:  # as `frames.pub` does; the call would be a tenth of a publish
+            self._write(b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, size, data))
         else:
-            self._write(frames.pub(subject, data, reply))
+            self._write(b"PUB %b %d\r\n%b\r\n" % (subject, size, data))
         self._out_msgs += 1
         self._out_bytes += size
 
@@ -137,16 +139,6 @@ class Link:
         """Wait until the socket takes more, or the session is lost."""
         if self._session is not None:
             await self._session.transport.writable()
-
-    async def respond(self, subject: bytes, data: bytes, headers: bytes) -> None:
-        """Publish an answer for `Msg.respond`, which has checked it.
-
-        Raises:
-            MaxPayloadError, ConnectionClosedError, ReconnectBufferExceededError: as `publish`.
-        """
-        self.send(subject, data, b"", headers)
-        if self.congested:
-            await self.writable()
 
     async def flush(self, timeout: float | None = 10.0) -> None:
         """Wait until the server has processed all that was sent so far.

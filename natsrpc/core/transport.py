@@ -45,6 +45,7 @@ class Transport(asyncio.Protocol):
         self._socket: asyncio.Transport | None = None
         self._out: list[bytes] = []
         self._out_size = 0
+        self.is_congested = False
         self._full = False
         self._held = False
         self._waiters: list[asyncio.Future[None]] = []
@@ -71,7 +72,7 @@ class Transport(asyncio.Protocol):
         self._lost(exc)
 
     def pause_writing(self) -> None:
-        self._full = True
+        self._full = self.is_congested = True
         self._watch_stall()
 
     def resume_writing(self) -> None:
@@ -90,6 +91,8 @@ class Transport(asyncio.Protocol):
             self._loop.call_soon(self._write_out)
         out.append(frame)
         self._out_size += len(frame)
+        if self._out_size >= HIGH_WATER:
+            self.is_congested = True
 
     def _write_out(self) -> None:
         out = self._out
@@ -98,6 +101,7 @@ class Transport(asyncio.Protocol):
         self._out = []
         self.bytes_out += self._out_size
         self._out_size = 0
+        self.is_congested = False  # unless the socket, in `write`, says that it is full
         self._socket.write(b"".join(out))
         # those who came while much was collected in this turn: the socket took it all
         if self._waiters and not self._full:
@@ -120,13 +124,12 @@ class Transport(asyncio.Protocol):
 
     def _go_on(self) -> None:
         self._write_out()
+        self._note_congestion()
         if not self.is_congested:
             self._wake()
 
-    @property
-    def is_congested(self) -> bool:
-        """Whether producers should wait with `writable`."""
-        return self._full or self._out_size >= HIGH_WATER
+    def _note_congestion(self) -> None:
+        self.is_congested = self._full or self._out_size >= HIGH_WATER
 
     @property
     def buffered(self) -> int:
@@ -182,6 +185,7 @@ class Transport(asyncio.Protocol):
         """The frames never handed over, which are then forgotten here."""
         out, self._out = self._out, []
         self._out_size = 0
+        self._note_congestion()
         return out
 
     def abort(self) -> None:

@@ -17,8 +17,15 @@ from .subject import check_publish, check_reply, decode
 class Responder(Protocol):
     """Whatever can send a reply: stated here, so that a message need not know the connection."""
 
-    async def respond(self, subject: bytes, data: bytes, headers: bytes) -> None:
+    def send(self, subject: bytes, data: bytes, reply: bytes = b"", headers: bytes = b"") -> None:
         """Publish `data` under the raw subject, with an encoded header block or `b""`."""
+
+    @property
+    def congested(self) -> bool:
+        """Whether whoever sends should wait for `writable`."""
+
+    async def writable(self) -> None:
+        """Wait until there is room to send."""
 
 
 @final
@@ -113,14 +120,17 @@ class Msg:
             MsgNotBoundError: the message did not come from a connection.
             MaxPayloadError, BadHeaderError, ConnectionClosedError: as `Connection.publish`.
         """
-        if self.responder is None:
+        responder = self.responder
+        if responder is None:
             raise MsgNotBoundError(
                 "a message made by hand cannot be answered: it has no connection"
             )
         if not self.raw_reply:
             raise MsgNoReplyError(f"message on {self.subject!r} has no reply subject")
         block = encode_headers(headers) if headers else b""
-        await self.responder.respond(self.raw_reply, payload_bytes(data), block)
+        responder.send(self.raw_reply, payload_bytes(data), b"", block)
+        if responder.congested:
+            await responder.writable()
 
     async def respond_msg(self, msg: Msg) -> None:
         """As `respond`, with the data and headers of another message.

@@ -20,9 +20,15 @@ from natsrpc.errors import (
 class Recorder:
     def __init__(self) -> None:
         self.sent: list[tuple[bytes, bytes, bytes]] = []
+        self.congested = False
+        self.waits = 0
 
-    async def respond(self, subject: bytes, data: bytes, headers: bytes) -> None:
+    def send(self, subject: bytes, data: bytes, reply: bytes = b"", headers: bytes = b"") -> None:
+        assert not reply
         self.sent.append((subject, data, headers))
+
+    async def writable(self) -> None:
+        self.waits += 1
 
 
 def received(frame: bytes, responder: Recorder | None = None) -> Msg:
@@ -121,6 +127,8 @@ async def test_an_answer_goes_to_the_reply_subject_without_the_request_headers()
     responder = Recorder()
     msg = received(b"HMSG a 1 r 18 18\r\nNATS/1.0\r\nA: b\r\n\r\n\r\n", responder)
     await msg.respond(b"yes")
+    assert responder.waits == 0
+    responder.congested = True
     view: Any = memoryview(b"again")
     await msg.respond(view, {"B": "c"})
     await msg.respond_msg(Msg("other", b"data", headers=Headers({"C": "d"})))
@@ -131,6 +139,7 @@ async def test_an_answer_goes_to_the_reply_subject_without_the_request_headers()
         (b"r", b"data", b"NATS/1.0\r\nC: d\r\n\r\n"),
         (b"r", b"", b""),
     ]
+    assert responder.waits == 3
 
 
 async def test_a_message_without_reply_or_connection_cannot_be_answered() -> None:

@@ -206,7 +206,13 @@ def test_nothing_is_read_after_a_failure() -> None:
 
 def test_each_message_carries_the_responder() -> None:
     class Answers:
-        async def respond(self, subject: bytes, data: bytes, headers: bytes) -> None: ...
+        congested = False
+
+        def send(
+            self, subject: bytes, data: bytes, reply: bytes = b"", headers: bytes = b""
+        ) -> None: ...
+
+        async def writable(self) -> None: ...
 
     responder = Answers()
     for chunks in ([STREAM], single_bytes(STREAM)):
