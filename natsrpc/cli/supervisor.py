@@ -68,9 +68,9 @@ class Worker:
         self.failure = ""
         self.decided = asyncio.Event()  # ready, failed or ended
         self.line: asyncio.StreamWriter | None = None
-        self.ended = asyncio.create_task(self._watch())
         self._told = asyncio.Event()  # nothing more will come over the line
         self._told.set()
+        self.ended = asyncio.create_task(self._watch())
 
     async def _watch(self) -> int:
         code = await self.process.wait()
