@@ -102,7 +102,9 @@ def _make_encode(typed: Typed) -> Encode:
     check = None if typed.finite else _make_check(typed)
     careful = _make_careful(typed, check)
     cls = typed.type
-    if not (isinstance(cls, type) and (cls in _EXACT or issubclass(cls, BaseModel))):
+    if isinstance(cls, type) and issubclass(cls, Fields):
+        return _make_encode_fields(typed, careful, check)
+    if not _is_exact(cls):
         return careful
 
     # Having the serializer raise on a wrong value (warnings="error") costs 0.9 µs. A model was
@@ -127,14 +129,39 @@ def _make_encode(typed: Typed) -> Encode:
     return encode_checked if check else encode
 
 
+def _is_exact(type_: Any) -> bool:
+    """Whether the class of a value alone tells that it is a valid one."""
+    return isinstance(type_, type) and (type_ in _EXACT or issubclass(type_, BaseModel))
+
+
+def _make_encode_fields(typed: Typed, careful: Encode, check: _Check | None) -> Encode:
+    to_json, by_alias = typed.serializer.to_json, typed.by_alias or None
+    exact = tuple((name, type_) for name, (type_, _) in typed.type.parameters.items())
+    if not all(_is_exact(type_) for _, type_ in exact):
+        return careful
+
+    def encode(value: Any) -> bytes:
+        if type(value) is not dict:
+            return careful(value)
+        for name, cls in exact:
+            if type(value.get(name)) is not cls:
+                return careful(value)
+        try:
+            out = to_json(value, by_alias=by_alias)
+        except Exception:
+            return careful(value)
+        return check(value, out) if check else out
+
+    return encode
+
+
 def _make_careful(typed: Typed, check: _Check | None) -> Encode:
     to_json, by_alias = typed.serializer.to_json, typed.by_alias or None
-    optional, required = typed.optional, typed.required
+    check_presence = typed.check_presence
 
     def careful(value: Any) -> bytes:
         try:
-            if (value is None and not optional) or (required and not required <= value.keys()):
-                raise TypeError("serializers let None pass, and keys be missing")
+            check_presence(value)
             out = to_json(value, by_alias=by_alias, warnings="error")
         except Exception as error:
             value = typed.coerce(value, error)

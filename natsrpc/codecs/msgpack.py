@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import functools
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
 from msgpack import Packer, unpackb
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic_core import to_json, to_jsonable_python
 
 from natsrpc.errors import DecodeError, EncodeError
 
@@ -118,12 +119,11 @@ def _make_encode(typed: Typed) -> Encode:
 
 def _make_careful(typed: Typed) -> Encode:
     to_python, by_alias = typed.serializer.to_python, typed.by_alias or None
-    optional, required = typed.optional, typed.required
+    check_presence = typed.check_presence
 
     def careful(value: Any) -> bytes:
         try:
-            if (value is None and not optional) or (required and not required <= value.keys()):
-                raise TypeError("serializers let None pass, and keys be missing")
+            check_presence(value)
             plain = to_python(value, by_alias=by_alias, warnings="error")
         except Exception as error:
             value = typed.coerce(value, error)
@@ -147,6 +147,7 @@ def _refuse_extension(code: int, data: bytes) -> Any:
 def _make_decode(typed: Typed) -> Decode:
     validate = typed.validator.validate_python
     strict = not typed.keys
+    validate_as_json = _make_json_validator(typed) if typed.strict else None
 
     def decode(data: bytes) -> Any:
         try:
@@ -156,9 +157,31 @@ def _make_decode(typed: Typed) -> Decode:
         try:
             return validate(value)
         except ValidationError as error:
+            if validate_as_json is not None:
+                return validate_as_json(value)
             return typed.decode_again(error, lambda validator: validator.validate_python(value))
 
     return decode
+
+
+def _make_json_validator(typed: Typed) -> Callable[[Any], Any]:
+    """Validate as if it had come as JSON, for types whose author wants strict validation.
+
+    Strictly, a date is a date object and not its text; pydantic makes the exception for JSON alone.
+    """
+    as_json = Typed(typed.type, json=True)
+
+    def validate(value: Any) -> Any:
+        try:
+            data = to_json(value, bytes_mode="base64", inf_nan_mode="constants")
+        except ValueError:
+            raise DecodeError(f"cannot decode {typed.name}: no JSON form", malformed=True) from None
+        try:
+            return as_json.validator.validate_json(data)
+        except ValidationError as error:
+            return as_json.decode_again(error, lambda validator: validator.validate_json(data))
+
+    return validate
 
 
 def _failed(typed: Typed, data: bytes, error: Exception) -> Any:

@@ -23,13 +23,10 @@ def bind_plain(type_: Any) -> Bound | None:
     """
     if type_ is None or type_ is NoneType:
         return Bound(_encode_none, _decode_none)
-    try:
-        if type_ in _BYTES_LIKE:
-            return Bound(_encode_bytes, _decode_bytes if type_ is bytes else type_)
-        if type_ == bytes | None:
-            return Bound(_encode_optional, _decode_optional)
-    except TypeError:
-        return None
+    if any(type_ is each for each in _BYTES_LIKE):
+        return Bound(_encode_bytes, _decode_bytes if type_ is bytes else type_)
+    if type_ == bytes | None:
+        return Bound(_encode_optional, _decode_optional)
     return None
 
 

@@ -35,6 +35,8 @@ from pydantic_core import (
 
 from natsrpc.errors import ConfigTypeError, DecodeError, EncodeError
 
+from .fields import Fields
+
 _Node: TypeAlias = dict[str, Any]
 
 _JSON_CONFIG: dict[str, Any] = {
@@ -68,7 +70,7 @@ class Typed:
 
     `validator` is the hot one; `lenient()` is the second opinion. `optional` tells that None is a
     value of the type, `keys` that a mapping in it has keys other than strings, `required` what keys
-    a typed dict must have.
+    a typed dict must have, `strict` that its author wants strict validation somewhere in it.
     """
 
     def __init__(self, type_: Any, *, json: bool) -> None:
@@ -80,12 +82,14 @@ class Typed:
         self._json = json
         self.kinds: set[str] = set()
         self.custom = False
+        self.strict = False
         self.keys = False
         self.by_alias = True
         schema = self._rewrite(self._source, self._config, _strict_int)
         self.outer = _outermost(schema)
         self.optional = _takes_none(schema)
         self.required = _required_keys(self.outer)
+        self._is_fields = isinstance(type_, type) and issubclass(type_, Fields)
         self.validator = self._validator(schema)
         self.serializer = SchemaSerializer(
             cast(CoreSchema, schema), self._config, _use_prebuilt=False
@@ -133,6 +137,20 @@ class Typed:
         except Exception as error:
             raise EncodeError(f"cannot encode as {self.name}: {type(error).__name__}") from error
 
+    def check_presence(self, value: Any) -> None:
+        """Look for what serializers let pass: a None where none belongs, a missing key.
+
+        Raises:
+            TypeError, AttributeError: it must be validated before it is written.
+        """
+        if value is None:
+            if not self.optional:
+                raise TypeError(f"None is not a {self.name}")
+        elif self.required and not self.required <= value.keys():
+            raise TypeError(f"keys of {self.name} are missing")
+        elif self._is_fields and None in value.values():
+            raise TypeError(f"None may not be among {self.name}")
+
     def _validator(self, schema: _Node) -> SchemaValidator:
         # The validators that the classes in it already have would be used in place of what it says.
         return SchemaValidator(cast(CoreSchema, schema), self._config, _use_prebuilt=False)
@@ -152,6 +170,7 @@ class Typed:
         self, node: _Node, kind: str, config: Mapping[str, Any], integer: _IntRule
     ) -> _Node:
         self.kinds.add(kind)
+        self.strict = self.strict or bool(node.get("strict"))
         if "serialization" in node or node.get("computed_fields"):
             self.custom = True
         if node.get("extra_behavior") == "allow" or _CONTAINERS.get(kind, "type") not in node:
@@ -160,6 +179,7 @@ class Typed:
         if kind in _CONFIGURED:
             config = {**self._config, **node.get("config", {})}
             copy["config"] = config
+            self.strict = self.strict or bool(config.get("strict"))
             if config.get("extra_fields_behavior") == "allow":
                 self.kinds.add("any")
             if config.get("validate_by_alias") is False:
@@ -323,8 +343,24 @@ def _is_or_has_typed_dict(type_: Any) -> bool:
     return typing_extensions.is_typeddict(type_) or any(map(_is_or_has_typed_dict, get_args(type_)))
 
 
+_being_made: set[Any] = set()
+
+
 @functools.lru_cache(maxsize=1024)
 def _portable_typed_dict(type_: Any) -> Any:
+    if type_ in _being_made:
+        raise ConfigTypeError(
+            f"{type_.__name__} contains itself: before Python 3.12, "
+            "take TypedDict from typing_extensions"
+        )
+    _being_made.add(type_)
+    try:
+        return _make_typed_dict(type_)
+    finally:
+        _being_made.discard(type_)
+
+
+def _make_typed_dict(type_: Any) -> Any:
     hints = get_type_hints(type_, include_extras=True)
     required = type_.__required_keys__
     annotations = {

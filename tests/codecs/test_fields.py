@@ -84,6 +84,30 @@ def test_any_parameter_name_is_fine(codec: codecs.Codec) -> None:
     assert bound.decode(bound.encode(arguments)) == arguments
 
 
+SCALARS = fields({"n": (int, REQUIRED), "x": (float, 1.0), "item": (Item, Item(sku="a"))})
+
+
+@BOTH
+def test_arguments_of_plain_types(codec: codecs.Codec) -> None:
+    bound = codec.bind(SCALARS)
+    full = {"n": 1, "x": 2.5, "item": Item(sku="b")}
+    assert bound.decode(bound.encode(full)) == full
+    assert bound.decode(bound.encode({"n": 1})) == {"n": 1, "x": 1.0, "item": Item(sku="a")}
+    assert bound.decode(bound.encode({**full, "item": {"sku": "c"}}))["item"] == Item(sku="c")
+    wrong: list[Any] = [None, [1], {"n": "x"}, {"x": 1.0}, {**full, "n": None}]
+    for value in wrong:
+        with pytest.raises(EncodeError):
+            bound.encode(value)
+
+
+def test_arguments_hold_no_nan_and_no_surrogate() -> None:
+    bound = codecs.get("json").bind(SCALARS)
+    with pytest.raises(EncodeError):
+        bound.encode({"n": 1, "x": float("nan"), "item": Item(sku="b")})
+    with pytest.raises(EncodeError):
+        bound.encode({"n": 1, "x": 1.0, "item": Item(sku="\ud800")})
+
+
 def test_constraints_and_descriptions_of_a_field_count() -> None:
     type_ = fields({"n": (Annotated[int, Field(gt=0, description="how many")], REQUIRED)})
     json = codecs.get("json")

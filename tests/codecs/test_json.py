@@ -8,6 +8,7 @@ import decimal
 import enum
 import json
 import math
+import sys
 import uuid
 from collections.abc import Callable
 from typing import Annotated, Any, Generic, Literal, NotRequired, Optional, TypedDict, TypeVar
@@ -24,6 +25,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import core_schema
 
 from natsrpc import codecs
 from natsrpc.errors import ConfigTypeError, DecodeError, EncodeError
@@ -76,6 +78,15 @@ class Everything(BaseModel):
 
 class Tree(BaseModel):
     children: list[Tree] = []
+
+
+class Config(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]  # as pydantic documents
+    name: str
+
+
+class Recursive(TypedDict):
+    children: list[Recursive]
 
 
 class Box(BaseModel, Generic[T]):
@@ -224,6 +235,24 @@ def test_nan_from_a_custom_serializer_is_found() -> None:
 
     with pytest.raises(EncodeError):
         JSON.bind(Odd).encode(Odd(value=1))
+
+
+def test_an_unserializable_value_in_an_untyped_place_is_refused() -> None:
+    class Loose(BaseModel):
+        value: Any
+
+    with pytest.raises(EncodeError, match="Loose"):
+        JSON.bind(Loose).encode(Loose(value=object()))
+
+
+def test_a_list_of_no_type_is_searched_for_nan() -> None:
+    class Bare(list[Any]):
+        @classmethod
+        def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+            return core_schema.list_schema()
+
+    with pytest.raises(EncodeError, match="not JSON"):
+        JSON.bind(Bare).encode([math.nan])
 
 
 def test_extra_fields_are_searched_for_nan_too() -> None:
@@ -491,6 +520,21 @@ def test_a_type_pydantic_does_not_know_is_refused_when_bound(type_: Any) -> None
         JSON.bind(type_)
     with pytest.raises(ConfigTypeError):
         JSON.schema(type_)
+
+
+def test_a_typed_dict_s_settings_count() -> None:
+    bound = JSON.bind(Config)
+    assert bound.decode(b'{"name":"x"}') == {"name": "x"}
+    with pytest.raises(DecodeError, match="more: Extra inputs"):
+        bound.decode(b'{"name":"x","more":1}')
+
+
+def test_a_recursive_typed_dict_works_or_says_what_to_do() -> None:
+    if sys.version_info >= (3, 12):
+        assert JSON.bind(Recursive).decode(b'{"children":[]}') == {"children": []}
+        return
+    with pytest.raises(ConfigTypeError, match="typing_extensions"):
+        JSON.bind(Recursive)
 
 
 # --- schemas

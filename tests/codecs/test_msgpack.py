@@ -14,7 +14,7 @@ import msgpack
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 from natsrpc import codecs
 from natsrpc.errors import ConfigTypeError, DecodeError, EncodeError
@@ -215,6 +215,30 @@ def test_an_empty_payload() -> None:
 @pytest.mark.parametrize("value", ["5", 5.0])
 def test_an_integer_in_other_forms(value: Any) -> None:
     assert MSGPACK.bind(int).decode(msgpack.packb(value)) == 5
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+    when: dt.datetime = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+    key: uuid.UUID = uuid.UUID(int=7)
+    color: Color = Color.RED
+    tags: set[int] = {1}
+    blob: bytes = b"\x00\xff"
+    number: int = 1
+
+
+def test_a_strict_model_reads_what_it_wrote() -> None:
+    bound = MSGPACK.bind(Strict)
+    assert bound.decode(bound.encode(Strict())) == Strict()
+    with pytest.raises(DecodeError) as caught:
+        bound.decode(msgpack.packb({"number": "5", "when": 5}))
+    assert [error["path"] for error in caught.value.errors] == ["when", "number"]
+
+
+def test_a_strict_model_refuses_what_json_could_not_say() -> None:
+    with pytest.raises(DecodeError) as caught:
+        MSGPACK.bind(Strict).decode(msgpack.packb({"when": {b"\xff": 1}}))
+    assert caught.value.malformed or caught.value.errors
 
 
 def test_schemas_are_those_of_json() -> None:

@@ -93,6 +93,13 @@ def test_what_is_sloppy_is_put_right() -> None:
     assert found.health == {"status": "ok"}
 
 
+def test_numbers_that_are_none_count_as_zero() -> None:
+    data = b'{"name":"a","id":"b","endpoints":[{"num_requests":NaN,"num_errors":Infinity}]}'
+    found = read(msg(data), ServiceStats)
+    assert found is not None
+    assert (found.num_requests, found.num_errors) == (0, 0)
+
+
 @pytest.mark.parametrize("endpoints", [None, {}, "x", 5])
 def test_endpoints_that_are_no_list_are_none(endpoints: Any) -> None:
     kinds: list[Any] = [ServiceInfo, ServiceStats]

@@ -181,6 +181,7 @@ async def test_nobody_is_an_empty_list_at_once(connection: Connection) -> None:
         await discovery.ping(connection, id="X")
 
 
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # theirs
 async def test_our_readers_read_a_nats_py_service(
     connection: Connection, stranger: Any, name: str
 ) -> None:
