@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
-
-class Closable(Protocol):
-    """Anything with an asynchronous `close`."""
-
-    async def close(self) -> None:
-        """Release everything held."""
-
-
-C = TypeVar("C", bound=Closable)
+C = TypeVar("C", bound=AbstractAsyncContextManager[Any])
 
 
 class Opening(Generic[C]):
     """Something on its way to being open.
 
     `await` it for the open object, which the caller closes; or use it with `async with`, which
-    closes it at the end of the block.
+    leaves the block by the object's own `__aexit__`.
     """
 
     __slots__ = ("_open", "_opened")
@@ -44,4 +37,4 @@ class Opening(Generic[C]):
         trace: TracebackType | None,
     ) -> None:
         if self._opened is not None:
-            await self._opened.close()
+            await self._opened.__aexit__(kind, error, trace)
