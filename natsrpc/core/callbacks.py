@@ -5,7 +5,8 @@ One task runs the callbacks, one at a time, outside the read path; it exists onl
 something to tell. A slow callback delays the next ones and nothing else; one that raises, or is
 cancelled by what it awaits, is logged.
 
-`Closed` is the last event. At the end a callback that does not return is cancelled, what waits
+`Closed` is the last event; only errors of what still ends may be told behind it. At the end a
+callback that does not return is cancelled, what waits
 behind it is given up, and the closed callback still runs.
 """
 
@@ -143,12 +144,10 @@ class Callbacks:
 
     def tell(self, event: ConnectionEvent) -> None:
         """Queue an event; the callback is the one set at this moment."""
-        if self._is_over:
-            _log_untold(event)
-            return
-        for stream in self._streams:
-            stream.put(event)
-        self._is_over = isinstance(event, Closed)
+        if not self._is_over:
+            for stream in self._streams:
+                stream.put(event)
+            self._is_over = isinstance(event, Closed)
         callback = self.callbacks.get(_OPTION_OF[type(event)])
         if callback is None:
             _log_untold(event)
