@@ -78,7 +78,7 @@ class Encoded:
         value: Any,
         returns: type[T],
         *,
-        timeout: float = ...,
+        timeout: float | None = ...,
         headers: HeaderValues | None = ...,
     ) -> T: ...
     @overload
@@ -88,7 +88,7 @@ class Encoded:
         value: Any,
         returns: Any = ...,
         *,
-        timeout: float = ...,
+        timeout: float | None = ...,
         headers: HeaderValues | None = ...,
     ) -> Any: ...
 
@@ -98,7 +98,7 @@ class Encoded:
         value: Any,
         returns: Any = Any,
         *,
-        timeout: float = 5.0,
+        timeout: float | None = 5.0,
         headers: HeaderValues | None = None,
     ) -> Any:
         """Publish a value and return the reply's, decoded as `returns`; `Msg` is the raw reply.
