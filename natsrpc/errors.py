@@ -378,64 +378,57 @@ class RpcError(NatsRpcError):
         raise OutOfStock("none left", sku="A-7")
 
     A caller in whose process no class of that name exists catches a plain `RpcError` with `code`,
-    `name` and `details`. Class keyword `name` replaces the class's own name on the wire.
-
-    Args:
-        message: what went wrong, for people; travels in `Nats-Service-Error`.
-        code: a number in the manner of HTTP statuses; travels in `Nats-Service-Error-Code`.
-        details: anything JSON can express; travels as the body where the class has no fields.
+    `name` and `details`. Class keyword `name` replaces the class's own name on the wire. Without
+    fields, `details` (anything JSON can express) is the body.
     """
 
     default_code: ClassVar[int] = 500
+    wire_name: ClassVar[str] = "RpcError"
     registered: ClassVar[dict[str, type[RpcError]]] = {}
+    _fields: ClassVar[dict[str, Any]]
     name: str = "RpcError"
 
     def __init_subclass__(cls, *, code: int | None = None, name: str = "", **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if code is not None:
             if isinstance(code, bool) or not isinstance(code, int) or not 100 <= code <= 9999:
-                raise ConfigError(
-                    f"code of error class {cls.__name__!r} is {code!r}: expected a number"
-                )
+                raise ConfigError(f"code of {cls.__name__!r} is {code!r}: expected 100 to 9999")
             cls.default_code = code
+        taken = {"args", "code", "details", "message"} & inspect.get_annotations(cls).keys()
+        if taken:
+            raise ConfigError(f"{cls.__name__!r} cannot have a field named {min(taken)!r}")
         cls.wire_name = name or cls.__name__
-        if not isinstance(cls.__dict__.get("name"), str) and "name" not in _own_annotations(cls):
+        if "name" not in cls.fields():
             cls.name = cls.wire_name
         RpcError.registered[cls.wire_name] = cls
-
-    wire_name: ClassVar[str] = "RpcError"
 
     def __init__(
         self, message: str = "", *, code: int | None = None, details: Any = None, **fields: Any
     ) -> None:
-        declared = self.fields()
-        self.message = message or spoken(type(self).__name__)
+        cls = type(self)
+        self.message = message or cls.__name__
         super().__init__(self.message)
         self.code = self.default_code if code is None else code
-        for key in declared:
+        for key in cls.fields():
             if key not in fields:
-                if not hasattr(type(self), key):
-                    raise TypeError(f"{type(self).__name__}() needs the keyword argument {key!r}")
-                fields[key] = getattr(type(self), key)
+                owner = next((base for base in cls.__mro__ if key in vars(base)), RpcError)
+                if owner is RpcError:
+                    raise TypeError(f"{cls.__name__}() needs the keyword argument {key!r}")
+                fields[key] = vars(owner)[key]
             setattr(self, key, fields[key])
-        if len(fields) > len(declared):
-            extra = sorted(fields.keys() - declared.keys())
-            raise TypeError(f"{type(self).__name__}() has no field {extra[0]!r}")
+        for key in fields.keys() - cls.fields().keys():
+            raise TypeError(f"{cls.__name__}() has no field {key!r}")
         self.details: Any = fields if details is None and fields else details
 
     @classmethod
     def fields(cls) -> dict[str, Any]:
         """The names and types of the fields this class declares, base classes first."""
-        known: dict[str, Any] | None = cls.__dict__.get("_fields")
-        if known is None:
-            known = {}
+        if "_fields" not in vars(cls):
+            cls._fields = {}
             for base in reversed(cls.__mro__):
                 if issubclass(base, RpcError) and base is not RpcError:
-                    known.update(_own_annotations(base))
-            cls._fields = known
-        return known
-
-    _fields: ClassVar[dict[str, Any]]
+                    cls._fields.update(_annotated(base))
+        return cls._fields
 
     @classmethod
     def rebuild(cls, message: str, code: int, details: Any, fields: Mapping[str, Any]) -> RpcError:
@@ -449,24 +442,17 @@ class RpcError(NatsRpcError):
         return type(self).rebuild, (self.message, self.code, self.details, fields)
 
 
-def _own_annotations(cls: type) -> dict[str, Any]:
+def _annotated(cls: type) -> dict[str, Any]:
     """The fields annotated in one class body, resolved where that can be done."""
     try:
         hints = typing.get_type_hints(cls, include_extras=True)
     except Exception:  # a name that only exists inside a function: the field is then untyped
         hints = {}
-    own = inspect.get_annotations(cls)
     return {
         key: hints.get(key, Any)
-        for key, hint in own.items()
+        for key, hint in inspect.get_annotations(cls).items()
         if not str(hint).removeprefix("typing.").startswith("ClassVar")
     }
-
-
-def spoken(class_name: str) -> str:
-    """`OutOfStockError` as people say it: "out of stock"."""
-    words = "".join(f" {char.lower()}" if char.isupper() else char for char in class_name)
-    return words.removesuffix(" error").strip() or class_name
 
 
 class BadRequestError(RpcError, code=400):

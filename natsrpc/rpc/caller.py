@@ -225,8 +225,8 @@ class Caller:
     @overload
     def stream(
         self,
-        target: Callable[Concatenate[R, Any, ...], AsyncIterator[T]],
-        request: R | Mapping[str, Any],
+        target: Callable[Concatenate[Any, Any, ...], AsyncIterator[T]],
+        request: Any,
         **options: Unpack[StreamOptions],
     ) -> AsyncGenerator[T, None]: ...
     @overload
