@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import inspect
 import operator
 import sys
 import types
@@ -60,6 +61,14 @@ _FINITE_KINDS = (
 _FINITE = frozenset(_FINITE_KINDS.split())
 _CONTAINERS = {"list": "items_schema", "set": "items_schema", "dict": "values_schema"}
 _OPTIONAL = frozenset({"any", "none", "nullable"})
+# The validators that the classes in a schema already have would be used in place of what it says.
+# From pydantic 2.13 on that can be switched off; a pydantic that cannot keeps its own rules there.
+_REBUILD: dict[str, Any] = (
+    {"_use_prebuilt": False}
+    if "_use_prebuilt" in inspect.signature(SchemaValidator).parameters
+    else {}
+)
+
 MAX_ERRORS = 50
 _MAX_ERRORS_READ = 1000  # beyond, listing them would cost more than the request is worth
 _MAX_PATH = 200
@@ -91,9 +100,7 @@ class Typed:
         self.required = _required_keys(self.outer)
         self._is_fields = isinstance(type_, type) and issubclass(type_, Fields)
         self.validator = self._validator(schema)
-        self.serializer = SchemaSerializer(
-            cast(CoreSchema, schema), self._config, _use_prebuilt=False
-        )
+        self.serializer = SchemaSerializer(cast(CoreSchema, schema), self._config, **_REBUILD)
         self.finite = not self.custom and self.kinds <= _FINITE
         self._lenient: SchemaValidator | None = None
 
@@ -152,8 +159,7 @@ class Typed:
             raise TypeError(f"None may not be among {self.name}")
 
     def _validator(self, schema: _Node) -> SchemaValidator:
-        # The validators that the classes in it already have would be used in place of what it says.
-        return SchemaValidator(cast(CoreSchema, schema), self._config, _use_prebuilt=False)
+        return SchemaValidator(cast(CoreSchema, schema), self._config, **_REBUILD)
 
     def _rewrite(self, node: Any, config: Mapping[str, Any], integer: _IntRule) -> Any:
         """Copy a schema with the changes of this module's docstring, noting what is in it."""
