@@ -23,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -40,7 +39,7 @@ _WINDOWS = sys.platform == "win32"
 _EXECUTABLE = "nats-server.exe" if _WINDOWS else "nats-server"
 
 # Those that are running: what a test forgot is ended with the interpreter.
-_running: weakref.WeakSet[NatsServer] = weakref.WeakSet()
+_running: set[NatsServer] = set()
 
 
 class ServerNotFoundError(NatsRpcError, FileNotFoundError):
@@ -250,7 +249,7 @@ class NatsServer:
         return fields
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self.start)
+        await _start_in_thread(self.start, self.stop)
         return self
 
     async def __aexit__(
@@ -259,8 +258,7 @@ class NatsServer:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # shielded: a cancelled test must not leave its server behind
-        await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self.stop))
+        await _finish_in_thread(self.stop)
 
     def __enter__(self) -> Self:
         self.start()
@@ -383,7 +381,7 @@ class Cluster:
         raise ServerStartError(f"the cluster did not form within {timeout} s", log=logs)
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self.start)
+        await _start_in_thread(self.start, self.stop)
         return self
 
     async def __aexit__(
@@ -392,7 +390,7 @@ class Cluster:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self.stop))
+        await _finish_in_thread(self.stop)
 
     def __enter__(self) -> Self:
         self.start()
@@ -417,6 +415,22 @@ class Cluster:
         if routes:
             arguments += ["--routes", ",".join(routes)]
         return arguments + self._args
+
+
+async def _start_in_thread(start: Callable[[], None], stop: Callable[[], None]) -> None:
+    starting = asyncio.get_running_loop().run_in_executor(None, start)
+    try:
+        await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # the thread goes on: what it starts is ended again
+        await asyncio.gather(starting, return_exceptions=True)
+        await _finish_in_thread(stop)
+        raise
+
+
+async def _finish_in_thread(stop: Callable[[], None]) -> None:
+    # shielded: a cancelled test must not leave its server behind
+    await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, stop))
 
 
 def _own_group() -> dict[str, Any]:

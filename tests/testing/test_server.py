@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -76,6 +79,42 @@ async def test_async_with_starts_and_ends_the_process() -> None:
         os.kill(pid, 0)
     assert not folder.exists()
     assert not server.is_running
+
+
+async def test_cancelled_start_leaves_no_process_behind() -> None:
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    class Slow(NatsServer):
+        def _await_ready(self) -> None:
+            loop.call_soon_threadsafe(begun.set)
+            super()._await_ready()
+
+    server = Slow()
+    task = asyncio.create_task(server.__aenter__())
+    await begun.wait()
+    process = server.process
+    assert process is not None
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert process.poll() is not None
+
+
+def test_server_that_nobody_holds_is_ended_with_the_interpreter() -> None:
+    script = (
+        "from natsrpc.testing import NatsServer\n"
+        "def start():\n"
+        "    server = NatsServer()\n"
+        "    server.start()\n"
+        "    print(server.pid)\n"
+        "start()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+    )
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(done.stdout), 0)
 
 
 def test_restart_and_kill_keep_the_port(fresh_server: NatsServer) -> None:
