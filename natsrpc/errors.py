@@ -384,7 +384,7 @@ class RpcError(NatsRpcError):
 
     default_code: ClassVar[int] = 500
     wire_name: ClassVar[str] = "RpcError"
-    registered: ClassVar[dict[str, type[RpcError]]] = {}
+    registered: ClassVar[dict[str, list[type[RpcError]]]] = {}
     _fields: ClassVar[dict[str, Any]]
     name: str = "RpcError"
 
@@ -400,7 +400,10 @@ class RpcError(NatsRpcError):
         cls.wire_name = name or cls.__name__
         if "name" not in cls.fields():
             cls.name = cls.wire_name
-        RpcError.registered[cls.wire_name] = cls
+        others = RpcError.registered.get(cls.wire_name, [])
+        place = (cls.__module__, cls.__qualname__)  # a class defined again replaces itself
+        kept = [each for each in others if (each.__module__, each.__qualname__) != place]
+        RpcError.registered[cls.wire_name] = [cls, *kept]
 
     def __init__(
         self, message: str = "", *, code: int | None = None, details: Any = None, **fields: Any

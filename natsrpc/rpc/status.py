@@ -94,8 +94,8 @@ def from_wire(msg: Msg, known: dict[str, type[RpcError]] | None = None) -> RpcEr
     if raw_code and not valid:
         text = f"{text} (code {raw_code!r})".strip()
     name = headers.get(NAME) or ""
-    cls = (known or {}).get(name) or RpcError.registered.get(name)
-    if cls is not None:
+    declared = (known or {}).get(name)
+    for cls in [declared] if declared else _registered(name, code, msg.data):
         error = _rebuild(cls, text, code, msg.data)
         if error is not None:
             return error
@@ -103,6 +103,16 @@ def from_wire(msg: Msg, known: dict[str, type[RpcError]] | None = None) -> RpcEr
     if name:
         plain.name = name
     return plain
+
+
+def _registered(name: str, code: int, data: bytes) -> list[type[RpcError]]:
+    """The classes of that name here, the likeliest first: two programs' parts may share a name."""
+    classes = RpcError.registered.get(name, [])
+    if len(classes) < 2:
+        return classes
+    details = _read_details(data)
+    keys = details.keys() if isinstance(details, dict) else set()
+    return sorted(classes, key=lambda cls: (cls.fields().keys() != keys, cls.default_code != code))
 
 
 def _rebuild(cls: type[RpcError], text: str, code: int, data: bytes) -> RpcError | None:

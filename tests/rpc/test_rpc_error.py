@@ -135,11 +135,37 @@ def test_a_body_that_does_not_fit_the_class_here_gives_a_plain_error() -> None:
 def test_declared_classes_go_before_registered_ones() -> None:
     class Special(RpcError, name="OutOfStock"): ...
 
-    RpcError.registered["OutOfStock"] = OutOfStock
     headers, data = to_wire(OutOfStock("none", sku="a"))
     msg = Msg("x", data, headers=dict(Headers.decode(headers).items()))
     assert type(from_wire(msg, {"OutOfStock": Special})) is Special
     assert type(from_wire(msg)) is OutOfStock
+
+
+def test_of_two_classes_of_one_name_the_one_that_fits_is_taken() -> None:
+    class First(RpcError, code=409, name="Shared"):
+        sku: str
+
+    class Second(RpcError, code=404, name="Shared"):
+        sku: str
+        place: str
+
+    class Third(RpcError, code=404, name="Shared"):
+        sku: str
+
+    for error in (First(sku="a"), Second(sku="a", place="b"), Third(sku="a")):
+        assert type(over_the_wire(error)) is type(error)
+    assert len(RpcError.registered["Shared"]) == 3
+
+
+def test_a_class_defined_again_replaces_itself() -> None:
+    def define() -> type[RpcError]:
+        class Again(RpcError): ...
+
+        return Again
+
+    define()
+    latest = define()
+    assert RpcError.registered["Again"] == [latest]
 
 
 def test_a_description_is_one_bounded_line() -> None:
