@@ -33,6 +33,7 @@ PENDING_BYTES_LIMIT = 64 * 1024 * 1024
 
 _NO_STATUS = b"NATS/1.0\r\n"
 _MAX_PLAIN_BLOCKS = 128
+_MAX_PLAIN_SIZE = 1024
 
 
 class SubscriptionKind(enum.IntEnum):
@@ -170,6 +171,8 @@ class Intake(abc.ABC):
         if msg.headers.malformed:
             self._report(BadHeaderError(f"malformed headers in a message on {msg.subject!r}"))
         elif block.startswith(_NO_STATUS):
+            if len(block) > _MAX_PLAIN_SIZE:  # a publisher must not make us keep megabytes
+                return
             if len(self._plain_blocks) >= _MAX_PLAIN_BLOCKS:
                 self._plain_blocks.clear()
             self._plain_blocks.add(block)

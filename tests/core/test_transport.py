@@ -72,18 +72,6 @@ async def test_the_frames_of_one_turn_are_written_together_in_order() -> None:
     assert transport.bytes_out == 17
 
 
-async def test_nothing_waits_for_a_clock() -> None:
-    """Coalescing is by loop turn: after one turn the bytes are with the socket."""
-    loop = asyncio.get_running_loop()
-    transport, socket, _ = opened()
-    before = loop.time()
-    transport.write(b"x")
-    while not socket.writes:
-        await asyncio.sleep(0)
-        assert loop.time() - before < 1.0
-    assert socket.writes == [b"x"]
-
-
 async def test_write_now_takes_the_frames_written_before() -> None:
     transport, socket, _ = opened()
     transport.write(b"one")
