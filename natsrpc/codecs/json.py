@@ -20,12 +20,10 @@ from pydantic_core import core_schema
 from natsrpc.errors import ConfigTypeError, DecodeError, EncodeError
 
 from .codec import BindCache, Bound, Decode, Encode, Mode
+from .exact import Test, exact_test, is_exact_class
 from .fields import REQUIRED, Fields
 from .raw import bind_plain
 from .typed import Typed, make_adapter
-
-# A value of exactly these classes is known to be right without asking the serializer.
-_EXACT = (int, str, bool, float)
 
 
 class JsonCodec:
@@ -101,14 +99,13 @@ def _make_encode(typed: Typed) -> Encode:
     to_json, by_alias = typed.serializer.to_json, typed.by_alias or None
     check = None if typed.finite else _make_check(typed)
     careful = _make_careful(typed, check)
+    test = exact_test(typed.type)
+    if test is not None:
+        return _make_encode_tested(typed, test, careful, check)
     cls = typed.type
-    if isinstance(cls, type) and issubclass(cls, Fields):
-        return _make_encode_fields(typed, careful, check)
-    if not _is_exact(cls):
+    if not is_exact_class(cls):
         return careful
 
-    # Having the serializer raise on a wrong value (warnings="error") costs 0.9 µs. A model was
-    # validated when it was made, so only its class is looked at here.
     def encode(value: Any) -> bytes:
         if type(value) is cls:
             try:
@@ -129,23 +126,12 @@ def _make_encode(typed: Typed) -> Encode:
     return encode_checked if check else encode
 
 
-def _is_exact(type_: Any) -> bool:
-    """Whether the class of a value alone tells that it is a valid one."""
-    return isinstance(type_, type) and (type_ in _EXACT or issubclass(type_, BaseModel))
-
-
-def _make_encode_fields(typed: Typed, careful: Encode, check: _Check | None) -> Encode:
+def _make_encode_tested(typed: Typed, test: Test, careful: Encode, check: _Check | None) -> Encode:
     to_json, by_alias = typed.serializer.to_json, typed.by_alias or None
-    exact = tuple((name, type_) for name, (type_, _) in typed.type.parameters.items())
-    if not all(_is_exact(type_) for _, type_ in exact):
-        return careful
 
     def encode(value: Any) -> bytes:
-        if type(value) is not dict:
+        if not test(value):
             return careful(value)
-        for name, cls in exact:
-            if type(value.get(name)) is not cls:
-                return careful(value)
         try:
             out = to_json(value, by_alias=by_alias)
         except Exception:

@@ -1,0 +1,79 @@
+"""Values whose class alone tells that they are right."""
+
+from __future__ import annotations
+
+from typing import Any, Optional, TypedDict
+
+import pytest
+from pydantic import BaseModel
+
+from natsrpc import codecs
+from natsrpc.codecs.exact import exact_test, is_exact_class
+
+
+class Item(BaseModel):
+    sku: str
+
+
+class Special(Item):
+    more: str = ""
+
+
+class Loose(TypedDict):
+    sku: str
+
+
+def test_scalars_and_models_are_exact_classes() -> None:
+    for type_ in (int, str, bool, float, Item):
+        assert is_exact_class(type_)
+    others: list[Any] = [bytes, Loose, list, list[int], None, Any, int | None]
+    for type_ in others:
+        assert not is_exact_class(type_)
+
+
+ARGUMENTS = codecs.fields({"a": (int, codecs.REQUIRED), "item": (Item, None)})
+ITEM = Item(sku="x")
+
+
+@pytest.mark.parametrize(
+    ("type_", "right", "wrong"),
+    [
+        (list[int], [[], [1, 2]], [None, (1,), [1, "x"], [True], [None]]),
+        (list[Item], [[ITEM]], [[Special(sku="x")], [{"sku": "x"}]]),
+        (dict[str, float], [{}, {"a": 1.0}], [{"a": 1}, {1: 1.0}, [("a", 1.0)]]),
+        (int | None, [1, None], [True, "x"]),
+        (Optional[Item], [ITEM, None], [{"sku": "x"}]),  # noqa: UP045 - the old spelling is meant
+        (int | str, [1, "x"], [1.0]),
+        (ARGUMENTS, [{"a": 1, "item": ITEM}], [{"a": 1}, {"a": "x", "item": ITEM}, [1]]),
+    ],
+)
+def test_only_values_of_the_very_classes_pass(
+    type_: Any, right: list[Any], wrong: list[Any]
+) -> None:
+    test = exact_test(type_)
+    assert test is not None
+    assert all(test(value) for value in right)
+    assert not any(test(value) for value in wrong)
+    for codec in (codecs.get("json"), codecs.get("msgpack")):
+        bound = codec.bind(type_)
+        for value in right:
+            assert bound.decode(bound.encode(value)) == value
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        Loose,
+        list[Loose],
+        list[list[int]],
+        dict[int, int],
+        tuple[int, ...],
+        Item | bytes,
+        codecs.fields({"a": (list[int], codecs.REQUIRED)}),
+        Any,
+        list,
+        None,
+    ],
+)
+def test_other_types_are_for_the_serializer_to_judge(type_: Any) -> None:
+    assert exact_test(type_) is None
