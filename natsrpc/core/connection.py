@@ -26,7 +26,7 @@ from .requests import Requests
 from .session import Sink
 from .stats import Status
 from .subscription import Subscription
-from .wire import HeaderValues, Msg, payload_bytes
+from .wire import HeaderValues, Msg, Payload, payload_bytes
 from .wire.subject import check_fit, check_publish, check_reply
 
 log = getLogger("natsrpc.core")
@@ -52,8 +52,8 @@ def connect(
 
     Ref: nats.go `Connect`.
     """
-    if options is not None and settings:
-        raise ConfigError("give either options or keyword arguments, not both")
+    if options is not None and (settings or servers != DEFAULT_URL):
+        raise ConfigError("give either options or servers and keyword arguments, not both")
 
     async def open_() -> Connection:
         checked = options or Options.of({"servers": servers, **settings})
@@ -85,7 +85,7 @@ class Connection(Requests):
     async def publish(
         self,
         subject: str,
-        data: bytes = b"",
+        data: Payload = b"",
         *,
         reply: str | None = None,
         headers: HeaderValues | None = None,

@@ -21,7 +21,7 @@ from .intake import check_max_msgs
 from .options import Options
 from .subscription import Subscription
 from .timers import check_timeout
-from .wire import HeaderValues, Msg, encode_headers, payload_bytes
+from .wire import HeaderValues, Msg, Payload, encode_headers, payload_bytes
 from .wire.subject import check_publish
 
 MAX_BUFFERED = 65_536
@@ -107,7 +107,7 @@ class Requests(Facts):
     async def request(
         self,
         subject: str,
-        data: bytes = b"",
+        data: Payload = b"",
         *,
         timeout: float | None = 5.0,
         headers: HeaderValues | None = None,
@@ -183,7 +183,7 @@ class Requests(Facts):
     async def request_many(
         self,
         subject: str,
-        data: bytes = b"",
+        data: Payload = b"",
         *,
         timeout: float = 5.0,
         stall: float | None = None,

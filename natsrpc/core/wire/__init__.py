@@ -1,6 +1,6 @@
 """The NATS protocol as pure code: no I/O, clock, randomness or logging."""
 
-from .events import Err, Event, Info, Msg, Ok, Ping, Pong, Responder, payload_bytes
+from .events import Err, Event, Info, Msg, Ok, Payload, Ping, Pong, Responder, payload_bytes
 from .headers import Headers, HeaderValues, encode_headers
 from .info import ServerInfo
 from .parser import Parser
@@ -14,6 +14,7 @@ __all__ = [
     "Msg",
     "Ok",
     "Parser",
+    "Payload",
     "Ping",
     "Pong",
     "Responder",

@@ -13,6 +13,8 @@ from natsrpc.errors import InvalidMsgError, MsgNoReplyError, MsgNotBoundError
 from .headers import Headers, HeaderValues, encode_headers, status_of
 from .subject import check_publish, check_reply, decode
 
+Payload: TypeAlias = bytes | bytearray | memoryview
+
 
 class Responder(Protocol):
     """Whatever can send a reply: stated here, so that a message need not know the connection."""
@@ -59,7 +61,7 @@ class Msg:
     def __init__(
         self,
         subject: str,
-        data: bytes = b"",
+        data: Payload = b"",
         reply: str = "",
         headers: HeaderValues | None = None,
     ) -> None:
@@ -112,7 +114,7 @@ class Msg:
         """The description beside `status`, often empty."""
         return "" if self.data or not self.raw_headers else status_of(self.raw_headers)[1]
 
-    async def respond(self, data: bytes = b"", headers: HeaderValues | None = None) -> None:
+    async def respond(self, data: Payload = b"", headers: HeaderValues | None = None) -> None:
         """Publish an answer to `reply`. Request headers are never copied into it.
 
         Raises:
@@ -148,7 +150,7 @@ class Msg:
         return f"<Msg {self.subject!r}{reply}{headers} data={len(self.data)}B>"
 
 
-def payload_bytes(data: bytes | bytearray | memoryview) -> bytes:
+def payload_bytes(data: Payload) -> bytes:
     """A payload as immutable bytes, copied once if it is not already.
 
     Raises:
