@@ -13,10 +13,10 @@ from collections.abc import (
 from typing import Any, Concatenate, TypedDict, TypeVar, Unpack, overload
 
 from natsrpc import codecs
-from natsrpc.core import Connection, check_publish
+from natsrpc.core import Connection, Headers, Msg, check_publish
 from natsrpc.errors import ConfigError
 
-from . import registry
+from . import naming, registry
 from .calls import BoundCall, Call
 from .context import Context
 from .contract import EndpointContract
@@ -65,7 +65,8 @@ class Caller:
         self.connection = connection
         self.codec = codecs.get(codec)
         self._bound: dict[Any, BoundCall] = {}
-        self._request = connection.mux.request
+        old_style = connection.options.old_style_requests
+        self._request = self._request_alone if old_style else connection.mux.request
         self._time = connection.loop.time
         self._middleware: list[Middleware[Call]] = []
         self._call: Next[Call] | None = None
@@ -188,17 +189,23 @@ class Caller:
         msg = await self._request(bound.subject, data, block, wait, bound.abandoned)
         return bound.read(msg) if msg.raw_headers else bound.decode(msg.data)
 
+    async def _request_alone(
+        self,
+        subject: bytes,
+        data: bytes,
+        block: bytes,
+        wait: float | None,
+        abandoned: Callable[[bytes], None],
+    ) -> Msg:
+        """A request with an inbox of its own, on a connection that was opened so."""
+        headers = Headers.decode(block)
+        return await self.connection.request(subject.decode(), data, timeout=wait, headers=headers)
+
     async def _perform(self, call: Call) -> Any:
         """The innermost of the middleware: the call itself."""
         args = type(call.request), call.returns, call.codec
         bound = self._find(call.target, *args, call.tokens)
-        data = bound.encode(None if call.request is NOTHING else call.request)
-        inherited = scope.get()
-        if inherited is None:
-            block, wait = bound.block(call.timeout)
-        else:
-            block, wait = bound.inherited(call.timeout, inherited, self._time())
-        block = bound.with_headers(block, call.headers)
+        data, block, wait = self._prepare(bound, call.request, call.timeout, call.headers)
         msg = await self._request(bound.subject, data, block, wait, bound.abandoned)
         return bound.read(msg) if msg.raw_headers else bound.decode(msg.data)
 
@@ -312,16 +319,26 @@ class Caller:
         idle_timeout: float | None,
         headers: Mapping[str, str] | None,
     ) -> Outgoing:
+        data, block, wait = self._prepare(bound, request, timeout, headers)
+        outgoing = Outgoing(self.connection, bound, timeout=wait, idle_timeout=idle_timeout)
+        outgoing.open(data, block, items)
+        return outgoing
+
+    def _prepare(
+        self,
+        bound: BoundCall,
+        request: Any,
+        timeout: float | None,
+        headers: Mapping[str, str] | None,
+    ) -> tuple[bytes, bytes, float | None]:
+        """The body and header block to send, and how long to wait; as `call` does in place."""
         data = bound.encode(None if request is NOTHING else request)
         inherited = scope.get()
         if inherited is None:
             block, wait = bound.block(timeout)
         else:
             block, wait = bound.inherited(timeout, inherited, self._time())
-        block = bound.with_headers(block, headers)
-        outgoing = Outgoing(self.connection, bound, timeout=wait, idle_timeout=idle_timeout)
-        outgoing.open(data, block, items)
-        return outgoing
+        return data, bound.with_headers(block, headers), wait
 
     def _find(
         self, target: Any, kind: type, returns: Any, codec: Any, tokens: Mapping[str, str] | None
@@ -352,7 +369,7 @@ class Caller:
         chosen = self.codec if codec is None else codecs.get(codec)
         if isinstance(target, str):
             request_type = None if kind in (_Default, type(None)) else kind
-            subject = check_publish(fill(target, tokens) if tokens else target)
+            subject = check_publish(naming.fill(target, tokens) if tokens else target)
             returns = Any if returns is NOTHING else returns
             return BoundCall(self.connection, subject, request_type, returns, codec=chosen)
         if isinstance(target, EndpointContract):
@@ -371,7 +388,7 @@ class Caller:
     ) -> BoundCall:
         """The bound call for an endpoint whose contract is known."""
         response_type = contract.response_type if returns is NOTHING else returns
-        subject = check_publish(fill(contract.template, tokens or {}))
+        subject = check_publish(naming.fill(contract.template, tokens or {}))
         return BoundCall(
             self.connection,
             subject,
@@ -387,25 +404,3 @@ class Caller:
         self._middleware.append(function)
         self._call = compose(self._middleware, self._perform)
         return function
-
-
-def fill(template: str, tokens: Mapping[str, str]) -> str:
-    """A subject with values for its `{token}`s.
-
-    Raises:
-        ConfigError: a value is missing, too many, or not one token.
-    """
-    parts = template.split(".")
-    left = dict(tokens)
-    for index, part in enumerate(parts):
-        if part.startswith("{") and part.endswith("}"):
-            name = part[1:-1]
-            if name not in left:
-                raise ConfigError(f"subject {template!r} needs a value for token {name!r}")
-            value = str(left.pop(name))
-            if not value or "." in value:
-                raise ConfigError(f"token {name!r} is {value!r}: expected one token of a subject")
-            parts[index] = value
-    if left:
-        raise ConfigError(f"subject {template!r} has no token {next(iter(left))!r}")
-    return ".".join(parts)

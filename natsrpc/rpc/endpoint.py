@@ -210,7 +210,9 @@ class Endpoint(Answering):
             return self._book.read(msg.raw_headers, msg.headers)
         except RpcError as error:
             self.refuse(msg, error)
-            return None
+        except Exception as error:  # never leave a request without an answer
+            self.refuse(msg, internal(error, self.plan.name))
+        return None
 
     # failures
 

@@ -42,7 +42,7 @@ class Threads:
             self._pool = ThreadPoolExecutor(self.limit, thread_name_prefix="natsrpc-handler")
         context = contextvars.copy_context()
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._pool, context.run, call)
+        future = loop.run_in_executor(self._pool, context.run, _guarded, call)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -57,6 +57,14 @@ class Threads:
         """Let the threads go once they are idle."""
         if self._pool is not None:
             self._pool.shutdown(wait=False)
+
+
+def _guarded(call: Callable[[], Any]) -> Any:
+    """Call; what no future can carry is turned into what it can, or its waiter would never wake."""
+    try:
+        return call()
+    except StopIteration as error:
+        raise RuntimeError("the handler raised StopIteration") from error
 
 
 class Dependencies:

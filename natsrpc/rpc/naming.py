@@ -118,3 +118,25 @@ def check_prefix(prefix: str) -> str:
     if subject.endswith(">"):
         raise ConfigError(f"bad group prefix {prefix!r}: nothing can follow '>'")
     return prefix
+
+
+def fill(template: str, tokens: Mapping[str, str]) -> str:
+    """A subject with values for its `{token}`s.
+
+    Raises:
+        ConfigError: a value is missing, too many, or not one token.
+    """
+    parts = template.split(".")
+    left = dict(tokens)
+    for index, part in enumerate(parts):
+        if part.startswith("{") and part.endswith("}"):
+            name = part[1:-1]
+            if name not in left:
+                raise ConfigError(f"subject {template!r} needs a value for token {name!r}")
+            value = str(left.pop(name))
+            if not value or "." in value:
+                raise ConfigError(f"token {name!r} is {value!r}: expected one token of a subject")
+            parts[index] = value
+    if left:
+        raise ConfigError(f"subject {template!r} has no token {next(iter(left))!r}")
+    return ".".join(parts)

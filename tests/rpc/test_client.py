@@ -294,3 +294,39 @@ async def test_calls_of_many_shapes_stay_bounded_in_memory(
     for n in range(20):
         assert await client.call(f"{unique}.{n}", returns=int, timeout=1 + n) == 5
     assert len(client._bound) <= 4  # noqa: SLF001 — the bound is what is tested
+
+
+async def test_calls_on_a_connection_with_old_style_requests(
+    nats_server: NatsServer, unique: str
+) -> None:
+    async with connect(nats_server.url, old_style_requests=True) as client:
+        async with client.serve(desk_service(unique)):
+            assert await client.call(f"{unique}.add", {"a": 1}, int) == 3
+        assert not client.connection.mux.pending
+
+
+async def test_gather_asks_every_instance(
+    client: Client, other: Client, nats_server: NatsServer, unique: str
+) -> None:
+    def service(name: str) -> Service:
+        made = Service("each", version="1.0.0", queue_group=None)
+
+        async def who(short: bool) -> str:
+            if name == "c":
+                raise RpcError("no name", code=418)
+            return name[:1] if short else name
+
+        made.handler(unique)(who)
+        return made
+
+    async with (
+        connect(nats_server.url) as third,
+        client.serve(service("a")),
+        other.serve(service("b")),
+        third.serve(service("c")),
+    ):
+        found = await client.gather(unique, True, str, max_responses=3)
+        values = sorted(each for each in found if isinstance(each, str))
+        assert values == ["a", "b"]
+        (error,) = (each for each in found if isinstance(each, RpcError))
+        assert error.code == 418
