@@ -85,6 +85,10 @@ class Proxy:
         self.port = sock.getsockname()[1]
         self._listener = await asyncio.start_server(self._accept, sock=sock)
 
+    @property
+    def is_listening(self) -> bool:
+        return self._listener is not None
+
     def refuse(self) -> None:
         """Stop listening; live links stay."""
         if self._listener is not None:
