@@ -133,3 +133,48 @@ async def test_random_adds_and_removals_expire_exactly_what_is_left() -> None:
     assert not entries
     assert told.keys() == due.keys()
     assert all(-0.01 < told[key] - due[key] < 0.1 for key in due)
+
+
+@warped
+async def test_delays_that_are_all_different_share_a_few_timers_and_none_is_early(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    timers = 0
+    call_at = loop.call_at
+
+    def counted(*args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+        nonlocal timers
+        timers += 1
+        return call_at(*args, **kwargs)
+
+    late: dict[float, float] = {}
+    entries: Expiring[float, float] = Expiring(
+        loop, lambda delay, due: late.__setitem__(delay, loop.time() - due)
+    )
+    dice = random.Random(3)
+    monkeypatch.setattr(loop, "call_at", counted)
+    for _ in range(10_000):
+        delay = dice.uniform(1.0, 5.0)
+        entries.add(delay, loop.time() + delay, delay)
+    assert timers < 250
+    monkeypatch.undo()
+    await asyncio.sleep(6)
+    assert len(late) == 10_000
+    assert all(-0.001 <= lateness <= delay / 32 + 0.1 for delay, lateness in late.items())
+
+
+@warped
+async def test_a_few_delays_are_kept_exactly() -> None:
+    loop = asyncio.get_running_loop()
+    told: dict[float, float] = {}
+    start = loop.time()
+    entries: Expiring[float, None] = Expiring(
+        loop, lambda delay, _: told.__setitem__(delay, loop.time() - start)
+    )
+    delays = [i + 0.123 for i in range(16)]
+    for delay in delays:
+        entries.add(delay, None, delay)
+    await asyncio.sleep(20)
+    assert list(told) == delays
+    assert all(abs(when - delay) < 0.05 for delay, when in told.items())
