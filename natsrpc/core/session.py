@@ -12,6 +12,8 @@ PONG.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import random
 import socket
 import ssl
@@ -121,6 +123,8 @@ class Session:
 
         Raises:
             ConnectError: the attempt failed, of a class that tells how; `server` says where.
+            ServerError, RemoteProtocolError: the server answered so.
+            ConfigError: our credentials could not be had.
         """
         timeout = self._options.connect_timeout
         try:
@@ -175,8 +179,7 @@ class Session:
             if self._options.tls_handshake_first and self._doing == "connecting":
                 reason += "; does it start with TLS (handshake_first)?"
             return TLSError(f"TLS with {address} failed: {reason}", server=address)
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return ConnectError(f"{address}: {reason or type(error).__name__}", server=address)
+        return ConnectError(f"{address}: {_reason(error)}", server=address)
 
     async def _handshake(self, version: str) -> None:
         await self._dial()
@@ -474,6 +477,13 @@ class Session:
                 waiter.set_exception(
                     error or FlushInterruptedError("connection lost during a flush")
                 )
+
+
+def _reason(error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    if isinstance(number, int) and number in errno.errorcode:
+        return os.strerror(number)  # asyncio's own text only repeats the address
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _ssl_reason(error: Exception) -> str:

@@ -266,7 +266,8 @@ class Supervisor:
 
 
 def _most_telling(attempts: list[tuple[str, BaseException]]) -> BaseException:
-    tried = "; ".join(f"{server} ({error})" for server, error in attempts)
+    told = ((server, str(error)) for server, error in attempts)
+    tried = "; ".join(text if server in text else f"{server}: {text}" for server, text in told)
     for kind in (AuthorizationError, TLSError, ServerError, ProtocolError):
         for _, error in attempts:
             if isinstance(error, kind):

@@ -437,8 +437,8 @@ async def test_expired_credentials_end_the_connection_when_no_fresh_ones_come() 
             await asyncio.wait_for(nc.wait_closed(), 10)
             # within the second of its end the server lets a user in, and throws it out again
             assert {type(error) for error in told.errors} == {AuthExpiredError}
-            assert [type(error) for error in told.failures] == [AuthorizationError] * 2
-            assert type(nc.last_error) is AuthorizationError
+            assert told.failures[-1] is nc.last_error
+            assert isinstance(nc.last_error, AuthorizationError)
             assert jwt not in "".join(map(everything_said, told.errors + told.failures))
 
 
@@ -591,19 +591,41 @@ async def test_a_refusal_with_another_failure_between_is_not_twice_in_a_row() ->
     violation, full = "Authorization Violation", "maximum connections exceeded"
     told, answers = Told(), iter([violation, full, violation, violation])
 
-    def refuse(peer: Peer, frame: Frame) -> None:
-        if frame.op == b"CONNECT":
-            peer.err(next(answers))
-            peer.close()
-
     async with ScriptedServer(auto_pong=False) as server:
-        server.listeners.append(refuse)
+        server.listeners.append(refusing(answers))
         async with connect(
             server.url, retry_on_failed_connect=True, **QUICK, **told.callbacks
         ) as nc:
             await asyncio.wait_for(nc.wait_closed(), 5)
             assert next(answers, None) is None
             assert isinstance(nc.last_error, AuthorizationError)
+
+
+@pytest.mark.parity("A5", "A8")
+async def test_an_expiry_then_the_same_refusal_twice_ends_the_connection() -> None:
+    told = Told()
+    async with (
+        ScriptedServer() as server,
+        connect(server.url, token="t", **QUICK, **told.callbacks) as nc,
+    ):
+        peer = await server.accept()
+        server.auto_pong = False
+        server.listeners.append(refusing(iter(["Authorization Violation"] * 9)))
+        peer.err("User Authentication Expired")
+        peer.close()
+        await asyncio.wait_for(nc.wait_closed(), 5)
+        assert [type(error) for error in told.errors] == [AuthExpiredError]
+        assert [type(error) for error in told.failures] == [AuthorizationError] * 2
+        assert nc.last_error is told.failures[-1]
+
+
+def refusing(answers: Iterator[str]) -> Any:
+    def refuse(peer: Peer, frame: Frame) -> None:
+        if frame.op == b"CONNECT":
+            peer.err(next(answers))
+            peer.close()
+
+    return refuse
 
 
 @pytest.mark.parity("A4")
