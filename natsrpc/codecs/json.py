@@ -160,6 +160,7 @@ def _make_careful(typed: Typed, check: _Check | None) -> Encode:
     return careful
 
 
+_N, _I = b"NI"
 _Check: TypeAlias = Callable[[Any, bytes], bytes]
 
 
@@ -169,7 +170,8 @@ def _make_check(typed: Typed) -> _Check:
     hides = "any" in typed.kinds or typed.custom
 
     def check(value: Any, out: bytes) -> bytes:
-        if b"NaN" in out or b"Infinity" in out:
+        # Looking for one byte costs 0.03 µs, for several 0.15: most values stop here.
+        if (_N in out or _I in out) and (b"NaN" in out or b"Infinity" in out):
             _refuse_constants(out)
         if hides and b"null" in out:
             _refuse_hidden(to_python(value))
