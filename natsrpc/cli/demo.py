@@ -43,7 +43,7 @@ from .worker import on_signals
 __all__ = ["demo"]
 
 IN_FLIGHT = 64
-CALL_TIMEOUT = 5.0  # seconds; only a lost worker's calls take that long
+CALL_TIMEOUT = 10.0  # seconds; only the calls of a lost worker take that long
 TRIES = 6
 _AGAIN_LATER = (429, 503, 504)  # overloaded, stopping, too late: another worker may do better
 _SERVER = "max_payload: 8MB"  # the default of 1 MB is less than some files

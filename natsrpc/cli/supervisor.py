@@ -3,10 +3,11 @@
 Each slot of the pool holds one worker. A worker is *starting* until it says that it is ready (or
 that it failed), then *ready*, *draining* once it was told so, and gone when its process ends.
 
-- A worker that ends unasked is replaced, after a wait that doubles while replacements keep
-  failing. Only the slot's keeper does that, and only while the slot still holds that worker.
+- A worker that ends unasked is replaced by the slot's keeper, after a wait that doubles while
+  replacements keep failing.
 - A reload puts a new worker into the slot when it is ready, and drains the old one then: there is
   no moment without a worker.
+- Keeper and reload take turns at a slot, and each looks first whether the other has filled it.
 - If a worker of the very first start fails, nothing is kept alive: the start fails.
 """
 
@@ -132,7 +133,7 @@ class Supervisor:
         self._keepers: list[asyncio.Task[None]] = []
         self._server: asyncio.Server | None = None
         self._reloading = asyncio.Lock()
-        self._stopping = False
+        self._turns = [asyncio.Lock() for _ in range(workers)]  # who may fill the slot
 
     @property
     def pids(self) -> list[int]:
@@ -162,17 +163,19 @@ class Supervisor:
         Returns whether all were replaced. A new worker that fails ends the reload, and the old
         ones stay.
         """
+        if not self._keepers:
+            self._say("still starting: nothing to replace yet")
+            return False
         async with self._reloading:
             for slot in range(len(self._slots)):
-                if self._stopping:
-                    return False
                 try:
-                    new = await self._spawn(slot)
-                    await self._await_ready(new)
+                    async with self._turns[slot]:
+                        new = await self._spawn(slot)
+                        await self._await_ready(new)
+                        old, self._slots[slot] = self._slots[slot], new
                 except WorkerFailedError as error:
                     self._say(f"the new worker {slot + 1} failed, the old ones stay: {error}")
                     return False
-                old, self._slots[slot] = self._slots[slot], new
                 if old is not None:
                     await self._end(old)
             self._say("all workers are replaced")
@@ -183,7 +186,6 @@ class Supervisor:
 
         Returns whether every worker that was ready ended by itself within the drain timeout.
         """
-        self._stopping = True
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
@@ -282,33 +284,37 @@ class Supervisor:
 
     async def _keep(self, slot: int) -> None:
         """Replace the slot's worker whenever it ends unasked."""
-        failures, started = 0, time.monotonic()
+        failures = 0
         while True:
+            started = time.monotonic()
             worker = self._slots[slot]
             assert worker is not None
             await asyncio.shield(worker.ended)
-            if self._slots[slot] is not worker:  # a reload has replaced it
-                started = time.monotonic()
-                continue
-            failures = 0 if time.monotonic() - started > _SETTLED else failures
+            if time.monotonic() - started > _SETTLED:
+                failures = 0
             how = worker.how_it_ended()
-            replacement: Worker | None = None
-            while replacement is None:
+            # the slot holds another one once it is replaced, here or by a reload
+            while self._slots[slot] is worker:
                 wait = min(_FIRST_WAIT * 2**failures, _LONGEST_WAIT)
                 self._say(f"worker {slot + 1} (pid {worker.pid}) {how}; a new one in {wait:.1f} s")
                 await asyncio.sleep(wait)
                 failures += 1
-                started = time.monotonic()
-                worker = await self._spawn(slot)
-                try:
-                    await self._await_ready(worker)
-                except WorkerFailedError as error:
-                    how = f"did not start: {error}"
-                else:
-                    replacement = worker
+                how = await self._replace(slot, worker)
+
+    async def _replace(self, slot: int, old: Worker) -> str:
+        """Put a new worker in the place of one that is gone. Returns why that failed, if it did."""
+        async with self._turns[slot]:
+            if self._slots[slot] is not old:
+                return ""
+            new = await self._spawn(slot)
+            try:
+                await self._await_ready(new)
+            except WorkerFailedError as error:
+                return f"is gone, its replacement did not start: {error}"
+            self._slots[slot] = new
             self.restarts += 1
-            self._slots[slot] = replacement
-            self._say(f"worker {slot + 1} is back (pid {replacement.pid})")
+            self._say(f"worker {slot + 1} is back (pid {new.pid})")
+            return ""
 
 
 def _own_group() -> dict[str, Any]:

@@ -137,6 +137,23 @@ async def test_reload_keeps_the_old_workers_if_the_new_one_fails(
         assert await asyncio.to_thread(command.wait) == 0
 
 
+async def test_worker_that_cannot_be_replaced_is_tried_again_until_it_can(
+    target: Path, fresh_server: NatsServer
+) -> None:
+    with start(target, fresh_server) as command:
+        pids = pids_of(await in_thread(command, "is served by 1 workers"))
+        target.write_text("this is no Python\n")
+        os.kill(pids[0], signal.SIGKILL)
+        await in_thread(command, "its replacement did not start")
+        await in_thread(command, "a new one in 0.2 s")
+        target.write_text(SERVICE)
+        await in_thread(command, "is back")
+        async with natsrpc.connect(fresh_server.url) as client:
+            assert await client.call("pool.pid", 0.0, int) not in pids
+        command.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(command.wait) == 0
+
+
 async def test_changed_file_is_taken_up_with_the_reload_flag(
     target: Path, fresh_server: NatsServer
 ) -> None:
