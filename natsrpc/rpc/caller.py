@@ -13,10 +13,9 @@ from collections.abc import (
 from typing import Any, Concatenate, TypedDict, TypeVar, Unpack, overload
 
 from natsrpc import codecs
-from natsrpc.core import Connection, Headers, Msg, check_publish
-from natsrpc.errors import ConfigError
+from natsrpc.core import Connection, Headers, Msg
 
-from . import naming, registry
+from .binder import NOTHING, Binder
 from .calls import BoundCall, Call
 from .context import Context
 from .contract import EndpointContract
@@ -27,8 +26,6 @@ from .streaming import Outgoing
 T = TypeVar("T")
 R = TypeVar("R")
 M = TypeVar("M", bound=Middleware[Call])
-
-_MAX_BOUND = 2048
 
 
 class CallOptions(TypedDict, total=False):
@@ -47,24 +44,14 @@ class StreamOptions(CallOptions, total=False):
     items: AsyncIterable[Any] | None
 
 
-class _Default:
-    """Not given."""
-
-    def __repr__(self) -> str:
-        return "..."
-
-
-NOTHING: Any = _Default()
-"""The request, or the response type, was not given."""
-
-
 class Caller:
     """The calling half of a client."""
 
     def __init__(self, connection: Connection, *, codec: str | codecs.Codec = "json") -> None:
         self.connection = connection
         self.codec = codecs.get(codec)
-        self._bound: dict[Any, BoundCall] = {}
+        self._binder = Binder(connection, self.codec)
+        self._bound = self._binder.calls
         old_style = connection.options.old_style_requests
         self._request = self._request_alone if old_style else connection.mux.request
         self._time = connection.loop.time
@@ -175,9 +162,9 @@ class Caller:
         try:
             bound = self._bound.get((target, type(request), returns, codec))
         except TypeError:  # a type that cannot be hashed
-            bound = self._bind(target, type(request), returns, codec)
+            bound = None
         if bound is None or tokens is not None:
-            bound = self._find(target, type(request), returns, codec, tokens)
+            bound = self._binder.find(target, request, returns, codec, tokens)
         data = bound.encode(None if request is NOTHING else request)
         inherited = scope.get()
         if inherited is None:
@@ -203,8 +190,8 @@ class Caller:
 
     async def _perform(self, call: Call) -> Any:
         """The innermost of the middleware: the call itself."""
-        args = type(call.request), call.returns, call.codec
-        bound = self._find(call.target, *args, call.tokens)
+        args = call.request, call.returns, call.codec, call.tokens
+        bound = self._binder.find(call.target, *args)
         data, block, wait = self._prepare(bound, call.request, call.timeout, call.headers)
         msg = await self._request(bound.subject, data, block, wait, bound.abandoned)
         return bound.read(msg) if msg.raw_headers else bound.decode(msg.data)
@@ -277,7 +264,7 @@ class Caller:
         """
         if items is None and isinstance(request, AsyncIterable):
             items, request = request, NOTHING
-        bound = self._find(target, type(request), returns, codec, tokens)
+        bound = self._binder.find(target, request, returns, codec, tokens, streams=True)
         outgoing = self._open(bound, request, items, timeout, idle_timeout, headers)
         async for item in outgoing.items():
             yield item
@@ -307,7 +294,7 @@ class Caller:
             RpcError, NoRespondersError, NatsTimeoutError, DecodeError, ConnectionClosedError: as
                 for `stream`; and whatever `items` raises.
         """
-        bound = self._find(target, type(request), returns, codec, tokens)
+        bound = self._binder.find(target, request, returns, codec, tokens, streams=True)
         return await self._open(bound, request, items, timeout, None, headers).answer()
 
     def _open(
@@ -339,65 +326,6 @@ class Caller:
         else:
             block, wait = bound.inherited(timeout, inherited, self._time())
         return data, bound.with_headers(block, headers), wait
-
-    def _find(
-        self, target: Any, kind: type, returns: Any, codec: Any, tokens: Mapping[str, str] | None
-    ) -> BoundCall:
-        """The bound call for these, made if there is none yet."""
-        if tokens is not None:
-            return self._bind(target, kind, returns, codec, tokens)
-        key = (target, kind, returns, codec)
-        try:
-            bound = self._bound.get(key)
-        except TypeError:
-            return self._bind(target, kind, returns, codec)
-        if bound is None:
-            bound = self._bind(target, kind, returns, codec)
-            if len(self._bound) >= _MAX_BOUND:
-                self._bound.clear()
-            self._bound[key] = bound
-        return bound
-
-    def _bind(
-        self,
-        target: Any,
-        kind: type,
-        returns: Any,
-        codec: str | codecs.Codec | None,
-        tokens: Mapping[str, str] | None = None,
-    ) -> BoundCall:
-        chosen = self.codec if codec is None else codecs.get(codec)
-        if isinstance(target, str):
-            request_type = None if kind in (_Default, type(None)) else kind
-            subject = check_publish(naming.fill(target, tokens) if tokens else target)
-            returns = Any if returns is NOTHING else returns
-            return BoundCall(self.connection, subject, request_type, returns, codec=chosen)
-        if isinstance(target, EndpointContract):
-            return self.bind_contract(target, returns, chosen, tokens)
-        if not callable(target):
-            raise ConfigError(f"cannot call {target!r}: expected a subject or a handler")
-        found = registry.find(target)
-        return self.bind_contract(found.contract, returns, chosen, tokens)
-
-    def bind_contract(
-        self,
-        contract: EndpointContract,
-        returns: Any,
-        codec: codecs.Codec,
-        tokens: Mapping[str, str] | None = None,
-    ) -> BoundCall:
-        """The bound call for an endpoint whose contract is known."""
-        response_type = contract.response_type if returns is NOTHING else returns
-        subject = check_publish(naming.fill(contract.template, tokens or {}))
-        return BoundCall(
-            self.connection,
-            subject,
-            contract.request_type,
-            response_type,
-            codec=codec,
-            errors=contract.errors,
-            item_type=contract.stream_type,
-        )
 
     def middleware(self, function: M) -> M:
         """Put `async def mw(call, call_next)` around all calls; the first is outermost."""

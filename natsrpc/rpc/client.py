@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from natsrpc import codecs, core
-from natsrpc.core import Headers, Opening, check_publish, encode_headers
+from natsrpc.core import Connection, Headers, Opening, check_publish, encode_headers
 from natsrpc.errors import ConfigError, DecodeError, RpcError
 
-from .caller import NOTHING, Caller
+from .binder import NOTHING
+from .caller import Caller
 from .proxy import make_proxy
 from .server import Server, Serving
 from .service import Service
@@ -41,6 +42,10 @@ class Client(Caller):
         proxy: T = make_proxy(self, api, prefix, timeout)
         return proxy
 
+    def __init__(self, connection: Connection, *, codec: str | codecs.Codec = "json") -> None:
+        super().__init__(connection, codec=codec)
+        self._servers: list[Server] = []
+
     async def gather(
         self,
         target: Any,
@@ -69,7 +74,7 @@ class Client(Caller):
             NoRespondersError: nobody serves the subject.
             ConnectionClosedError: the connection is, or was meanwhile, closed.
         """
-        bound = self._find(target, type(request), returns, codec, tokens)
+        bound = self._binder.find(target, request, returns, codec, tokens)
         data = bound.encode(None if request is NOTHING else request)
         block = bound.with_headers(bound.block(timeout)[0], headers)
         found: list[Any] = []
@@ -122,6 +127,7 @@ class Client(Caller):
         async def start() -> Server:
             server = Server(self.connection, services)
             await server.start()
+            self._servers.append(server)
             return server
 
         return Serving(start)
@@ -131,7 +137,10 @@ class Client(Caller):
         await self.connection.drain()
 
     async def close(self) -> None:
-        """Close the connection now; calls in flight fail."""
+        """Close the connection now: calls in flight fail, requests being served get 503."""
+        servers, self._servers = self._servers, []
+        for server in servers:
+            await server.close()
         await self.connection.close()
 
     async def __aenter__(self) -> Client:

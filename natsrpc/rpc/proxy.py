@@ -16,7 +16,8 @@ from natsrpc.errors import ConfigError
 
 from . import naming
 from .annotations import parameters
-from .caller import NOTHING, Caller
+from .binder import NOTHING
+from .caller import Caller
 from .contract import EndpointContract
 from .markers import MISSING
 from .params import CallPlan, plan

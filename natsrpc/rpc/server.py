@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from natsrpc.core import Connection, Subscription
-from natsrpc.errors import ConfigError, NatsError
+from natsrpc.errors import ConfigError, NatsError, PermissionsError
 
 from .admission import Gate
 from .cancel import cancel_subject
@@ -37,6 +37,10 @@ THREADS = 32
 
 WITHDRAWAL = 1.0
 """Seconds that taking interest back may always take, whatever the time for draining is."""
+
+
+FLUSH = 5.0
+"""Seconds that pushing the last replies out may take."""
 
 
 class Attachment(Protocol):
@@ -64,6 +68,7 @@ class RunningService:
         self._gates: dict[int, Gate] = {}
         self._dependencies = Dependencies(service.overrides)
         self._subscriptions: list[Subscription] = []
+        self._cancellations: list[Subscription] = []
         self._attachments: list[Attachment] = []
         self._lifespan = contextlib.AsyncExitStack()
 
@@ -88,7 +93,7 @@ class RunningService:
             await self._dependencies.start([handler.plan for handler in self.service.handlers])
             self.endpoints = [self._make(handler) for handler in self.service.handlers]
             for endpoint in self.endpoints:
-                await self._subscribe(endpoint)
+                self._subscribe(endpoint)
             for factory in attachments:
                 attachment = factory(self._connection, self)
                 await attachment.start()
@@ -120,14 +125,23 @@ class RunningService:
             endpoint.use(compose(middleware, invoker))
         return endpoint
 
-    async def _subscribe(self, endpoint: Endpoint) -> None:
-        contract, subscribe = endpoint.contract, self._connection.subscribe
+    def _subscribe(self, endpoint: Endpoint) -> None:
+        contract, attach = endpoint.contract, self._connection.attach
         self._subscriptions.append(
-            await subscribe(contract.subject, queue_group=contract.queue_group, cb=endpoint.accept)
+            attach(contract.subject, endpoint.accept, queue_group=contract.queue_group)
         )
-        self._subscriptions.append(
-            await subscribe(cancel_subject(contract.subject), cb=endpoint.accept_cancel)
-        )
+        # Without permission to listen there the service serves, and calls are not cancelled.
+        self._cancellations.append(attach(cancel_subject(contract.subject), endpoint.accept_cancel))
+
+    def check(self) -> None:
+        """Hear what the server said to the subscriptions.
+
+        Raises:
+            PermissionsError: it denied one of them.
+        """
+        for subscription in self._subscriptions:
+            if isinstance(subscription.end_error, PermissionsError):
+                raise subscription.end_error
 
     async def drain(self, timeout: float) -> None:
         """Take no new requests, finish those that came, and let everything go.
@@ -137,7 +151,7 @@ class RunningService:
         deadline = self._connection.loop.time() + timeout
         try:
             async with asyncio.timeout(max(timeout, WITHDRAWAL)):
-                await asyncio.gather(*(_drain(sub) for sub in self._subscriptions))
+                await asyncio.gather(*map(_drain, self._subscriptions))
             async with asyncio.timeout_at(deadline):
                 await self._idle()
         except TimeoutError:
@@ -148,13 +162,14 @@ class RunningService:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(WITHDRAWAL):
                     await self._idle()
+        await asyncio.gather(*map(_drain, self._cancellations))
         for attachment in reversed(self._attachments):
             with contextlib.suppress(NatsError):
                 await attachment.drain()
         self._attachments.clear()
-        if not self._connection.is_closed:
+        if self._connection.is_connected:
             with contextlib.suppress(NatsError):
-                await self._connection.flush()
+                await self._connection.flush(FLUSH)
         await self._lifespan.aclose()
 
     def abort(self) -> None:
@@ -208,6 +223,8 @@ class Server:
                 await service.start()
                 started.append(service)
             await self.connection.flush()
+            for service in started:
+                service.check()
         except BaseException:
             for service in reversed(started):
                 await service.drain(0.0)
@@ -220,12 +237,16 @@ class Server:
         await self.connection.wait_closed()
         await self.drain(0.0)
 
+    async def close(self) -> None:
+        """Take no new requests, answer those that came with 503, and let everything go."""
+        await self.drain(0.0)
+
     async def abort(self) -> None:
         """Answer all that runs or waits with 503, cancel it, and push the answers out."""
         for service in self.services:
             service.abort()
         with contextlib.suppress(NatsError):
-            await self.connection.flush()
+            await self.connection.flush(FLUSH)
 
     async def drain(self, timeout: float | None = None) -> None:
         """Take no new requests, finish and answer those that came, then let everything go.

@@ -37,7 +37,7 @@ _bodies: dict[type[RpcError], codecs.Bound] = {}
 
 def description(error: RpcError) -> str:
     """The error's message on one line of bounded length, never empty."""
-    text = " ".join(error.message[:MAX_TEXT].split())
+    text = " ".join(error.message[:MAX_TEXT].replace("\0", " ").split())
     return text or error.name
 
 

@@ -27,6 +27,9 @@ logger = logging.getLogger("natsrpc.rpc")
 MAX_TERMS = 512
 """Distinct header blocks remembered by an endpoint."""
 
+MAX_BLOCK = 1024
+"""Longer ones are read each time: no caller makes an endpoint keep megabytes."""
+
 COARSE = 0.010
 """Deadlines are enforced by timers of this grain, so that few distinct timers exist."""
 
@@ -141,9 +144,10 @@ class TermsBook:
             logger.warning("endpoint %r cannot speak %r: %s", name, codec.name, error)
             text = f"endpoint {name!r} cannot be called with {content_type!r}"
             raise UnsupportedCodecError(text) from None
-        if len(self.known) >= MAX_TERMS:
-            self.known.clear()
-        self.known[block] = terms
+        if len(block) <= MAX_BLOCK:
+            if len(self.known) >= MAX_TERMS:
+                self.known.clear()
+            self.known[block] = terms
         return terms
 
     def _make(self, codec: codecs.Codec, headers: Headers, depth: int) -> Terms:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Protocol
 
 import pytest
@@ -285,7 +286,7 @@ async def test_awaiting_and_entering_connect(nats_server: NatsServer) -> None:
 async def test_calls_of_many_shapes_stay_bounded_in_memory(
     client: Client, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("natsrpc.rpc.caller._MAX_BOUND", 4)
+    monkeypatch.setattr("natsrpc.rpc.binder.MAX_BOUND", 4)
 
     async def answer(msg: Msg) -> None:
         await msg.respond(b"5")
@@ -330,3 +331,31 @@ async def test_gather_asks_every_instance(
         assert values == ["a", "b"]
         (error,) = (each for each in found if isinstance(each, RpcError))
         assert error.code == 418
+
+
+async def test_a_value_no_codec_can_write_is_an_encode_error(client: Client) -> None:
+    with pytest.raises(EncodeError, match="object"):
+        await client.call("anything", object())
+
+
+async def test_streams_and_calls_are_not_mixed_up(client: Client, unique: str) -> None:
+    service = Service("kinds", version="1.0.0")
+
+    async def count() -> AsyncIterator[int]:
+        yield 1
+
+    async def one() -> int:
+        return 1
+
+    service.handler(f"{unique}.count")(count)
+    service.handler(f"{unique}.one")(one)
+    async with client.serve(service):
+        for _ in range(2):
+            assert [n async for n in client.stream(count)] == [1]
+            assert await client.call(one) == 1
+            with pytest.raises(ConfigError, match="stream"):
+                await client.call(count)
+            with pytest.raises(ConfigError, match="call"):
+                await anext(client.stream(one))  # type: ignore[arg-type]  # the mistake
+        # by subject nobody can know: what a plain endpoint answers is the only item
+        assert [n async for n in client.stream(f"{unique}.one", returns=int)] == [1]

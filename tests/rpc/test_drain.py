@@ -14,6 +14,8 @@ from natsrpc.errors import (
     NatsError,
     NatsTimeoutError,
     NoRespondersError,
+    PermissionsError,
+    UnavailableError,
 )
 from natsrpc.rpc import Client, Service, connect
 from natsrpc.testing import NatsServer
@@ -212,3 +214,67 @@ async def test_services_survive_a_reconnect(fresh_server: NatsServer, unique: st
                 await asyncio.sleep(0.02)
         else:
             pytest.fail("the service did not come back")
+
+
+async def test_leaving_the_client_answers_what_is_being_served(
+    client: Client, nats_server: NatsServer, unique: str
+) -> None:
+    ended: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(_: Service) -> AsyncIterator[None]:
+        yield
+        ended.append("lifespan")
+
+    service = Service("left", version="1.0.0", lifespan=lifespan)
+
+    @service.handler(unique)
+    async def wait() -> None:
+        try:
+            await asyncio.sleep(30)
+        finally:
+            ended.append("handler")
+
+    async with connect(nats_server.url) as worker:
+        await worker.serve(service)
+        call = asyncio.ensure_future(client.call(unique))
+        await asyncio.sleep(0.03)
+    assert ended == ["handler", "lifespan"]
+    with pytest.raises(UnavailableError):
+        await call
+
+
+RESTRICTED = """
+authorization {
+    users = [
+        {user: worker, password: w, permissions: {
+            subscribe: ["svc.allowed", "_INBOX.>"], publish: ">"}}
+        {user: caller, password: c}
+    ]
+}
+"""
+
+
+async def test_a_denied_subject_is_told_and_cancellation_is_not_needed() -> None:
+    def service(subject: str) -> Service:
+        made = Service("restricted", version="1.0.0")
+
+        @made.handler(subject)
+        async def answer() -> str:
+            return "here"
+
+        return made
+
+    errors: list[Exception] = []
+    async with (
+        NatsServer(RESTRICTED) as server,
+        connect(
+            server.url, user="worker", password="w", on_error=lambda _, __, e: errors.append(e)
+        ) as worker,
+        connect(server.url, user="caller", password="c") as caller,
+    ):
+        async with worker.serve(service("svc.allowed")):
+            assert await caller.call("svc.allowed") == "here"
+        with pytest.raises(PermissionsError, match=r"svc\.denied"):
+            await worker.serve(service("svc.denied"))
+    assert all(isinstance(error, PermissionsError) for error in errors)

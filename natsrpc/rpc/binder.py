@@ -1,0 +1,128 @@
+"""From a target and its types to a `BoundCall`: made once, and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from natsrpc import codecs
+from natsrpc.core import Connection, check_publish
+from natsrpc.errors import ConfigError, ConfigTypeError, EncodeError
+
+from . import naming, registry
+from .calls import BoundCall
+from .contract import EndpointContract
+
+MAX_BOUND = 2048
+"""Bound calls kept at most; then all are forgotten, and made again as they are needed."""
+
+
+class _Default:
+    """Not given."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+NOTHING: Any = _Default()
+"""The request, or the response type, was not given."""
+
+
+class Binder:
+    """Makes bound calls for one connection.
+
+    `calls` is what was made for calls that do not stream, by (target, type of the request, type of
+    the response, codec), for the caller to look at first.
+    """
+
+    def __init__(self, connection: Connection, codec: codecs.Codec) -> None:
+        self.calls: dict[Any, BoundCall] = {}
+        self._streams: dict[Any, BoundCall] = {}
+        self._connection = connection
+        self._codec = codec
+
+    def find(
+        self,
+        target: Any,
+        request: Any,
+        returns: Any,
+        codec: str | codecs.Codec | None,
+        tokens: Mapping[str, str] | None,
+        *,
+        streams: bool = False,
+    ) -> BoundCall:
+        """The bound call for these, made if there is none yet.
+
+        Raises:
+            ConfigError: the target cannot be called, or not in this way.
+            BadSubjectError: it is no subject.
+            UnknownCodecError: it is no codec.
+            EncodeError: the codec cannot write this kind of request.
+        """
+        kind = type(request)
+        if tokens is not None:
+            return self._bind(target, kind, returns, codec, tokens, streams)
+        kept = self._streams if streams else self.calls
+        key = (target, kind, returns, codec)
+        try:
+            bound = kept.get(key)
+        except TypeError:  # a type that cannot be hashed
+            return self._bind(target, kind, returns, codec, None, streams)
+        if bound is None:
+            bound = self._bind(target, kind, returns, codec, None, streams)
+            if len(kept) >= MAX_BOUND:
+                kept.clear()
+            kept[key] = bound
+        return bound
+
+    def _bind(
+        self,
+        target: Any,
+        kind: type,
+        returns: Any,
+        codec: str | codecs.Codec | None,
+        tokens: Mapping[str, str] | None,
+        streams: bool,
+    ) -> BoundCall:
+        chosen = self._codec if codec is None else codecs.get(codec)
+        if isinstance(target, str):
+            return self._bind_subject(target, kind, returns, chosen, tokens)
+        if isinstance(target, EndpointContract):
+            contract = target
+        elif callable(target):
+            contract = registry.find(target).contract
+        else:
+            raise ConfigError(f"cannot call {target!r}: expected a subject or a handler")
+        if streams != (contract.kind != "unary"):
+            ways = "stream() or upload()" if contract.kind != "unary" else "call()"
+            raise ConfigError(f"endpoint {contract.name!r} is to be called with {ways}")
+        return BoundCall(
+            self._connection,
+            check_publish(naming.fill(contract.template, tokens or {})),
+            contract.request_type,
+            contract.response_type if returns is NOTHING else returns,
+            codec=chosen,
+            errors=contract.errors,
+            item_type=contract.stream_type,
+        )
+
+    def _bind_subject(
+        self,
+        subject: str,
+        kind: type,
+        returns: Any,
+        codec: codecs.Codec,
+        tokens: Mapping[str, str] | None,
+    ) -> BoundCall:
+        request_type = None if kind in (_Default, type(None)) else kind
+        try:
+            codec.bind(request_type)
+        except ConfigTypeError as error:
+            raise EncodeError(f"cannot write a {kind.__name__}: {error}") from error
+        return BoundCall(
+            self._connection,
+            check_publish(naming.fill(subject, tokens) if tokens else subject),
+            request_type,
+            Any if returns is NOTHING else returns,
+            codec=codec,
+        )
