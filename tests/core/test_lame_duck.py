@@ -1,0 +1,428 @@
+"""Leaving a server that is about to go: make before break, each message once, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from natsrpc.core import Connection, Msg, Status, connect
+from natsrpc.errors import ConnectionClosedError
+from natsrpc.testing import Cluster
+from tests.core.harness import Frame, Peer, ScriptedServer, eventually, no_leaks, turns
+from tests.core.recorder import Recorder
+
+QUICK: dict[str, Any] = {"reconnect_wait": 0.01, "reconnect_jitter": 0.0}
+LAME = 'lame_duck_duration: "30s"\nlame_duck_grace_period: "10s"\n'
+
+
+class Move(NamedTuple):
+    """A client on `old`, which is about to be told of `target`."""
+
+    nc: Connection
+    old: Peer
+    first: ScriptedServer
+    target: ScriptedServer
+
+    async def begin(self, *, quiet: bool = True) -> Peer:
+        """Lame duck; the client's connection to the other server. `quiet`: the old server answers
+        no PING until told to, so the handover stands where plain subscriptions have ended."""
+        self.old.auto_pong = not quiet
+        self.old.info(ldm=True, connect_urls=[self.target.address])
+        new = await self.target.accept()
+        await eventually(lambda: self.nc.server_address == ("127.0.0.1", self.target.port))
+        return new
+
+    async def settle(self, new: Peer) -> None:
+        """The old server answers what it was asked, and goes on answering."""
+        asked = self.old.ops().count(b"PING") - 1  # one was the handshake's
+        for _ in range(asked):
+            self.old.pong()
+        self.old.auto_pong = True
+        await eventually(lambda: self.nc.stats().reconnects > 0)
+        await new.synced()
+
+
+@contextlib.asynccontextmanager
+async def moving(**options: Any) -> AsyncIterator[Move]:
+    async with (
+        ScriptedServer(info={"server_id": "OLD"}) as first,
+        ScriptedServer(info={"server_id": "NEW"}) as target,
+        connect(first.url, **{**QUICK, **options}) as nc,
+    ):
+        old = await first.accept()
+        yield Move(nc, old, first, target)
+
+
+def heads(frames: list[Frame]) -> list[bytes]:
+    return [frame.raw.split(b"\r\n")[0] for frame in frames]
+
+
+# moving
+
+
+@pytest.mark.parity("L-cluster")
+async def test_lame_duck_is_told_once_and_the_connection_moves_away() -> None:
+    recorder = Recorder()
+    async with moving(**recorder.options) as move:
+        move.old.info(ldm=True, connect_urls=[move.target.address])
+        move.old.info(ldm=True, connect_urls=[move.target.address])
+        await move.target.accept()
+        await asyncio.wait_for(move.old.closed.wait(), 5)
+        assert move.nc.connected_server_id == "NEW"
+        await eventually(lambda: "on_reconnect" in recorder.names)
+        assert recorder.names == [
+            "on_connect",
+            "on_discovered_servers",
+            "on_lame_duck",
+            "on_disconnect",
+            "on_reconnect",
+        ]
+        assert recorder.told("on_disconnect") == [(None,)]
+        assert move.nc.status is Status.CONNECTED
+        assert move.nc.stats().reconnects == 1
+
+
+@pytest.mark.parametrize("option", ["lame_duck_reconnect", "allow_reconnect"])
+async def test_moving_away_can_be_switched_off(option: str) -> None:
+    recorder = Recorder()
+    async with moving(**{option: False}, **recorder.options) as move:
+        move.old.info(ldm=True, connect_urls=[move.target.address])
+        await move.old.synced()
+        await asyncio.sleep(0.1)
+        assert move.target.peers == []
+        assert "on_lame_duck" in recorder.names
+
+
+async def test_without_another_server_the_connection_stays_and_moves_once_one_is_known() -> None:
+    async with moving() as move:
+        move.old.info(ldm=True)
+        await move.old.synced()
+        await asyncio.sleep(0.05)
+        assert move.nc.connected_server_id == "OLD"
+        move.old.info(ldm=True, connect_urls=[move.target.address])
+        await move.target.accept()
+        await eventually(lambda: move.nc.connected_server_id == "NEW")
+
+
+async def test_it_keeps_trying_the_others_as_long_as_the_old_server_serves() -> None:
+    recorder = Recorder()
+    async with moving(**recorder.options) as move:
+        move.target.refuse()
+        move.old.info(ldm=True, connect_urls=[move.target.address])
+        await eventually(lambda: len(recorder.told("on_reconnect_error")) >= 2)
+        assert move.nc.connected_server_id == "OLD"
+        await move.nc.flush()
+        await move.target.listen()
+        await move.target.accept()
+        await eventually(lambda: move.nc.connected_server_id == "NEW")
+
+
+async def test_a_server_lost_before_the_move_is_a_plain_loss() -> None:
+    recorder = Recorder()
+    async with no_leaks(), moving(reconnect_wait=60, **recorder.options) as move:
+        move.old.info(ldm=True, connect_urls=[move.target.address])
+        await move.old.synced()
+        move.old.close()
+        await move.target.accept()
+        await eventually(lambda: "on_reconnect" in recorder.names)
+        assert isinstance(recorder.told("on_disconnect")[0][0], Exception)
+        assert len(move.target.peers) == 1
+        assert move.nc.stats().reconnects == 1
+
+
+# each message once
+
+
+async def test_plain_subscriptions_end_on_the_old_session_before_they_begin_on_the_new() -> None:
+    got: list[bytes] = []
+    async with moving() as move:
+        sub = await move.nc.subscribe("plain", cb=lambda msg: got.append(msg.data))
+        await move.nc.flush()
+        new = await move.begin()
+        await move.old.expect(b"UNSUB " + sub.raw_sid)
+        await asyncio.sleep(0.02)
+        assert not any(frame.op == b"SUB" for frame in new.frames)  # the old server has not said so
+        move.old.msg(b"plain", sub.raw_sid, b"sent before the UNSUB came")
+        await move.settle(new)
+        assert (await new.expect(b"SUB plain")).sid == sub.raw_sid
+        new.msg(b"plain", sub.raw_sid, b"by the new server")
+        await new.synced()
+        assert got == [b"sent before the UNSUB came", b"by the new server"]
+
+
+async def test_members_of_groups_are_on_both_sessions_for_a_while() -> None:
+    got: list[bytes] = []
+    async with moving() as move:
+        sub = await move.nc.subscribe("g", queue_group="q", cb=lambda msg: got.append(msg.data))
+        await move.nc.flush()
+        new = await move.begin()
+        await new.expect(b"SUB g q")
+        assert not any(frame.op == b"UNSUB" for frame in move.old.frames)
+        move.old.msg(b"g", sub.raw_sid, b"1")
+        new.msg(b"g", sub.raw_sid, b"2")
+        await eventually(lambda: sorted(got) == [b"1", b"2"])
+        await move.settle(new)
+        unsub = await move.old.expect(b"UNSUB")
+        assert unsub.args == (sub.raw_sid,)
+        await asyncio.wait_for(move.old.closed.wait(), 5)
+
+
+@pytest.mark.parametrize(
+    ("options", "how"),
+    [({"echo": False}, {}), ({}, {"max_msgs": 5})],
+    ids=["no echo", "limited"],
+)
+async def test_groups_that_could_get_a_message_wrongly_on_both_move_like_plain_ones(
+    options: dict[str, Any], how: dict[str, Any]
+) -> None:
+    async with moving(**options) as move:
+        await move.nc.subscribe("g", queue_group="q", **how)
+        await move.nc.flush()
+        new = await move.begin()
+        await move.old.expect(b"UNSUB")
+        await asyncio.sleep(0.02)
+        assert not any(frame.op == b"SUB" for frame in new.frames)
+        await move.settle(new)
+        await new.expect(b"SUB g q")
+
+
+async def test_what_is_published_meanwhile_follows_what_the_old_server_has_treated() -> None:
+    async with moving() as move:
+        await move.nc.publish("n", b"old")
+        new = await move.begin()
+        await move.old.expect(b"PUB n")
+        await move.nc.publish("n", b"held")
+        flush = asyncio.create_task(move.nc.flush())
+        await asyncio.sleep(0.02)
+        assert not any(frame.op == b"PUB" for frame in new.frames)
+        assert not flush.done()
+        sub = await move.nc.subscribe("later")
+        await move.nc.publish("n", b"held too")
+        await move.settle(new)
+        await asyncio.wait_for(flush, 2)
+        assert (await new.expect(b"PUB n")).payload == b"held"
+        await new.expect(b"SUB later " + sub.raw_sid)
+        assert (await new.expect(b"PUB n")).payload == b"held too"
+
+
+async def test_a_connection_that_is_moved_is_not_congested_for_that() -> None:
+    async with moving() as move:
+        new = await move.begin()
+        await move.nc.publish("n", b"held")
+        assert not move.nc.congested
+        while not move.nc.congested:
+            move.nc.send(b"n", bytes(100_000))
+        waiting = asyncio.create_task(move.nc.writable())
+        await turns(5)
+        assert not waiting.done()
+        await move.settle(new)
+        await asyncio.wait_for(waiting, 2)
+
+
+# requests and their replies
+
+
+async def test_replies_that_the_old_server_still_brings_are_waited_for() -> None:
+    async with moving() as move:
+        request = asyncio.create_task(move.nc.request("a", b"1", timeout=5))
+        reply = (await move.old.expect(b"PUB a")).reply
+        inbox = (await eventual_sub(move.old)).sid
+        new = await move.begin(quiet=False)
+        await new.expect(b"SUB _INBOX.")
+        await new.synced()
+        await asyncio.sleep(0.05)
+        assert not move.old.closed.is_set()
+        move.old.msg(reply, inbox, b"answer")
+        assert (await request).data == b"answer"
+        await asyncio.wait_for(move.old.closed.wait(), 5)
+
+
+async def eventual_sub(peer: Peer) -> Frame:
+    await eventually(lambda: any(frame.op == b"SUB" for frame in peer.frames))
+    return next(frame for frame in peer.frames if frame.op == b"SUB")
+
+
+async def test_a_reply_that_comes_on_both_sessions_is_taken_once_and_not_counted_as_late() -> None:
+    async with moving() as move:
+        requests = [
+            asyncio.create_task(move.nc.request("a", b"%d" % n, timeout=5)) for n in range(2)
+        ]
+        replies = [(await move.old.expect(b"PUB a")).reply for _ in range(2)]
+        inbox = (await eventual_sub(move.old)).sid
+        new = await move.begin(quiet=False)
+        again = (await new.expect(b"SUB _INBOX.")).sid
+        assert again != inbox
+        move.old.msg(replies[0], inbox, b"0")
+        await move.old.synced()
+        new.msg(replies[0], again, b"0")
+        new.msg(replies[1], again, b"1")
+        await new.synced()
+        move.old.msg(replies[1], inbox, b"1")
+        await move.old.synced()
+        assert [(await request).data for request in requests] == [b"0", b"1"]
+        later = asyncio.create_task(move.nc.request("b", timeout=5))
+        reply = (await new.expect(b"PUB b")).reply
+        new.msg(reply, again, b"2")
+        assert (await later).data == b"2"
+        assert move.nc.stats().unmatched_replies == 0
+
+
+async def test_each_stream_of_replies_is_read_from_one_session() -> None:
+    got: list[bytes] = []
+    async with moving() as move:
+        nc = move.nc
+        token = nc.mux.new_token()
+        before = nc.mux.reply_subject(token)
+        nc.mux.streams[token] = lambda msg: got.append(b"before " + msg.data)
+        inbox = (await eventual_sub(move.old)).sid
+        keeps_it_open = asyncio.create_task(nc.request("a", timeout=5))
+        reply = (await move.old.expect(b"PUB a")).reply
+        new = await move.begin(quiet=False)
+        again = (await new.expect(b"SUB _INBOX.")).sid
+        token = nc.mux.new_token()
+        after = nc.mux.reply_subject(token)
+        nc.mux.streams[token] = lambda msg: got.append(b"after " + msg.data)
+        for n in range(3):
+            for subject in (before, after):
+                move.old.msg(subject, inbox, b"%d" % n)
+                new.msg(subject, again, b"%d" % n)
+        await new.synced()
+        await move.old.synced()
+        assert sorted(got) == sorted(
+            [b"before %d" % n for n in range(3)] + [b"after %d" % n for n in range(3)]
+        )
+        move.old.msg(reply, inbox)
+        await keeps_it_open
+        await asyncio.wait_for(move.old.closed.wait(), 5)
+        new.msg(before, again, b"goes on")
+        await new.synced()
+        assert got[-1] == b"before goes on"
+
+
+async def test_a_drain_during_the_move_waits_for_both_sessions() -> None:
+    got: list[bytes] = []
+    async with moving() as move:
+        sub = await move.nc.subscribe("g", queue_group="q", cb=lambda msg: got.append(msg.data))
+        await move.nc.flush()
+        new = await move.begin()
+        drain = asyncio.create_task(sub.drain())
+        await move.old.expect(b"UNSUB " + sub.raw_sid)
+        move.old.msg(b"g", sub.raw_sid, b"still on its way")
+        await move.settle(new)
+        await asyncio.wait_for(drain, 5)
+        assert got == [b"still on its way"]
+
+
+# when one of the two goes
+
+
+async def test_losing_the_old_session_ends_the_wait_for_it() -> None:
+    async with moving() as move:
+        plain = await move.nc.subscribe("plain")
+        request = asyncio.create_task(move.nc.request("a", timeout=5))
+        reply = (await move.old.expect(b"PUB a")).reply
+        new = await move.begin()
+        await move.nc.publish("n", b"held")
+        move.old.reset()
+        await new.expect(b"SUB plain " + plain.raw_sid)
+        await new.expect(b"PUB n")
+        inbox = next(frame.sid for frame in new.frames if b"_INBOX" in frame.raw)
+        new.msg(reply, inbox, b"on the new one then")
+        assert (await request).data == b"on the new one then"
+        assert move.nc.stats().reconnects == 1
+
+
+async def test_losing_the_new_session_before_it_settled_is_a_plain_loss() -> None:
+    got: list[bytes] = []
+    async with moving() as move:
+        plain = await move.nc.subscribe("plain", cb=lambda msg: got.append(msg.data))
+        await move.nc.flush()
+        new = await move.begin()
+        await move.nc.publish("n", b"held")
+        move.first.refuse()
+        new.reset()
+        again = await move.target.accept()
+        await again.expect(b"SUB plain " + plain.raw_sid)
+        assert (await again.expect(b"PUB n")).payload == b"held"
+        await asyncio.wait_for(move.old.closed.wait(), 5)
+        again.msg(b"plain", plain.raw_sid, b"1")
+        await again.synced()
+        assert got == [b"1"]
+
+
+async def test_closing_during_the_move_closes_both_sessions() -> None:
+    async with no_leaks(), moving() as move:
+        request = asyncio.create_task(move.nc.request("a", timeout=60))
+        await move.old.expect(b"PUB a")
+        new = await move.begin()
+        await move.nc.close()
+        with pytest.raises(ConnectionClosedError):
+            await request
+        await asyncio.wait_for(move.old.closed.wait(), 2)
+        await asyncio.wait_for(new.closed.wait(), 2)
+
+
+async def test_counts_go_on_over_a_move() -> None:
+    async with moving() as move:
+        sub = await move.nc.subscribe("g", queue_group="q")
+        await move.nc.flush()
+        move.old.msg(b"g", sub.raw_sid, b"12")
+        await move.old.synced()
+        new = await move.begin()
+        move.old.msg(b"g", sub.raw_sid, b"34")
+        new.msg(b"g", sub.raw_sid, b"56")
+        await eventually(lambda: sub.received == 3)
+        assert (move.nc.stats().in_msgs, move.nc.stats().in_bytes) == (3, 6)
+        await move.settle(new)
+        await asyncio.wait_for(move.old.closed.wait(), 5)
+        assert (move.nc.stats().in_msgs, move.nc.stats().in_bytes) == (3, 6)
+
+
+# on a real cluster
+
+
+@pytest.mark.parity("L-cluster")
+async def test_a_real_server_is_left_without_a_message_doubled_or_a_request_lost() -> None:
+    """Plain subscribers get everything at most once and in order, groups everything once."""
+    recorder = Recorder()
+    seen: list[int] = []
+    worked: Counter[bytes] = Counter()
+    async with Cluster(2, LAME) as cluster:
+        leaving, staying = cluster.servers
+        async with (
+            connect(staying.url, ignore_discovered_servers=True) as outside,
+            connect(cluster.urls, first_server=leaving.url, **QUICK, **recorder.options) as nc,
+        ):
+
+            async def work(msg: Msg) -> None:
+                worked[msg.data] += 1
+                await msg.respond(msg.data)
+
+            await nc.subscribe("lame.plain", cb=lambda msg: seen.append(int(msg.data)))
+            await nc.subscribe("lame.work", queue_group="q", cb=work)
+            await nc.flush()
+            answers = []
+            for n in range(400):
+                if n == 100:
+                    leaving.lame_duck()
+                await outside.publish("lame.plain", b"%d" % n)
+                asker = outside if n % 2 else nc
+                answers.append(asyncio.create_task(asker.request("lame.work", b"%d" % n)))
+                await asyncio.sleep(0.001)
+                if n == 399:
+                    await eventually(lambda: nc.server_address == ("127.0.0.1", staying.port), 10)
+            replies = await asyncio.gather(*answers)
+            await outside.publish("lame.plain", b"400")
+            await eventually(lambda: seen[-1:] == [400])
+        leaving.kill()  # it would take its time over a polite signal
+        assert [int(reply.data) for reply in replies] == list(range(400))
+        assert set(worked.values()) == {1}
+        assert len(worked) == 400
+        assert seen == sorted(set(seen))
+        assert len(seen) > 350
+        assert recorder.names.count("on_lame_duck") == 1
