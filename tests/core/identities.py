@@ -38,11 +38,14 @@ def key_of_account() -> Key:
 class Operator:
     """An operator with one account, and a server configuration that trusts it."""
 
-    def __init__(self, limits: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, limits: Mapping[str, Any] | None = None, *, expires_in: float | None = None
+    ) -> None:
         self._key = Key(nkeys.PREFIX_BYTE_OPERATOR)
         self._account = key_of_account()
         self._limits = {**_UNLIMITED, **(limits or {})}
         self._jwt = token(self._key, self._key.public, {"type": "operator"})  # no reload changes it
+        self._expires_in = expires_in
         self.revoked: dict[str, int] = {}
 
     @property
@@ -51,6 +54,7 @@ class Operator:
             self._key,
             self._account.public,
             {"type": "account", "limits": self._limits, "revocations": self.revoked},
+            self._expires_in,
         )
         return (
             f"operator: {self._jwt}\n"
