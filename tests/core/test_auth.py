@@ -160,7 +160,8 @@ async def test_a_jwt_comes_from_a_file_a_pair_or_a_function(tmp_path: Path) -> N
 async def test_a_bearer_jwt_needs_no_signature(tmp_path: Path) -> None:
     jwt = Operator().user(Key(), bearer=True)
     assert await fields(credentials=(jwt, "")) == {"jwt": jwt}
-    assert await fields(credentials=private(tmp_path / "jwt", f"{jwt}\n")) == {"jwt": jwt}
+    for text in (f"{jwt}\n", f"\ufeff{jwt}\r\n"):
+        assert await fields(credentials=private(tmp_path / "jwt", text)) == {"jwt": jwt}
 
 
 async def test_without_a_nonce_a_jwt_goes_unsigned_and_an_nkey_not_at_all() -> None:

@@ -17,6 +17,7 @@ from natsrpc.errors import (
     MaxConnectionsError,
     MaxPayloadError,
     NatsError,
+    NatsTimeoutError,
     NoServersError,
     ProtocolError,
     RemoteProtocolError,
@@ -471,3 +472,40 @@ async def test_a_gossiped_name_that_cannot_be_looked_up_does_not_end_a_reconnect
         await eventually(lambda: nc.is_connected)
         assert [type(error) for error in failures] == [ConnectError]
         assert not isinstance(failures[0], TLSError)
+
+
+@pytest.mark.parity("C15")
+async def test_a_server_that_takes_nothing_stops_publishers_and_is_left_in_time() -> None:
+    lost: list[Exception] = []
+    async with connected(
+        receive_buffer=4096,
+        write_timeout=0.2,
+        on_disconnect=lambda nc, error: lost.append(error),
+    ) as (nc, peer, server):
+        peer.stall()
+
+        async def flood() -> None:
+            while nc.is_connected:
+                await nc.publish("flood", bytes(50_000))
+
+        await asyncio.wait_for(flood(), 10)
+        await eventually(lambda: lost)
+        (error,) = lost
+        assert isinstance(error, NatsTimeoutError)
+        assert "0.2 s" in str(error)
+        again = await server.accept()
+        await eventually(lambda: nc.is_connected)
+        await again.expect(b"PUB flood")
+        assert nc.buffered < 2_000_000
+
+
+@pytest.mark.parity("C15")
+async def test_what_is_published_in_one_turn_of_the_loop_is_one_write() -> None:
+    async with connected() as (nc, peer, _):
+        chunks: list[bytes] = []
+        receive = peer.data_received
+        peer.data_received = lambda data: (chunks.append(data), receive(data))[1]  # type: ignore[method-assign,func-returns-value]  # a spy
+        for n in range(5):
+            nc.send(b"one.turn", b"%d" % n)
+        await peer.expect(b"PUB one.turn 1\r\n4")
+        assert len(chunks) == 1
