@@ -94,6 +94,7 @@ class RunningService:
             self.endpoints = [self._make(handler) for handler in self.service.handlers]
             for endpoint in self.endpoints:
                 self._subscribe(endpoint)
+            self.service.on_added.append(self._add)
             for factory in attachments:
                 attachment = factory(self._connection, self)
                 await attachment.start()
@@ -125,6 +126,18 @@ class RunningService:
             endpoint.use(compose(middleware, invoker))
         return endpoint
 
+    def _add(self, handler: Handler) -> None:
+        """Serve an endpoint that was added while running."""
+        if any(each.scope == "app" for _, each in handler.plan.dependencies):
+            raise ConfigError(
+                f"handler {handler.plan.name!r} needs something that lives as long as the app: "
+                "add it before the service starts"
+            )
+        self.contract = self.service.contract
+        endpoint = self._make(handler)
+        self.endpoints.append(endpoint)
+        self._subscribe(endpoint)
+
     def _subscribe(self, endpoint: Endpoint) -> None:
         contract, attach = endpoint.contract, self._connection.attach
         self._subscriptions.append(
@@ -148,6 +161,8 @@ class RunningService:
 
         What has not ended after `timeout` seconds is answered 503 and cancelled.
         """
+        if self._add in self.service.on_added:
+            self.service.on_added.remove(self._add)
         deadline = self._connection.loop.time() + timeout
         try:
             async with asyncio.timeout(max(timeout, WITHDRAWAL)):

@@ -212,6 +212,7 @@ class Service(Endpoints):
         self.middlewares: list[Middleware[Context]] = []
         self.probes: list[Callable[[], Any]] = []
         self.overrides: dict[Callable[..., Any], Callable[..., Any]] = {}
+        self.on_added: list[Callable[[Handler], None]] = []
         check_queue_group(queue_group or "")
         super().__init__(self, "", queue_group)
 
@@ -288,6 +289,8 @@ class Service(Endpoints):
     def add(self, function: Callable[..., Any], handler: Handler) -> None:
         """Take an endpoint, after checking it against those already there.
 
+        Where the service runs already, the endpoint is served from now on.
+
         Raises:
             ConfigError: its types do not fit the codec, or its subject is taken.
         """
@@ -304,6 +307,8 @@ class Service(Endpoints):
         check_overlap(new, [other.contract for other in self.handlers], self.name)
         self.handlers.append(handler)
         registry.register(function, new, handler.plan)
+        for serve in list(self.on_added):
+            serve(handler)
 
     def __repr__(self) -> str:
         return f"<Service {self.name} {self.version}, {len(self.handlers)} endpoints>"

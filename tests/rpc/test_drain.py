@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from natsrpc import Depends
 from natsrpc.errors import (
     ConfigError,
     ConnectionClosedError,
@@ -278,3 +279,31 @@ async def test_a_denied_subject_is_told_and_cancellation_is_not_needed() -> None
         with pytest.raises(PermissionsError, match=r"svc\.denied"):
             await worker.serve(service("svc.denied"))
     assert all(isinstance(error, PermissionsError) for error in errors)
+
+
+async def test_an_endpoint_added_while_running_is_served(client: Client, unique: str) -> None:
+    service = slow_service(f"{unique}.first", 0.0)
+    server = await client.serve(service)
+
+    @service.handler(f"{unique}.second")
+    async def second(n: int) -> int:
+        return 2 * n
+
+    await client.connection.flush()
+    assert await client.call(second, 4) == 8
+    running = server.services[0]
+    assert [endpoint.contract.name for endpoint in running.endpoints][1:] == ["second"]
+    assert len(running.contract.endpoints) == 2
+
+    async def pool() -> int:
+        return 1
+
+    async def needs_pool(n: int = Depends(pool, scope="app")) -> int:
+        return n
+
+    with pytest.raises(ConfigError, match="before the service starts"):
+        service.handler(f"{unique}.third")(needs_pool)
+    await server.drain()
+    service.handler(f"{unique}.fourth")(second)
+    with pytest.raises(NoRespondersError):
+        await client.call(f"{unique}.fourth", 1)
