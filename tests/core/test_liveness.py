@@ -16,7 +16,7 @@ from natsrpc.errors import (
     StaleConnectionError,
 )
 from tests.core.connected import connected, sid_of
-from tests.core.harness import eventually, turns, warped
+from tests.core.harness import eventually, no_leaks, open_sockets, turns, warped
 
 
 async def test_a_ping_is_answered_at_once() -> None:
@@ -227,6 +227,41 @@ async def test_a_peer_that_takes_no_bytes_is_left_after_the_write_timeout() -> N
         again.resume()
         await nc.flush(60)
         assert nc.is_connected
+
+
+@warped
+async def test_a_dead_peer_with_unsent_bytes_delays_no_reconnect_and_keeps_no_socket() -> None:
+    async with connected(receive_buffer=65536, ping_interval=20.0, max_pings_out=1) as (
+        nc,
+        peer,
+        server,
+    ):
+        loop = asyncio.get_running_loop()
+        before, start = len(open_sockets()), loop.time()
+        peer.stall()
+        while nc.buffered < 400_000:
+            nc.send(b"a", bytes(300_000))
+            await turns()
+        await server.accept(timeout=100)
+        assert loop.time() - start < 45  # two intervals
+        server.peers[1].resume()
+        await nc.flush()
+        # One more than before: the stalled peer's end, which has read nothing of the loss.
+        await eventually(lambda: len(open_sockets()) == before + 1)
+
+
+@warped
+async def test_closing_towards_a_dead_peer_ends_in_time_and_keeps_no_socket() -> None:
+    async with no_leaks(), connected(receive_buffer=65536) as (nc, peer, _):
+        loop = asyncio.get_running_loop()
+        before, start = len(open_sockets()), loop.time()
+        peer.stall()
+        while nc.buffered < 400_000:
+            nc.send(b"a", bytes(300_000))
+            await turns()
+        await nc.close()
+        assert loop.time() - start < 5
+        assert len(open_sockets()) == before - 1
 
 
 async def flood(publish: object) -> None:
