@@ -116,8 +116,8 @@ class Intake(abc.ABC):
             self._look_at_headers(msg)
         self.received += 1
         msg.sub = self
-        if self._max_msgs is not None and self._reap():
-            return
+        if self._max_msgs is not None:
+            self._reap()
         self._delivered += 1
         result = self._cb(msg)  # type: ignore[misc]  # this sink is chosen only where there is one
         if result is not None:
@@ -137,8 +137,8 @@ class Intake(abc.ABC):
             self._look_at_headers(msg)
         self.received += 1
         msg.sub = self
-        if self._max_msgs is not None and self._reap():
-            return
+        if self._max_msgs is not None:
+            self._reap()
         if self._pending.put(msg):
             self._is_slow = False
         else:
@@ -150,8 +150,8 @@ class Intake(abc.ABC):
             self._look_at_headers(msg)
         self.received += 1
         msg.sub = self
-        if self._max_msgs is not None and self._reap():
-            return
+        if self._max_msgs is not None:
+            self._reap()
         try:
             self._into.put_nowait(msg)  # type: ignore[union-attr]  # chosen only where there is one
         except asyncio.QueueFull:
@@ -179,12 +179,10 @@ class Intake(abc.ABC):
         elif msg.status == 503:
             self.received -= 1
 
-    def _reap(self) -> bool:
-        """Count towards `max_msgs`; whether this message is beyond it."""
-        limit = cast("int", self._max_msgs)
-        if self.received >= limit and self.is_valid:
+    def _reap(self) -> None:
+        """End with the last of `max_msgs`: nothing more reaches the sink then."""
+        if self.is_valid and self.received >= cast("int", self._max_msgs):
             self._end(None, keep_pending=True)
-        return self.received > limit
 
     def _drop(self) -> None:
         self._dropped += 1

@@ -408,10 +408,9 @@ class Subscription(Intake):
             self._tell_closed()
 
     def _tell_closed(self) -> None:
-        callback, self.on_closed = self.on_closed, None
-        if callback is not None:
+        if self.on_closed is not None:
             try:
-                callback(self)
+                self.on_closed(self)
             except Exception as error:
                 self._report(error)
 

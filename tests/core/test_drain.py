@@ -365,8 +365,9 @@ async def test_a_running_handler_may_publish_and_ask_but_not_subscribe(
 
 @pytest.mark.parity("L-drain", "R11")
 @pytest.mark.parametrize("old_style", [False, True])
+@pytest.mark.parametrize("many_first", [False, True])
 async def test_requests_in_flight_are_waited_for(
-    nats_server: NatsServer, subject: str, old_style: bool
+    nats_server: NatsServer, subject: str, old_style: bool, many_first: bool
 ) -> None:
     async with (
         connect(nats_server.url) as server,
@@ -374,7 +375,7 @@ async def test_requests_in_flight_are_waited_for(
     ):
         questions = await server.subscribe(subject)
         await server.flush()
-        asking = [asyncio.create_task(nc.request(subject, timeout=5))]
+        asking = asyncio.create_task(nc.request(subject, timeout=5))
         asked = await questions.next_msg(2)
 
         async def collect() -> list[bytes]:
@@ -386,11 +387,12 @@ async def test_requests_in_flight_are_waited_for(
         await eventually(lambda: nc.is_draining)
         await turns()
         assert nc.subscriptions == []
-        await asked.respond(b"in time")
-        assert (await asking[0]).data == b"in time"
-        assert not draining.done()
-        await asked_many.respond(b"this too")
-        assert await many == [b"this too"]
+        pending = {asked: asking, asked_many: many}
+        for question in (asked_many, asked) if many_first else (asked, asked_many):
+            assert not draining.done()
+            await question.respond(b"in time")
+            await pending.pop(question)
+        assert (asking.result().data, many.result()) == (b"in time", [b"in time"])
         await asyncio.wait_for(draining, 2)
 
 
@@ -478,6 +480,7 @@ async def test_what_ended_subscriptions_received_is_handled_too(
 
     async def handle(msg: Msg) -> None:
         await release.wait()
+        await nc.publish(f"{subject}.done")
         done.append(msg.data)
 
     full = await nc.subscribe(subject, cb=handle, max_msgs=3)
@@ -488,7 +491,8 @@ async def test_what_ended_subscriptions_received_is_handled_too(
     assert not full.is_valid
     draining = asyncio.create_task(nc.drain())
     await eventually(lambda: nc.is_draining)
-    await turns()
+    await turns(10)
+    assert not draining.done()
     release.set()
     await asyncio.wait_for(draining, 1)
     assert sorted(done) == [b"0", b"0", b"1", b"2"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -96,3 +97,17 @@ async def test_a_waiter_that_gave_up_is_not_woken_in_place_of_another() -> None:
     await patient
     pending.put(Msg("a"))
     await last
+
+
+async def test_waiters_that_gave_up_are_forgotten() -> None:
+    pending = make()
+    gc.collect()
+    before = len(gc.get_objects())
+    for _ in range(2000):
+        task = asyncio.create_task(pending.wait())
+        await turns(1)
+        task.cancel()
+        await asyncio.wait({task})
+    del task
+    gc.collect()
+    assert len(gc.get_objects()) < before + 1000
