@@ -379,17 +379,22 @@ class RpcError(NatsRpcError):
 
     A caller in whose process no class of that name exists catches a plain `RpcError` with `code`,
     `name` and `details`. Class keyword `name` replaces the class's own name on the wire. Without
-    fields, `details` (anything JSON can express) is the body.
+    fields, `details` (anything JSON can express) is the body. Class keyword `retryable` lets a
+    caller's policy send the request again.
     """
 
     default_code: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
     wire_name: ClassVar[str] = "RpcError"
     registered: ClassVar[dict[str, list[type[RpcError]]]] = {}
     _fields: ClassVar[dict[str, Any]]
     name: str = "RpcError"
 
-    def __init_subclass__(cls, *, code: int | None = None, name: str = "", **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
+    def __init_subclass__(
+        cls, *, code: int | None = None, name: str = "", retryable: bool | None = None, **kw: Any
+    ) -> None:
+        super().__init_subclass__(**kw)
+        cls.retryable = cls.retryable if retryable is None else retryable
         if code is not None:
             if isinstance(code, bool) or not isinstance(code, int) or not 100 <= code <= 9999:
                 raise ConfigError(f"code of {cls.__name__!r} is {code!r}: expected 100 to 9999")

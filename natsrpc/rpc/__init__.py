@@ -12,6 +12,7 @@ from .endpoint import Endpoint
 from .invoke import Dependencies
 from .markers import Depends, Embed, Header, Token
 from .middleware import Middleware, Next, compose
+from .policy import Policy
 from .process import Stopping, run, serve_until
 from .server import Attachment, RunningService, Server, attachments
 from .service import Group, Service
@@ -35,6 +36,7 @@ __all__ = [
     "Limits",
     "Middleware",
     "Next",
+    "Policy",
     "RpcError",
     "RunningService",
     "ServedService",

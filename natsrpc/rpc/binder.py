@@ -104,6 +104,7 @@ class Binder:
             codec=chosen,
             errors=contract.errors,
             item_type=contract.stream_type,
+            idempotent=contract.idempotent,
         )
 
     def _bind_subject(

@@ -10,7 +10,7 @@ from collections.abc import (
     Callable,
     Mapping,
 )
-from typing import Any, Concatenate, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Concatenate, TypedDict, TypeVar, Unpack, overload
 
 from natsrpc import codecs
 from natsrpc.core import Connection, Headers, Msg
@@ -21,14 +21,18 @@ from .context import Context
 from .contract import EndpointContract
 from .deadline import scope
 from .middleware import Middleware, Next, compose
+from .policy import ONCE, Attempts, Policy
 from .streaming import Outgoing
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
 
 T = TypeVar("T")
 R = TypeVar("R")
 M = TypeVar("M", bound=Middleware[Call])
 
 
-class CallOptions(TypedDict, total=False):
+class Options(TypedDict, total=False):
     """What every way to call takes beside target, request and response type."""
 
     timeout: float | None
@@ -37,8 +41,14 @@ class CallOptions(TypedDict, total=False):
     tokens: Mapping[str, str] | None
 
 
-class StreamOptions(CallOptions, total=False):
-    """What every way to open a stream takes besides."""
+class CallOptions(Options, total=False):
+    """What `call` takes besides."""
+
+    policy: Policy | None
+
+
+class StreamOptions(Options, total=False):
+    """What `stream` takes besides."""
 
     idle_timeout: float | None
     items: AsyncIterable[Any] | None
@@ -57,18 +67,25 @@ class Caller:
         self._time = connection.loop.time
         self._middleware: list[Middleware[Call]] = []
         self._call: Next[Call] | None = None
+        self._attempts = Attempts(connection)
+        self.policy: Policy | None = None
 
     @overload
     async def call(
-        self, target: str, request: Any, returns: type[T], **options: Unpack[CallOptions]
+        self, target: str, request: Any, returns: TypeForm[T], **options: Unpack[CallOptions]
     ) -> T: ...
     @overload
     async def call(
-        self, target: str, request: Any = ..., *, returns: type[T], **options: Unpack[CallOptions]
+        self,
+        target: str,
+        request: Any = ...,
+        *,
+        returns: TypeForm[T],
+        **options: Unpack[CallOptions],
     ) -> T: ...
     @overload
     async def call(
-        self, target: str, request: Any = ..., returns: Any = ..., **options: Unpack[CallOptions]
+        self, target: str, request: Any = ..., **options: Unpack[CallOptions]
     ) -> Any: ...
     @overload
     async def call(
@@ -124,6 +141,7 @@ class Caller:
         headers: Mapping[str, str] | None = None,
         codec: str | codecs.Codec | None = None,
         tokens: Mapping[str, str] | None = None,
+        policy: Policy | None = None,
     ) -> Any:
         """Call a subject, or a handler, and wait for its answer.
 
@@ -139,6 +157,7 @@ class Caller:
             headers: more headers for the request.
             codec: another codec for this call.
             tokens: values for the named wildcards of a handler's subject.
+            policy: what is done when it fails; `self.policy` if not given.
 
         Raises:
             RpcError: the service answered with an error: the class its handler raised, where that
@@ -157,6 +176,7 @@ class Caller:
                 headers=headers,
                 codec=codec,
                 tokens=tokens,
+                policy=policy,
             )
             return await self._call(call)
         try:
@@ -165,6 +185,8 @@ class Caller:
             bound = None
         if bound is None or tokens is not None:
             bound = self._binder.find(target, request, returns, codec, tokens)
+        if policy is not None or bound.idempotent or self.policy is not None:
+            return await self._with_policy(bound, request, timeout, headers, policy)
         data = bound.encode(None if request is NOTHING else request)
         inherited = scope.get()
         if inherited is None:
@@ -192,21 +214,54 @@ class Caller:
         """The innermost of the middleware: the call itself."""
         args = call.request, call.returns, call.codec, call.tokens
         bound = self._binder.find(call.target, *args)
-        data, block, wait = self._prepare(bound, call.request, call.timeout, call.headers)
+        options = call.request, call.timeout, call.headers
+        if call.policy is not None or bound.idempotent or self.policy is not None:
+            return await self._with_policy(bound, *options, call.policy)
+        return await self._attempt(bound, *options)
+
+    async def _attempt(
+        self,
+        bound: BoundCall,
+        request: Any,
+        timeout: float | None,
+        headers: Mapping[str, str] | None,
+    ) -> Any:
+        data, block, wait = self._prepare(bound, request, timeout, headers)
         msg = await self._request(bound.subject, data, block, wait, bound.abandoned)
         return bound.read(msg) if msg.raw_headers else bound.decode(msg.data)
 
+    async def _with_policy(
+        self,
+        bound: BoundCall,
+        request: Any,
+        timeout: float | None,
+        headers: Mapping[str, str] | None,
+        policy: Policy | None,
+    ) -> Any:
+        chosen = policy or self.policy or ONCE
+        idempotent = bound.idempotent if chosen.idempotent is None else chosen.idempotent
+
+        def attempt(seconds: float | None) -> Awaitable[Any]:
+            return self._attempt(bound, request, seconds, headers)
+
+        return await self._attempts.run(chosen, attempt, timeout=timeout, idempotent=idempotent)
+
     @overload
     def stream(
-        self, target: str, request: Any, returns: type[T], **options: Unpack[StreamOptions]
+        self, target: str, request: Any, returns: TypeForm[T], **options: Unpack[StreamOptions]
     ) -> AsyncGenerator[T, None]: ...
     @overload
     def stream(
-        self, target: str, request: Any = ..., *, returns: type[T], **options: Unpack[StreamOptions]
+        self,
+        target: str,
+        request: Any = ...,
+        *,
+        returns: TypeForm[T],
+        **options: Unpack[StreamOptions],
     ) -> AsyncGenerator[T, None]: ...
     @overload
     def stream(
-        self, target: str, request: Any = ..., returns: Any = ..., **options: Unpack[StreamOptions]
+        self, target: str, request: Any = ..., **options: Unpack[StreamOptions]
     ) -> AsyncGenerator[Any, None]: ...
     @overload
     def stream(
@@ -268,6 +323,41 @@ class Caller:
         outgoing = self._open(bound, request, items, timeout, idle_timeout, headers)
         async for item in outgoing.items():
             yield item
+
+    @overload
+    async def upload(
+        self,
+        target: Callable[[AsyncIterator[R]], Awaitable[T]],
+        items: AsyncIterable[R],
+        **options: Unpack[Options],
+    ) -> T: ...
+    @overload
+    async def upload(
+        self,
+        target: Callable[Concatenate[Any, Any, ...], Awaitable[T]],
+        items: AsyncIterable[Any],
+        request: Any = ...,
+        **options: Unpack[Options],
+    ) -> T: ...
+    @overload
+    async def upload(
+        self,
+        target: str,
+        items: AsyncIterable[Any],
+        request: Any = ...,
+        *,
+        returns: TypeForm[T],
+        **options: Unpack[Options],
+    ) -> T: ...
+    @overload
+    async def upload(
+        self,
+        target: str | EndpointContract,
+        items: AsyncIterable[Any],
+        request: Any = ...,
+        returns: Any = ...,
+        **options: Unpack[Options],
+    ) -> Any: ...
 
     async def upload(
         self,

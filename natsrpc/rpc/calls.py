@@ -16,6 +16,7 @@ from natsrpc.errors import BadTimeoutError, DeadlineExceededError, NatsError, Rp
 
 from .cancel import cancel_bytes
 from .deadline import MAX_TIMEOUT_MS, Scope
+from .policy import Policy
 from .status import from_wire, is_error
 
 GRACE = 0.1
@@ -39,6 +40,7 @@ class BoundCall:
         "codec",
         "decode",
         "encode",
+        "idempotent",
         "subject",
     )
 
@@ -52,6 +54,7 @@ class BoundCall:
         codec: codecs.Codec,
         errors: tuple[type[RpcError], ...] = (),
         item_type: Any = None,
+        idempotent: bool = False,
     ) -> None:
         self.subject = subject
         self._send = connection.send
@@ -60,6 +63,7 @@ class BoundCall:
         self.encode = codec.bind(request_type).encode
         self.decode = codec.bind(returns).decode
         self._returns = returns
+        self.idempotent = idempotent
         self._item = None if item_type is None else codec.bind(item_type)
         self._known = {error.wire_name: error for error in errors}
         self._content_type = b"Content-Type: " + codec.content_type.encode() + b"\r\n"
@@ -162,7 +166,16 @@ def _check_timeout(timeout: float) -> float:
 class Call:
     """One call, as client-side middleware sees it; what it changes here is what is sent."""
 
-    __slots__ = ("codec", "headers", "request", "returns", "target", "timeout", "tokens")
+    __slots__ = (
+        "codec",
+        "headers",
+        "policy",
+        "request",
+        "returns",
+        "target",
+        "timeout",
+        "tokens",
+    )
 
     def __init__(
         self,
@@ -174,6 +187,7 @@ class Call:
         headers: Mapping[str, str] | None,
         codec: str | codecs.Codec | None,
         tokens: Mapping[str, str] | None,
+        policy: Policy | None,
     ) -> None:
         self.target = target
         self.request = request
@@ -182,3 +196,4 @@ class Call:
         self.headers = dict(headers or {})
         self.codec = codec
         self.tokens = tokens
+        self.policy = policy

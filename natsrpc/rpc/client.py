@@ -141,6 +141,7 @@ class Client(Caller):
         servers, self._servers = self._servers, []
         for server in servers:
             await server.close()
+        await self._attempts.stop()
         await self.connection.close()
 
     async def __aenter__(self) -> Client:

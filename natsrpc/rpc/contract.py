@@ -50,6 +50,7 @@ class EndpointContract:
     errors: tuple[type[RpcError], ...] = ()
     template: str = ""
     codec: str = "json"
+    idempotent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ class Endpoints:
         max_concurrency: int | None = None,
         max_waiting: int | None = None,
         timeout: float | None = None,
+        idempotent: bool = False,
     ) -> Callable[[F], F]:
         """Serve the decorated function, which stays what it was.
 
@@ -78,6 +79,7 @@ class Endpoints:
             max_concurrency: how many may run at once, within the service's own limit.
             max_waiting: how many may wait for a slot; more are refused with 429 at once.
             timeout: seconds after which a request is stopped, however long its caller waits.
+            idempotent: it may run twice for one call, so callers may send again what they lost.
 
         Raises:
             ConfigError: anything above, or the function's signature, is refused.
@@ -94,6 +96,7 @@ class Endpoints:
                 metadata=metadata,
                 errors=errors,
                 limits=self._service.limits(max_concurrency, max_waiting, timeout),
+                idempotent=idempotent,
             )
             return function
 
@@ -140,6 +143,7 @@ class Endpoints:
         metadata: Mapping[str, str] | None,
         errors: tuple[type[RpcError], ...],
         limits: Limits,
+        idempotent: bool,
     ) -> None:
         own_name = describe(function).rpartition(".")[2]
         template = naming.join(self._prefix, own_name if subject is None else subject)
@@ -160,6 +164,7 @@ class Endpoints:
             errors=_check_errors(call_plan.name, errors),
             template=template,
             codec=self._service.codec.name,
+            idempotent=idempotent,
         )
         self._service.add(function, Handler(contract, call_plan, limits))
 

@@ -1,0 +1,209 @@
+"""What is done about a call that fails: retries, hedges, and sending again after a reconnect.
+
+Only what is safe is repeated. A request that nobody took (no responders) or that was refused unrun
+(overloaded) may always be sent again, and so may one that failed with an error class declared
+`retryable`. Whatever may have run is repeated only for calls that are idempotent. All of it happens
+within the call's own timeout, and a budget keeps retries a fraction of all calls: when a service is
+down for everybody, its callers do not multiply the load.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from natsrpc.core import Connection, Reconnected
+from natsrpc.errors import (
+    ConfigError,
+    DeadlineExceededError,
+    NatsTimeoutError,
+    NoRespondersError,
+    OverloadedError,
+    RpcError,
+    UnavailableError,
+)
+
+Attempt = Callable[[float | None], Awaitable[Any]]
+"""One attempt at a call, within so many seconds."""
+
+BUDGET = 10.0
+"""Retries that may be made in a row out of nothing."""
+
+BUDGET_PER_CALL = 0.1
+"""What each call adds to the budget, up to `BUDGET`: one retry for ten calls."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How a call is repeated.
+
+    Args:
+        attempts: how often it is sent at most.
+        wait: seconds before the second attempt; doubled for each further one, with jitter.
+        max_wait: the longest such pause.
+        attempt_timeout: seconds for one attempt; the call's whole timeout if not given.
+        idempotent: whether it may run twice; if not given, what the handler's contract says.
+        hedge_after: seconds after which an idempotent call is sent a second time, to be answered
+            by whichever is quicker; the other one is cancelled.
+        retry_on: further errors to retry on.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    attempts: int = 3
+    wait: float = 0.05
+    max_wait: float = 1.0
+    attempt_timeout: float | None = None
+    idempotent: bool | None = None
+    hedge_after: float | None = None
+    retry_on: tuple[type[Exception], ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int):
+            raise ConfigError(f"attempts is {self.attempts!r}: expected a whole number")
+        if self.attempts < 1:
+            raise ConfigError(f"attempts is {self.attempts!r}: expected 1 or more")
+        for name in ("wait", "max_wait", "attempt_timeout", "hedge_after"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < float("inf"):
+                raise ConfigError(f"{name} is {value!r}: expected seconds, 0 or more")
+
+    def is_safe(self, error: Exception, *, idempotent: bool) -> bool:
+        """Whether a call that failed with `error` may be sent again."""
+        if isinstance(error, (NoRespondersError, OverloadedError, *self.retry_on)):
+            return True
+        if isinstance(error, RpcError) and error.retryable:
+            return True
+        if not idempotent or isinstance(error, DeadlineExceededError):
+            return False
+        return isinstance(error, (UnavailableError, NatsTimeoutError))
+
+    def pause(self, attempt: int, chance: float) -> float:
+        """Seconds to wait after attempt number `attempt`; `chance` is between 0 and 1."""
+        full = min(self.max_wait, self.wait * 2.0 ** min(attempt - 1, 30))
+        return full * (0.5 + chance / 2)
+
+
+ONCE = Policy(attempts=1)
+"""For idempotent calls without a policy: sent again after a reconnect, and nothing else."""
+
+
+class _SentAgainError(Exception):
+    """The attempt was given up because the connection it was sent on is gone."""
+
+
+class Attempts:
+    """Carries out policies for the calls of one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._budget = BUDGET
+        self._resendable: set[asyncio.Future[Any]] = set()
+        self._resent: set[asyncio.Future[Any]] = set()
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def run(
+        self, policy: Policy, attempt: Attempt, *, timeout: float | None, idempotent: bool
+    ) -> Any:
+        """Call until it succeeds, or until what it fails with is to be raised."""
+        time = self._connection.loop.time
+        deadline = None if timeout is None else time() + timeout
+        self._budget = min(BUDGET, self._budget + BUDGET_PER_CALL)
+        tries = 0
+        while True:
+            left = None if deadline is None else deadline - time()
+            if left is not None and left <= 0:
+                raise NatsTimeoutError(f"no answer in {tries} attempts within {timeout:g} s")
+            tries += 1
+            try:
+                return await self._once(policy, attempt, _shorter(left, policy), idempotent)
+            except _SentAgainError:
+                tries -= 1
+                continue
+            except Exception as error:
+                if tries >= policy.attempts or not policy.is_safe(error, idempotent=idempotent):
+                    raise
+                pause = policy.pause(tries, random.random())
+                if (deadline is not None and time() + pause >= deadline) or not self._spend():
+                    raise
+            await asyncio.sleep(pause)
+
+    def _spend(self) -> bool:
+        """Take a retry out of the budget; false if there is none left."""
+        if self._budget < 1:
+            return False
+        self._budget -= 1
+        return True
+
+    async def _once(
+        self, policy: Policy, attempt: Attempt, timeout: float | None, idempotent: bool
+    ) -> Any:
+        if not idempotent:
+            return await attempt(timeout)
+        if policy.hedge_after is None:
+            return await self._resending(attempt, timeout)
+        return await self._hedged(policy.hedge_after, attempt, timeout)
+
+    async def _resending(self, attempt: Attempt, timeout: float | None) -> Any:
+        """One attempt that is given up when the connection it was sent on is gone."""
+        if self._watcher is None or self._watcher.done():
+            self._watcher = asyncio.ensure_future(self._watch())
+        task = asyncio.ensure_future(attempt(timeout))
+        self._resendable.add(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if task in self._resent:
+                raise _SentAgainError from None
+            raise
+        finally:
+            self._resendable.discard(task)
+            self._resent.discard(task)
+
+    async def _watch(self) -> None:
+        """Give up what was sent on a connection that was replaced; its callers send it again."""
+        async for event in self._connection.events():
+            if isinstance(event, Reconnected):
+                for task in self._resendable:
+                    self._resent.add(task)
+                    task.cancel()
+
+    async def _hedged(self, after: float, attempt: Attempt, timeout: float | None) -> Any:
+        """The quicker one of two attempts, the second sent only if the first is slow."""
+        first = asyncio.ensure_future(attempt(timeout))
+        everyone = {first}
+        try:
+            waiting = {first}
+            done, waiting = await asyncio.wait(waiting, timeout=after)
+            if not done and self._spend():
+                left = None if timeout is None else max(0.001, timeout - after)
+                second = asyncio.ensure_future(attempt(left))
+                everyone.add(second)
+                waiting.add(second)
+            while waiting and not any(task.exception() is None for task in done):
+                done, waiting = await asyncio.wait(waiting, return_when="FIRST_COMPLETED")
+            best = next((task for task in done if task.exception() is None), next(iter(done)))
+            return best.result()
+        finally:
+            for task in everyone:
+                task.cancel()
+            await asyncio.gather(*everyone, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """End the watcher."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watcher
+
+
+def _shorter(left: float | None, policy: Policy) -> float | None:
+    """The time for one attempt."""
+    if left is None or policy.attempt_timeout is None:
+        return policy.attempt_timeout if left is None else left
+    return min(left, policy.attempt_timeout)
