@@ -41,6 +41,7 @@ class CsvCodec:
         return None
 
 
+@pytest.mark.parity("N1")
 def test_a_codec_of_one_s_own_is_four_names() -> None:
     codec: codecs.Codec = CsvCodec()
     assert isinstance(codec, codecs.Codec)

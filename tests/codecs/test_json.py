@@ -128,6 +128,7 @@ ROUND_TRIPS: list[tuple[Any, Any, bytes]] = [
 
 
 @pytest.mark.parametrize(("type_", "value", "data"), ROUND_TRIPS)
+@pytest.mark.parity("N11")
 def test_both_ways(type_: Any, value: Any, data: bytes) -> None:
     bound = JSON.bind(type_)
     assert bound.encode(value) == data
@@ -213,6 +214,7 @@ def test_names_are_written_where_aliases_are_not_read() -> None:
         (list, [Measure(value=math.nan, note=None)]),
     ],
 )
+@pytest.mark.parity("N11")
 def test_nan_and_the_infinities_are_not_json(type_: Any, value: Any) -> None:
     with pytest.raises(EncodeError, match="not JSON"):
         JSON.bind(type_).encode(value)
@@ -362,6 +364,7 @@ def test_untyped_bytes_are_the_payload() -> None:
         (b"[" * 100_000, "[" * 100_000),
     ],
 )
+@pytest.mark.parity("N12")
 def test_a_string_body_is_a_json_string_or_the_text_itself(data: bytes, text: str) -> None:
     assert JSON.bind(str).decode(data) == text
 
@@ -378,6 +381,7 @@ def test_a_string_body_must_be_utf_8_and_fit_its_constraints() -> None:
 
 
 @pytest.mark.parametrize("data", [b"true", b"false", b'"x"', b"5.5", b"null", b"[]"])
+@pytest.mark.parity("N12")
 def test_not_an_integer(data: bytes) -> None:
     with pytest.raises(DecodeError) as caught:
         JSON.bind(int).decode(data)
@@ -412,6 +416,7 @@ def test_an_aliased_integer_type_keeps_the_rule() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"   "])
+@pytest.mark.parity("N12")
 def test_an_empty_payload_is_malformed(data: bytes) -> None:
     with pytest.raises(DecodeError) as caught:
         JSON.bind(Question).decode(data)

@@ -14,6 +14,7 @@ from natsrpc.errors import ConfigError, ConfigTypeError, DecodeError, EncodeErro
 PROTOBUF = codecs.get("protobuf")
 
 
+@pytest.mark.parity("N13")
 def test_a_message_travels() -> None:
     struct_pb2 = pytest.importorskip("google.protobuf.struct_pb2", reason="protobuf is an extra")
     message = struct_pb2.Struct()
@@ -25,6 +26,7 @@ def test_a_message_travels() -> None:
     assert PROTOBUF.schema(struct_pb2.Struct) is None
 
 
+@pytest.mark.parity("N13", "Z7")
 def test_untyped_takes_any_message_and_decodes_nothing() -> None:
     wrappers_pb2 = pytest.importorskip("google.protobuf.wrappers_pb2", reason="an extra")
     bound = PROTOBUF.bind(Any)
@@ -35,6 +37,7 @@ def test_untyped_takes_any_message_and_decodes_nothing() -> None:
         bound.encode({"not": "a message"})
 
 
+@pytest.mark.parity("N13")
 def test_a_wrong_value_is_refused_and_the_next_one_sent() -> None:
     wrappers_pb2 = pytest.importorskip("google.protobuf.wrappers_pb2", reason="an extra")
     bound = PROTOBUF.bind(wrappers_pb2.StringValue)

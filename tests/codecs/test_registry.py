@@ -30,6 +30,7 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
+@pytest.mark.parity("N2")
 def test_the_built_in_names() -> None:
     assert codecs.names() == ["default", "json", "msgpack", "protobuf", "raw", "text"]
     assert codecs.get("default") is codecs.get("text")
@@ -73,12 +74,14 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize("name", ["gob", "pickle", "GOB"])
+@pytest.mark.parity("N14")
 def test_gob_and_pickle_are_refused_with_the_codec_to_use(name: str) -> None:
     with pytest.raises(UnknownCodecError, match="msgpack"):
         codecs.get(name)
 
 
 @pytest.mark.usefixtures("restored")
+@pytest.mark.parity("N2")
 def test_the_last_one_registered_wins() -> None:
     first, second = Loud(), Loud()
     codecs.register("loud", first)

@@ -55,6 +55,7 @@ WRITTEN: list[tuple[Any, bytes]] = [
 
 
 @pytest.mark.parametrize(("value", "data"), WRITTEN)
+@pytest.mark.parity("N3", "N4")
 def test_what_is_written(value: Any, data: bytes) -> None:
     assert TEXT.bind(Any).encode(value) == data
     for type_ in (str, int, float, bool, bytes):
@@ -70,6 +71,7 @@ def test_what_cannot_be_read_back_is_not_written(value: Any) -> None:
         TEXT.bind(Any).encode(value)
 
 
+@pytest.mark.parity("N5")
 def test_a_value_without_a_text_form_points_to_json() -> None:
     with pytest.raises(EncodeError, match="json"):
         TEXT.bind(Any).encode([1, 2])
@@ -138,6 +140,7 @@ READ: list[tuple[Any, bytes, Any]] = [
 
 
 @pytest.mark.parametrize(("type_", "data", "value"), READ)
+@pytest.mark.parity("N6", "N7", "N8", "N9")
 def test_what_is_read(type_: Any, data: bytes, value: Any) -> None:
     decoded = TEXT.bind(type_).decode(data)
     assert decoded == value
@@ -160,6 +163,7 @@ def test_not_a_number_is_read_in_any_case() -> None:
         (str, b"\xff"),
     ],
 )
+@pytest.mark.parity("N6", "N7", "N8", "N9")
 def test_what_is_not_read(type_: Any, data: bytes) -> None:
     with pytest.raises(DecodeError) as caught:
         TEXT.bind(type_).decode(data)
@@ -167,6 +171,7 @@ def test_what_is_not_read(type_: Any, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("type_", [list[int], dict[str, Any], tuple[int, ...], complex, int | str])
+@pytest.mark.parity("N10")
 def test_other_types_do_not_decode(type_: Any) -> None:
     with pytest.raises(DecodeError, match="json"):
         TEXT.bind(type_).decode(b"1")

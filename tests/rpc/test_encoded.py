@@ -92,6 +92,7 @@ async def got(queue: asyncio.Queue[Any]) -> Any:
 # --- the handle itself
 
 
+@pytest.mark.parity("Y1")
 async def test_what_is_not_a_connection_or_codec_is_refused(connection: Connection) -> None:
     wrong: Any = None
     with pytest.raises(ConfigTypeError, match="expected a Connection"):
@@ -105,6 +106,7 @@ async def test_what_is_not_a_connection_or_codec_is_refused(connection: Connecti
         Encoded(connection, "json")
 
 
+@pytest.mark.parity("Y1")
 async def test_several_share_a_connection(connection: Connection, subject: str) -> None:
     json_, text = Encoded(connection), Encoded(connection, codecs.get("text"))
     values: asyncio.Queue[Any] = asyncio.Queue()
@@ -119,6 +121,7 @@ async def test_several_share_a_connection(connection: Connection, subject: str) 
     assert (json_.connection, json_.codec.name) == (connection, "json")
 
 
+@pytest.mark.parity("Y6")
 async def test_flush_drain_and_close_are_the_connection_s(nats_server: NatsServer) -> None:
     connection = await connect(nats_server.url)
     encoded = Encoded(connection)
@@ -152,6 +155,7 @@ async def test_flush_drain_and_close_are_the_connection_s(nats_server: NatsServe
         ("raw", b"raw", b"raw"),
     ],
 )
+@pytest.mark.parity("Y2")
 async def test_a_stranger_gets_the_bare_value(
     connection: Connection, stranger: Any, subject: str, codec: str, value: Any, data: bytes
 ) -> None:
@@ -162,6 +166,7 @@ async def test_a_stranger_gets_the_bare_value(
     assert (msg.data, msg.reply, msg.headers) == (data, "answer", {"X": "y"})
 
 
+@pytest.mark.parity("Y2")
 async def test_a_value_that_cannot_be_encoded_is_refused_and_the_next_is_sent(
     encoded: Encoded, stranger: Any, subject: str
 ) -> None:
@@ -177,6 +182,7 @@ async def test_a_value_that_cannot_be_encoded_is_refused_and_the_next_is_sent(
     assert (await sub.next_msg(2)).data == b"1"
 
 
+@pytest.mark.parity("Y3", "X5")
 async def test_a_request_is_typed(encoded: Encoded, stranger: Any, subject: str) -> None:
     async def answer(msg: Any) -> None:
         name = json.loads(msg.data)["name"]
@@ -194,6 +200,7 @@ async def test_a_request_is_typed(encoded: Encoded, stranger: Any, subject: str)
         await encoded.request(subject, {"name": "bo"}, int)
 
 
+@pytest.mark.parity("X5")
 async def test_a_request_fails_as_the_connection_s_does(encoded: Encoded, subject: str) -> None:
     with pytest.raises(NoRespondersError):
         await encoded.request(subject, 1, int)
@@ -320,6 +327,7 @@ DATA = b'{"name":"ann","age":3}'
         ("ignores", None),
     ],
 )
+@pytest.mark.parity("Z1", "Z2", "Z3", "Z4", "Z5", "Z7", "Y4")
 async def test_a_handler_gets_what_its_signature_says(
     encoded: Encoded, stranger: Any, subject: str, name: str, expected: Any
 ) -> None:
@@ -334,6 +342,7 @@ async def test_a_handler_gets_what_its_signature_says(
     assert sub.delivered == 1
 
 
+@pytest.mark.parity("Z5")
 async def test_other_callables_are_handlers_too(encoded: Encoded, subject: str) -> None:
     values: list[Any] = []
     done: asyncio.Queue[Any] = asyncio.Queue()
@@ -356,6 +365,7 @@ async def test_other_callables_are_handlers_too(encoded: Encoded, subject: str) 
     assert sorted(tag for tag, _ in values) == ["keyword", "lambda", "object", "partial"]
 
 
+@pytest.mark.parity("Z2")
 async def test_each_message_is_a_new_object(encoded: Encoded, subject: str) -> None:
     calls = Calls()
     await encoded.subscribe(subject, calls.value)
@@ -366,6 +376,7 @@ async def test_each_message_is_a_new_object(encoded: Encoded, subject: str) -> N
     assert first is not second
 
 
+@pytest.mark.parity("Z4")
 async def test_a_reply_is_empty_if_there_is_none(encoded: Encoded, subject: str) -> None:
     calls = Calls()
     await encoded.subscribe(subject, calls.with_reply)
@@ -373,6 +384,19 @@ async def test_a_reply_is_empty_if_there_is_none(encoded: Encoded, subject: str)
     assert await got(calls.queue) == (subject, "", ANN)
 
 
+@pytest.mark.parity("Z8")
+@pytest.mark.parametrize("name", ["plain", "returns"])
+async def test_what_a_handler_returns_is_ignored(encoded: Encoded, subject: str, name: str) -> None:
+    calls = Calls()
+    await encoded.subscribe(subject, getattr(calls, name))
+    answers = await encoded.connection.subscribe(f"{subject}.answer")
+    await encoded.publish(subject, ANN, reply=f"{subject}.answer")
+    assert await got(calls.queue) == ANN
+    await encoded.flush()
+    assert answers.pending_msgs == 0
+
+
+@pytest.mark.parity("Y4")
 async def test_a_queue_group_shares_the_messages(encoded: Encoded, subject: str) -> None:
     calls = Calls()
     for _ in range(3):
@@ -420,6 +444,7 @@ def takes_unknown(value: "Nowhere") -> None: ...  # type: ignore[name-defined]  
         takes_unknown,
     ],
 )
+@pytest.mark.parity("Z6", "Y4")
 async def test_a_bad_handler_is_refused_before_anything_is_sent(
     encoded: Encoded, subject: str, handler: Any
 ) -> None:
@@ -431,6 +456,7 @@ async def test_a_bad_handler_is_refused_before_anything_is_sent(
         await encoded.request(subject, 1, int)
 
 
+@pytest.mark.parity("Y5")
 async def test_a_payload_that_does_not_decode_is_told_and_the_next_is_handled(
     encoded: Encoded, stranger: Any, subject: str, told: Told
 ) -> None:
@@ -474,6 +500,7 @@ async def test_a_plain_function_that_gives_a_coroutine_is_told(
 # --- queues
 
 
+@pytest.mark.parity("W1")
 async def test_values_put_into_a_queue_are_published(
     encoded: Encoded, stranger: Any, subject: str
 ) -> None:
@@ -491,6 +518,7 @@ async def test_values_put_into_a_queue_are_published(
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="queues can be shut down from 3.13 on")
+@pytest.mark.parity("W1")
 async def test_a_send_queue_that_is_shut_down_ends_after_what_is_in_it(
     encoded: Encoded, stranger: Any, subject: str
 ) -> None:
@@ -503,6 +531,7 @@ async def test_a_send_queue_that_is_shut_down_ends_after_what_is_in_it(
     assert (await sub.next_msg(2)).data == b"1"
 
 
+@pytest.mark.parity("W2")
 async def test_a_send_queue_ends_at_a_value_that_cannot_be_sent(
     encoded: Encoded, subject: str, told: Told
 ) -> None:
@@ -515,6 +544,7 @@ async def test_a_send_queue_ends_at_a_value_that_cannot_be_sent(
         await asyncio.wait_for(task, 2)
 
 
+@pytest.mark.parity("W2")
 async def test_a_send_queue_on_a_closed_connection_tells_the_error(
     encoded: Encoded, subject: str, told: Told
 ) -> None:
@@ -537,6 +567,7 @@ async def test_a_send_queue_can_be_cancelled(encoded: Encoded, subject: str) -> 
 
 
 @pytest.mark.parametrize("queue", [None, [], object])
+@pytest.mark.parity("W1", "W3")
 async def test_what_is_not_a_queue_is_refused(encoded: Encoded, subject: str, queue: Any) -> None:
     with pytest.raises(TypeError, match=r"asyncio\.Queue"):
         encoded.bind_send_queue(subject, queue)
@@ -551,6 +582,7 @@ async def test_a_bad_subject_is_refused_when_bound(encoded: Encoded) -> None:
         await encoded.bind_recv_queue("foo..bar", asyncio.Queue())
 
 
+@pytest.mark.parity("W3")
 async def test_values_of_a_subject_are_put_into_a_queue(
     encoded: Encoded, stranger: Any, subject: str
 ) -> None:
@@ -567,6 +599,7 @@ async def test_values_of_a_subject_are_put_into_a_queue(
     assert await got(values) == {"name": "ann", "age": 3}
 
 
+@pytest.mark.parity("W3")
 async def test_a_full_queue_makes_the_subscription_wait(encoded: Encoded, subject: str) -> None:
     queue: asyncio.Queue[int] = asyncio.Queue(1)
     sub = await encoded.bind_recv_queue(subject, queue, int)
@@ -579,6 +612,7 @@ async def test_a_full_queue_makes_the_subscription_wait(encoded: Encoded, subjec
     assert [await got(queue) for _ in range(5)] == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parity("W3")
 async def test_receiving_members_of_a_group_share(encoded: Encoded, subject: str) -> None:
     queue: asyncio.Queue[int] = asyncio.Queue()
     for _ in range(3):
@@ -590,6 +624,7 @@ async def test_receiving_members_of_a_group_share(encoded: Encoded, subject: str
     assert queue.empty()
 
 
+@pytest.mark.parity("W4")
 async def test_a_value_that_does_not_decode_is_told_and_skipped(
     encoded: Encoded, subject: str, told: Told
 ) -> None:
@@ -637,6 +672,7 @@ async def test_draining_puts_all_that_had_come(encoded: Encoded, subject: str) -
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="queues can be shut down from 3.13 on")
+@pytest.mark.parity("W5")
 async def test_a_receive_queue_that_is_shut_down_unsubscribes(
     encoded: Encoded, subject: str, told: Told
 ) -> None:

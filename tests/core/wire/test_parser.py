@@ -171,12 +171,14 @@ def single_bytes(data: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize(("frame", "event"), FRAMES, ids=lambda value: repr(value)[:40])
+@pytest.mark.parity("V1")
 def test_a_frame_is_read_and_written_back(frame: bytes, event: Fields) -> None:
     assert parse([frame]) == ([event], False)
     assert render(event) == frame
 
 
 @pytest.mark.parametrize(("frame", "event"), LENIENT, ids=lambda value: repr(value)[:40])
+@pytest.mark.parity("V1")
 def test_legal_variants_are_read_however_they_are_cut(frame: bytes, event: Fields) -> None:
     assert parse([frame]) == ([event], False)
     assert parse(single_bytes(frame)) == ([event], False)
@@ -186,6 +188,7 @@ def test_legal_variants_are_read_however_they_are_cut(frame: bytes, event: Field
 
 
 @pytest.mark.parametrize("frame", BROKEN, ids=repr)
+@pytest.mark.parity("V3")
 def test_a_broken_frame_ends_the_stream_however_it_is_cut(frame: bytes) -> None:
     for chunks in ([frame], single_bytes(frame), [b"PING\r\n" + frame + b"PING\r\n"]):
         events, failed = parse(chunks)
@@ -247,6 +250,7 @@ def test_it_knows_when_it_is_between_frames() -> None:
 # Any chunking
 
 
+@pytest.mark.parity("V2")
 def test_every_split_point_gives_the_same_events() -> None:
     for cut in range(len(STREAM) + 1):
         assert parse(split(STREAM, [cut])) == (EVENTS, False), f"cut at {cut}"
@@ -347,6 +351,7 @@ def test_100_000_mutations_give_events_or_a_protocol_error() -> None:
 # Caps
 
 
+@pytest.mark.parity("V3")
 def test_control_lines_are_capped_however_they_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parser, "MAX_CONTROL_LINE", 100)
     monkeypatch.setattr(parser, "MAX_INFO_LINE", 200)
@@ -503,6 +508,7 @@ def work(chunks: Iterable[bytes]) -> float:
         "pings before a long INFO",
     ],
 )
+@pytest.mark.parity("V2")
 def test_the_work_grows_with_the_bytes_and_no_faster(stream: bytes, chunk: int) -> None:
     assert work(stream[i : i + chunk] for i in range(0, len(stream), chunk)) < 6
 
