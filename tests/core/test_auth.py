@@ -620,6 +620,23 @@ async def test_an_expiry_then_the_same_refusal_twice_ends_the_connection() -> No
         assert nc.last_error is told.failures[-1]
 
 
+@pytest.mark.parity("A5", "A6")
+async def test_a_refusal_while_connected_counts_as_the_first_of_two() -> None:
+    told = Told()
+    async with (
+        ScriptedServer() as server,
+        connect(server.url, token="t", **QUICK, **told.callbacks) as nc,
+    ):
+        peer = await server.accept()
+        server.auto_pong = False
+        server.listeners.append(refusing(iter(["Authorization Violation"] * 9)))
+        peer.err("Authorization Violation")
+        peer.close()
+        await asyncio.wait_for(nc.wait_closed(), 5)
+        assert len(told.errors) == len(told.failures) == 1
+        assert len(server.peers) == 2
+
+
 def refusing(answers: Iterator[str]) -> Any:
     def refuse(peer: Peer, frame: Frame) -> None:
         if frame.op == b"CONNECT":

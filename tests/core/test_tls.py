@@ -31,7 +31,7 @@ from natsrpc.errors import (
     TLSError,
 )
 from natsrpc.testing import Cluster, NatsServer
-from tests.core.harness import ScriptedServer, eventually, no_leaks
+from tests.core.harness import Frame, Peer, ScriptedServer, eventually, no_leaks
 
 live = pytest.mark.usefixtures("nats_server")
 
@@ -216,6 +216,26 @@ async def test_a_client_certificate_that_is_missing_is_a_tls_error(
             with pytest.raises(TLSError) as caught:
                 await connect(here(server), tls=context)
             assert caught.value.server == here(server)
+
+
+@pytest.mark.parity("T5")
+async def test_a_server_that_resets_behind_the_handshake_is_a_tls_error(pki: Pki) -> None:
+    """So it looks where the alert that our certificate is missing is lost on the way."""
+
+    def reset(peer: Peer, frame: Frame) -> None:
+        peer.reset()
+
+    def hang_up(peer: Peer, frame: Frame) -> None:
+        peer.close()
+
+    for answer, kind in ((reset, TLSError), (hang_up, ConnectError)):
+        async with ScriptedServer(tls=pki.serving(), auto_pong=False) as server:
+            server.listeners.append(answer)
+            with pytest.raises(ConnectError) as caught:
+                await connect(server.url, tls_ca=pki.ca)
+            error = caught.value
+            first = error.attempts[0][1] if isinstance(error, NoServersError) else error
+            assert type(first) is kind
 
 
 def encrypted(pki: Pki, folder: Path) -> Path:
