@@ -13,14 +13,15 @@ Ref: ADR-4 (no responders); nats.go `respMux`.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Collection
 from logging import getLogger
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from natsrpc.errors import NatsTimeoutError, NoRespondersError, PermissionsError
 
 from .inbox import INBOX_SIZE, TOKEN_SIZE, new_tokens, random_text
-from .timers import Expiring
+from .timers import Due
 from .wire import Msg
 from .wire.headers import NO_RESPONDERS
 from .wire.subject import decode
@@ -47,6 +48,10 @@ class Sender(Protocol):
         """Subscribe to the replies, in front of the first request."""
 
 
+Entry: TypeAlias = "tuple[asyncio.Future[Msg], bytes, float | None, float]"
+"""A waiting request: where its reply goes, its subject, its timeout and its deadline."""
+
+
 class RequestMux:
     """All requests of one connection."""
 
@@ -56,12 +61,12 @@ class RequestMux:
         self._prefix = f"{inbox_prefix}.".encode() + random_text(INBOX_SIZE) + b"."
         self._cut = len(self._prefix)
         self._tokens: list[bytes] = []
+        self._new_future = self._loop.create_future
+        self._time = self._loop.time
         self._started = False
         self._denied: PermissionsError | None = None
         self._watchers: list[asyncio.Future[None]] = []
-        self.pending: Expiring[bytes, tuple[asyncio.Future[Msg], bytes]] = Expiring(
-            self._loop, self._expired
-        )
+        self.pending: Due[bytes, Entry] = Due(self._loop, self._expired)
         self.streams: dict[bytes, Callable[[Msg], None]] = {}
         self.unmatched = 0
 
@@ -112,9 +117,31 @@ class RequestMux:
             PermissionsError: the server denied the request or the subscription to its reply.
             ConnectionClosedError: the connection is, or was meanwhile, closed.
         """
-        sender = self._sender
-        if sender.congested:
-            timeout = await self._room(timeout)
+        if self._sender.congested:
+            timeout = await self.room(timeout)
+        token, future = self.begin(subject, data, headers, timeout)
+        try:
+            msg = await future
+        except BaseException as error:
+            self.abandon(token)
+            if abandoned is not None and isinstance(error, asyncio.CancelledError):
+                abandoned(self._prefix + token)
+            raise
+        if msg.raw_headers and is_no_responders(msg):
+            raise NoRespondersError(decode(subject))
+        return msg
+
+    # the steps of a request, for whoever cannot afford to wait for one that is a coroutine (0.3 us)
+
+    def begin(
+        self, subject: bytes, data: bytes, headers: bytes, timeout: float | None
+    ) -> tuple[bytes, asyncio.Future[Msg]]:
+        """Send a request; its token and the future of its reply.
+
+        Raises:
+            PermissionsError: the server denied the subscription to the replies.
+            MaxPayloadError, ConnectionClosedError, ReconnectBufferExceededError: as `send`.
+        """
         if self._denied is not None:
             raise self._denied.with_traceback(None)
         if not self._started:
@@ -123,31 +150,21 @@ class RequestMux:
         token = self._tokens.pop() if self._tokens else self.new_token()
         if token in pending:
             token = self.new_token()
-        future: asyncio.Future[Msg] = self._loop.create_future()
-        if timeout is None:
-            pending[token] = (future, subject)
-        else:
-            pending.add(token, (future, subject), timeout)
-        try:
-            sender.send(subject, data, self._prefix + token, headers)
-            msg = await future
-        except BaseException as error:
-            pending.pop(token, None)
-            if self._watchers:
-                self._tell_news()
-            if abandoned is not None and isinstance(error, asyncio.CancelledError):
-                abandoned(self._prefix + token)
-            raise
-        if (
-            msg.raw_headers
-            and not msg.data
-            and msg.raw_headers.startswith(NO_RESPONDERS)
-            and msg.status == 503
-        ):
-            raise NoRespondersError(decode(subject))
-        return msg
+        self._sender.send(subject, data, self._prefix + token, headers)
+        deadline = math.inf if timeout is None else self._time() + timeout
+        if deadline < pending.next:
+            pending.watch(deadline)
+        future: asyncio.Future[Msg] = self._new_future()
+        pending[token] = (future, subject, timeout, deadline)
+        return token, future
 
-    async def _room(self, timeout: float | None) -> float | None:
+    def abandon(self, token: bytes) -> None:
+        """Forget a request that nobody waits for any more."""
+        self.pending.pop(token, None)
+        if self._watchers:
+            self._tell_news()
+
+    async def room(self, timeout: float | None) -> float | None:
         """Wait for room to write; what is left of `timeout`."""
         start = self._loop.time()
         try:
@@ -179,17 +196,17 @@ class RequestMux:
         elif len(self.pending) == 1:
             # A server's subject mapping rewrote the reply: with one request waiting, it is that
             # one's.
-            token, (future, _) = next(iter(self.pending.items()))
-            del self.pending[token]
+            _, (future, *_) = self.pending.popitem()
             if not future.done():
                 future.set_result(msg)
             return
         self.unmatched += 1
 
-    def _expired(self, token: bytes, entry: tuple[asyncio.Future[Msg], bytes]) -> None:
-        future, subject = entry
+    def _expired(self, token: bytes, entry: Entry) -> None:
+        future, subject, timeout, _ = entry
         if not future.done():
-            future.set_exception(NatsTimeoutError(f"no reply on {decode(subject)!r} in time"))
+            text = f"no reply on {decode(subject)!r} within {timeout:g} s"
+            future.set_exception(NatsTimeoutError(text))
 
     # while two sessions carry replies
 
@@ -211,7 +228,7 @@ class RequestMux:
             return True
         if error.operation != "publish":
             return False
-        for token, (future, subject) in self.pending.items():
+        for token, (future, subject, *_) in self.pending.items():
             reply = decode(self._prefix + token)
             if error.reply == reply or (error.subject and error.subject == decode(subject)):
                 del self.pending[token]
@@ -228,7 +245,7 @@ class RequestMux:
         """Wake every waiting request with `error`."""
         entries = list(self.pending.values())
         self.pending.clear()
-        for future, _ in entries:
+        for future, *_ in entries:
             if not future.done():
                 future.set_exception(error)
         self._tell_news()
@@ -254,3 +271,8 @@ class RequestMux:
             watcher = self._loop.create_future()
             self._watchers.append(watcher)
             await watcher
+
+
+def is_no_responders(msg: Msg) -> bool:
+    """Whether a reply is the server's word that nobody is subscribed."""
+    return not msg.data and msg.raw_headers.startswith(NO_RESPONDERS) and msg.status == 503

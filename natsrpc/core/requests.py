@@ -18,6 +18,7 @@ from natsrpc.errors import (
 from .facts import Facts
 from .inbox import new_inbox
 from .intake import check_max_msgs
+from .mux import is_no_responders
 from .options import Options
 from .subscription import Subscription
 from .timers import check_timeout
@@ -135,17 +136,26 @@ class Requests(Facts):
         Ref: nats.go `Conn.RequestMsg`; ADR-4 for no responders.
         """
         encoded = check_publish(subject)
-        if timeout is not None:
+        if timeout is not None and (type(timeout) is not float or not timeout > 0):
             check_timeout(timeout)
         if type(data) is not bytes:
             data = payload_bytes(data)
         block = self._block(headers) if headers else b""
         if self.options.old_style_requests:
             return await self._request_old_style(subject, encoded, data, block, timeout)
+        # As `mux.request` does, which would be one more coroutine.
+        mux = self.mux
+        if self.congested:
+            timeout = await mux.room(timeout)
+        token, future = mux.begin(encoded, data, block, timeout)
         try:
-            return await self.mux.request(encoded, data, block, timeout)
-        except NatsTimeoutError:
-            raise NatsTimeoutError(f"no reply on {subject!r} within {timeout} s") from None
+            msg = await future
+        except BaseException:
+            mux.abandon(token)
+            raise
+        if msg.raw_headers and is_no_responders(msg):
+            raise NoRespondersError(subject)
+        return msg
 
     async def _request_old_style(
         self, subject: str, encoded: bytes, data: bytes, block: bytes, timeout: float | None

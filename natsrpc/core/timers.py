@@ -16,15 +16,19 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from natsrpc.errors import BadTimeoutError
 
 K = TypeVar("K")
 V = TypeVar("V")
+E = TypeVar("E", bound=tuple[Any, ...])
 
 _COMPACT_ABOVE = 1024
 _EXACT_LANES = 16
+
+_LOOK_EVERY = 0.01
+_LOOK_SHARE = 20
 
 
 class Expiring(dict[K, V], Generic[K, V]):
@@ -116,6 +120,54 @@ class _Lane(Generic[K, V]):
             self.arm()
         else:
             owner.forget_lane(self.delay)
+
+
+class Due(dict[K, E], Generic[K, E]):
+    """A dict of tuples that end with a deadline (`loop.time()`; infinity for none). Once it has
+    passed, the entry is removed and `on_expire(key, entry)` called.
+
+    Whoever sets an entry looks whether it is the next to expire:
+
+        if deadline < due.next: due.watch(deadline)
+        due[key] = (..., deadline)
+
+    One timer, for the earliest deadline when it was set. Most entries are gone before: then a look
+    at the few there are now finds the next. Looking takes at most a twentieth of the time, however
+    many there are: an entry may expire late, by 10 ms, or by twenty such looks.
+    """
+
+    __slots__ = ("_loop", "_on_expire", "_timer", "next")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_expire: Callable[[K, E], None]) -> None:
+        super().__init__()
+        self._loop = loop
+        self._on_expire = on_expire
+        self._timer: asyncio.TimerHandle | None = None
+        self.next = math.inf
+
+    def watch(self, deadline: float) -> None:
+        """Look at `deadline` for what has expired."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.next = deadline
+        self._timer = self._loop.call_at(deadline, self._look)
+
+    def _look(self) -> None:
+        self._timer, self.next = None, math.inf
+        start = self._loop.time()
+        for key in [key for key, entry in self.items() if entry[-1] <= start]:
+            if key in self:
+                self._on_expire(key, self.pop(key))
+        earliest = min((entry[-1] for entry in self.values()), default=math.inf)
+        if earliest < self.next:
+            end = self._loop.time()
+            self.watch(max(earliest, end + max(_LOOK_EVERY, _LOOK_SHARE * (end - start))))
+
+    def stop(self) -> None:
+        """Stop looking; entries stay, and won't expire."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self.next = None, -math.inf
 
 
 def check_timeout(timeout: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from natsrpc.core.timers import Expiring
+from natsrpc.core.timers import Due, Expiring
 from tests.core.harness import warped
 
 
@@ -178,3 +178,92 @@ async def test_a_few_delays_are_kept_exactly() -> None:
     await asyncio.sleep(20)
     assert list(told) == delays
     assert all(abs(when - delay) < 0.05 for delay, when in told.items())
+
+
+def due_to(told: dict[int, float]) -> Due[int, tuple[float]]:
+    loop = asyncio.get_running_loop()
+
+    def expired(key: int, entry: tuple[float]) -> None:
+        assert key not in told
+        told[key] = loop.time() - entry[0]
+
+    return Due(loop, expired)
+
+
+def put(due: Due[int, tuple[float]], key: int, delay: float) -> None:
+    deadline = asyncio.get_running_loop().time() + delay
+    if deadline < due.next:
+        due.watch(deadline)
+    due[key] = (deadline,)
+
+
+@warped
+async def test_random_deadlines_pass_in_time_for_exactly_what_is_left() -> None:
+    dice = random.Random(7)
+    told: dict[int, float] = {}
+    due = due_to(told)
+    kept = set()
+    for key in range(3000):
+        put(due, key, dice.choice([0.5, 1.0, 1.0, dice.random(), 30.0, float("inf")]))
+        kept.add(key)
+        if dice.random() < 0.6:
+            gone = dice.choice(list(due))
+            del due[gone]
+            kept.discard(gone)
+        if dice.random() < 0.05:
+            await asyncio.sleep(dice.random())
+    await asyncio.sleep(40)
+    assert told.keys() == kept - due.keys()
+    assert all(deadline == float("inf") for (deadline,) in due.values())
+    assert all(-0.01 < late < 0.1 for late in told.values())
+    assert due.next == float("inf")
+
+
+@warped
+async def test_what_is_removed_in_time_needs_one_look_a_timeout() -> None:
+    looks: list[float] = []
+
+    class Counted(Due[int, tuple[float]]):
+        def watch(self, deadline: float) -> None:
+            looks.append(deadline)
+            super().watch(deadline)
+
+    told: list[int] = []
+    due = Counted(asyncio.get_running_loop(), lambda key, _: told.append(key))
+    for key in range(1000):
+        put(due, key, 5.0)
+        await asyncio.sleep(0.05)
+        del due[key]
+    assert not told
+    assert len(looks) <= 12  # fifty seconds of entries that may take five
+
+
+@warped
+async def test_an_expiry_may_add_and_remove_entries() -> None:
+    loop = asyncio.get_running_loop()
+    told: list[int] = []
+
+    def expired(key: int, entry: tuple[float]) -> None:
+        told.append(key)
+        due.pop(key + 100, None)
+        if key < 5:
+            put(due, key + 1, 1.0)
+
+    due: Due[int, tuple[float]] = Due(loop, expired)
+    put(due, 0, 1.0)
+    put(due, 100, 1.0)
+    await asyncio.sleep(10)
+    assert told == [0, 1, 2, 3, 4, 5]
+    assert not due
+
+
+@warped
+async def test_a_stopped_watch_tells_nothing() -> None:
+    told: dict[int, float] = {}
+    due = due_to(told)
+    put(due, 1, 1.0)
+    due.stop()
+    put(due, 2, 1.0)
+    await asyncio.sleep(5)
+    assert told == {}
+    assert len(due) == 2
