@@ -182,6 +182,19 @@ async def test_a_reader_that_gave_up_is_not_waited_for(
         await kept.pop().aclose()
 
 
+async def test_a_reader_that_waits_no_more_is_not_waited_for(
+    nats_server: NatsServer, subject: str
+) -> None:
+    async with connect(nats_server.url) as nc:
+        sub = await nc.subscribe(subject)
+        with pytest.raises(TimeoutError):
+            await sub.next_msg(0.001)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await sub.next_msg(None)
+        await asyncio.wait_for(asyncio.create_task(sub.drain()), 1)
+
+
 async def test_a_subscription_may_be_drained_in_its_own_callback(
     nats_server: NatsServer, subject: str
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import nats
@@ -52,6 +52,16 @@ async def echo(nats_server: NatsServer, subject: str) -> AsyncIterator[Connectio
         await nc.subscribe(subject, cb=answer)
         await nc.flush()
         yield nc
+
+
+def _spawn(awaitable: Coroutine[Any, Any, None]) -> None:
+    """From a plain callback: let it run by itself."""
+    running = asyncio.ensure_future(awaitable)
+    _running.add(running)
+    running.add_done_callback(_running.discard)
+
+
+_running: set[asyncio.Future[None]] = set()
 
 
 async def nothing_left(nc: Connection) -> None:
@@ -323,6 +333,9 @@ async def test_an_answer_copies_no_headers_and_needs_a_reply_subject(
                 await msg.respond_msg(Msg("unused", b"copy", headers={"Mine": "1"}))
 
         await nc.subscribe(subject, cb=answer)
+        await nc.subscribe(f"{subject}.bare", cb=lambda msg: _spawn(msg.respond()))
+        bare = await nc.request(f"{subject}.bare", headers={"Authorization": "secret"})
+        assert bare.raw_headers == b""
         reply = await nc.request(subject, headers={"Authorization": "secret", "Mine": "0"})
         assert list(reply.headers.items()) == [("Mine", "1")]
         assert taken[0].headers["Authorization"] == "secret"
