@@ -31,6 +31,7 @@ from natsrpc.errors import ConnectionClosedError, NatsTimeoutError
 
 from .mux import RequestMux
 from .session import Session
+from .subscription import Subscription
 from .wire import Msg, frames
 
 log = getLogger("natsrpc.core")
@@ -166,3 +167,13 @@ async def _answered(session: Session) -> None:
         await waiter
     except ConnectionClosedError:
         log.debug("%s was lost during a handover", session.server.address)
+
+
+def may_overlap(sub: Subscription, *, echo: bool) -> bool:
+    """Whether being subscribed on two sessions at once gives each message once all the same.
+
+    Without `echo` what one session publishes would come back on the other.
+    """
+    if sub.max_msgs is not None:
+        return sub.max_msgs == 1  # its end is counted here
+    return bool(sub.queue_group) and echo

@@ -32,7 +32,7 @@ from natsrpc.version import __version__
 
 from . import callbacks as told
 from .callbacks import Callbacks
-from .handover import Handover
+from .handover import Handover, may_overlap
 from .mux import RequestMux
 from .options import Options
 from .outbox import Outbox
@@ -40,7 +40,7 @@ from .replay import refusal, restore
 from .servers import Server
 from .session import Session, Sink
 from .stats import Counts, Status, add_counts
-from .subscription import Subscription
+from .subscription import Subscription, denied_subscription
 from .supervisor import Supervisor
 from .timers import check_timeout
 from .wire import Msg, ServerInfo, frames
@@ -209,7 +209,9 @@ class Link:
         self._last_sid = sub.sid
         self._subs[sub.sid] = sub
         self.sinks[sub.raw_sid] = sub.sink
-        self._write_if_live(frames.sub(raw_subject, raw_group, sub.raw_sid))
+        # SUB and UNSUB are never buffered: a new session is told the state of its time
+        if self._session is not None:
+            self._session.transport.write(frames.sub(raw_subject, raw_group, sub.raw_sid))
         return sub
 
     def start_mux(self, subject: bytes, sink: Sink, session: Session | None = None) -> None:
@@ -221,11 +223,6 @@ class Link:
         session = session or self._session
         if session is not None:
             session.transport.write(frames.sub(subject, b"", raw_sid))
-
-    def _write_if_live(self, frame: bytes) -> None:
-        """SUB and UNSUB are never buffered: a new session is told the state of its time."""
-        if self._session is not None:
-            self._session.transport.write(frame)
 
     def send_unsub(self, sub: Subscription, max_msgs: int = 0) -> None:
         """Tell the server that a subscription ends, now or after so many messages."""
@@ -303,8 +300,7 @@ class Link:
             if self._lame is not session:
                 self._lame = session
                 self._callbacks.tell(told.LameDuck(session.server.address))
-            options = self.options
-            if options.lame_duck_reconnect and options.allow_reconnect and not self.is_draining:
+            if not self.is_draining:
                 self._supervisor.leave(session)
 
     def servers_discovered(self, addresses: list[str]) -> None:
@@ -317,18 +313,12 @@ class Link:
         sub = None
         if isinstance(error, PermissionsError):
             if not self.mux.deny(error):
-                sub = self._denied_subscription(error)
+                sub = denied_subscription(error, self._subs)
         elif isinstance(error, AuthorizationError):
             self._supervisor.note_failure(session.server, error)
         self.report(error, None if sub is None or sub.is_inbox else sub)
         if sub is not None:
             sub.end_by_error(error)
-
-    def _denied_subscription(self, error: PermissionsError) -> Subscription | None:
-        """The subscription that was denied, or the inbox of a request that was."""
-        if error.sid is not None:
-            return self._subs.get(error.sid)
-        return next((sub for sub in self._subs.values() if sub.is_denied_by(error)), None)
 
     def session_lost(self, session: Session, error: Exception | None) -> None:
         """The physical connection is gone: buffer, and look for another."""
@@ -379,7 +369,8 @@ class Link:
         """Make `session` the current one while `old` still reads; whether that was possible."""
         if self._status is not Status.CONNECTED or self._session is not old:
             return False
-        shared = [sid for sid, sub in self._subs.items() if self._may_overlap(sub)]
+        echo = self.options.echo
+        shared = [sid for sid, sub in self._subs.items() if may_overlap(sub, echo=echo)]
         plain = [sid for sid in self._subs if sid not in set(shared)]
         for frame in self.restored(shared):
             session.transport.write(frame)
@@ -402,12 +393,6 @@ class Link:
         session.go_live()
         return True
 
-    def _may_overlap(self, sub: Subscription) -> bool:
-        """Whether being subscribed on two sessions at once gives each message once all the same."""
-        if sub.max_msgs is not None:
-            return sub.max_msgs == 1  # its end is counted here
-        return bool(sub.queue_group) and self.options.echo
-
     def settled(self) -> None:
         """A handover's new session does all the work from now on."""
         self._reconnects += 1
@@ -419,7 +404,7 @@ class Link:
         self._past = add_counts(self._past, handover.old.counts)
         if handover.mux_sid is not None:
             self.sinks.pop(handover.mux_sid, None)
-            if self._mux_sub is not None and self._mux_sub[1] in self.sinks:
+            if self._mux_sub and self.sinks.get(self._mux_sub[1]) == handover.route_new:
                 self.sinks[self._mux_sub[1]] = self.mux.route
 
     # errors that no call can raise

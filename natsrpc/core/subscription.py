@@ -16,7 +16,7 @@ and stays readable.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Protocol, cast
 
@@ -441,3 +441,12 @@ class Subscription(Intake):
 
     def _report(self, error: Exception) -> None:
         self._owner.report(error, self)
+
+
+def denied_subscription(
+    error: PermissionsError, subs: Mapping[int, Subscription]
+) -> Subscription | None:
+    """The one of `subs` that a server's denial is about; newer servers name its number."""
+    if error.sid is not None:
+        return subs.get(error.sid)
+    return next((sub for sub in subs.values() if sub.is_denied_by(error)), None)

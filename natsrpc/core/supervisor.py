@@ -230,8 +230,9 @@ class Supervisor:
     # leaving a lame duck
 
     def leave(self, old: Session) -> None:
-        """Move to another server while the old one still serves, if another is known."""
-        if self._leaving is old or not self._others(old):
+        """Move to another server while the old one still serves, if wanted and another is known."""
+        wanted = self._options.lame_duck_reconnect and self._options.allow_reconnect
+        if not wanted or self._leaving is old or not self._others(old):
             return
         if self._moving is not None:
             self._moving.cancel()
