@@ -51,7 +51,7 @@ ROOMS = {
         packages=names("pydantic pydantic_core msgpack annotated_types typing_extensions"),
         optional=names("google"),
     ),
-    "rpc": Room(names("errors core codecs")),
+    "rpc": Room(names("errors core codecs"), packages=names("typing_extensions")),
     "jetstream": Room(names("errors core codecs")),
     "discovery": Room(names("errors core rpc")),
     "describe": Room(names("errors codecs rpc")),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, overload
 
 from natsrpc import codecs
 from natsrpc.core import Connection, Headers, HeaderValues, Msg, Subscription, check_publish
@@ -20,6 +20,9 @@ from natsrpc.errors import ConfigError, ConfigTypeError, ConnectionClosedError, 
 from .annotations import UNANNOTATED, Parameter, describe, is_async, parameters
 from .markers import MISSING
 from .status import from_wire, is_error
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
 
 T = TypeVar("T")
 Source: TypeAlias = Callable[[Msg], Any]
@@ -76,7 +79,7 @@ class Encoded:
         self,
         subject: str,
         value: Any,
-        returns: type[T],
+        returns: TypeForm[T],
         *,
         timeout: float | None = ...,
         headers: HeaderValues | None = ...,
@@ -86,7 +89,6 @@ class Encoded:
         self,
         subject: str,
         value: Any,
-        returns: Any = ...,
         *,
         timeout: float | None = ...,
         headers: HeaderValues | None = ...,
