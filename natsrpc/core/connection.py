@@ -269,8 +269,8 @@ class Connection(Requests):
         second call waits for the first. Cancelling it leaves the drain to go on.
 
         Called from a callback (of a subscription, or of the connection) it returns at once, for the
-        drain needs the callback to end; called from the body of an `async for` over a subscription,
-        it waits for everything but that.
+        drain needs the callback to end; called from the body of an `async for` over a subscription
+        or over replies, it waits for everything but that.
 
         Raises:
             ConnectionClosedError: the connection is closed, or was before all was handled.
@@ -288,6 +288,7 @@ class Connection(Requests):
             self._draining = self.loop.create_task(self._drain(), name="natsrpc drain")
             self._draining.add_done_callback(_retrieve)
         task = asyncio.current_task()
+        self._inflight.excuse(task)
         excused = [sub.excuse(task) for sub in (*self._subs.values(), *self._finishing)]
         if any(excused) or task is self._draining or self._callbacks.runs_in(task):
             return

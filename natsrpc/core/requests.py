@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
-from types import TracebackType
+from typing import Any
 
 from natsrpc.errors import (
     BadTimeoutError,
@@ -30,29 +30,37 @@ MAX_BUFFERED = 65_536
 
 
 class Inflight:
-    """How many requests are under way, counted with `with`; a drain waits for them."""
+    """The tasks that wait for replies on inboxes of their own; a drain waits for them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._askers: list[asyncio.Task[Any] | None] = []
+        self._excused: set[asyncio.Task[Any] | None] = set()
         self._watcher: asyncio.Future[None] | None = None
-        self.count = 0
 
-    def __enter__(self) -> None:
-        self.count += 1
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count the current task, for the time of a block."""
+        asker = asyncio.current_task()
+        self._askers.append(asker)
+        try:
+            yield
+        finally:
+            self._askers.remove(asker)
+            self._tell_news()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.count -= 1
-        if not self.count and self._watcher is not None and not self._watcher.done():
+    def excuse(self, task: asyncio.Task[Any] | None) -> None:
+        """Let no drain wait for `task`, which is about to wait for one."""
+        self._excused.add(task)
+        self._tell_news()
+
+    def _tell_news(self) -> None:
+        if self._watcher is not None and not self._watcher.done():
             self._watcher.set_result(None)
 
     async def idle(self) -> None:
-        """Wait until there is none. For one waiter at a time."""
-        while self.count:
+        """Wait until there is none, or only excused ones. For one waiter at a time."""
+        while any(asker not in self._excused for asker in self._askers):
             self._watcher = self._loop.create_future()
             await self._watcher
 
@@ -178,7 +186,7 @@ class Requests(Facts):
         Allowed while subscriptions drain: handlers that are still running may ask others.
         """
         inbox = self.new_inbox()
-        with self._inflight:
+        with self._inflight.counted():
             sub = self._register(
                 inbox, "", max_msgs=max_msgs, pending_msgs_limit=MAX_BUFFERED, asks=subject
             )

@@ -404,7 +404,7 @@ class Subscription(Intake):
         self._owner.subscription_ended(self)
         self._pending.wake_all()
         self._note_idle()
-        if self._drain_task is None:
+        if not self.is_draining:
             self._tell_closed()
 
     def _tell_closed(self) -> None:

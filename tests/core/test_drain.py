@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -561,6 +562,61 @@ async def test_a_connection_may_be_drained_in_the_body_of_an_iteration(
                 await nc.drain()
                 assert nc.is_closed
         assert seen == [b"0", b"1", b"2"]
+
+
+async def test_a_connection_may_be_drained_in_the_body_of_a_request_for_many(
+    nats_server: NatsServer, subject: str
+) -> None:
+    async with (
+        asyncio.timeout(2),
+        connect(nats_server.url) as server,
+        connect(nats_server.url) as nc,
+    ):
+        questions = await server.subscribe(subject)
+        await server.flush()
+        replies = nc.request_many(subject, timeout=30)
+        first = asyncio.ensure_future(anext(replies))
+        await (await questions.next_msg(1)).respond(b"1")
+        await first
+
+        async def stop_at_the_second() -> None:
+            async for _ in nc.request_many(subject, timeout=30):
+                await replies.aclose()  # type: ignore[attr-defined]  # it is a generator
+                await nc.drain()
+                return
+
+        stopping = asyncio.create_task(stop_at_the_second())
+        await (await questions.next_msg(1)).respond(b"2")
+        await stopping
+        assert nc.is_closed
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks can start eagerly from 3.12")
+async def test_drains_work_where_tasks_start_eagerly(nats_server: NatsServer, subject: str) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]  # from 3.12
+    seen: list[bytes] = []
+    ended: list[str] = []
+
+    async def handle(msg: Msg) -> None:
+        await asyncio.sleep(0)
+        seen.append(msg.data)
+
+    async with connected() as (nc, peer, server):
+        sub = await nc.subscribe("a", cb=handle)
+        sub.on_closed = lambda sub: ended.append(sub.subject)
+        peer.msg(b"a", await sid_of(peer, b"a"), b"1")
+        await peer.synced()
+        server.refuse()
+        peer.reset()
+        await eventually(lambda: nc.is_reconnecting)
+        await sub.drain()
+    async with connect(nats_server.url) as nc:
+        await nc.subscribe(subject, cb=handle)
+        await publish_many(nc, subject, 2)
+        await nc.drain()
+    assert seen == [b"1", b"0", b"1"]
+    assert ended == ["a"]
 
 
 async def test_the_end_of_the_block_waits_for_a_drain_begun_in_a_callback(

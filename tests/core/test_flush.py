@@ -145,6 +145,21 @@ async def test_cancelled_flushes_harm_no_other(nats_server: NatsServer) -> None:
             assert sum(result is None for result in results) >= 3
 
 
+@pytest.mark.parity("B16", "L9")
+async def test_a_ping_is_answered_while_handlers_are_busy() -> None:
+    busy = asyncio.Event()
+
+    async def handle(_: Msg) -> None:
+        await busy.wait()
+
+    async with connected() as (nc, peer, _):
+        await nc.subscribe("a", cb=handle)
+        for _ in range(10):
+            peer.msg(b"a", b"1", b"x")
+        await asyncio.wait_for(peer.synced(), 1)
+        busy.set()
+
+
 # statistics
 
 

@@ -931,6 +931,19 @@ async def test_a_checked_subscription_that_is_not_confirmed_does_not_stay() -> N
         assert nc.subscriptions == []
 
 
+@pytest.mark.parity("S18")
+async def test_a_message_for_nobody_is_counted_and_ignored() -> None:
+    async with connected() as (nc, peer, _):
+        sub = await nc.subscribe("a")
+        sid = await sid_of(peer, b"a")
+        peer.msg(b"a", b"999", b"123")
+        peer.msg(b"a", b"no-number", b"123")
+        peer.msg(b"a", sid, b"mine")
+        assert (await sub.next_msg(1)).data == b"mine"
+        assert (nc.stats().in_msgs, nc.stats().in_bytes) == (3, 10)
+        assert nc.last_error is None
+
+
 # many
 
 
