@@ -20,7 +20,7 @@ MIB = 1024 * 1024
 
 Secret: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
 UserInfo: TypeAlias = "Callable[[], tuple[str, str] | Awaitable[tuple[str, str]]]"
-Sign: TypeAlias = "Callable[[bytes], bytes | Awaitable[bytes]]"
+Sign: TypeAlias = "Callable[[bytes], bytes | str | Awaitable[bytes | str]]"
 Credentials: TypeAlias = (
     "str | PathLike[str] | tuple[str, str | Sign] | "
     "Callable[[], tuple[str, str | Sign] | Awaitable[tuple[str, str | Sign]]]"

@@ -263,8 +263,6 @@ class Session:
         try:
             await self.transport.start_tls(self._tls.context, self._tls.hostname(self.server))
         except (OSError, EOFError, ValueError) as error:
-            if isinstance(error, TimeoutError):
-                raise
             raise TLSError(
                 f"TLS with {self.server.address} failed: {_ssl_reason(error)}",
                 server=self.server.address,

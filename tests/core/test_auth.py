@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import sys
 from collections.abc import Iterator
@@ -154,7 +155,11 @@ async def test_a_jwt_comes_from_a_file_a_pair_or_a_function(tmp_path: Path) -> N
     async def sign(nonce: bytes) -> bytes:
         return key.sign(nonce)
 
+    def sign_as_text(nonce: bytes) -> str:
+        return base64.urlsafe_b64encode(key.sign(nonce)).decode()  # with padding
+
     assert await fields(credentials=(jwt, sign)) == sent[0]
+    assert await fields(credentials=(jwt, sign_as_text)) == sent[0]
 
 
 async def test_a_bearer_jwt_needs_no_signature(tmp_path: Path) -> None:

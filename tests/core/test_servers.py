@@ -125,6 +125,8 @@ def test_servers_of_the_wrong_type_are_refused(value: Any) -> None:
     with pytest.raises(ConfigTypeError, match="must be a str") as caught:
         pool(value)
     assert SECRET not in str(caught.value)
+    with pytest.raises(ConfigTypeError, match="must be a str"):
+        pool("a", first_server=5)
 
 
 MISTAKES = [

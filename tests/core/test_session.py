@@ -143,6 +143,42 @@ async def test_what_comes_behind_pong_is_handled_once_connected() -> None:
             assert isinstance(errors[0], ServerError)
 
 
+async def test_messages_behind_the_pong_of_a_reconnect_reach_who_is_subscribed() -> None:
+    got: list[bytes] = []
+    errors: list[Exception] = []
+
+    def handle(msg: Msg) -> None:
+        got.append(msg.data)
+        if msg.data == b"bad":
+            raise ValueError("mine")
+
+    async with connected(on_error=lambda nc, sub, error: errors.append(error)) as (
+        nc,
+        peer,
+        server,
+    ):
+        sub = await nc.subscribe("a", cb=handle)
+        await nc.flush()
+        messages = b"".join(
+            b"MSG a %d %d\r\n%b\r\n" % (sid, len(data), data)
+            for sid, data in ((sub.sid, b"bad"), (sub.sid, b"good"), (99, b"nobody's"))
+        )
+        server.auto_pong = False
+        server.listeners.append(says(b"PONG\r\n" + messages))
+        peer.close()
+        await eventually(lambda: len(got) == 2)
+        assert got == [b"bad", b"good"]
+        await eventually(lambda: errors)
+        assert isinstance(errors[0], ValueError)
+        server.listeners[0] = says(b"PONG\r\nPING\r\n" + messages + b"BOGUS\r\n" + messages)
+        server.peers[1].close()
+        await eventually(lambda: len(got) >= 4)
+        server.listeners.clear()
+        server.auto_pong = True
+        await eventually(lambda: nc.stats().reconnects >= 3 and nc.is_connected)
+        assert set(got) == {b"bad", b"good"}
+
+
 async def test_the_handshake_takes_any_chunking() -> None:
     async with ScriptedServer(handshake=False) as server:
         opening = asyncio.ensure_future(connect(server.url).__aenter__())
@@ -202,6 +238,13 @@ async def test_a_server_that_hangs_up_is_told_of(first: bytes) -> None:
     error = await greeted_with(first, close=True)
     assert type(error) is ConnectError
     assert error.server.startswith("nats://127.0.0.1:")
+
+
+async def test_a_server_that_resets_is_told_of_in_the_words_of_the_system() -> None:
+    async with no_leaks(), ScriptedServer(auto_pong=False) as server:
+        server.listeners.append(lambda peer, frame: peer.reset())
+        with pytest.raises(NoServersError, match="reset by peer"):
+            await connect(server.url)
 
 
 @pytest.mark.parametrize(
