@@ -269,6 +269,8 @@ class Endpoint(Answering):
 
     def cancel(self, reply: bytes) -> bool:
         """Stop the request with this reply subject, for its caller; false if it is not here."""
+        if not reply:
+            return False
         error = CallCancelledError("the caller cancelled the call")
         for msg, task in self.live.items():
             if msg.raw_reply == reply:
