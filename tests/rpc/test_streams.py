@@ -27,7 +27,7 @@ from natsrpc.errors import (
 )
 from natsrpc.rpc import Client, Server, Service, connect
 from natsrpc.rpc.stream import WINDOW
-from natsrpc.testing import NatsServer
+from natsrpc.testing import Cluster, NatsServer
 
 pytestmark = pytest.mark.live
 
@@ -426,3 +426,31 @@ async def test_kill_9_of_either_side_is_noticed_within_a_second_or_so(
         with pytest.raises(UnavailableError):
             await asyncio.wait_for(anext(stream), 2)
         assert time.perf_counter() - began < 1.5
+
+
+async def test_across_a_cluster_a_reader_that_leaves_or_dies_is_noticed(
+    nats_cluster: Cluster, unique: str
+) -> None:
+    near, far = (server.url for server in nats_cluster.servers[:2])
+    produced = Produced(unique)
+    async with connect(far) as worker, worker.serve(produced.service) as server:
+        reader = await connect(near)
+        for _ in range(100):
+            try:
+                assert [c.number async for c in reader.stream(produced.count, 500)][-1] == 499
+                break
+            except NoRespondersError:  # interest has not reached the other node yet
+                await asyncio.sleep(0.02)
+        stream = reader.stream(produced.forever)
+        assert await anext(stream) == 1
+        await stream.aclose()
+        await asyncio.wait_for(produced.closed.wait(), 1)
+        produced.closed.clear()
+        stream = reader.stream(produced.silent)
+        assert await anext(stream) == 1
+        await reader.close()
+        await asyncio.wait_for(produced.closed.wait(), 1.5)
+        await asyncio.sleep(0.02)
+        assert server.inflight == 0
+        with pytest.raises(ConnectionClosedError):
+            await anext(stream)
