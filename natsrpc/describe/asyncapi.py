@@ -9,6 +9,7 @@ Ref: https://www.asyncapi.com/docs/reference/specification/v3.0.0
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from natsrpc.rpc import ServiceContract
@@ -31,10 +32,10 @@ def asyncapi(contract: ServiceContract, *, servers: tuple[str, ...] = ()) -> dic
     shared: dict[str, Any] = {}
     for endpoint in schema(contract):
         key = _free(endpoint["name"], channels)
-        for side in ("request", "response"):
+        for side in ("request", "items", "response"):
             endpoint[side] = _lifted(endpoint[side], f"{key}.{side}.", shared)
         channels[key], replies = _channel(endpoint, key)
-        operations[key] = _operation(endpoint, key)
+        operations[key] = _operation(endpoint, key, channels[key]["messages"])
         if replies:
             channels[f"{key}-reply"] = replies
             operations[key]["reply"] = _reply(key)
@@ -90,6 +91,8 @@ def _channel(endpoint: dict[str, Any], key: str) -> tuple[dict[str, Any], dict[s
         "description": endpoint["description"],
         "messages": {"request": _message(endpoint, f"{key}-request", endpoint["request"])},
     }
+    if endpoint["items"] is not None:
+        channel["messages"]["item"] = _message(endpoint, f"{key}-item", endpoint["items"])
     names = _PARAMETER.findall(endpoint["template"])
     if names:
         channel["parameters"] = {name: {} for name in names}
@@ -108,11 +111,11 @@ def _message(endpoint: dict[str, Any], name: str, payload: Any) -> dict[str, Any
     return message
 
 
-def _operation(endpoint: dict[str, Any], key: str) -> dict[str, Any]:
+def _operation(endpoint: dict[str, Any], key: str, messages: Iterable[str]) -> dict[str, Any]:
     return {
         "action": "receive",
         "channel": {"$ref": f"#/channels/{key}"},
-        "messages": [{"$ref": f"#/channels/{key}/messages/request"}],
+        "messages": [{"$ref": f"#/channels/{key}/messages/{name}"} for name in messages],
         "summary": endpoint["description"].partition("\n")[0],
     }
 

@@ -1,11 +1,13 @@
 """A contract's types as JSON Schema. Pure: a contract in, plain data out.
 
-A type that has no JSON Schema (raw bytes, text, a protobuf message) is told as null beside its
-content type; null is also what an endpoint says that reads or answers nothing.
+What is not there (an endpoint that reads or answers nothing) is null. Raw bytes are a string whose
+`contentMediaType` says so; any other type without a JSON Schema (a protobuf message) is `{}`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 from natsrpc import codecs
@@ -13,6 +15,11 @@ from natsrpc.errors import ConfigError, RpcError, UnknownCodecError
 from natsrpc.rpc import EndpointContract, ServiceContract
 
 _JSON = codecs.get("json")
+
+RAW: Mapping[str, Any] = MappingProxyType(
+    {"type": "string", "contentMediaType": "application/octet-stream"}
+)
+"""The schema of raw bytes."""
 
 
 def schema(contract: ServiceContract) -> list[dict[str, Any]]:
@@ -23,18 +30,22 @@ def schema(contract: ServiceContract) -> list[dict[str, Any]]:
 def endpoint_schema(endpoint: EndpointContract) -> dict[str, Any]:
     """Describe one endpoint.
 
-    `request` is the schema of what it takes, `response` of what it answers, each for one item where
-    `kind` says that side is a stream; `errors` are those it declares, with their fields.
+    `request` is the schema of what it takes, `items` of one item of the stream that it reads beside
+    that, `response` of what it answers, or of one item of it where `kind` says that it is a stream;
+    `errors` are those it declares, with their fields.
     """
     codec = _codec(endpoint.codec)
     return {
         "name": endpoint.name,
         "subject": endpoint.subject,
         "template": endpoint.template or endpoint.subject,
+        "queue_group": endpoint.queue_group,
         "kind": endpoint.kind,
+        "idempotent": endpoint.idempotent,
         "description": endpoint.doc,
         "content_type": "" if codec is None else codec.content_type,
         "request": _type_schema(codec, endpoint.request_type, "validation"),
+        "items": _type_schema(codec, endpoint.stream_type, "validation"),
         "response": _type_schema(codec, endpoint.response_type, "serialization"),
         "errors": [error_schema(error) for error in endpoint.errors],
     }
@@ -61,9 +72,11 @@ def _codec(name: str) -> codecs.Codec | None:
 def _type_schema(
     codec: codecs.Codec | None, type_: Any, mode: Literal["validation", "serialization"]
 ) -> dict[str, Any] | None:
-    if codec is None:
+    if type_ is None:
         return None
+    if type_ in (bytes, bytearray, memoryview):
+        return dict(RAW)
     try:
-        return codec.schema(type_, mode=mode)
+        return (codec.schema(type_, mode=mode) if codec is not None else None) or {}
     except ConfigError:
-        return None
+        return {}

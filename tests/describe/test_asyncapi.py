@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from natsrpc.describe import asyncapi
+from natsrpc.describe import RAW, asyncapi
 from natsrpc.rpc import EndpointContract, ServiceContract
 
 
@@ -88,8 +88,16 @@ def test_no_response_is_no_reply() -> None:
     assert "servers" not in document
 
 
-def test_tokens_are_parameters_and_unknown_types_have_no_payload() -> None:
+def test_items_of_a_request_stream_are_a_message_of_their_own() -> None:
+    uploading = endpoint(kind="request_stream", request_type=None, stream_type=Order)
+    document = asyncapi(contract(uploading))
+    assert document["channels"]["buy"]["messages"]["item"]["payload"]["title"] == "Order"
+    named = [message["$ref"] for message in document["operations"]["buy"]["messages"]]
+    assert named == ["#/channels/buy/messages/request", "#/channels/buy/messages/item"]
+
+
+def test_tokens_are_parameters_and_raw_bytes_are_told() -> None:
     bare = endpoint(template="shop.{user}.buy", request_type=bytes, codec="unknown")
     channel = asyncapi(contract(bare))["channels"]["buy"]
     assert channel["parameters"] == {"user": {}}
-    assert channel["messages"]["request"] == {"name": "buy-request"}
+    assert channel["messages"]["request"] == {"name": "buy-request", "payload": dict(RAW)}

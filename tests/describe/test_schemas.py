@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from natsrpc import codecs
-from natsrpc.describe import endpoint_schema, error_schema, schema
+from natsrpc.describe import RAW, endpoint_schema, error_schema, schema
 from natsrpc.errors import RpcError
 from natsrpc.rpc import EndpointContract, Service, ServiceContract
 
@@ -55,10 +55,18 @@ def test_each_side_is_described_as_it_travels() -> None:
     assert "sku" in found["response"]["required"]
 
 
-@pytest.mark.parametrize("type_", [None, bytes, Callable[[], int], object()])
-def test_what_has_no_schema_is_null(type_: Any) -> None:
-    found = endpoint_schema(endpoint(request_type=type_, response_type=type_))
-    assert (found["request"], found["response"]) == (None, None)
+@pytest.mark.parametrize(
+    ("type_", "told"), [(None, None), (bytes, dict(RAW)), (Callable[[], int], {}), (object(), {})]
+)
+def test_what_has_no_schema_is_told_from_what_is_not_there(type_: Any, told: Any) -> None:
+    found = endpoint_schema(endpoint(request_type=type_, response_type=type_, stream_type=type_))
+    assert (found["request"], found["items"], found["response"]) == (told, told, told)
+
+
+def test_a_request_stream_tells_its_items_beside_its_request() -> None:
+    found = endpoint_schema(endpoint(kind="both_stream", request_type=Order, stream_type=int))
+    assert found["request"]["title"] == "Order"
+    assert found["items"] == {"type": "integer"}
 
 
 @pytest.mark.parametrize(
@@ -69,7 +77,7 @@ def test_a_codec_without_schemas_still_names_its_content_type(
     codec: str, content_type: str
 ) -> None:
     found = endpoint_schema(endpoint(codec=codec, request_type=str, response_type=bytes))
-    assert (found["content_type"], found["request"]) == (content_type, None)
+    assert (found["content_type"], found["request"]) == (content_type, {})
 
 
 def test_msgpack_is_described_like_json() -> None:
