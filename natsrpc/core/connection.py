@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from logging import getLogger
 from types import TracebackType
@@ -16,6 +17,7 @@ from natsrpc.errors import (
     DrainTimeoutError,
     InvalidMsgError,
     NatsError,
+    NatsTimeoutError,
     PermissionsError,
 )
 
@@ -273,7 +275,7 @@ class Connection(Requests):
         or over replies, it waits for everything but that.
 
         Raises:
-            ConnectionClosedError: the connection is closed, or was before all was handled.
+            ConnectionClosedError: the connection is closed, or was before all was handled and sent.
             ConnectionReconnectingError: there is no session to drain; the connection is now closed.
             DrainTimeoutError: not all ended in time; the connection is now closed.
 
@@ -307,7 +309,8 @@ class Connection(Requests):
             if self._status is not Status.CLOSED:
                 error = DrainTimeoutError(f"draining took over {self.options.drain_timeout:g} s")
                 self.report(error, None)
-                await self._finish_draining()
+                with contextlib.suppress(NatsError):
+                    await self._finish_draining()
                 raise error from None
         if self._status is Status.CLOSED:
             raise ConnectionClosedError("connection was closed before its drain was over")
@@ -334,19 +337,19 @@ class Connection(Requests):
         waits += [sub.finished() for sub in self._finishing]
         for result in await asyncio.gather(*waits, return_exceptions=True):
             if isinstance(result, Exception) and not isinstance(result, NatsError):
-                raise result
+                self.report(result, None)
 
     async def _finish_draining(self) -> None:
         self._status = Status.DRAINING_PUBS
         self._write = self._refuse_draining
-        await self._final_flush()
-        await self.close()
-
-    async def _final_flush(self) -> None:
         try:
             await self.flush(_FINAL_FLUSH_TIMEOUT)
-        except NatsError as error:
-            log.warning("the last flush of a drain failed: %s", error)
+        except NatsTimeoutError as timeout:
+            error = DrainTimeoutError(f"at the end of a drain: {timeout}")
+            self.report(error, None)
+            raise error from None
+        finally:
+            await self.close()
 
     async def wait_closed(self) -> None:
         """Wait until the connection is closed, by whomever."""

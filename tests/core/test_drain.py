@@ -20,7 +20,7 @@ from natsrpc.errors import (
 )
 from natsrpc.testing import NatsServer
 from tests.core.connected import connected, sid_of
-from tests.core.harness import eventually, no_leaks, turns
+from tests.core.harness import eventually, no_leaks, turns, warped
 
 pytestmark = pytest.mark.live
 
@@ -451,6 +451,28 @@ async def test_a_drain_that_takes_too_long_is_told_and_closes_anyway(
             with pytest.raises(DrainTimeoutError):
                 await nc.drain()
         release.set()
+
+
+@warped
+async def test_an_end_that_the_server_does_not_confirm_is_no_success() -> None:
+    for loses in (False, True):
+        async with connected(auto_pong=False) as (nc, peer, _):
+            draining = asyncio.create_task(nc.drain())
+            await peer.expect(b"PING")
+            if loses:
+                peer.reset()
+            with pytest.raises(ConnectionClosedError if loses else DrainTimeoutError):
+                await draining
+            assert nc.is_closed
+            if not loses:
+                assert isinstance(nc.last_error, DrainTimeoutError)
+
+
+async def test_a_closed_connection_cannot_be_drained(nats_server: NatsServer) -> None:
+    nc = await connect(nats_server.url)
+    await nc.close()
+    with pytest.raises(ConnectionClosedError):
+        await nc.drain()
 
 
 async def test_a_failed_drain_nobody_waits_for_is_not_complained_about(

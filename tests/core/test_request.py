@@ -439,6 +439,25 @@ async def test_a_request_that_no_buffer_takes_fails_and_leaves_nothing(old_style
         assert nc.subscriptions == []
 
 
+async def test_a_request_waits_for_room_and_that_counts_towards_its_time() -> None:
+    async with connected(receive_buffer=4096) as (nc, peer, _):
+        peer.stall()
+        while not nc.congested:
+            nc.send(b"flood", b"x" * 100_000)
+            await asyncio.sleep(0)
+        with pytest.raises(NatsTimeoutError, match="congested"):
+            await nc.request("a", timeout=0.02)
+        asking = asyncio.create_task(nc.request("a", b"in the end"))
+        await turns()
+        assert not nc.mux.pending
+        peer.resume()
+        asked = await peer.expect(b"PUB a ")
+        assert asked.payload == b"in the end"
+        mux = next(frame for frame in peer.frames if frame.op == b"SUB")
+        peer.msg(asked.reply, mux.sid, b"yes")
+        assert (await asking).data == b"yes"
+
+
 # inboxes
 
 

@@ -187,6 +187,21 @@ async def test_the_first_reply_may_take_the_whole_time_and_a_busy_reader_does_no
 
 
 @warped
+async def test_what_waits_at_the_deadline_is_still_given() -> None:
+    async with connected() as (nc, peer, _):
+        replies = nc.request_many("a", timeout=5)
+        first = asyncio.ensure_future(anext(replies))
+        sub = await peer.expect(b"SUB")
+        asked = await peer.expect(b"PUB")
+        for data in (b"1", b"2"):
+            peer.msg(asked.reply, sub.sid, data)
+        await peer.synced()
+        assert (await first).data == b"1"
+        await asyncio.sleep(10)
+        assert await collect(replies) == [b"2"]
+
+
+@warped
 async def test_a_silent_inbox_ends_after_the_total_time() -> None:
     loop = asyncio.get_running_loop()
     async with connected() as (nc, _, _):

@@ -944,6 +944,21 @@ async def test_a_message_for_nobody_is_counted_and_ignored() -> None:
         assert nc.last_error is None
 
 
+async def test_header_blocks_are_remembered_within_bounds(
+    nats_server: NatsServer, subject: str
+) -> None:
+    async with connect(nats_server.url) as nc:
+        sub = await nc.subscribe(subject, cb=lambda _: None)
+        for i in range(500):
+            await nc.publish(subject, headers={"N": str(i)})
+            await nc.publish(subject, headers={"N": str(i) * 1000})
+        await nc.flush()
+        assert sub.delivered == 1000
+        kept = sub._plain_blocks  # noqa: SLF001  what the bound is about
+        assert 0 < len(kept) <= 128
+        assert sum(map(len, kept)) < 128 * 1024
+
+
 # many
 
 
