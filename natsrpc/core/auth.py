@@ -10,6 +10,7 @@ Ref: nats.go `nkeys`, `UserCredentials`; https://docs.nats.io/using-nats/develop
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import inspect
@@ -151,7 +152,10 @@ async def _called(function: Callable[..., Any], option: str, *args: object) -> A
     try:
         value = function(*args)
         return await value if inspect.isawaitable(value) else value
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise  # it is we who are cancelled, not something that the function awaited
         raise ConfigError(f"the {option} function raised {type(error).__name__}") from error
 
 

@@ -27,6 +27,7 @@ from natsrpc.errors import (
     NatsError,
     NatsTimeoutError,
     PermissionsError,
+    SubscriptionError,
 )
 from natsrpc.version import __version__
 
@@ -414,11 +415,15 @@ class Link:
         self.last_error = error
         self._callbacks.tell(told.AsyncError(error, sub))
 
-    def sink_failed(self, msg: Msg, error: Exception) -> None:
+    def sink_failed(self, msg: Msg, error: BaseException) -> None:
         """A callback called in place raised: told, and the session goes on."""
         sub = msg.sub
         if sub is None and msg.sid.isdigit():
             sub = self._subs.get(int(msg.sid))
+        if not isinstance(error, Exception):
+            failure = SubscriptionError(f"callback for {msg.subject!r} raised {error!r}")
+            failure.__cause__ = error
+            error = failure
         self.report(error, sub)
 
     # the end

@@ -67,8 +67,8 @@ class Owner(Responder, Protocol):
     def session_lost(self, session: Session, error: Exception | None) -> None:
         """The session is over."""
 
-    def sink_failed(self, msg: Msg, error: Exception) -> None:
-        """A sink raised."""
+    def sink_failed(self, msg: Msg, error: BaseException) -> None:
+        """A sink raised, or let through that something it looked at was cancelled."""
 
 
 class Session:
@@ -160,7 +160,7 @@ class Session:
         if sink is not None:
             try:
                 sink(msg)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
                 self._owner.sink_failed(msg, error)
 
     def _timed_out(self, timeout: float) -> ConnectError:
@@ -361,7 +361,7 @@ class Session:
                 if sink is not None:
                     try:
                         sink(event)
-                    except Exception as error:
+                    except (Exception, asyncio.CancelledError) as error:
                         owner.sink_failed(event, error)
             else:
                 self._control(event)

@@ -451,6 +451,48 @@ async def test_a_callback_that_raises_costs_its_message_only() -> None:
         assert nc.is_connected
 
 
+async def test_a_cancellation_let_through_by_a_plain_callback_costs_its_message_only() -> None:
+    told = Told()
+    got: list[bytes] = []
+    cancelled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    cancelled.cancel()
+
+    def looks_at_a_cancelled_future(msg: Msg) -> None:
+        got.append(msg.data)
+        if msg.data == b"1":
+            cancelled.result()
+
+    async with connected(**told.options()) as (nc, peer, server):
+        sub = await nc.subscribe("a", cb=looks_at_a_cancelled_future)
+        await nc.flush()
+        peer.send(b"MSG a 1 1\r\n1\r\nMSG a 1 1\r\n2\r\n")
+        await peer.synced()
+        await eventually(lambda: told.errors)
+        assert got == [b"1", b"2"]
+        ((told_of, error),) = told.errors
+        assert told_of is sub
+        assert isinstance(error.__cause__, asyncio.CancelledError)
+        assert len(server.peers) == 1
+
+
+async def test_a_cancellation_inside_a_credentials_function_is_a_failed_attempt() -> None:
+    calls = 0
+
+    async def token() -> str:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise asyncio.CancelledError  # as when the task that fetches it is cancelled
+        return "t"
+
+    async with connected(token=token) as (nc, peer, server):
+        peer.reset()
+        await eventually(lambda: calls == 3)
+        await nc.flush()
+        assert nc.is_connected
+        assert [b"CONNECT" in peer.ops() for peer in server.peers] == [True, False, True]
+
+
 async def test_an_unexpected_error_while_reading_is_a_lost_session(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
