@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line; ends the process."""
+    try:
+        _find_app()()
+    except KeyboardInterrupt:  # outside of a command, which would have ended in its own way
+        sys.exit(130)
+    finally:
+        # all is done: an interrupt while Python tidies up is not worth a traceback
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _find_app() -> Callable[[], None]:
     try:
         from .app import app
     except ModuleNotFoundError as error:
@@ -21,13 +32,7 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    try:
-        app()
-    finally:
-        # all is done: an interrupt while Python tidies up is not worth a traceback
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return app
 
 
 if __name__ == "__main__":

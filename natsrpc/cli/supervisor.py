@@ -232,8 +232,8 @@ class Supervisor:
     async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """A process has connected: only one with a token of ours is told anything."""
         try:
-            said = json.loads(await reader.readline() or b"{}")
-            worker = self._by_token(str(said.get("token", "")))
+            said = json.loads(await reader.readline())
+            worker = self._by_token(str(said["token"]))
             if worker is not None:
                 settings = {
                     "target": self.settings.target,
@@ -242,7 +242,12 @@ class Supervisor:
                 }
                 writer.write(json.dumps(settings).encode() + b"\n")
                 await worker.listen(reader, writer)
-        except (OSError, ValueError):  # a stranger, or a worker killed at its first word
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+        ):  # a stranger, or a worker killed at its first word
             pass
         finally:
             writer.close()

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from natsrpc import Service  # the public name: it makes services answer discovery
 from natsrpc.errors import ConfigError
-from natsrpc.rpc import Service
 
 __all__ = ["load_module", "load_services"]
 

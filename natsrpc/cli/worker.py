@@ -87,12 +87,10 @@ async def _drain_when_told(reader: asyncio.StreamReader, drain: asyncio.Event) -
 
 
 async def _serve(settings: dict[str, Any], stopping: Any, tell: Callable[..., None]) -> int:
-    from natsrpc.discovery import attach
     from natsrpc.rpc import serve_until
 
     from .target import load_services
 
-    attach()
     services = load_services(settings["target"])
     options: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value  # JSON has no tuples

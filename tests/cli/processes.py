@@ -9,12 +9,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 ROOT = Path(__file__).parents[2]
+PROGRAM = ("-m", "natsrpc.cli.main")
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -27,10 +28,14 @@ class Command:
     """`natsrpc …` in a session of its own, its output read line by line as it comes."""
 
     def __init__(
-        self, *arguments: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        cwd: Path = ROOT,
+        env: Mapping[str, str] | None = None,
+        program: Sequence[str] = PROGRAM,
     ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "natsrpc.cli.main", *arguments],
+            [sys.executable, *program, *arguments],
             cwd=cwd,
             env={**environment(), "PYTHONPATH": str(ROOT), **(env or {})},
             stdin=subprocess.DEVNULL,
@@ -108,7 +113,7 @@ class Command:
 def run_command(*arguments: str, stdin: str = "", **variables: str) -> tuple[int, str, str]:
     """Run `natsrpc …` to its end: exit code, stdout, stderr."""
     done = subprocess.run(
-        [sys.executable, "-m", "natsrpc.cli.main", *arguments],
+        [sys.executable, *PROGRAM, *arguments],
         cwd=ROOT,
         env=environment(**variables),
         input=stdin,

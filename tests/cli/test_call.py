@@ -38,6 +38,11 @@ async def missing() -> None:
     raise natsrpc.NotFoundError("there is no such thing", details={"id": 7})
 
 
+@service.handler("cli.nothing", name="nothing")
+async def nothing() -> None:
+    pass
+
+
 class Shell:
     """The command, run beside the service."""
 
@@ -131,6 +136,7 @@ async def test_info_shows_endpoints(natsrpc_command: Shell) -> None:
         "header",
         "raw",
         "missing",
+        "nothing",
     ]
 
 
@@ -159,3 +165,26 @@ async def test_service_that_is_not_there_is_one_line(natsrpc_command: Shell) -> 
     for verb in ("info", "stats", "ping"):
         code, _, err = await natsrpc_command(verb, "nobody")
         assert (code, err) == (1, "error: no service 'nobody' answered\n")
+
+
+@pytest.mark.parametrize("verb", ["ls", "stats", "ping"])
+async def test_no_services_at_all_is_said(fresh_server: NatsServer, verb: str) -> None:
+    shell = Shell(fresh_server.url)
+    assert await shell(verb, "-t", "300ms") == (0, "", "no services answered\n")
+    assert await shell(verb, "-t", "300ms", "--json") == (0, "[]\n", "")
+
+
+async def test_schema_of_requests_and_replies_is_printed(natsrpc_command: Shell) -> None:
+    code, out, _ = await natsrpc_command("info", "cli-test", "--schema")
+    assert code == 0
+    assert "cli.echo" in out
+    json.loads(out)
+
+
+async def test_other_codecs_can_be_chosen(natsrpc_command: Shell) -> None:
+    code, out, _ = await natsrpc_command("call", "cli.echo", '{"a": 1}', "--codec", "msgpack")
+    assert (code, json.loads(out)) == (0, {"a": 1})
+
+
+async def test_empty_reply_prints_nothing(natsrpc_command: Shell) -> None:
+    assert await natsrpc_command("call", "cli.nothing") == (0, "", "")

@@ -93,16 +93,52 @@ def test_interrupt_ends_cleanly_in_the_middle(folder: Path, number: int) -> None
     assert all_gone(pids)
 
 
-@pytest.mark.parametrize("delay", [0.1, 0.2, 0.3, 0.5, 0.7, 0.9])
+# Python itself has started by then: what it does with an interrupt before is not ours to say.
+BEGUN = "from natsrpc.cli.main import main; print('begun', flush=True); main()"
+
+
+@pytest.mark.parametrize("delay", [0.01, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9])
 def test_interrupt_ends_cleanly_at_the_start(folder: Path, delay: float) -> None:
-    with Command("demo", "--path", str(folder)) as command:
+    with Command("demo", "--path", str(folder), program=("-c", BEGUN)) as command:
+        command.wait_for("begun")
         # no event to wait for: the point is to hit whatever is going on then
         time.sleep(delay)
-        command.signal(signal.SIGINT)
         children = children_of(command.process.pid) if os.path.isdir("/proc") else []
-        assert command.wait(10.0) in (130, -signal.SIGINT)
+        command.signal(signal.SIGINT)
+        assert command.wait(20.0) in (130, -signal.SIGINT)
     assert "Traceback" not in command.output
     assert all_gone(children)
+
+
+def test_interrupt_before_any_command_has_begun_is_quiet() -> None:
+    code = (
+        "import sys; from natsrpc.cli import main\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'natsrpc.cli.app': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting()); main.main()"
+    )
+    with Command(program=("-c", code)) as command:
+        assert command.wait() == 130
+    assert command.output == ""
+
+
+def test_file_that_cannot_be_read_is_counted_by_its_error(tmp_path: Path) -> None:
+    (tmp_path / "good.py").write_text("")
+    (tmp_path / "locked.py").write_text("")
+    # root reads everything: a name that leads nowhere by the time it is read does as well
+    code = (
+        "import pathlib; from natsrpc.cli.main import main\n"
+        "read = pathlib.Path.read_bytes\n"
+        "def read_bytes(path):\n"
+        "    if path.name == 'locked.py': raise PermissionError(path)\n"
+        "    return read(path)\n"
+        "pathlib.Path.read_bytes = read_bytes; main()"
+    )
+    with Command("demo", "--path", str(tmp_path), "-w", "1", program=("-c", code)) as command:
+        assert command.wait() == 1
+    assert figure(command, "files") == "2, answered 1"
+    assert figure(command, "errors") == "PermissionError: 1"
 
 
 @pytest.mark.parametrize(
