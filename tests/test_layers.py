@@ -58,7 +58,7 @@ ROOMS = {
     "observe": Room(names("errors core rpc"), optional=names("opentelemetry prometheus_client")),
     "testing": Room(names("errors core core.wire rpc"), packages=names("pytest")),
     "console": Room(names("errors core rpc discovery describe observe")),
-    "cli": Room(EVERY_ROOM, packages=names("typer rich click pydantic uvloop")),
+    "cli": Room(EVERY_ROOM | {""}, packages=names("typer rich click pydantic uvloop")),
     # the face of the whole: it also hands discovery to the server, which must not know it
     "": Room(names("errors version core codecs rpc discovery")),
 }
