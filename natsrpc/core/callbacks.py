@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -27,6 +28,9 @@ log = getLogger("natsrpc.core")
 
 STREAM_LIMIT = 1024
 """Events that wait for the reader of an event stream; the oldest go when there are more."""
+
+SLOW_LOG_INTERVAL = 1.0
+"""Seconds between two log lines on one subscription's slowness, where no callback is told."""
 
 ERROR_LIMIT = 1024
 """Events that wait for the callbacks before further errors are only counted and logged."""
@@ -136,6 +140,7 @@ class Callbacks:
         self.callbacks = callbacks
         self._queue: deque[tuple[ConnectionEvent, Callable[..., object]]] = deque()
         self._slow: set[object] = set()
+        self._slow_logged: weakref.WeakKeyDictionary[object, float] = weakref.WeakKeyDictionary()
         self._untold = 0
         self._task: asyncio.Task[None] | None = None
         self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
@@ -150,11 +155,23 @@ class Callbacks:
             self._is_over = isinstance(event, Closed)
         callback = self.callbacks.get(_OPTION_OF[type(event)])
         if callback is None:
-            _log_untold(event)
+            if not self._was_just_logged(event):
+                _log_untold(event)
         elif not isinstance(event, AsyncError) or self._has_room_for(event):
             self._queue.append((event, callback))
             if self._task is None:
                 self._task = asyncio.create_task(self._run(), name="natsrpc callbacks")
+
+    def _was_just_logged(self, event: ConnectionEvent) -> bool:
+        """A subscription that stays slow begins an episode with every message that is read: it is
+        logged once a second."""
+        if not isinstance(event, AsyncError) or not isinstance(event.error, SlowConsumerError):
+            return False
+        now, who = asyncio.get_running_loop().time(), event.subscription
+        if now < self._slow_logged.get(who, -math.inf) + SLOW_LOG_INTERVAL:
+            return True
+        self._slow_logged[who] = now
+        return False
 
     def _has_room_for(self, event: AsyncError) -> bool:
         """Errors may come by the thousand: a subscription's slowness waits to be told once, and

@@ -181,6 +181,23 @@ async def test_a_flood_of_episodes_is_told_no_faster_than_it_is_heard(
         await eventually(lambda: len(heard) == 2)
 
 
+async def test_a_flood_of_episodes_that_nobody_hears_is_logged_once_a_second(
+    nats_server: NatsServer, subject: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with connect(nats_server.url) as nc:
+        subs = [await nc.subscribe(subject, pending_msgs_limit=1) for _ in range(2)]
+        start = asyncio.get_running_loop().time()
+        for _ in range(30):
+            await publish_many(nc, subject, 3)
+            for sub in subs:
+                async for _ in sub:
+                    break
+        seconds = asyncio.get_running_loop().time() - start
+        assert [sub.dropped for sub in subs] == [60, 60]
+        logged = [r for r in caplog.records if "SlowConsumerError" in r.getMessage()]
+        assert 2 <= len(logged) <= 2 * (1 + seconds)
+
+
 @pytest.mark.parity("L8")
 async def test_what_has_no_queue_of_its_own_or_has_ended_says_so(
     nats_server: NatsServer, subject: str
