@@ -234,7 +234,11 @@ async def test_an_idempotent_call_is_sent_again_after_a_reconnect(
             await asyncio.sleep(30)
         return n
 
-    options: dict[str, Any] = {"reconnect_wait": 0.02, "reconnect_jitter": 0.0, "max_reconnect_attempts": -1}
+    options: dict[str, Any] = {
+        "reconnect_wait": 0.02,
+        "reconnect_jitter": 0.0,
+        "max_reconnect_attempts": -1,
+    }
     async with (
         connect(fresh_server.url, **options) as worker,
         connect(fresh_server.url, **options) as client,
