@@ -23,6 +23,9 @@ from natsrpc.errors import NatsTimeoutError
 HIGH_WATER = 256 * 1024
 """Unsent bytes from which producers are asked to wait."""
 
+JOIN_BELOW = 64 * 1024
+"""Frames are joined, and written by one system call, up to so many bytes."""
+
 
 class Transport(asyncio.Protocol):
     """One socket: chunks in, frames out.
@@ -48,7 +51,7 @@ class Transport(asyncio.Protocol):
         self.is_congested = False
         self._full = False
         self._held = False
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: dict[asyncio.Future[None], None] = {}
         self._stall_timer: asyncio.TimerHandle | None = None
         self._stalled_size = 0
         self._socket_gone = asyncio.Event()
@@ -98,14 +101,37 @@ class Transport(asyncio.Protocol):
         out = self._out
         if not out or self._full or self._held or self._socket is None:
             return
-        self._out = []
-        self.bytes_out += self._out_size
-        self._out_size = 0
-        self.is_congested = False  # unless the socket, in `write`, says that it is full
-        self._socket.write(b"".join(out))
+        if self._out_size > JOIN_BELOW:
+            self._write_pieces()
+        else:
+            self._out = []
+            self.bytes_out += self._out_size
+            self._out_size = 0
+            self.is_congested = False  # unless the socket, in `write`, says that it is full
+            self._socket.write(b"".join(out))
         # those who came while much was collected in this turn: the socket took it all
         if self._waiters and not self._full:
             self._wake()
+
+    def _write_pieces(self) -> None:
+        """Write much, a piece at a time, until the socket is full.
+
+        Joining large frames would copy them, and what the socket does not take asyncio copies.
+        """
+        assert self._socket is not None
+        out, self._out = self._out, []
+        done = 0
+        while done < len(out) and not self._full:
+            start, size = done, 0
+            while done < len(out) and (not size or size + len(out[done]) <= JOIN_BELOW):
+                size += len(out[done])
+                done += 1
+            self.bytes_out += size
+            self._out_size -= size
+            piece = out[start:done]
+            self._socket.write(piece[0] if len(piece) == 1 else b"".join(piece))
+        self._out[:0] = out[done:]
+        self._note_congestion()
 
     def write_now(self) -> None:
         """Hand over what is collected, without waiting for the end of the loop turn."""
@@ -142,15 +168,14 @@ class Transport(asyncio.Protocol):
         await asyncio.sleep(0)
         while self.is_congested and self.is_open:
             waiter = self._loop.create_future()
-            self._waiters.append(waiter)
+            self._waiters[waiter] = None
             try:
                 await waiter
             finally:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
+                self._waiters.pop(waiter, None)
 
     def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
+        waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)

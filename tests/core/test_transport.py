@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from natsrpc.core.transport import HIGH_WATER, Transport
+from natsrpc.core.transport import HIGH_WATER, JOIN_BELOW, Transport
 from natsrpc.errors import NatsTimeoutError
 from tests.core.harness import turns, warped
 
@@ -220,3 +220,21 @@ async def test_producers_stopped_by_what_one_turn_collected_go_on_once_it_is_wri
             group.create_task(produce())
     await turns(1)
     assert sum(map(len, socket.writes)) == 8 * HIGH_WATER
+
+
+async def test_much_is_written_in_pieces_and_only_until_the_socket_is_full() -> None:
+    transport, socket, _ = opened()
+    large = bytes(JOIN_BELOW + 1)
+    for frame in (b"1", b"2", large, b"3", large):
+        transport.write(frame)
+    await turns(1)
+    assert socket.writes == [b"12", large, b"3", large]
+    assert transport.bytes_out == 3 + 2 * len(large)
+    assert not transport.is_congested
+    socket.writes.clear()
+    socket.room = False
+    for frame in (large, b"4", large):
+        transport.write(frame)
+    await turns(1)
+    assert socket.writes == [large]
+    assert transport.take_unsent() == [b"4", large]
