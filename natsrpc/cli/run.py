@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from natsrpc.errors import ConfigError
 from natsrpc.testing import NatsServer
 
 from .command import say
@@ -40,6 +42,8 @@ async def run(
     uvloop: Annotated[bool, typer.Option("--uvloop", help="Use uvloop's event loop.")] = False,
 ) -> int:
     """Run services. SIGTERM and Ctrl-C drain, twice ends at once; SIGHUP replaces the workers."""
+    if uvloop and importlib.util.find_spec("uvloop") is None:
+        raise ConfigError("--uvloop needs the package uvloop: pip install 'natsrpc[uvloop]'")
     seconds = parse_seconds(drain_timeout)
     options = {"name": f"natsrpc run {target}", **place.options, "drain_timeout": seconds}
     settings = WorkSettings(target, place.servers, options, uvloop=uvloop, drain_timeout=seconds)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from natsrpc.errors import NatsTimeoutError
 
@@ -51,6 +52,7 @@ class Transport(asyncio.Protocol):
         self.is_congested = False
         self._full = False
         self._held = False
+        self._corked = False
         self._waiters: dict[asyncio.Future[None], None] = {}
         self._stall_timer: asyncio.TimerHandle | None = None
         self._stalled_size = 0
@@ -61,9 +63,9 @@ class Transport(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._socket = transport
-        transport.set_write_buffer_limits(high=HIGH_WATER)
+        # uvloop's are transports by what they do, not by their class
+        self._socket = cast("asyncio.Transport", transport)
+        self._socket.set_write_buffer_limits(high=HIGH_WATER)
         self.is_open = True
 
     def data_received(self, data: bytes) -> None:
@@ -90,7 +92,7 @@ class Transport(asyncio.Protocol):
     def write(self, frame: bytes) -> None:
         """Send a frame with the others of this loop turn. Never waits."""
         out = self._out
-        if not out and not self._full:
+        if not out and not self._full and not self._corked:
             self._loop.call_soon(self._write_out)
         out.append(frame)
         self._out_size += len(frame)
@@ -136,6 +138,16 @@ class Transport(asyncio.Protocol):
     def write_now(self) -> None:
         """Hand over what is collected, without waiting for the end of the loop turn."""
         self._write_out()
+
+    def cork(self) -> None:
+        """Leave it to `uncork` to send what is written from now on, in this loop turn."""
+        self._corked = True
+
+    def uncork(self) -> None:
+        """Send what was written since `cork`: a loop turn earlier than usual."""
+        self._corked = False
+        if self._out:
+            self._write_out()
 
     def hold(self) -> None:
         """Keep what is written from now on until `release`."""
@@ -222,8 +234,11 @@ class Transport(asyncio.Protocol):
     def close(self) -> None:
         """Send what is collected, then close; the socket is let go of at once."""
         self._full = self._held = False
-        self._write_out()
+        self.bytes_out += self._out_size
+        out = self.take_unsent()
         if self._socket is not None:
+            if out:
+                self._socket.write(b"".join(out))
             self._socket.close()
         self._gone()
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -32,6 +33,10 @@ async def pid(seconds: float) -> int:
 @service.handler("pool.version", name="version")
 async def version() -> int:
     return 1
+
+@service.handler("pool.loop", name="loop")
+async def loop() -> str:
+    return type(asyncio.get_running_loop()).__module__
 """
 
 
@@ -166,6 +171,24 @@ async def test_changed_file_is_taken_up_with_the_reload_flag(
             assert await client.call("pool.version", None, int) == 2222
         command.signal(signal.SIGINT)
         assert await asyncio.to_thread(command.wait) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="uvloop is not made for Windows")
+async def test_uvloop_can_be_asked_for(target: Path, fresh_server: NatsServer) -> None:
+    with start(target, fresh_server, "--uvloop") as command:
+        await in_thread(command, "is served by 1 workers")
+        async with natsrpc.connect(fresh_server.url) as client:
+            assert await client.call("pool.loop", None, str) == "uvloop"
+            assert await client.call("pool.pid", 0.1, int) > 0
+        command.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(command.wait) == 0
+
+
+def test_missing_uvloop_is_named(target: Path) -> None:
+    code = "import sys; sys.modules['uvloop'] = None; from natsrpc.cli.main import main; main()"
+    with Command("run", str(target), "--uvloop", program=("-c", code)) as command:
+        assert command.wait() == 1
+    assert "pip install 'natsrpc[uvloop]'" in command.output
 
 
 async def test_second_signal_ends_at_once(target: Path, fresh_server: NatsServer) -> None:
