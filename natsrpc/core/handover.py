@@ -92,7 +92,8 @@ class Handover:
             except TimeoutError:
                 self.old.lose(NatsTimeoutError(f"{self.old.server.address} answers no PING"))
             self._settle()
-            await self._leave()
+            if not self.old.is_lost:
+                await self._leave()
         finally:
             self._settle()
             self.old.close()

@@ -52,7 +52,6 @@ class Transport(asyncio.Protocol):
         self.is_congested = False
         self._full = False
         self._held = False
-        self._corked = False
         self._waiters: dict[asyncio.Future[None], None] = {}
         self._stall_timer: asyncio.TimerHandle | None = None
         self._stalled_size = 0
@@ -92,7 +91,7 @@ class Transport(asyncio.Protocol):
     def write(self, frame: bytes) -> None:
         """Send a frame with the others of this loop turn. Never waits."""
         out = self._out
-        if not out and not self._full and not self._corked:
+        if not out and not self._full:
             self._loop.call_soon(self._write_out)
         out.append(frame)
         self._out_size += len(frame)
@@ -138,16 +137,6 @@ class Transport(asyncio.Protocol):
     def write_now(self) -> None:
         """Hand over what is collected, without waiting for the end of the loop turn."""
         self._write_out()
-
-    def cork(self) -> None:
-        """Leave it to `uncork` to send what is written from now on, in this loop turn."""
-        self._corked = True
-
-    def uncork(self) -> None:
-        """Send what was written since `cork`: a loop turn earlier than usual."""
-        self._corked = False
-        if self._out:
-            self._write_out()
 
     def hold(self) -> None:
         """Keep what is written from now on until `release`."""

@@ -160,7 +160,7 @@ async def check_nothing_is_left(nc: Connection, tasks: set[asyncio.Task[Any]], s
     assert len(nc.sinks) == subs + (link["_mux_sub"] is not None)
     session = vars(link["_session"])
     assert [waiter for waiter in session["_pongs"] if waiter is not None] == []
-    assert vars(session["transport"])["_waiters"] == []
+    assert not vars(session["transport"])["_waiters"]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -264,7 +264,20 @@ async def test_a_blocked_publisher_obeys_the_first_cancel() -> None:
         publishing.cancel()
         await turns(3)
         assert publishing.cancelled()
+        assert not vars(vars(vars(nc)["_session"])["transport"])["_waiters"]
         peer.resume()
+
+
+async def test_a_flush_cancelled_while_reconnecting_is_forgotten() -> None:
+    async with connected() as (nc, peer, server):
+        server.refuse()
+        peer.reset()
+        await eventually(lambda: nc.is_reconnecting)
+        flushing = asyncio.create_task(nc.flush())
+        await turns(3)
+        flushing.cancel()
+        await turns(3)
+        assert vars(nc)["_parked_flushes"] == []
 
 
 @pytest.mark.parametrize("end", ["close", "drain"])

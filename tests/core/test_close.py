@@ -18,7 +18,15 @@ from natsrpc.errors import (
 )
 from natsrpc.testing import NatsServer
 from tests.core.connected import Pair, connected
-from tests.core.harness import Proxy, ScriptedServer, eventually, no_leaks, turns, warped
+from tests.core.harness import (
+    Proxy,
+    ScriptedServer,
+    eventually,
+    no_leaks,
+    open_sockets,
+    turns,
+    warped,
+)
 from tests.core.recorder import Recorder
 
 Wait: TypeAlias = "Callable[[Connection], Coroutine[Any, Any, object]]"
@@ -161,9 +169,11 @@ async def test_closing_does_not_wait_long_for_a_peer_that_reads_nothing() -> Non
         while not nc.congested:
             nc.send(b"n", bytes(500_000))
             await turns(2)
+        sockets = open_sockets()
         start = nc.loop.time()
         await nc.close()
         assert 1.5 < nc.loop.time() - start < 3
+        assert len(open_sockets()) == len(sockets) - 1
 
 
 async def test_closing_hands_over_what_a_slow_peer_had_not_taken_yet() -> None:
@@ -176,6 +186,9 @@ async def test_closing_hands_over_what_a_slow_peer_had_not_taken_yet() -> None:
             await turns(2)
         for _ in range(5):
             nc.send(b"n", b"%08d" % sent)
+            sent += 1
+        for _ in range(5):
+            nc.send(b"n", b"%08d" % sent + bytes(100_000))
             sent += 1
         closing = asyncio.create_task(nc.close())
         await turns(5)
@@ -269,6 +282,7 @@ async def test_every_wait_is_woken_when_the_servers_are_exhausted() -> None:
     ):
         server.refuse()
         peer.reset()
+        await eventually(lambda: nc.is_reconnecting)
         flushing = asyncio.create_task(nc.flush(None))  # for the next session, which never comes
         tasks["flush while reconnecting"] = flushing
         await nc.wait_closed()

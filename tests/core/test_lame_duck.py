@@ -133,6 +133,11 @@ async def test_a_server_lost_before_the_move_is_a_plain_loss() -> None:
         assert isinstance(recorder.told("on_disconnect")[0][0], Exception)
         assert len(move.target.peers) == 1
         assert move.nc.stats().reconnects == 1
+        assert "natsrpc lame duck" not in task_names()
+
+
+def task_names() -> set[str]:
+    return {task.get_name() for task in asyncio.all_tasks()}
 
 
 # each message once
@@ -225,6 +230,18 @@ async def test_a_connection_that_is_moved_is_not_congested_for_that() -> None:
 
 
 # requests and their replies
+
+
+async def test_the_inbox_of_an_old_style_request_is_on_both_sessions() -> None:
+    async with moving(old_style_requests=True) as move:
+        request = asyncio.create_task(move.nc.request("a", b"1", timeout=5))
+        reply = (await move.old.expect(b"PUB a")).reply
+        new = await move.begin()
+        inbox = (await new.expect(b"SUB _INBOX.")).sid
+        new.msg(reply, inbox, b"answer")
+        move.old.msg(reply, inbox, b"answer")
+        assert (await request).data == b"answer"
+        await move.settle(new)
 
 
 async def test_replies_that_the_old_server_still_brings_are_waited_for() -> None:
@@ -331,10 +348,43 @@ async def test_losing_the_old_session_ends_the_wait_for_it() -> None:
         move.old.reset()
         await new.expect(b"SUB plain " + plain.raw_sid)
         await new.expect(b"PUB n")
+        await eventually(lambda: "natsrpc handover" not in task_names())
         inbox = next(frame.sid for frame in new.frames if b"_INBOX" in frame.raw)
         new.msg(reply, inbox, b"on the new one then")
         assert (await request).data == b"on the new one then"
         assert move.nc.stats().reconnects == 1
+
+
+async def test_losing_a_settled_old_session_ends_the_wait_for_it_too() -> None:
+    async with moving() as move:
+        request = asyncio.create_task(move.nc.request("a", timeout=5))
+        await move.old.expect(b"PUB a")
+        new = await move.begin(quiet=False)
+        await move.settle(new)
+        move.old.reset()
+        await eventually(lambda: "natsrpc handover" not in task_names())
+        assert not request.done()
+        request.cancel()
+
+
+async def test_what_the_old_session_never_handed_over_goes_out_first_on_the_new() -> None:
+    async with moving() as move:
+        move.old.stall()
+        while not move.nc.congested:
+            move.nc.send(b"n", bytes(500_000))
+            await turns(2)
+        for n in range(3):
+            move.nc.send(b"n", b"unsent %d" % n)
+        new = await move.begin()
+        move.nc.send(b"n", b"held")
+        move.old.reset()
+        await eventually(lambda: b"held" in [frame.payload for frame in new.frames])
+        assert [frame.payload for frame in new.frames if frame.op == b"PUB"][-4:] == [
+            b"unsent 0",
+            b"unsent 1",
+            b"unsent 2",
+            b"held",
+        ]
 
 
 async def test_losing_the_new_session_before_it_settled_is_a_plain_loss() -> None:
@@ -360,7 +410,7 @@ async def test_closing_during_the_move_closes_both_sessions() -> None:
         request = asyncio.create_task(move.nc.request("a", timeout=60))
         await move.old.expect(b"PUB a")
         new = await move.begin()
-        await move.nc.close()
+        await asyncio.wait_for(move.nc.close(), 2)
         with pytest.raises(ConnectionClosedError):
             await request
         await asyncio.wait_for(move.old.closed.wait(), 2)

@@ -96,16 +96,48 @@ async def test_an_unexpected_failure_while_reading_counts_as_a_loss(
 
 
 async def test_a_session_lost_in_the_turn_of_its_pong_is_not_taken_for_a_live_one() -> None:
-    async with ScriptedServer(auto_pong=False) as server:
-        opening = asyncio.ensure_future(connect(server.url, **QUICK, retry_on_failed_connect=True))
-        peer = await server.accept()
-        await peer.expect(b"PING")
-        peer.send(b"PONG\r\n")
-        peer.close()
+    async def dial(
+        factory: Callable[[], asyncio.Protocol], host: str, port: int
+    ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.create_connection(factory, host, port)
+        if len(server.peers) <= 1:
+            receive = protocol.data_received
+
+            def receive_and_lose(data: bytes) -> None:
+                receive(data)
+                if b"PONG" in data:
+                    protocol.connection_lost(ConnectionResetError())
+
+            protocol.data_received = receive_and_lose  # type: ignore[method-assign]  # see above
+        return transport, protocol
+
+    async with (
+        ScriptedServer() as server,
+        connect(server.url, **QUICK, dialer=dial, retry_on_failed_connect=True) as nc,
+    ):
+        await asyncio.wait_for(nc.flush(), 5)
+        assert len(server.peers) == 2
+
+
+async def test_a_dead_peer_that_owes_us_reads_is_dropped_at_once() -> None:
+    """Closed politely, its socket would wait for the unsent bytes for as long as TCP allows."""
+    async with (
+        no_leaks(),
+        connected(receive_buffer=4096, ping_interval=0.05, auto_pong=False) as (nc, peer, server),
+    ):
+        peer.stall()
+        sent = 0
+        while not nc.congested:
+            nc.send(b"n", bytes(100_000))
+            sent += 100_000
+            await turns(2)
         server.auto_pong = True
-        async with await opening as nc:
-            await server.accept()
-            await asyncio.wait_for(nc.flush(), 5)
+        await server.accept(2.0)
+        await asyncio.wait_for(nc.flush(), 2.0)
+        peer.resume()
+        await asyncio.wait_for(peer.closed.wait(), 2.0)
+        assert len(peer.received) < sent
 
 
 @pytest.mark.parity("B14", "B15")
@@ -444,7 +476,7 @@ async def test_a_request_in_flight_is_answered_by_way_of_the_next_session() -> N
 
 
 @pytest.mark.parity("B8")
-@pytest.mark.parametrize(("limit", "taken"), [(32, 2), (1, 1), (-1, 0)])
+@pytest.mark.parametrize(("limit", "taken"), [(32, 2), (34, 2), (35, 3), (1, 1), (-1, 0)])
 async def test_the_buffer_refuses_once_it_is_at_its_limit(limit: int, taken: int) -> None:
     async with connected(reconnect_buffer_size=limit) as (nc, peer, server):
         server.refuse()
