@@ -1,6 +1,21 @@
 """A contract as text for people and tools: JSON Schema and AsyncAPI. Nothing here talks to NATS."""
 
 from .asyncapi import asyncapi
+from .diff import Change, ContractDiff, Step, diff, next_version
+from .document import document, read_document
 from .schemas import RAW, endpoint_schema, error_schema, schema
 
-__all__ = ["RAW", "asyncapi", "endpoint_schema", "error_schema", "schema"]
+__all__ = [
+    "RAW",
+    "Change",
+    "ContractDiff",
+    "Step",
+    "asyncapi",
+    "diff",
+    "document",
+    "endpoint_schema",
+    "error_schema",
+    "next_version",
+    "read_document",
+    "schema",
+]

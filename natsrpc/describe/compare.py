@@ -1,0 +1,447 @@
+"""Two JSON Schemas of one value: where the newer differs from the older, and for whom that breaks.
+
+A value travels one way. Whoever writes requests follows the old schema and the service reads them
+by the new one, so a request may be widened but not narrowed. Whoever reads responses follows the
+old schema and the service writes them by the new one, so a response may be narrowed but not
+widened. Objects are open, as readers skip fields that they do not know, unless a schema says
+otherwise; a field that is gone breaks both ways all the same, because what was sent in it, or read
+from it, is silently lost.
+
+What is compared is the subset of JSON Schema 2020-12 that pydantic writes. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+Node: TypeAlias = Mapping[str, Any]
+
+_BOUNDS = (
+    ("minLength", 1),
+    ("maxLength", -1),
+    ("minItems", 1),
+    ("maxItems", -1),
+    ("minProperties", 1),
+    ("maxProperties", -1),
+)
+_FACETS = ("format", "pattern")
+_RECODED = ("contentEncoding", "contentMediaType")
+_TALK = frozenset(
+    {"title", "description", "examples", "default", "deprecated", "$defs", "discriminator"}
+)
+"""Keywords that allow and refuse nothing."""
+
+_ANY: Node = {}
+_NULL: Node = {"type": "null"}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One difference. `path` is dotted, with `[]` for the items of a list and `{}` for values.
+
+    `talk` is true where only words differ, `choice` where it only matters to a request's reader
+    (a default).
+    """
+
+    path: str
+    text: str
+    breaks_request: bool = False
+    breaks_response: bool = False
+    talk: bool = False
+    choice: bool = False
+
+
+def compare(old: Node, new: Node) -> list[Difference]:
+    """Return the differences of two schemas, each a whole document with its own `$defs`."""
+    return _Comparison(old, new).nodes(old, new)
+
+
+def spelled(schema: Node) -> str:
+    """Name a schema in a few words."""
+    return _Side(schema).spell(schema)
+
+
+def _narrowed(text: str, path: str = "") -> Difference:
+    return Difference(path, text, breaks_request=True)
+
+
+def _widened(text: str, path: str = "") -> Difference:
+    return Difference(path, text, breaks_response=True)
+
+
+def _changed(text: str, path: str = "") -> Difference:
+    return Difference(path, text, breaks_request=True, breaks_response=True)
+
+
+def _under(path: str, found: Iterable[Difference]) -> list[Difference]:
+    return [replace(each, path=_joined(path, each.path)) for each in found]
+
+
+def _joined(path: str, rest: str) -> str:
+    if not rest or not path or rest.startswith(("[", "{")):
+        return path + rest
+    return f"{path}.{rest}"
+
+
+class _Side:
+    """One of the two documents. The same node always gives the same objects, known by their ids."""
+
+    def __init__(self, root: Node) -> None:
+        self._definitions: Mapping[str, Any] = root.get("$defs") or {}
+        self._resolved: dict[int, Node] = {}
+        self._alternatives: dict[int, list[Node]] = {}
+        self._held: list[Any] = []  # keeps the ids taken
+
+    def resolve(self, node: Any) -> Node:
+        """Follow references; what stands beside one is only talk, or is added to it."""
+        found = self._resolved.get(id(node))
+        if found is None:
+            self._held.append(node)
+            found = self._resolved[id(node)] = self._follow(node)
+        return found
+
+    def _follow(self, node: Any) -> Node:
+        seen = set()
+        found: Node = node if isinstance(node, Mapping) else _ANY  # `false` is asked for before
+        while True:
+            if len(found.get("allOf", ())) == 1:
+                found = {**found["allOf"][0], **{k: v for k, v in found.items() if k != "allOf"}}
+            reference = found.get("$ref")
+            if reference is None or reference in seen:
+                return found
+            seen.add(reference)
+            target: Node = self._definitions.get(str(reference).rpartition("/")[2], _ANY)
+            rest = {k: v for k, v in found.items() if k != "$ref" and k not in _TALK}
+            found = {**target, **rest} if rest else target
+
+    def alternatives(self, node: Any) -> list[Node]:
+        """The plain schemas of which a value needs to fit one."""
+        target = self.resolve(node)
+        found = self._alternatives.get(id(target))
+        if found is None:
+            self._alternatives[id(target)] = []  # a union that is one of its own parts adds none
+            found = self._alternatives[id(target)] = self._split(target)
+        return found
+
+    def _split(self, node: Node) -> list[Node]:
+        for key in ("anyOf", "oneOf"):
+            if key in node:
+                return [each for inner in node[key] for each in self.alternatives(inner)]
+        if isinstance(node.get("type"), list):
+            return [{**node, "type": each} for each in node["type"]]
+        values = node.get("enum")
+        if values is not None and None in values and len(values) > 1:
+            return [{**node, "enum": [v for v in values if v is not None]}, _NULL]
+        return [node]
+
+    def spell(self, node: Any, depth: int = 3) -> str:
+        """A schema in a few words."""
+        if not depth:
+            return "…"
+        words = (self._spell(each, depth - 1) for each in self.alternatives(node))
+        return " | ".join(dict.fromkeys(words))
+
+    def _spell(self, node: Node, depth: int) -> str:
+        values = _values(node)
+        if values is not None:
+            return " | ".join(map(_shown, values))
+        kind = node.get("type")
+        if kind is None:
+            return "anything"
+        if kind == "array" and "prefixItems" in node:
+            return f"tuple of {len(node['prefixItems'])}"
+        if kind == "array":
+            return f"array of {self.spell(node.get('items', _ANY), depth)}"
+        if kind == "object" and "title" in node:
+            return str(node["title"])
+        if kind == "object" and isinstance(node.get("additionalProperties"), Mapping):
+            return f"object of {self.spell(node['additionalProperties'], depth)}"
+        facets = [str(node[facet]) for facet in ("format", *_RECODED) if facet in node]
+        return f"{kind} ({', '.join(facets)})" if facets else str(kind)
+
+
+class _Comparison:
+    def __init__(self, old: Node, new: Node) -> None:
+        self._old = _Side(old)
+        self._new = _Side(new)
+        self._done: dict[tuple[int, int], list[Difference]] = {}
+        self._held: list[Any] = []  # keeps the ids in `_done` taken
+
+    def nodes(self, old: Any, new: Any) -> list[Difference]:
+        """Differences with paths from here. A pair that is being compared already gives none."""
+        before, after = self._old.alternatives(old), self._new.alternatives(new)
+        if len(before) == len(after) == 1:
+            return self._plain(before[0], after[0])
+        return self._unions(before, after)
+
+    # unions
+
+    def _unions(self, before: list[Node], after: list[Node]) -> list[Difference]:
+        if any(map(_is_any, before)) and any(map(_is_any, after)):
+            return []
+        gone, come = list(before), list(after)
+        found: list[Difference] = []
+        for same in (True, False):  # equal ones first, then those of one kind
+            for old in list(gone):
+                for new in come:
+                    if same and self._plain(old, new):
+                        continue
+                    if not same and _key(old) != _key(new):
+                        continue
+                    found += self._plain(old, new)
+                    gone.remove(old)
+                    come.remove(new)
+                    break
+        if len(gone) == len(come) == 1 and len(before) == len(after):
+            return found + self._plain(gone[0], come[0])
+        for old in gone:
+            if not any(self._fits(old, new) for new in after):
+                found.append(_narrowed(f"{self._old.spell(old)} is no longer allowed"))
+        for new in come:
+            if not any(self._told(old, new) for old in before):
+                found.append(_widened(f"may now also be {self._new.spell(new)}"))
+        return found
+
+    def _fits(self, old: Node, new: Node) -> bool:
+        return not any(each.breaks_request for each in self._plain(old, new))
+
+    def _told(self, old: Node, new: Node) -> bool:
+        return not any(each.breaks_response for each in self._plain(old, new))
+
+    # one schema that is no union, and another
+
+    def _plain(self, old: Node, new: Node) -> list[Difference]:
+        pair = (id(old), id(new))
+        found = self._done.get(pair)
+        if found is None:
+            self._held += (old, new)
+            self._done[pair] = []  # what is met again inside is this pair
+            found = self._done[pair] = self._compared(old, new)
+        return found
+
+    def _compared(self, old: Node, new: Node) -> list[Difference]:
+        if _is_any(old) or _is_any(new):
+            return self._with_any(old, new)
+        before, after = _values(old), _values(new)
+        if before is not None and after is not None:
+            return _enums(before, after)
+        text = f"{self._old.spell(old)} became {self._new.spell(new)}"
+        kinds = (old.get("type"), new.get("type"))
+        if before is not None or after is not None:
+            if kinds[0] != kinds[1] and None not in kinds:
+                return [_changed(text)]
+            return [_narrowed(text) if before is None else _widened(text)]
+        if kinds in (("integer", "number"), ("number", "integer")):
+            return [_widened(text) if kinds[1] == "number" else _narrowed(text), *_limits(old, new)]
+        if kinds[0] != kinds[1] or any(old.get(key) != new.get(key) for key in _RECODED):
+            return [_changed(text)]
+        found = _limits(old, new)
+        if kinds[0] == "array":
+            found += self._arrays(old, new)
+        elif kinds[0] == "object":
+            found += self._objects(old, new)
+        return found
+
+    def _with_any(self, old: Node, new: Node) -> list[Difference]:
+        if _is_any(old) and _is_any(new):
+            return []
+        if _is_any(new):
+            return [_widened(f"{self._old.spell(old)} became anything")]
+        return [_narrowed(f"anything became {self._new.spell(new)}")]
+
+    # arrays
+
+    def _arrays(self, old: Node, new: Node) -> list[Difference]:
+        before, after = old.get("prefixItems", ()), new.get("prefixItems", ())
+        found = []
+        for index in range(max(len(before), len(after))):
+            if _holds(old, index) and _holds(new, index):
+                found += _under(f"[{index}]", self.nodes(_item(old, index), _item(new, index)))
+        beyond = max(len(before), len(after))
+        if _holds(old, beyond) and _holds(new, beyond):
+            found += _under("[]", self.nodes(_item(old, beyond), _item(new, beyond)))
+        return found
+
+    # objects
+
+    def _objects(self, old: Node, new: Node) -> list[Difference]:
+        before, after = old.get("properties", {}), new.get("properties", {})
+        needed, needs = set(old.get("required", ())), set(new.get("required", ()))
+        found: list[Difference] = []
+        gone = {name: name in needed for name in before if name not in after}
+        come = {name: name in needs for name in after if name not in before}
+        for name, other in self._renamed(before, after, gone, come).items():
+            found.append(_changed(f"renamed to {other!r}", name))
+            del gone[name], come[other]
+        found += [_changed("removed", name) for name in gone]
+        closed = old.get("additionalProperties") is False
+        for name, required in come.items():
+            text = "added, required" if required else "added, optional"
+            found.append(Difference(name, text, required, closed))
+        for name in (name for name in before if name in after):
+            if name in needs - needed:
+                found.append(_narrowed("became required", name))
+            elif name in needed - needs:
+                found.append(_widened("became optional", name))
+            found += _under(name, self._property(before[name], after[name]))
+        if old.get("description") != new.get("description"):
+            found.append(Difference("", "described in other words", talk=True))
+        return found + self._others(old, new)
+
+    def _property(self, old: Any, new: Any) -> list[Difference]:
+        found = self.nodes(old, new)
+        if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+            return found
+        if "default" in old and "default" in new and old["default"] != new["default"]:
+            text = f"default {_shown(old['default'])} became {_shown(new['default'])}"
+            found = [*found, Difference("", text, choice=True)]
+        if old.get("description") != new.get("description"):
+            found = [*found, Difference("", "described in other words", talk=True)]
+        if new.get("deprecated") and not old.get("deprecated"):
+            found = [*found, Difference("", "deprecated")]
+        return found
+
+    def _renamed(
+        self, before: Node, after: Node, gone: Mapping[str, bool], come: Mapping[str, bool]
+    ) -> dict[str, str]:
+        """Fields that went where one just like it came, and that is so for no other."""
+        alike = {
+            name: [
+                other
+                for other, needs in come.items()
+                if needs == needed and not self.nodes(before[name], after[other])
+            ]
+            for name, needed in gone.items()
+        }
+        chosen = [found[0] for found in alike.values() if len(found) == 1]
+        return {
+            name: found[0]
+            for name, found in alike.items()
+            if len(found) == 1 and chosen.count(found[0]) == 1
+        }
+
+    def _others(self, old: Node, new: Node) -> list[Difference]:
+        """Fields that are not named: how open an object is, or the values of a dictionary."""
+        before, after = (each.get("additionalProperties", True) for each in (old, new))
+        found: list[Difference] = []
+        if before is False and after is not False:
+            found.append(_widened("may now have other fields"))
+        elif after is False and before is not False:
+            found.append(_narrowed("other fields are refused now"))
+        elif before is not False:
+            found += _under("{}", self.nodes(before, after))
+        for key in ("patternProperties", "propertyNames"):
+            if old.get(key) != new.get(key):
+                found.append(_facet(key, old.get(key), new.get(key)))
+        return found
+
+
+def _is_any(node: Node) -> bool:
+    return not any(key not in _TALK for key in node)
+
+
+def _values(node: Node) -> list[Any] | None:
+    """The values an enumeration allows; None if it is none."""
+    if "const" in node:
+        return [node["const"]]
+    values = node.get("enum")
+    return list(values) if values is not None else None
+
+
+def _key(node: Node) -> Any:
+    """What tells one alternative of a union from the others, from one version to the next."""
+    if _values(node) is not None:
+        return "enum"
+    kind = node.get("type")
+    if kind == "object":
+        fixed = {
+            name: each["const"]
+            for name, each in node.get("properties", {}).items()
+            if isinstance(each, Mapping) and "const" in each
+        }
+        return "object", json.dumps(fixed, sort_keys=True) if fixed else node.get("title")
+    return "number" if kind == "integer" else kind
+
+
+def _enums(before: Sequence[Any], after: Sequence[Any]) -> list[Difference]:
+    # 1 and true are equal in Python, and different values of JSON
+    old, new = ({_shown(value): value for value in values} for values in (before, after))
+    gone = [_narrowed(f"{value} is no longer allowed") for value in old if value not in new]
+    return gone + [_widened(f"may now also be {value}") for value in new if value not in old]
+
+
+def _limits(old: Node, new: Node) -> list[Difference]:
+    found = []
+    for key, sign in _BOUNDS:
+        before, after = old.get(key), new.get(key)
+        if before != after and (key in old or key in new):
+            found.append(_bound(key, before, after, sign))
+    for keys, sign in ((("minimum", "exclusiveMinimum"), 1), (("maximum", "exclusiveMaximum"), -1)):
+        low, high = _edge(old, keys, sign), _edge(new, keys, sign)
+        if low != high:
+            text = f"{keys[0]} {_edge_text(old, keys)} became {_edge_text(new, keys)}"
+            tighter = low is None or (high is not None and high > low)
+            found.append(_narrowed(text) if tighter else _widened(text))
+    before, after = old.get("multipleOf"), new.get("multipleOf")
+    if before != after:
+        found.append(_multiples(before, after))
+    if bool(old.get("uniqueItems")) != bool(new.get("uniqueItems")):
+        unique = new.get("uniqueItems")
+        found.append(
+            _narrowed("items must be unique now") if unique else _widened("items may repeat now")
+        )
+    return found + [
+        _facet(key, old.get(key), new.get(key)) for key in _FACETS if old.get(key) != new.get(key)
+    ]
+
+
+def _bound(key: str, before: Any, after: Any, sign: int) -> Difference:
+    text = f"{key} {_or_none(before)} became {_or_none(after)}"
+    tighter = before is None or (after is not None and (after - before) * sign > 0)
+    return _narrowed(text) if tighter else _widened(text)
+
+
+def _edge(node: Node, keys: tuple[str, str], sign: int) -> tuple[Any, bool] | None:
+    """The tighter of an inclusive and an exclusive bound, so that a greater one allows less."""
+    found = [(node[key] * sign, key == keys[1]) for key in keys if key in node]
+    return max(found) if found else None
+
+
+def _edge_text(node: Node, keys: tuple[str, str]) -> str:
+    found = [f"{node[key]}{' excluded' if key == keys[1] else ''}" for key in keys if key in node]
+    return " and ".join(found) or "none"
+
+
+def _multiples(before: Any, after: Any) -> Difference:
+    text = f"multipleOf {_or_none(before)} became {_or_none(after)}"
+    if before is None or (after is not None and after % before == 0):
+        return _narrowed(text)
+    return _widened(text) if after is None or before % after == 0 else _changed(text)
+
+
+def _facet(key: str, before: Any, after: Any) -> Difference:
+    text = f"{key} {_or_none(before)} became {_or_none(after)}"
+    if before is None:
+        return _narrowed(text)
+    return _widened(text) if after is None else _changed(text)
+
+
+def _holds(node: Node, index: int) -> bool:
+    """Whether an array can have an item there."""
+    return node.get("maxItems", index + 1) > index and _item(node, index) is not False
+
+
+def _item(node: Node, index: int) -> Any:
+    prefix = node.get("prefixItems", ())
+    return prefix[index] if index < len(prefix) else node.get("items", _ANY)
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def _or_none(value: Any) -> str:
+    return "none" if value is None else _shown(value)

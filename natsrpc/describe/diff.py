@@ -1,0 +1,237 @@
+"""Two contracts of one service: what changed, what breaks its callers, which version that asks for.
+
+Every change asks for a step of the version: one that breaks a caller for a major one, one that
+callers can do without for a minor one, one of words for a patch. Before 1.0.0 each step is one
+lower, as is the custom of semantic versioning. Pure: documents in (see `document`), data out.
+
+Ref: https://semver.org
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from .compare import compare, spelled
+from .document import read_document
+
+Step: TypeAlias = Literal["none", "patch", "minor", "major"]
+Document: TypeAlias = Mapping[str, Any]
+
+_STEPS: tuple[Step, ...] = ("none", "patch", "minor", "major")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change. `endpoint` is "" where it is the service's own.
+
+    `side` is "request", "items", "response" or "error NAME", or "" for the endpoint itself; `path`
+    leads to the field.
+    """
+
+    endpoint: str
+    side: str
+    path: str
+    text: str
+    step: Step
+
+    @property
+    def breaks(self) -> bool:
+        """Whether a caller of the old contract can fail at the new one."""
+        return self.step == "major"
+
+    @property
+    def where(self) -> str:
+        """The place in one word, as `help request.question.topic`."""
+        field = ".".join(filter(None, (self.side, self.path)))
+        return " ".join(filter(None, (self.endpoint, field))) or "service"
+
+
+@dataclass(frozen=True, slots=True)
+class ContractDiff:
+    """All changes from one contract to another.
+
+    `step` is the greatest that one of them asks for; `needed` the lowest version that the new
+    contract may have, and `sufficient` tells whether it has that.
+    """
+
+    old_version: str
+    new_version: str
+    changes: tuple[Change, ...]
+    step: Step
+    needed: str
+    sufficient: bool
+
+    @property
+    def breaks(self) -> bool:
+        """Whether a caller of the old contract can fail at the new one."""
+        return self.step == "major"
+
+
+def diff(old: Document, new: Document) -> ContractDiff:
+    """Compare two documents, as made by `document`, exported, or answered by a live service.
+
+    Raises:
+        ConfigError: one of them is no contract.
+    """
+    old, new = read_document(old), read_document(new)
+    changes = [*_services(old, new), *_all_endpoints(old["endpoints"], new["endpoints"])]
+    changes.sort(key=lambda each: -_STEPS.index(each.step))
+    step = changes[0].step if changes else "none"
+    needed = next_version(old["version"], step)
+    return ContractDiff(
+        old_version=old["version"],
+        new_version=new["version"],
+        changes=tuple(changes),
+        step=step,
+        needed=needed,
+        sufficient=_numbers(new["version"]) >= _numbers(needed),
+    )
+
+
+def next_version(version: str, step: Step) -> str:
+    """Return the lowest version that is this step after `version`."""
+    major, minor, patch = _numbers(version)
+    place = _STEPS.index(step)
+    if major == 0 and place > 1:
+        place -= 1
+    stepped = (
+        (major, minor, patch),
+        (major, minor, patch + 1),
+        (major, minor + 1, 0),
+        (major + 1, 0, 0),
+    )[place]
+    return version if step == "none" else ".".join(map(str, stepped))
+
+
+def _numbers(version: str) -> tuple[int, int, int]:
+    found = version.partition("+")[0].partition("-")[0].split(".")
+    parts = [int(part) if part.isdecimal() else 0 for part in [*found, "0", "0"]]
+    return parts[0], parts[1], parts[2]
+
+
+def _services(old: Document, new: Document) -> Iterator[Change]:
+    if old["name"] != new["name"]:
+        text = f"name {old['name']!r} became {new['name']!r}: who looks for it finds it no more"
+        yield Change("", "", "", text, "major")
+    if old["description"] != new["description"]:
+        yield Change("", "", "", "described in other words", "patch")
+
+
+def _all_endpoints(old: list[Document], new: list[Document]) -> Iterator[Change]:
+    left = list(new)
+    pairs: list[tuple[Document, Document | None]] = []
+    unmatched = []
+    for each in old:  # by subject, and only then by name: a name is not what callers use
+        other = next((o for o in left if o["subject"] == each["subject"]), None)
+        if other is None:
+            unmatched.append(each)
+        else:
+            left.remove(other)
+            pairs.append((each, other))
+    for each in unmatched:
+        other = next((o for o in left if o["name"] == each["name"]), None)
+        if other is not None:
+            left.remove(other)
+        pairs.append((each, other))
+    for before, after in pairs:
+        if after is None:
+            text = f"removed: nobody serves {before['template']!r}"
+            yield Change(before["name"], "", "", text, "major")
+        else:
+            yield from _endpoints(before, after)
+    for each in left:
+        yield Change(each["name"], "", "", f"added on {each['template']!r}", "minor")
+
+
+def _endpoints(old: Document, new: Document) -> Iterator[Change]:
+    name = new["name"]
+    for text, step in _places(old, new):
+        yield Change(name, "", "", text, step)
+    for side in ("request", "items", "response"):
+        yield from _sides(name, side, old[side], new[side])
+    before = {error["name"]: error for error in old["errors"]}
+    after = {error["name"]: error for error in new["errors"]}
+    for error in sorted(before.keys() - after.keys()):
+        yield Change(name, f"error {error}", "", "no longer declared", "minor")
+    for error in sorted(after.keys() - before.keys()):
+        yield Change(name, f"error {error}", "", "added", "minor")
+    for error in sorted(before.keys() & after.keys()):
+        yield from _errors(name, before[error], after[error])
+
+
+def _places(old: Document, new: Document) -> Iterator[tuple[str, Step]]:
+    if old["subject"] != new["subject"]:
+        yield f"subject {old['template']!r} became {new['template']!r}", "major"
+    elif old["template"] != new["template"]:
+        yield f"tokens of {old['template']!r} became those of {new['template']!r}", "minor"
+    if old["name"] != new["name"]:
+        yield f"name {old['name']!r} became {new['name']!r}", "minor"
+    if old["kind"] != new["kind"]:
+        yield f"{_word(old['kind'])} became {_word(new['kind'])}", "major"
+    if old["content_type"] != new["content_type"]:
+        text = f"content type {old['content_type']!r} became {new['content_type']!r}"
+        yield f"{text}, by which requests are read that name none", "major"
+    if old["queue_group"] != new["queue_group"]:
+        text = f"queue group {old['queue_group']!r} became {new['queue_group']!r}"
+        if old["queue_group"] and new["queue_group"]:
+            yield f"{text}: while both run, each answers", "minor"
+        else:
+            yield f"{text}: the number of answers changes", "major"
+    if old["idempotent"] and not new["idempotent"]:
+        yield "no longer idempotent: callers send it again", "major"
+    elif new["idempotent"] and not old["idempotent"]:
+        yield "became idempotent", "minor"
+    if old["description"] != new["description"]:
+        yield "described in other words", "patch"
+
+
+def _word(kind: str) -> str:
+    return kind.replace("_", " ")
+
+
+def _sides(name: str, side: str, old: Any, new: Any) -> Iterator[Change]:
+    if old is None and new is None:
+        return
+    if old is None:
+        needs = side != "response" and not _may_be_empty(new)
+        text = f"nothing became {spelled(new)}"
+        yield Change(name, side, "", text, "major" if needs else "minor")
+    elif new is None:
+        yield Change(name, side, "", f"{spelled(old)} became nothing", "major")
+    else:
+        yield from _differences(name, side, old, new, response=side == "response")
+
+
+def _may_be_empty(schema: Document) -> bool:
+    """Whether a request without a body is read as a value of that."""
+    if any(each.get("type") == "null" for each in schema.get("anyOf", ())):
+        return True
+    arguments = schema.get("type") == "object" and "title" not in schema
+    return arguments and bool(schema.get("properties")) and not schema.get("required")
+
+
+def _differences(
+    name: str, side: str, old: Document, new: Document, *, response: bool
+) -> Iterator[Change]:
+    for each in compare(old, new):
+        if each.choice and response:
+            continue
+        breaks = each.breaks_response if response else each.breaks_request
+        step: Step = "major" if breaks else "patch" if each.talk else "minor"
+        yield Change(name, side, each.path, each.text, step)
+
+
+def _errors(name: str, old: Document, new: Document) -> Iterator[Change]:
+    side = f"error {old['name']}"
+    if old["code"] != new["code"]:
+        yield Change(name, side, "", f"code {old['code']} became {new['code']}", "major")
+    if old["fields"] is not None and new["fields"] is not None:
+        yield from _differences(name, side, old["fields"], new["fields"], response=True)
+    elif old["fields"] is not None:
+        yield Change(name, side, "", "has no fields now", "major")
+    elif new["fields"] is not None:
+        yield Change(name, side, "", "has fields now", "minor")
+    if old["description"] != new["description"]:
+        yield Change(name, side, "", "described in other words", "patch")

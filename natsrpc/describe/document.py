@@ -1,0 +1,75 @@
+"""A service's contract as a document: what `natsrpc contract export` writes and `diff` reads. Pure.
+
+A document holds what callers rely on and nothing that changes from one start to the next, so that
+it can be kept in a repository. What a live service answers to SCHEMA reads as the same document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from natsrpc.errors import ConfigError
+from natsrpc.rpc import ServiceContract
+
+from .schemas import schema
+
+TYPE = "io.natsrpc.v1.contract"
+
+_TEXTS = ("name", "version", "description")
+_ENDPOINT: Mapping[str, Any] = {
+    "name": "",
+    "subject": "",
+    "template": "",
+    "queue_group": "",
+    "kind": "unary",
+    "idempotent": False,
+    "description": "",
+    "content_type": "",
+    "request": None,
+    "items": None,
+    "response": None,
+    "errors": [],
+}
+
+
+def document(contract: ServiceContract) -> dict[str, Any]:
+    """Return the document of one service, ready for JSON."""
+    return {
+        "type": TYPE,
+        "name": contract.name,
+        "version": contract.version,
+        "description": contract.description,
+        "endpoints": schema(contract),
+    }
+
+
+def read_document(value: Any) -> dict[str, Any]:
+    """Return the document in `value`: one that was exported, or a live service's schema.
+
+    Fields that a newer version adds are left out, those that an older one lacks filled in.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if not isinstance(value, Mapping) or not isinstance(value.get("endpoints"), list):
+        raise ConfigError("this is no contract: expected an object with a list of endpoints")
+    for key in _TEXTS[:2]:
+        if not isinstance(value.get(key), str) or not value[key]:
+            raise ConfigError(f"this is no contract: it has no {key}")
+    return {
+        "type": TYPE,
+        **{key: str(value.get(key) or "") for key in _TEXTS},
+        "endpoints": [_endpoint(each, place) for place, each in enumerate(value["endpoints"])],
+    }
+
+
+def _endpoint(value: Any, place: int) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not value.get("name") or not value.get("subject"):
+        raise ConfigError(f"this is no contract: endpoint {place} lacks a name or a subject")
+    found = {key: value.get(key, missing) for key, missing in _ENDPOINT.items()}
+    found["template"] = found["template"] or found["subject"]
+    for side in ("request", "items", "response"):
+        if found[side] is not None and not isinstance(found[side], Mapping):
+            raise ConfigError(f"this is no contract: {side} of {found['name']!r} is no schema")
+    return found
