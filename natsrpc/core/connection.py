@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from logging import getLogger
+from time import perf_counter
 from types import TracebackType
 from typing import Any
 
@@ -229,9 +230,9 @@ class Connection(Requests):
         Raises:
             NatsTimeoutError, FlushInterruptedError, ConnectionClosedError: as `flush`.
         """
-        start = self.loop.time()
+        start = perf_counter()  # the loop's own clock may count whole milliseconds
         await self.flush()
-        return self.loop.time() - start
+        return perf_counter() - start
 
     async def force_reconnect(self) -> None:
         """Drop the session now and reconnect, without waiting; wakes a reconnect that waits.

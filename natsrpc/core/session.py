@@ -195,6 +195,7 @@ class Session:
             await self._start_tls()
         self._doing = "getting the credentials"
         who = await connect_fields(self._options, self.server, self.info.nonce)
+        await self._look_before_writing()
         self._warn_of_secrets_in_the_clear(who)
         self._doing = "signing in"
         self.transport.write(frames.connect(self._connect_fields(version, who)) + frames.PING)
@@ -203,6 +204,15 @@ class Session:
             self._during_handshake(event)
         if self.is_lost:
             # between the PONG and this turn: nobody would be told of it later
+            raise self._closed_in_handshake()
+
+    async def _look_before_writing(self) -> None:
+        """Read what the server said behind INFO: once we write to a server that hung up, its reset
+        takes the reason with it."""
+        await asyncio.sleep(0)
+        while self._opening:
+            self._during_handshake(self._opening.popleft())
+        if self.is_lost:
             raise self._closed_in_handshake()
 
     async def _dial(self) -> None:

@@ -589,7 +589,7 @@ async def test_a_function_that_hangs_is_an_attempt_that_ran_out_of_time() -> Non
 
     async with no_leaks(), ScriptedServer() as server:
         with pytest.raises(NoServersError, match="while getting the credentials"):
-            await connect(server.url, token=hangs, connect_timeout=0.05)
+            await connect(server.url, token=hangs, connect_timeout=0.3)
 
 
 @pytest.mark.parity("A5")

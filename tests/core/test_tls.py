@@ -376,7 +376,7 @@ async def test_plain_text_during_the_handshake_ends_the_attempt(pki: Pki) -> Non
 async def test_a_handshake_that_stalls_is_over_with_the_timeout(pki: Pki) -> None:
     async with no_leaks(), ScriptedServer(info={"tls_required": True}) as server:
         connecting = asyncio.ensure_future(
-            connect(server.url, tls_ca=pki.ca, connect_timeout=0.1).__aenter__()
+            connect(server.url, tls_ca=pki.ca, connect_timeout=0.4).__aenter__()
         )
         await eventually(lambda: server.peers)
         server.peers[0].stall()
@@ -413,7 +413,7 @@ async def test_tls_before_info(pki: Pki) -> None:
             await nc.flush()
             assert version_of(nc) == "TLSv1.3"
         with pytest.raises(NoServersError, match="use tls_handshake_first=True"):
-            await connect(here(server), tls_ca=pki.ca, connect_timeout=0.2)
+            await connect(here(server), tls_ca=pki.ca, connect_timeout=0.5)
         with pytest.raises(TLSError, match=r"self.signed|issuer"):
             await connect(here(server, "nats"), tls_handshake_first=True)
     async with NatsServer(pki.config("handshake_first: auto")) as server:
