@@ -19,7 +19,7 @@ from .options import DEFAULT_URL, Options
 from .session import Sink
 from .stats import Statistics, Status
 from .subscription import Subscription
-from .timers import Expiring
+from .timers import Due
 from .wire import Headers, HeaderValues, Msg, ServerInfo, encode_headers
 from .wire.subject import (
     check_publish,
@@ -38,7 +38,7 @@ __all__ = [
     "Connection",
     "ConnectionEvent",
     "Disconnected",
-    "Expiring",
+    "Due",
     "HeaderValues",
     "Headers",
     "LameDuck",

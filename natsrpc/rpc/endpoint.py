@@ -24,13 +24,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from functools import partial
 from time import perf_counter_ns
 from typing import Any
 
 from natsrpc import codecs
-from natsrpc.core import Connection, Expiring, Msg, encode_headers
+from natsrpc.core import Connection, Due, Msg, encode_headers
 from natsrpc.errors import (
     CallCancelledError,
     DeadlineExceededError,
@@ -76,14 +77,14 @@ class Endpoint(Answering):
         self.plan = plan
         self.service = service
         self.state: Any = None
-        self.live: Expiring[Msg, asyncio.Task[None]] = Expiring(connection.loop, self._expired)
+        self.live: Due[Msg, tuple[asyncio.Task[None], float]] = Due(connection.loop, self._expired)
         self.overdue: dict[Msg, asyncio.Task[None]] = {}
         self._connection = connection
         self._book = TermsBook(contract, limits, codec, gates)
         self._terms = self._book.known
         self._plain = self._book.plain
         self._lanes = self._book.lanes
-        self._waits: Expiring[Msg, Lane] = Expiring(connection.loop, self._expired_waiting)
+        self._waits: Due[Msg, tuple[Lane, float]] = Due(connection.loop, self._expired_waiting)
         self._direct = _direct(plan)
         self._general: Next[Context] | None = None
         self._start_task = task_starter(connection.loop)
@@ -113,12 +114,8 @@ class Endpoint(Answering):
             lane.free -= 1
             gate.free -= 1
             task = self._start_task(self._run(msg, terms, deadline))
-            if task.done():
-                return
-            if timeout is None:
-                self.live[msg] = task
-            else:
-                self.live.add(msg, task, terms.timer)
+            if not task.done():
+                self._note_live(msg, task, deadline)
         else:
             self._wait(msg, terms, deadline)
 
@@ -128,7 +125,7 @@ class Endpoint(Answering):
         try:
             if deadline is not None and self._time() >= deadline:
                 raise self._too_late()
-            if msg in self.overdue:
+            if self.overdue and msg in self.overdue:
                 self._ended(msg, terms, began)
                 return
             scope.set((deadline, terms.depth))
@@ -145,7 +142,7 @@ class Endpoint(Answering):
             if isinstance(error, Exception):
                 return
             raise
-        if msg in self.overdue:
+        if self.overdue and msg in self.overdue:
             self._ended(msg, terms, began)
             return
         self.live.pop(msg, None)
@@ -181,27 +178,32 @@ class Endpoint(Answering):
 
     # admission
 
+    def _note_live(self, msg: Msg, task: asyncio.Task[None], deadline: float | None) -> None:
+        """Keep the task of a handler that did not end where it started."""
+        live, due = self.live, math.inf if deadline is None else deadline
+        if due < live.next:
+            live.watch(due)
+        live[msg] = (task, due)
+
     def _wait(self, msg: Msg, terms: Terms, deadline: float | None) -> None:
         if self._connection.congested:
             self.refuse(msg, OverloadedError("the service's connection is congested"))
         elif not terms.lane.put(msg, partial(self._start_waiting, msg, terms, deadline)):
             self.refuse(msg, OverloadedError(f"endpoint {self.contract.name!r} is overloaded"))
-        elif terms.timeout is not None:
-            self._waits.add(msg, terms.lane, terms.timer)
+        else:
+            due = math.inf if deadline is None else deadline
+            if due < self._waits.next:
+                self._waits.watch(due)
+            self._waits[msg] = (terms.lane, due)
 
     def _start_waiting(self, msg: Msg, terms: Terms, deadline: float | None) -> None:
         self._waits.pop(msg, None)
         task = self._start_task(self._run(msg, terms, deadline))
-        if task.done():
-            return
-        if deadline is None:
-            self.live[msg] = task
-        else:
-            left = max(0.0, deadline - self._time())
-            self.live.add(msg, task, round(left + 0.005, 2))
+        if not task.done():
+            self._note_live(msg, task, deadline)
 
-    def _expired_waiting(self, msg: Msg, lane: Lane) -> None:
-        lane.remove(msg)
+    def _expired_waiting(self, msg: Msg, entry: tuple[Lane, float]) -> None:
+        entry[0].remove(msg)
         self.refuse(msg, self._too_late())
 
     def _read_terms(self, msg: Msg) -> Terms | None:
@@ -245,8 +247,8 @@ class Endpoint(Answering):
 
     # the end of a request that is not its own
 
-    def _expired(self, msg: Msg, task: asyncio.Task[None]) -> None:
-        self._stop_task(msg, task, self._too_late())
+    def _expired(self, msg: Msg, entry: tuple[asyncio.Task[None], float]) -> None:
+        self._stop_task(msg, entry[0], self._too_late())
 
     def _stop_task(self, msg: Msg, task: asyncio.Task[None], error: RpcError) -> None:
         """Answer for a running handler, and cancel it."""
@@ -272,7 +274,7 @@ class Endpoint(Answering):
         if not reply:
             return False
         error = CallCancelledError("the caller cancelled the call")
-        for msg, task in self.live.items():
+        for msg, (task, _) in self.live.items():
             if msg.raw_reply == reply:
                 self.live.pop(msg)
                 self._stop_task(msg, task, error)
@@ -294,7 +296,7 @@ class Endpoint(Answering):
                 self._waits.pop(msg, None)
                 lane.remove(msg)
                 self.refuse(msg, error)
-        for msg, task in list(self.live.items()):
+        for msg, (task, _) in list(self.live.items()):
             self.live.pop(msg, None)
             self._stop_task(msg, task, error)
 

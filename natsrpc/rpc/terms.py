@@ -7,7 +7,6 @@ they mean in a small table keyed by the block itself and reads no header twice.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 
 from natsrpc import codecs
@@ -30,10 +29,6 @@ MAX_TERMS = 512
 MAX_BLOCK = 1024
 """Longer ones are read each time: no caller makes an endpoint keep megabytes."""
 
-COARSE = 0.010
-"""Deadlines are enforced by timers of this grain, so that few distinct timers exist."""
-
-
 BoundTypes = tuple[codecs.Bound, codecs.Bound, codecs.Bound]
 """A codec bound to the types of an endpoint: request, response, item of a request stream."""
 
@@ -43,8 +38,8 @@ class Terms:
 
     `decode` reads the body, `decode_item` an item of a request stream; `encode` writes the
     response, or an item of it. `credit` is what a request that opens a stream allows at first.
-    `timeout` is in seconds from the socket read, None without a deadline; `timer` is the same
-    rounded up to the grain of the timers. `reply_headers` goes with a successful reply.
+    `timeout` is in seconds from the socket read, None without a deadline. `reply_headers` goes
+    with a successful reply.
     """
 
     __slots__ = (
@@ -57,7 +52,6 @@ class Terms:
         "lane",
         "reply_headers",
         "timeout",
-        "timer",
     )
 
     def __init__(
@@ -78,7 +72,6 @@ class Terms:
         self.decode_item = bound[2].decode
         self.credit = credit
         self.timeout = timeout
-        self.timer = 0.0 if timeout is None else math.ceil(timeout / COARSE) * COARSE
         self.depth = depth
         self.reply_headers = reply_headers
 
