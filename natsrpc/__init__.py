@@ -2,7 +2,7 @@
 
 Names are loaded when they are first used, so that `import natsrpc.core` brings in the NATS client
 and nothing else (no pydantic, no msgpack). Loading any name of `natsrpc.rpc` this way also makes
-services answer discovery.
+services answer discovery, and `Service.test` serve in memory.
 """
 
 from __future__ import annotations
@@ -140,8 +140,13 @@ def __getattr__(name: str) -> Any:
     if home == "natsrpc.rpc":
         describe = importlib.import_module("natsrpc.describe")
         importlib.import_module("natsrpc.discovery").attach(schema=describe.schema)
+        importlib.import_module("natsrpc.rpc.service").kits[:] = [_serve_in_memory]
     value = globals()[name] = getattr(importlib.import_module(home), name)
     return value
+
+
+def _serve_in_memory(*services: Any, **options: Any) -> Any:
+    return importlib.import_module("natsrpc.testing").serve_in_memory(*services, **options)
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,7 @@ from .middleware import Middleware, Next, compose
 from .policy import Policy
 from .process import Stopping, run, serve_until
 from .server import Attachment, RunningService, Server, attachments
-from .service import Group, Service
+from .service import Group, Service, kits
 
 ServedService = RunningService
 
@@ -48,6 +48,7 @@ __all__ = [
     "attachments",
     "compose",
     "connect",
+    "kits",
     "no_deadline",
     "run",
     "serve_until",

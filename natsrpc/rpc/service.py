@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from natsrpc import codecs
 from natsrpc.core import check_queue_group, overlaps
@@ -19,6 +19,7 @@ from natsrpc.errors import ConfigError, ConfigTypeError, RpcError
 
 from . import naming, registry
 from .annotations import describe
+from .caller import Caller
 from .context import Context
 from .contract import EndpointContract, Limits, ServiceContract
 from .middleware import Middleware
@@ -44,6 +45,18 @@ class Handler:
     contract: EndpointContract
     plan: CallPlan
     limits: Limits
+
+
+class Kit(Protocol):
+    """Serves services for their tests."""
+
+    def __call__(
+        self, *services: Service, **options: Any
+    ) -> AbstractAsyncContextManager[Caller]: ...
+
+
+kits: list[Kit] = []
+"""What `Service.test` uses. The room above puts it here, unknown to this one."""
 
 
 class Endpoints:
@@ -276,6 +289,16 @@ class Service(Endpoints):
                 self.overrides.pop(function, None)
             else:
                 self.overrides[function] = before
+
+    def test(self, **options: Any) -> AbstractAsyncContextManager[Caller]:
+        """Serve in memory, for a test: `async with service.test() as client`.
+
+        No server is needed, and what the client sees is what callers in production see. The options
+        are those of `natsrpc.testing.serve_in_memory`.
+        """
+        if not kits:
+            raise ConfigError("the testing kit is not loaded: import natsrpc.testing first")
+        return kits[0](self, **options)
 
     def limits(
         self, max_concurrency: int | None, max_waiting: int | None, timeout: float | None

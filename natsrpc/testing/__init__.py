@@ -1,9 +1,23 @@
-"""What tests of services need: a real nats-server process, alone or as a cluster.
+"""What tests of services need: an in-memory broker, a clock, and real nats-server processes.
 
 The pytest fixtures are in `natsrpc.testing.fixtures`; a conftest takes them in with
 `pytest_plugins = ["natsrpc.testing.fixtures"]`.
 """
 
+from .broker import Broker, Fault, Published
+from .clock import Clock
+from .kit import serve_in_memory
 from .server import Cluster, NatsServer, ServerNotFoundError, ServerStartError, find_server
 
-__all__ = ["Cluster", "NatsServer", "ServerNotFoundError", "ServerStartError", "find_server"]
+__all__ = [
+    "Broker",
+    "Clock",
+    "Cluster",
+    "Fault",
+    "NatsServer",
+    "Published",
+    "ServerNotFoundError",
+    "ServerStartError",
+    "find_server",
+    "serve_in_memory",
+]

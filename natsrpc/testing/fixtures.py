@@ -1,4 +1,4 @@
-"""pytest fixtures over `NatsServer`: `pytest_plugins = ["natsrpc.testing.fixtures"]` in a conftest.
+"""pytest fixtures: `pytest_plugins = ["natsrpc.testing.fixtures"]` in a conftest.
 
 A missing nats-server fails where `CI` is set and skips, with the reason, elsewhere.
 """
@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from .broker import Broker
 from .server import Cluster, NatsServer, ServerNotFoundError, find_server
 
-__all__ = ["fresh_server", "nats_cluster", "nats_server"]
+__all__ = ["broker", "fresh_server", "nats_cluster", "nats_server"]
 
 
 def _need_server() -> None:
@@ -46,3 +47,9 @@ def nats_cluster() -> Iterator[Cluster]:
     _need_server()
     with Cluster(3) as cluster:
         yield cluster
+
+
+@pytest.fixture
+def broker() -> Broker:
+    """A NATS server in memory, for one test."""
+    return Broker()
