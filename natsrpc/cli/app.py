@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import call, demo, info, ls, ping, run, server, stats
+from . import call, contract, demo, info, ls, ping, run, server, stats
 from .command import connecting
 
 __all__ = ["app"]
@@ -25,4 +25,5 @@ app.command("ping")(connecting(ping.ping))
 app.command("server", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     server.server
 )
+app.add_typer(contract.app, name="contract")
 app.command("demo")(demo.demo)

@@ -110,12 +110,14 @@ class Command:
         self.process.stdout.close()
 
 
-def run_command(*arguments: str, stdin: str = "", **variables: str) -> tuple[int, str, str]:
+def run_command(
+    *arguments: str, stdin: str = "", cwd: Path = ROOT, **variables: str
+) -> tuple[int, str, str]:
     """Run `natsrpc …` to its end: exit code, stdout, stderr."""
     done = subprocess.run(
         [sys.executable, *PROGRAM, *arguments],
-        cwd=ROOT,
-        env=environment(**variables),
+        cwd=cwd,
+        env=environment(**{"PYTHONPATH": str(ROOT)} | variables),
         input=stdin,
         capture_output=True,
         text=True,

@@ -1,0 +1,134 @@
+"""`natsrpc contract`: a service's contract as a document, and what changed from one to another."""
+
+from __future__ import annotations
+
+import dataclasses
+import json as json_module
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from natsrpc import discovery
+from natsrpc.describe import ContractDiff, document, read_document
+from natsrpc.describe import diff as compare
+from natsrpc.errors import ConfigError
+
+from .asking import AsJson, Timeout, connected, print_table
+from .command import connecting, say
+from .context import Place, parse_seconds
+from .target import load_services
+
+__all__ = ["app", "contract_of", "write"]
+
+_WAYS = "a file that `export` wrote, `module:service`, or the name of a live service"
+Output = Annotated[str, typer.Option("--output", "-o", help="Write to this file.")]
+
+
+async def export(
+    place: Place,
+    target: Annotated[str, typer.Argument(help="`module:service`, or the name of a live service.")],
+    output: Output = "",
+    timeout: Timeout = "2s",
+) -> None:
+    """Write the contract of TARGET as a JSON document, to be kept and compared with."""
+    found = await contract_of(place, target, parse_seconds(timeout))
+    write(json_module.dumps(found, indent=2, ensure_ascii=False) + "\n", output)
+
+
+async def diff(
+    place: Place,
+    old: Annotated[str, typer.Argument(help=f"The contract that callers rely on: {_WAYS}.")],
+    new: Annotated[str, typer.Argument(help="The contract to compare with it.")],
+    json: AsJson = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 1 if callers of OLD break.")
+    ] = False,
+    check_version: Annotated[
+        bool, typer.Option("--check-version", help="Exit with 1 if NEW's version is too low.")
+    ] = False,
+    timeout: Timeout = "2s",
+) -> int:
+    """Tell what changed from OLD to NEW, what of it breaks callers, and which version it needs."""
+    seconds = parse_seconds(timeout)
+    before = await contract_of(place, old, seconds)
+    after = await contract_of(place, new, seconds)
+    found = compare(before, after)
+    if json:
+        print(json_module.dumps(_plain(found), indent=2, ensure_ascii=False))
+    else:
+        _print(after["name"], found)
+    return int((exit_code and found.breaks) or (check_version and not found.sufficient))
+
+
+async def contract_of(place: Place, target: str, timeout: float) -> dict[str, Any]:
+    """Find a contract: in a file, in a module, or by asking a live service.
+
+    Raises:
+        ConfigError: there is none, or several.
+        NatsError: no service of that name answered, or NATS cannot be reached.
+    """
+    if target == "-" or target.endswith(".json") or _is_document(target):
+        return _read(target)
+    if any(mark in target for mark in ".:/\\"):
+        services = load_services(target)
+        if len(services) > 1:
+            names = ", ".join(service.name for service in services)
+            raise ConfigError(f"{target!r} holds several services ({names}): name one of them")
+        return document(services[0].contract)
+    async with connected(place) as connection:
+        return read_document(await discovery.schema(connection, target, timeout=timeout))
+
+
+def _is_document(target: str) -> bool:
+    return not target.endswith(".py") and Path(target).is_file()
+
+
+def _read(target: str) -> dict[str, Any]:
+    try:
+        text = sys.stdin.read() if target == "-" else Path(target).read_text("utf-8")
+        return read_document(json_module.loads(text))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{target!r} cannot be read as a contract: {error}") from None
+
+
+def write(text: str, output: str) -> None:
+    """Write to a file, or to stdout if none is named.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    if not output:
+        sys.stdout.write(text)
+        return
+    try:
+        Path(output).write_text(text, "utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot write {output!r}: {error.strerror}") from None
+    say(f"wrote {output}")
+
+
+def _print(name: str, found: ContractDiff) -> None:
+    print(f"{name} {found.old_version} -> {found.new_version}")
+    if not found.changes:
+        print("no changes")
+        return
+    print_table(
+        ("step", "where", "what"),
+        [("breaks" if c.breaks else c.step, c.where, c.text) for c in found.changes],
+    )
+    verdict = "is enough" if found.sufficient else "is too low"
+    print(f"needs version {found.needed}: {found.new_version} {verdict}")
+
+
+def _plain(found: ContractDiff) -> dict[str, Any]:
+    changes = [{**dataclasses.asdict(each), "breaks": each.breaks} for each in found.changes]
+    return {**dataclasses.asdict(found), "breaks": found.breaks, "changes": changes}
+
+
+app = typer.Typer(
+    help="Export contracts, and tell what breaks from one to another.", no_args_is_help=True
+)
+app.command("export")(connecting(export))
+app.command("diff")(connecting(diff))
