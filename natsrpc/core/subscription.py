@@ -152,7 +152,7 @@ class Subscription(Intake):
                 if not self.is_valid:
                     return
                 await pending.wait()
-        except asyncio.CancelledError:
+        except BaseException:
             self.discard()
             raise
         finally:
