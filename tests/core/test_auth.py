@@ -27,7 +27,8 @@ from natsrpc.errors import (
     NoServersError,
 )
 from natsrpc.testing import NatsServer
-from tests.core.harness import Frame, Peer, ScriptedServer, eventually, no_leaks
+from tests.core.answers import refuses
+from tests.core.harness import ScriptedServer, eventually, no_leaks
 from tests.core.identities import Key, Operator, creds, key_of_account, private
 
 live = pytest.mark.usefixtures("nats_server")
@@ -598,7 +599,7 @@ async def test_a_refusal_with_another_failure_between_is_not_twice_in_a_row() ->
     told, answers = Told(), iter([violation, full, violation, violation])
 
     async with ScriptedServer(auto_pong=False) as server:
-        server.listeners.append(refusing(answers))
+        server.listeners.append(refuses(answers))
         async with connect(
             server.url, retry_on_failed_connect=True, **QUICK, **told.callbacks
         ) as nc:
@@ -616,7 +617,7 @@ async def test_an_expiry_then_the_same_refusal_twice_ends_the_connection() -> No
     ):
         peer = await server.accept()
         server.auto_pong = False
-        server.listeners.append(refusing(iter(["Authorization Violation"] * 9)))
+        server.listeners.append(refuses("Authorization Violation"))
         peer.err("User Authentication Expired")
         peer.close()
         await asyncio.wait_for(nc.wait_closed(), 5)
@@ -634,21 +635,12 @@ async def test_a_refusal_while_connected_counts_as_the_first_of_two() -> None:
     ):
         peer = await server.accept()
         server.auto_pong = False
-        server.listeners.append(refusing(iter(["Authorization Violation"] * 9)))
+        server.listeners.append(refuses("Authorization Violation"))
         peer.err("Authorization Violation")
         peer.close()
         await asyncio.wait_for(nc.wait_closed(), 5)
         assert len(told.errors) == len(told.failures) == 1
         assert len(server.peers) == 2
-
-
-def refusing(answers: Iterator[str]) -> Any:
-    def refuse(peer: Peer, frame: Frame) -> None:
-        if frame.op == b"CONNECT":
-            peer.err(next(answers))
-            peer.close()
-
-    return refuse
 
 
 @pytest.mark.parity("A4")

@@ -21,8 +21,8 @@ from natsrpc.errors import (
     TLSError,
 )
 from natsrpc.testing import NatsServer
+from tests.core.answers import refuses
 from tests.core.harness import (
-    Frame,
     Peer,
     Proxy,
     ScriptedServer,
@@ -43,19 +43,6 @@ def closed_port() -> Iterator[int]:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         yield holder.getsockname()[1]
-
-
-def refuses(text: str, *, times: int = 10**6) -> Any:
-    """A listener that answers so many CONNECTs with this `-ERR`, later ones as usual."""
-    left = [times]
-
-    def answer(peer: Peer, frame: Frame) -> None:
-        if frame.op == b"CONNECT" and left[0]:
-            left[0] -= 1
-            peer.err(text)
-            peer.close()
-
-    return answer
 
 
 def all_callbacks(told: list[str]) -> dict[str, Any]:
