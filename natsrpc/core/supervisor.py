@@ -209,8 +209,9 @@ class Supervisor:
         return wait + self._backoff.jitter(tls=self._tls.wanted)
 
     async def _pause(self, delay: float) -> None:
-        """Wait, unless somebody is in a hurry."""
+        """Wait, unless somebody is in a hurry; at least one loop turn, for everybody else."""
         if delay <= 0:
+            await asyncio.sleep(0)
             return
         self._wake.clear()
         try:

@@ -96,7 +96,9 @@ async def test_a_request_to_nobody_fails_at_once(nc: Connection, subject: str) -
         await inbox.next_msg(60)
 
 
-async def test_a_request_of_the_old_style(back_end: BackEnd, other: Connection, subject: str) -> None:
+async def test_a_request_of_the_old_style(
+    back_end: BackEnd, other: Connection, subject: str
+) -> None:
     async def answer(msg: Msg) -> None:
         await msg.respond(b"yes")
 

@@ -78,9 +78,7 @@ async def test_a_typed_call(client: natsrpc.Client, prefix: str) -> None:
     assert await client.call(f"{prefix}.add", {"a": 1, "b": 2}, int) == 3
 
 
-async def test_plain_json_is_answered_in_plain_json(
-    client: natsrpc.Client, prefix: str
-) -> None:
+async def test_plain_json_is_answered_in_plain_json(client: natsrpc.Client, prefix: str) -> None:
     reply = await client.connection.request(f"{prefix}.help", b'{"topic":"x"}')
     assert (reply.data, reply.raw_headers) == (b'{"text":"I can help with x"}', b"")
 
