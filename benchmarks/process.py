@@ -30,7 +30,13 @@ class Process:
             argv = [str(GO_PROGRAM)]
         self._peer = peer
         self._process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=env, text=True
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None if "BENCH_DEBUG" in os.environ else subprocess.DEVNULL,
+            cwd=ROOT,
+            env=env,
+            text=True,
         )
 
     def do(self, command: str, **arguments: Any) -> Any:

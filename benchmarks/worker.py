@@ -167,7 +167,7 @@ async def _answer(worker: Worker, command: dict[str, Any]) -> dict[str, Any]:
         if isinstance(result, Awaitable):
             result = await result
     except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}"}
+        return {"error": f"{type(error).__name__}: {error}".split("\n", 1)[0]}
     return {"result": result}
 
 

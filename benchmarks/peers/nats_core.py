@@ -49,12 +49,12 @@ class Peer:
         await self.nc.flush()
 
     def echo(self, subject: str, data: bytes) -> Call:
-        return partial(self.nc.request, subject, data, timeout=60.0)
+        return partial(self.nc.request, subject, data, timeout=20.0)
 
     def typed(self, subject: str) -> Call:
         async def call() -> Receipt:
             data = ORDER.model_dump_json().encode()
-            msg = await self.nc.request(subject, data, timeout=60.0)
+            msg = await self.nc.request(subject, data, timeout=20.0)
             return Receipt.model_validate_json(msg.data)
 
         return call

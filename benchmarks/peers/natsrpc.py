@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from functools import partial
 from importlib.metadata import version
 
@@ -72,7 +73,8 @@ class Peer:
         await self.nc.flush()
 
         async def read() -> None:
-            async for msg in sub:
-                seen(msg.data)
+            with contextlib.suppress(natsrpc.ConnectionClosedError):
+                async for msg in sub:
+                    seen(msg.data)
 
         self.task = asyncio.create_task(read())
