@@ -259,12 +259,12 @@ async def test_a_blocked_publisher_obeys_the_first_cancel() -> None:
                 await nc.publish("a", bytes(100_000))
 
         publishing = asyncio.create_task(publish_on())
-        await eventually(lambda: nc.congested)
-        await turns(10)
+        transport = vars(vars(vars(nc)["_session"])["transport"])
+        await eventually(lambda: transport["_full"] and transport["_waiters"])
         publishing.cancel()
         await turns(3)
         assert publishing.cancelled()
-        assert not vars(vars(vars(nc)["_session"])["transport"])["_waiters"]
+        assert not transport["_waiters"]
         peer.resume()
 
 

@@ -160,6 +160,41 @@ async def test_plain_subscriptions_end_on_the_old_session_before_they_begin_on_t
         assert got == [b"sent before the UNSUB came", b"by the new server"]
 
 
+async def test_members_leave_the_old_server_when_the_new_one_knows_them() -> None:
+    async with moving() as move:
+        sub = await move.nc.subscribe("g", queue_group="q")
+        await move.nc.flush()
+        move.target.auto_pong = True
+        new = await move.begin()
+        new.auto_pong = False
+        await move.old.expect(b"PING")
+        move.old.pong()
+        move.old.auto_pong = True
+        await new.expect(b"PING")
+        await move.old.synced()
+        assert not any(frame.op == b"UNSUB" for frame in move.old.frames)
+        new.pong()
+        new.auto_pong = True
+        await move.old.expect(b"UNSUB " + sub.raw_sid)
+
+
+async def test_a_subscription_that_drains_meanwhile_does_not_begin_on_the_new_session() -> None:
+    async with moving() as move:
+        sub = await move.nc.subscribe("plain")
+        await move.nc.flush()
+        new = await move.begin()
+        await move.old.expect(b"PING")
+        drain = asyncio.create_task(sub.drain())
+        await turns()
+        move.old.pong()  # settled, and the drain still waits for its own PONG
+        await new.expect(b"UNSUB")
+        await new.expect(b"PING")
+        assert not any(frame.op == b"SUB" for frame in new.frames)
+        await move.old.expect(b"PING")
+        move.old.pong()
+        await asyncio.wait_for(drain, 2)
+
+
 async def test_members_of_groups_are_on_both_sessions_for_a_while() -> None:
     got: list[bytes] = []
     async with moving() as move:

@@ -308,6 +308,21 @@ async def test_the_next_server_is_tried_at_once_and_the_lost_one_last() -> None:
 
 @pytest.mark.parity("B5", "B6", "L-jitter")
 @warped
+async def test_clients_of_one_server_do_not_all_come_back_at_once() -> None:
+    waits = []
+    async with connected(reconnect_wait=0, reconnect_jitter=5) as (nc, peer, server):
+        for _ in range(8):
+            lost = nc.loop.time()
+            peer.reset()
+            peer = await server.accept(10)
+            waits.append(nc.loop.time() - lost)
+            await eventually(lambda: nc.status is Status.CONNECTED)
+    assert max(waits) < 5.5
+    assert max(waits) - min(waits) > 0.5
+
+
+@pytest.mark.parity("B5", "B6", "L-jitter")
+@warped
 async def test_the_wait_between_passes_is_jittered() -> None:
     recorder = Recorder()
     async with connected(
