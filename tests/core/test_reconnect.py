@@ -140,6 +140,41 @@ async def test_a_dead_peer_that_owes_us_reads_is_dropped_at_once() -> None:
         assert len(peer.received) < sent
 
 
+async def test_nothing_is_dispatched_once_a_session_is_given_up() -> None:
+    """The rest of a chunk would come once more, or out of turn, beside the next session's."""
+    got: list[bytes] = []
+    async with connected() as (nc, peer, server):
+
+        def give_up(msg: Msg) -> None:
+            got.append(msg.data)
+            with contextlib.suppress(StopIteration):
+                nc.force_reconnect().send(None)  # at once, in the middle of a chunk
+
+        sub = await nc.subscribe("a", cb=give_up)
+        await nc.flush()
+        message = b"MSG a %b 1\r\n%b\r\n"
+        peer.send(b"".join(message % (sub.raw_sid, data) for data in (b"1", b"2", b"3")))
+        await server.accept()
+        await nc.flush()
+        assert got == [b"1"]
+
+
+@pytest.mark.parity("B16")
+async def test_pings_are_answered_however_busy_handlers_and_callbacks_are() -> None:
+    gate = asyncio.Event()
+
+    async def busy(*_: object) -> None:
+        await gate.wait()
+
+    async with connected(on_error=busy) as (nc, peer, _):
+        sub = await nc.subscribe("a", cb=busy)
+        peer.msg(b"a", sub.raw_sid)
+        peer.err('Permissions Violation for Publish to "x"')
+        for _ in range(3):
+            await asyncio.wait_for(peer.synced(), 0.5)
+        gate.set()
+
+
 @pytest.mark.parity("B14", "B15")
 @warped
 async def test_a_stale_connection_is_closed_for_that_reason_where_reconnecting_is_off() -> None:
