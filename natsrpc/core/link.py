@@ -136,6 +136,11 @@ class Link:
         session = self._session
         return session is not None and session.transport.is_congested
 
+    def push(self) -> None:
+        """Hand over to the socket what it takes of what was sent in this loop turn."""
+        if self._session is not None:
+            self._session.transport.write_now()
+
     async def writable(self) -> None:
         """Wait until the socket takes more, or the session is lost."""
         if self._session is not None:

@@ -38,6 +38,9 @@ class Sender(Protocol):
     def congested(self) -> bool:
         """Whether a new request should wait for `writable`."""
 
+    def push(self) -> None:
+        """Hand over to the socket what it takes of what was sent in this loop turn."""
+
     async def writable(self) -> None:
         """Wait until there is room to write."""
 
@@ -166,6 +169,10 @@ class RequestMux:
 
     async def room(self, timeout: float | None) -> float | None:
         """Wait for room to write; what is left of `timeout`."""
+        # Thousands of requests made in one turn fill what is collected, not yet the socket.
+        self._sender.push()
+        if not self._sender.congested:
+            return timeout
         start = self._loop.time()
         try:
             async with asyncio.timeout(timeout):

@@ -32,11 +32,18 @@ class Sender:
         self.refusal: Exception | None = None
         self.room = asyncio.Event()
         self.room.set()
+        self.pushed = 0
+        self.only_collected = False
         self.sink: Callable[[Msg], None]
 
     @property
     def congested(self) -> bool:
         return not self.room.is_set()
+
+    def push(self) -> None:
+        self.pushed += 1
+        if self.only_collected:
+            self.room.set()
 
     async def writable(self) -> None:
         await self.room.wait()
@@ -341,6 +348,18 @@ async def test_a_request_waits_for_room_before_it_is_sent() -> None:
     await turns()
     sender.answer(sender.sent[0][2], b"yes")
     assert (await task).data == b"yes"
+
+
+async def test_what_one_turn_collected_is_pushed_instead_of_waited_for() -> None:
+    mux, sender = muxed()
+    sender.room.clear()
+    sender.only_collected = True
+    task = await start(mux, sender, b"s", b"")
+    assert sender.pushed == 1
+    sender.answer(sender.sent[0][2], b"yes")
+    assert (await task).data == b"yes"
+    await start(mux, sender, b"s", b"")
+    assert sender.pushed == 1
 
 
 @warped
