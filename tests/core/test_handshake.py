@@ -223,6 +223,22 @@ async def test_a_refusal_has_its_error_before_and_after_connect(
         assert first.server == server.url
 
 
+async def test_nothing_is_said_to_a_server_that_hung_up_meanwhile() -> None:
+    """A write would be answered by a reset, which takes the reason along."""
+    async with no_leaks(), ScriptedServer() as server:
+
+        async def token() -> str:
+            (peer,) = server.peers
+            peer.err("Authentication Timeout")
+            peer.close()
+            await peer.closed.wait()
+            return "late"
+
+        with pytest.raises(NoServersError, match="Authentication Timeout"):
+            await connect(server.url, token=token)
+        assert server.peers[0].received == b""
+
+
 async def test_an_error_without_quotes_is_understood() -> None:
     error = await greeted_with(INFO + b"-ERR Authorization Violation\r\n", close=True)
     assert isinstance(error, AuthorizationError)
