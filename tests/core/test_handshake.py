@@ -239,6 +239,21 @@ async def test_nothing_is_said_to_a_server_that_hung_up_meanwhile() -> None:
         assert server.peers[0].received == b""
 
 
+async def test_a_refusal_right_behind_info_is_read_before_anything_is_written() -> None:
+    async with no_leaks(), ScriptedServer() as server:
+
+        async def refuse() -> None:
+            peer = await server.accept()
+            peer.send(INFO + b"-ERR 'maximum connections exceeded'\r\n")
+
+        server.handshake = False
+        task = asyncio.create_task(refuse())
+        with pytest.raises(MaxConnectionsError):
+            await connect(server.url)
+        await task
+        assert server.peers[0].received == b""
+
+
 async def test_an_error_without_quotes_is_understood() -> None:
     error = await greeted_with(INFO + b"-ERR Authorization Violation\r\n", close=True)
     assert isinstance(error, AuthorizationError)
