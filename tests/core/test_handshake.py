@@ -251,6 +251,7 @@ async def test_a_refusal_right_behind_info_is_read_before_anything_is_written() 
         with pytest.raises(MaxConnectionsError):
             await connect(server.url)
         await task
+        await asyncio.wait_for(server.peers[0].closed.wait(), 5)
         assert server.peers[0].received == b""
 
 
