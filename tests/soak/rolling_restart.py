@@ -13,12 +13,13 @@ import sys
 from collections import Counter
 from dataclasses import dataclass, field
 
+import natsrpc
 from natsrpc.core import Connection, Msg, connect
-from natsrpc.errors import NatsError
 from natsrpc.testing import Cluster, NatsServer
 from tests.core.harness import eventually
 
 SUBJECT = "soak.work"
+WORKERS = 10  # of each instance, one request at a time
 CONFIG = 'lame_duck_duration: "30s"\nlame_duck_grace_period: "10s"\n'
 
 
@@ -55,13 +56,14 @@ class Tally:
 
 
 class Fleet:
-    """The instances of the service, and who asks them."""
+    """The instances of the service, and who asks them: by bare subscriptions and requests."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.tally = Tally()
         self.instances: list[Connection] = []
         self.askers: list[Connection] = []
+        self.clients: dict[Connection, natsrpc.Client] = {}
 
     async def dial(self, home: int) -> Connection:
         urls = self.cluster.urls
@@ -69,13 +71,14 @@ class Fleet:
 
     async def start_instance(self, home: int) -> None:
         nc = await self.dial(home)
-        await nc.subscribe(SUBJECT, queue_group="q", cb=self._work)
+        for _ in range(WORKERS):
+            await nc.subscribe(SUBJECT, queue_group="q", cb=self._work)
         await nc.flush()
         self.instances.append(nc)
 
     async def _work(self, msg: Msg) -> None:
         self.tally.handled[msg.data] += 1
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)  # so that some are always in hand when something happens
         await msg.respond(msg.data)
 
     async def replace_oldest(self, home: int) -> None:
@@ -89,14 +92,17 @@ class Fleet:
     async def ask(self, nc: Connection) -> None:
         tally, loop = self.tally, asyncio.get_running_loop()
         tally.asked += 1
-        data, start = b"%d" % tally.asked, loop.time()
+        number, start = tally.asked, loop.time()
         try:
-            msg = await nc.request(SUBJECT, data, timeout=5.0)
-        except NatsError as error:
+            answer = await self.request(nc, number)
+        except natsrpc.NatsRpcError as error:
             tally.failed[type(error).__name__] += 1
         else:
-            tally.answered += msg.data == data
+            tally.answered += answer == number
             tally.slowest = max(tally.slowest, loop.time() - start)
+
+    async def request(self, nc: Connection, number: int) -> int:
+        return int((await nc.request(SUBJECT, b"%d" % number, timeout=5.0)).data)
 
     async def ask_steadily(self, rate: float, over: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
@@ -125,10 +131,39 @@ class Fleet:
         await eventually(lambda: all(nc.server_address != here for nc in everybody), 20)
 
 
-async def rolling_restart(seconds: float, rate: float, *, rolls: int = 0) -> Tally:
+class TypedFleet(Fleet):
+    """The same by services and typed calls."""
+
+    async def dial(self, home: int) -> Connection:
+        urls = self.cluster.urls
+        client = await natsrpc.connect(
+            urls, first_server=urls[home % len(urls)], reconnect_wait=0.25
+        )
+        self.clients[client.connection] = client
+        return client.connection
+
+    async def start_instance(self, home: int) -> None:
+        nc = await self.dial(home)
+        service = natsrpc.Service("soak", version="1.0.0")
+        service.handler(SUBJECT)(self._handle)
+        await self.clients[nc].serve(service)
+        self.instances.append(nc)
+
+    async def _handle(self, number: int) -> int:
+        self.tally.handled[b"%d" % number] += 1
+        await asyncio.sleep(0.02)
+        return number
+
+    async def request(self, nc: Connection, number: int) -> int:
+        return await self.clients[nc].call(SUBJECT, number, int, timeout=5.0)
+
+
+async def rolling_restart(
+    seconds: float, rate: float, *, rolls: int = 0, fleet_type: type[Fleet] = Fleet
+) -> Tally:
     """Ask `rate` times a second for at least `seconds`, and until `rolls` servers restarted."""
     async with Cluster(3, CONFIG) as cluster:
-        fleet = Fleet(cluster)
+        fleet = fleet_type(cluster)
         tally = fleet.tally
         for home in range(3):
             await fleet.start_instance(home)
@@ -153,5 +188,8 @@ async def rolling_restart(seconds: float, rate: float, *, rolls: int = 0) -> Tal
 
 
 if __name__ == "__main__":
-    arguments = [float(argument) for argument in sys.argv[1:]]
-    print(asyncio.run(rolling_restart(*(arguments or [30.0])[:1], *(arguments[1:] or [500.0]))))
+    seconds_, rate_ = (
+        [*map(float, sys.argv[1:]), 30.0, 500.0][:2] if sys.argv[2:] else (30.0, 500.0)
+    )
+    for kind in (Fleet, TypedFleet):
+        print(kind.__name__, asyncio.run(rolling_restart(seconds_, rate_, fleet_type=kind)))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from .rolling_restart import rolling_restart
+from .rolling_restart import Fleet, TypedFleet, rolling_restart
 
 
-async def test_restarting_one_server_of_three_under_load_loses_nothing() -> None:
-    tally = await rolling_restart(0.5, 300, rolls=1)
+@pytest.mark.parametrize("kind", [Fleet, TypedFleet])
+async def test_restarting_one_server_of_three_under_load_loses_nothing(kind: type[Fleet]) -> None:
+    tally = await rolling_restart(0.5, 500, rolls=1, fleet_type=kind)
     print(tally)
     assert tally.asked > 100
     assert (tally.lost, tally.handled_twice) == (0, 0), str(tally)
@@ -18,8 +19,9 @@ async def test_restarting_one_server_of_three_under_load_loses_nothing() -> None
 
 @pytest.mark.soak
 @pytest.mark.timeout(180)
-async def test_a_rolling_restart_at_500_requests_a_second_loses_nothing() -> None:
-    tally = await rolling_restart(30, 500, rolls=3)
+@pytest.mark.parametrize("kind", [Fleet, TypedFleet])
+async def test_a_rolling_restart_at_500_requests_a_second_loses_nothing(kind: type[Fleet]) -> None:
+    tally = await rolling_restart(30, 500, rolls=3, fleet_type=kind)
     print(tally)
     assert tally.asked >= 14_000
     assert (tally.lost, tally.handled_twice) == (0, 0), str(tally)
