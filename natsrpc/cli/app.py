@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import call, contract, demo, info, ls, ping, run, server, stats
+from . import call, contract, demo, info, ls, ping, run, server, stats, stub
 from .command import connecting
 
 __all__ = ["app"]
@@ -26,4 +26,5 @@ app.command("server", context_settings={"allow_extra_args": True, "ignore_unknow
     server.server
 )
 app.add_typer(contract.app, name="contract")
+app.command("stub")(connecting(stub.stub))
 app.command("demo")(demo.demo)

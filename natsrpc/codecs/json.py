@@ -77,6 +77,9 @@ class JsonCodec:
         return encode_any
 
 
+_EMPTY: tuple[Callable[[], Any], ...] = (list, dict, set, frozenset, tuple)
+
+
 class _Generate(GenerateJsonSchema):
     def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
         """Stay silent: a default that JSON cannot express is left out, which the schema shows."""
@@ -90,6 +93,21 @@ class _Generate(GenerateJsonSchema):
         if self.mode == "serialization" and field["type"] != "typed-dict-field":
             return not field.get("serialization_exclude_if")
         return super().field_is_required(field, total)
+
+    def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
+        """Tell the default where a factory makes an empty collection, too."""
+        factory = schema.get("default_factory")
+        for empty in _EMPTY:
+            if factory is empty:
+                return empty()
+        return super().get_default_value(schema)
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        """Tell decimals from other strings."""
+        found = super().decimal_schema(schema)
+        text = found["anyOf"][1] if "anyOf" in found else found
+        text["format"] = "decimal"
+        return found
 
     def bytes_schema(self, schema: core_schema.BytesSchema) -> JsonSchemaValue:
         return {"type": "string", "contentEncoding": "base64"}

@@ -1,9 +1,13 @@
-"""A contract as text for people and tools: JSON Schema and AsyncAPI. Nothing here talks to NATS."""
+"""A contract as text for people and tools: JSON Schema, AsyncAPI, client modules, differences.
+
+Nothing here talks to NATS.
+"""
 
 from .asyncapi import asyncapi
 from .diff import Change, ContractDiff, Step, diff, next_version
 from .document import document, read_document
 from .schemas import RAW, endpoint_schema, error_schema, schema
+from .stub import stub
 
 __all__ = [
     "RAW",
@@ -18,4 +22,5 @@ __all__ = [
     "next_version",
     "read_document",
     "schema",
+    "stub",
 ]

@@ -1,0 +1,52 @@
+"""`natsrpc stub`: a typed client module for a service, written from its schema."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from natsrpc.describe import stub as write_stub
+
+from .asking import Timeout
+from .context import Place, parse_seconds
+from .contract import Output, contract_of, write
+
+__all__ = ["stub"]
+
+
+async def stub(
+    place: Place,
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="The name of a live service, a file from `contract export`, or `module:service`."
+        ),
+    ],
+    output: Output = "",
+    timeout: Timeout = "2s",
+) -> None:
+    """Write a Python module with typed methods and models to call the service TARGET."""
+    found = await contract_of(place, target, parse_seconds(timeout))
+    write(_formatted(write_stub(found), output or "stub.py"), output)
+
+
+def _formatted(text: str, name: str) -> str:
+    """The text as ruff formats a file of that name, where ruff is installed."""
+    beside = Path(sys.executable).with_name("ruff")
+    ruff = str(beside) if beside.is_file() else shutil.which("ruff")
+    if ruff is None:
+        return text
+    done = subprocess.run(
+        [ruff, "format", "--quiet", "--stdin-filename", name, "-"],
+        input=text,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    return done.stdout if done.returncode == 0 and done.stdout else text

@@ -1,0 +1,88 @@
+"""Python spellings: identifiers made of any text, names that are free, values as literals. Pure."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterable
+from typing import Any
+
+_not_word = re.compile(r"[^A-Za-z0-9_]+")
+_humps = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_parts = re.compile(r"[A-Za-z0-9]+").findall
+
+
+def identifier(text: str, missing: str = "value") -> str:
+    """Return an identifier close to `text`, public and no keyword; `missing` if nothing is left."""
+    found = _not_word.sub("_", text).strip("_") or missing
+    if found[0].isdigit():
+        found = f"{missing}_{found}"
+    return f"{found}_" if keyword.iskeyword(found) else found
+
+
+def method_name(text: str) -> str:
+    """Return the name of a method close to `text`: its words in lower case."""
+    return identifier(_humps.sub("_", text).lower(), "endpoint")
+
+
+def class_name(text: str, missing: str = "Value") -> str:
+    """Return a class name close to `text`: its words, each with a capital."""
+    found = "".join(part[0].upper() + part[1:] for part in _parts(text)) or missing
+    if found[0].isdigit():
+        found = missing + found
+    return f"{found}_" if keyword.iskeyword(found) else found
+
+
+class Names:
+    """Names in one scope; each is given once."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = set(taken)
+
+    def take(self, name: str, *others: str) -> str:
+        """Return the first of these that is free, or `name` with a number, and take it."""
+        for each in (name, *others):
+            if each not in self._taken:
+                self._taken.add(each)
+                return each
+        number = 2
+        while f"{name}{number}" in self._taken:
+            number += 1
+        return self.take(f"{name}{number}")
+
+
+def literal(value: Any) -> str:
+    """Return a value of JSON as Python source, spelled as a formatter would."""
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_text(k)}: {literal(v)}" for k, v in value.items()) + "}"
+    return repr(value)
+
+
+def _text(value: str) -> str:
+    single = repr(value)
+    inner = single[1:-1]
+    if single[0] == '"' or '"' not in inner:
+        return f'"{inner}"'
+    if "\\'" in inner:  # both kinds of quotes are in it
+        inner = inner.replace("\\'", "'")
+        return '"' + inner.replace('"', '\\"') + '"'
+    return single
+
+
+def docstring(text: str, indent: str) -> list[str]:
+    """Return the lines of a docstring; none for no text."""
+    text = "".join(letter for letter in text.strip() if letter.isprintable() or letter in "\n\t")
+    lines = [line.rstrip() for line in text.replace("\\", "\\\\").splitlines()]
+    if not lines:
+        return []
+    lines = [line.replace('"""', '\\"\\"\\"') for line in lines]
+    if lines[-1].endswith('"'):
+        lines[-1] = lines[-1][:-1] + '\\"'
+    if len(lines) == 1:
+        return [f'{indent}"""{lines[0]}"""']
+    inner = [f"{indent}{line}" if line else "" for line in lines[1:]]
+    return [f'{indent}"""{lines[0]}', *inner, f'{indent}"""']

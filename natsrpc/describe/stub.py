@@ -1,0 +1,306 @@
+"""A contract as a Python module: models, errors, and a class of typed methods. Pure.
+
+For callers in another repository, who have no access to the service's code. The module needs only
+natsrpc; a document comes from `document`, from a file, or from a live service. Parameters that read
+headers are not in a contract, so every method takes `headers`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from natsrpc import errors
+
+from .document import read_document
+from .names import Names, class_name, docstring, identifier, literal, method_name
+from .sources import INDENT, RESERVED_CLASSES, WIDTH, FieldSource, Types, called
+
+_TOKEN = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_BUILTIN = frozenset(
+    name
+    for name, value in vars(errors).items()
+    if isinstance(value, type) and issubclass(value, errors.RpcError)
+)
+"""Errors that natsrpc has itself."""
+
+_BUILTIN_TYPES = frozenset(
+    {"bool", "bytes", "dict", "dt", "float", "int", "list", "set", "str", "tuple"}
+)
+"""Names in annotations, which a method of that name would hide."""
+
+_GIVEN = frozenset({"self", "timeout", "idle_timeout", "headers", "request", "items"})
+
+
+def stub(contract: Mapping[str, Any]) -> str:
+    """Return the source of a client module for a contract's document.
+
+    Raises:
+        ConfigError: it is no contract.
+    """
+    return _Module(read_document(contract)).text()
+
+
+@dataclass(slots=True)
+class _Method:
+    """One endpoint's method as it is put together."""
+
+    name: str
+    endpoint: Mapping[str, Any]
+    parameters: list[str] = field(default_factory=list)
+    keyword_only: list[str] = field(default_factory=list)
+    request: str = ""
+    """The expression that is sent."""
+    request_type: str = "None"
+    items_type: str = "None"
+    response: str = "None"
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def constant(self) -> str:
+        return f"_{self.name.strip('_').upper()}"
+
+
+class _Module:
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._document = document
+        self._names = Names(RESERVED_CLASSES)
+        self._client = self._names.take(class_name(document["name"]), "Client")
+        self._titles = set(_titles(document["endpoints"]))
+        self._types = Types(self._names, self._titles)
+        self._types.need("import natsrpc")
+        self._errors: dict[str, str] = {}
+        self._left_out: list[str] = []
+
+    def text(self) -> str:
+        names = Names(self._titles | _BUILTIN_TYPES)
+        methods = []
+        for endpoint in self._document["endpoints"]:
+            if {"*", ">"} & set(endpoint["template"].split(".")):
+                self._left_out.append(endpoint["template"])
+                continue
+            name = method_name(endpoint["name"])
+            methods.append(self._method(names.take(name, f"{name}_"), endpoint))
+        constants = ["\n".join(self._constant(method)) for method in methods]
+        client = "\n".join(self._class(methods))
+        parts = [*self._types.classes, *constants]
+        imports = "\n".join(_imports(self._types.imports))
+        head = f"{self._doc()}\n\nfrom __future__ import annotations\n\n{imports}\n"
+        classes = "".join(f"\n\n{part}\n" for part in self._types.classes)
+        tables = "".join(f"\n{part}" for part in constants)
+        tables = f"\n\n{tables.lstrip()}\n" if parts and tables else ""
+        return f"{head}{classes}{tables}\n\n{client}\n"
+
+    def _doc(self) -> str:
+        document = self._document
+        text = f"Calls to the service {document['name']} {document['version']}.\n\n"
+        text += (
+            "Written by `natsrpc stub` from the service's schema: write it again, do not edit it."
+        )
+        for template in self._left_out:
+            text += f"\n\nLeft out, because a call needs one subject: {template}"
+        return "\n".join(docstring(text, ""))
+
+    # one endpoint
+
+    def _method(self, name: str, endpoint: Mapping[str, Any]) -> _Method:
+        method = _Method(name, endpoint)
+        taken = Names(_GIVEN)
+        request = endpoint["request"]
+        if request is not None and _is_arguments(request):
+            self._arguments(method, request, taken)
+        elif request is not None:
+            method.request_type = self._types.annotation(request, f"{name}-request")
+            method.parameters.append(f"request: {method.request_type}")
+            method.request = "request"
+        if endpoint["items"] is not None:
+            self._types.need("from collections.abc import AsyncIterable")
+            method.items_type = self._types.annotation(endpoint["items"], f"{name}-item")
+            method.parameters.insert(0, f"items: AsyncIterable[{method.items_type}]")
+        for token in _TOKEN.findall(endpoint["template"]):
+            method.tokens[token] = taken.take(identifier(token), f"{token}_token")
+            method.keyword_only.append(f"{method.tokens[token]}: str")
+        if endpoint["response"] is not None:
+            method.response = self._types.annotation(endpoint["response"], f"{name}-response")
+        for error in endpoint["errors"]:
+            self._error(error)
+        return method
+
+    def _arguments(self, method: _Method, request: Mapping[str, Any], taken: Names) -> None:
+        method.request_type, fields = self._types.arguments(request, f"{method.name}-request")
+        given = []
+        for each in sorted(fields, key=lambda each: bool(each.default)):
+            name = taken.take(each.name, f"{each.name}_")
+            method.parameters.append(_parameter(name, each))
+            given.append(f"{each.name}={name}")
+        method.request = f"{method.request_type}({', '.join(given)})"
+
+    def _error(self, error: Mapping[str, Any]) -> str:
+        """The class of a declared error, written when it is first met."""
+        if error["name"] in _BUILTIN and error["fields"] is None:
+            return f"natsrpc.{error['name']}"
+        key = repr(error)
+        if key not in self._errors:
+            self._errors[key] = self._names.take(class_name(error["name"]))
+            self._types.classes.append("\n".join(self._error_class(self._errors[key], error)))
+        return self._errors[key]
+
+    def _error_class(self, name: str, error: Mapping[str, Any]) -> list[str]:
+        given = [f"code={int(error['code'])}"]
+        if name != error["name"]:
+            given.append(f"name={literal(error['name'])}")
+        lines = docstring(str(error["description"]), INDENT)
+        schema = error["fields"] or {}
+        if schema and lines:
+            lines.append("")
+        for key, node in schema.get("properties", {}).items():
+            if key == identifier(key):  # the fields of an error are named as they travel
+                kind = self._types.annotation({**node, "$defs": schema.get("$defs", {})}, key)
+                lines.append(f"{INDENT}{key}: {kind}")
+        return [
+            f"class {name}(natsrpc.RpcError, {', '.join(given)}):",
+            *(lines or [f"{INDENT}pass"]),
+        ]
+
+    def _constant(self, method: _Method) -> list[str]:
+        endpoint = method.endpoint
+        given = [literal(endpoint[key]) for key in ("name", "subject", "queue_group")]
+        if endpoint["template"] != endpoint["subject"]:
+            given.append(f"template={literal(endpoint['template'])}")
+        if endpoint["kind"] != "unary":
+            given.append(f"kind={literal(endpoint['kind'])}")
+        if endpoint["idempotent"]:
+            given.append("idempotent=True")
+        for key, kind in (
+            ("request_type", method.request_type),
+            ("stream_type", method.items_type),
+            ("response_type", method.response),
+        ):
+            if kind != "None":
+                given.append(f"{key}={kind}")
+        declared = [self._error(each) for each in endpoint["errors"]]
+        if declared:
+            given.append(f"errors=({', '.join(declared)}{',' if len(declared) == 1 else ''})")
+        return called(f"{method.constant} = natsrpc.EndpointContract", given)
+
+    # the class
+
+    def _class(self, methods: list[_Method]) -> list[str]:
+        lines = [f"class {self._client}:"]
+        lines += docstring(
+            self._document["description"] or f"Calls to {self._document['name']}.", INDENT
+        )
+        lines += [
+            "",
+            f"{INDENT}def __init__(self, client: natsrpc.Client) -> None:",
+            f"{INDENT * 2}self._client = client",
+        ]
+        for method in methods:
+            lines += ["", *self._lines(method)]
+        return lines
+
+    def _lines(self, method: _Method) -> list[str]:
+        endpoint = method.endpoint
+        self._types.need("from collections.abc import Mapping")
+        streams = endpoint["kind"] in ("response_stream", "both_stream")
+        unary = endpoint["kind"] == "unary"
+        keywords = [*method.keyword_only, f"timeout: float | None = {'5.0' if unary else 'None'}"]
+        given = [method.constant]
+        if streams:
+            keywords.append("idle_timeout: float | None = None")
+        elif not unary:
+            given.append("items")
+        keywords.append("headers: Mapping[str, str] | None = None")
+        if method.request:
+            given.append(method.request)
+        given.append("timeout=timeout")
+        if streams:
+            given.append("idle_timeout=idle_timeout")
+            if endpoint["kind"] == "both_stream":
+                given.append("items=items")
+        given.append("headers=headers")
+        if method.tokens:
+            pairs = ", ".join(f"{literal(key)}: {name}" for key, name in method.tokens.items())
+            given.append(f"tokens={{{pairs}}}")
+        returns = method.response
+        if streams:
+            self._types.need("from collections.abc import AsyncGenerator")
+            returns = f"AsyncGenerator[{returns}, None]"
+        start = f"{INDENT}{'' if streams else 'async '}def {method.name}"
+        return [
+            *_signature(start, ["self", *method.parameters, "*", *keywords], returns),
+            *docstring(endpoint["description"], INDENT * 2),
+            *_body(method, given, streams=streams, unary=unary),
+        ]
+
+
+def _titles(value: Any) -> Iterator[str]:
+    """The names that classes made of these schemas may get."""
+    if isinstance(value, Mapping):
+        for name, node in value.get("$defs", {}).items():
+            yield class_name(name)
+            if isinstance(node, Mapping) and isinstance(node.get("title"), str):
+                yield class_name(node["title"])
+        for side in ("request", "items", "response"):
+            if isinstance(value.get(side), Mapping) and isinstance(value[side].get("title"), str):
+                yield class_name(value[side]["title"])
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _titles(item)
+
+
+def _body(method: _Method, given: list[str], *, streams: bool, unary: bool) -> list[str]:
+    indent = INDENT * 2
+    if streams:
+        return called(f"{indent}return self._client.stream", given, indent)
+    call = f"await self._client.{'call' if unary else 'upload'}"
+    if method.response == "None":
+        return called(f"{indent}{call}", given, indent)
+    lines = called(f"{indent}response: {method.response} = {call}", given, indent)
+    return [*lines, f"{indent}return response"]
+
+
+def _signature(start: str, parameters: list[str], returns: str) -> list[str]:
+    end = f" -> {returns}:"
+    inner = ", ".join(parameters)
+    if len(start) + len(inner) + len(end) + 2 <= WIDTH:
+        return [f"{start}({inner}){end}"]
+    return [f"{start}(", *(f"{INDENT * 2}{each}," for each in parameters), f"{INDENT}){end}"]
+
+
+def _parameter(name: str, each: FieldSource) -> str:
+    text = f"{name}: {each.annotation}"
+    return f"{text} = {each.default}" if each.default else text
+
+
+def _is_arguments(schema: Mapping[str, Any]) -> bool:
+    """Whether a request is an object of several parameters, and no type of its own."""
+    return (
+        schema.get("type") == "object" and "title" not in schema and bool(schema.get("properties"))
+    )
+
+
+def _imports(lines: set[str]) -> list[str]:
+    """Sort imports, and join those from one module."""
+    modules: dict[str, set[str]] = {}
+    plain = set()
+    for line in lines:
+        if line.startswith("from "):
+            module, _, name = line.removeprefix("from ").partition(" import ")
+            modules.setdefault(module, set()).add(name)
+        else:
+            plain.add(line.removeprefix("import "))
+    of_others = ("natsrpc", "pydantic")
+    sections: list[str] = []
+    for others in (False, True):
+        found = [f"import {name}" for name in sorted(plain) if (name in of_others) == others]
+        found += [
+            f"from {module} import {', '.join(sorted(names))}"
+            for module, names in sorted(modules.items())
+            if (module in of_others) == others
+        ]
+        sections += [*([""] if sections and found else []), *found]
+    return sections
