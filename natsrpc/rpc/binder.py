@@ -98,7 +98,7 @@ class Binder:
             raise ConfigError(f"endpoint {contract.name!r} is to be called with {ways}")
         return BoundCall(
             self._connection,
-            check_publish(naming.fill(contract.template, tokens or {})),
+            check_publish(naming.fill(contract.template or contract.subject, tokens or {})),
             contract.request_type,
             contract.response_type if returns is NOTHING else returns,
             codec=chosen,
