@@ -14,7 +14,8 @@ the session with it is left in steps, and no step loses or doubles a message:
 3. Once the new server knows the group members, they leave the old one.
 4. When the replies to requests sent before the switch are here, the old session is closed.
 
-A stream of replies opened before the switch is read from the old session as long as that lasts.
+A stream of replies opened before the switch comes on both sessions: it is read from the old one as
+long as that lasts, and what the new one brought beyond that follows then (`Twins`).
 
 If the old session is lost meanwhile, nothing is left to wait for. If the new one is, the link
 reconnects as ever, and the old one is dropped unless it has settled.
@@ -23,7 +24,8 @@ reconnects as ever, and the old one is dropped unless it has settled.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterable
 from logging import getLogger
 from typing import Protocol
 
@@ -78,6 +80,7 @@ class Handover:
         self._shared = shared
         self._asked = frozenset(self._mux.pending)
         self._streams = frozenset(self._mux.streams)
+        self._twins = Twins(self._mux.route)
         self._is_settled = False
         self.old = old
         self.new = new
@@ -97,6 +100,7 @@ class Handover:
         finally:
             self._settle()
             self.old.close()
+            self._twins.end()
             self._owner.left(self)
 
     def _settle(self) -> None:
@@ -118,6 +122,7 @@ class Handover:
                 await self._end_on_old(b"%d" % sid for sid in self._shared)
                 await self._mux.answered(self._asked)
                 await self._end_on_old([self.mux_sid] if self.mux_sid is not None else [])
+                await _answered(self.new)  # the twins of the last replies are here
         except TimeoutError:
             log.warning(
                 "replies on %s were still awaited when it was left", self.old.server.address
@@ -134,21 +139,24 @@ class Handover:
     def route_old(self, msg: Msg) -> None:
         """The inbox's sink on the old session: only what was asked there, and not answered yet."""
         token = self._mux.token_of(msg)
-        if (token in self._asked or token in self._streams) and self._mux.knows(token):
+        if token in self._streams:
+            self._twins.take_old(msg)
+        elif token in self._asked and token in self._mux.pending:
             self._mux.route(msg)
 
     def route_new(self, msg: Msg) -> None:
-        """The inbox's sink on the new session: streams go on on the old one while that lasts."""
+        """The inbox's sink on the new session: what the old one answered does not come late."""
         token = self._mux.token_of(msg)
-        if token in self._streams and not self.old.is_lost:
-            return
-        if token not in self._asked or self._mux.knows(token):
+        if token in self._streams:
+            self._twins.take_new(msg)
+        elif token not in self._asked or token in self._mux.pending:
             self._mux.route(msg)
 
     # what may happen meanwhile
 
     def old_is_lost(self) -> None:
         """Nothing more is to be expected there."""
+        self._twins.end()
         if self._is_settled:
             self.task.cancel()
 
@@ -156,6 +164,60 @@ class Handover:
         """The subscriptions are about to begin on yet another session."""
         if not self._is_settled:
             self.old.close()
+
+
+class Twins:
+    """Messages that come on two sessions, each in order: to the sink each goes once, in order.
+
+    The old session's go at once. Those that only the new one brought yet are kept, in case the old
+    one ends before it brings them.
+    """
+
+    def __init__(self, sink: Callable[[Msg], None]) -> None:
+        self._sink = sink
+        self._kept: dict[tuple[bytes, ...], deque[tuple[int, Msg]]] = {}
+        self._brought: defaultdict[tuple[bytes, ...], int] = defaultdict(int)
+        self._count = 0
+        self._over = False
+
+    def take_old(self, msg: Msg) -> None:
+        """Take one from the session that is left."""
+        key = _identity(msg)
+        if same := self._kept.get(key):
+            same.popleft()
+            if not same:
+                del self._kept[key]
+        else:
+            self._brought[key] += 1
+        self._sink(msg)
+
+    def take_new(self, msg: Msg) -> None:
+        """Take one from the session that stays."""
+        key = _identity(msg)
+        if key in self._brought:
+            self._brought[key] -= 1
+            if not self._brought[key]:
+                del self._brought[key]
+        elif self._over:
+            self._sink(msg)
+        else:
+            self._count += 1
+            self._kept.setdefault(key, deque()).append((self._count, msg))
+
+    def end(self) -> None:
+        """The old session brings nothing more: what it did not bring follows."""
+        self._over = True
+        kept, self._kept = self._kept, {}
+        for _, msg in sorted((pair for same in kept.values() for pair in same), key=_count_of):
+            self._sink(msg)
+
+
+def _identity(msg: Msg) -> tuple[bytes, ...]:
+    return msg.raw_subject, msg.raw_reply, msg.raw_headers, msg.data
+
+
+def _count_of(pair: tuple[int, Msg]) -> int:
+    return pair[0]
 
 
 async def _answered(session: Session) -> None:

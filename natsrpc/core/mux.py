@@ -221,10 +221,6 @@ class RequestMux:
         """The token that a reply is for."""
         return msg.raw_subject[self._cut : self._cut + TOKEN_SIZE]
 
-    def knows(self, token: bytes) -> bool:
-        """Whether somebody waits for a reply to `token`."""
-        return token in self.pending or token in self.streams
-
     # what happens to the connection
 
     def deny(self, error: PermissionsError) -> bool:

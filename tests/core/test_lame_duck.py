@@ -354,6 +354,65 @@ async def test_each_stream_of_replies_is_read_from_one_session() -> None:
         new.msg(before, again, b"goes on")
         await new.synced()
         assert got[-1] == b"before goes on"
+        assert len(got) == 7
+
+
+async def test_the_twin_of_the_last_reply_is_no_late_reply() -> None:
+    async with moving() as move:
+        request = asyncio.create_task(move.nc.request("a", timeout=5))
+        reply = (await move.old.expect(b"PUB a")).reply
+        inbox = (await eventual_sub(move.old)).sid
+        new = await move.begin(quiet=False)
+        new.auto_pong = False
+        again = (await new.expect(b"SUB _INBOX.")).sid
+        await new.expect(b"PING")
+        new.pong()
+        move.old.msg(reply, inbox, b"answer")
+        assert (await request).data == b"answer"
+        await new.expect(b"PING")  # the old session is not needed any more
+        new.msg(reply, again, b"answer")
+        new.pong()
+        await asyncio.wait_for(move.old.closed.wait(), 5)
+        await new.synced()
+        assert move.nc.stats().unmatched_replies == 0
+
+
+@pytest.mark.parametrize("end", ["left", "lost"])
+async def test_a_stream_misses_nothing_where_it_passes_from_one_session_to_the_other(
+    end: str,
+) -> None:
+    """The servers may be at different places of the stream when the old one is left or dies."""
+    got: list[bytes] = []
+    async with moving() as move:
+        nc = move.nc
+        token = nc.mux.new_token()
+        subject = nc.mux.reply_subject(token)
+        nc.mux.streams[token] = lambda msg: got.append(msg.data)
+        inbox = (await eventual_sub(move.old)).sid
+        request = asyncio.create_task(nc.request("a", timeout=5))
+        reply = (await move.old.expect(b"PUB a")).reply
+        move.old.msg(subject, inbox, b"0")
+        await move.old.synced()
+        new = await move.begin(quiet=False)
+        again = (await new.expect(b"SUB _INBOX.")).sid
+        for n in (1, 2, 2, 3, 4, 5):  # two may be the same
+            new.msg(subject, again, b"%d" % n)
+        await new.synced()
+        assert got == [b"0"]
+        for n in (1, 2, 2, 3):
+            move.old.msg(subject, inbox, b"%d" % n)
+        await move.old.synced()
+        if end == "left":
+            move.old.msg(reply, inbox)
+            await asyncio.wait_for(move.old.closed.wait(), 5)
+            await request
+        else:
+            move.old.reset()
+            request.cancel()
+        await eventually(lambda: got[-1] == b"5")
+        new.msg(subject, again, b"6")
+        await new.synced()
+        assert b"".join(got) == b"01223456"
 
 
 async def test_a_drain_during_the_move_waits_for_both_sessions() -> None:
