@@ -68,8 +68,20 @@ def _endpoint(value: Any, place: int) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not value.get("name") or not value.get("subject"):
         raise ConfigError(f"this is no contract: endpoint {place} lacks a name or a subject")
     found = {key: value.get(key, missing) for key, missing in _ENDPOINT.items()}
+    for key, missing in _ENDPOINT.items():
+        kind = Mapping | None if missing is None else type(missing)
+        if not isinstance(found[key], kind):
+            raise ConfigError(f"this is no contract: bad {key} of endpoint {value['name']!r}")
     found["template"] = found["template"] or found["subject"]
-    for side in ("request", "items", "response"):
-        if found[side] is not None and not isinstance(found[side], Mapping):
-            raise ConfigError(f"this is no contract: {side} of {found['name']!r} is no schema")
+    found["errors"] = [_error(each) for each in found["errors"]]
     return found
+
+
+def _error(value: Any) -> dict[str, Any]:
+    found = value if isinstance(value, Mapping) else {}
+    fields = found.get("fields")
+    if not isinstance(found.get("name"), str) or not isinstance(found.get("code"), int):
+        raise ConfigError(f"this is no contract: bad error {value!r}")
+    if fields is not None and not isinstance(fields, Mapping):
+        raise ConfigError(f"this is no contract: bad fields of error {found['name']!r}")
+    return {**found, "description": str(found.get("description") or ""), "fields": fields}

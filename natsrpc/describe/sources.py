@@ -326,8 +326,8 @@ class _Document:
         self, names: Names, key: str, node: Any, *, required: bool, plain: bool
     ) -> FieldSource:
         name = identifier(key, "field")
-        if name.startswith(("model_dump", "model_validate")):
-            name += "_"
+        if name.startswith(("model_dump", "model_validate")):  # pydantic keeps these for itself
+            name = f"field_{name}"
         name = names.take(name, f"{name}_")
         given = node if isinstance(node, Mapping) else {}
         parts = self.annotation(node, class_name(key))

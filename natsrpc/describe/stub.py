@@ -16,7 +16,7 @@ from natsrpc import errors
 
 from .document import read_document
 from .names import Names, class_name, docstring, identifier, literal, method_name
-from .sources import INDENT, RESERVED_CLASSES, WIDTH, FieldSource, Types, called
+from .sources import INDENT, RESERVED_CLASSES, FieldSource, Types, called
 
 _TOKEN = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _BUILTIN = frozenset(
@@ -264,11 +264,8 @@ def _body(method: _Method, given: list[str], *, streams: bool, unary: bool) -> l
 
 
 def _signature(start: str, parameters: list[str], returns: str) -> list[str]:
-    end = f" -> {returns}:"
-    inner = ", ".join(parameters)
-    if len(start) + len(inner) + len(end) + 2 <= WIDTH:
-        return [f"{start}({inner}){end}"]
-    return [f"{start}(", *(f"{INDENT * 2}{each}," for each in parameters), f"{INDENT}){end}"]
+    lines = [f"{INDENT * 2}{each}," for each in parameters]
+    return [f"{start}(", *lines, f"{INDENT}) -> {returns}:"]
 
 
 def _parameter(name: str, each: FieldSource) -> str:

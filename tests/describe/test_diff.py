@@ -366,7 +366,7 @@ def test_answer_of_a_live_service_is_a_contract() -> None:
                 "version": "1",
                 "endpoints": [{"name": "b", "subject": "b", "request": 3}],
             },
-            "request of 'b' is no schema",
+            "bad request of endpoint 'b'",
         ),
     ],
 )

@@ -151,7 +151,7 @@ async def raw(data: bytes) -> bytes:
     return data[::-1]
 
 
-@service.handler("wide.nothing", name="nothing")
+@service.handler("wide.nothing", name="nothing", idempotent=True)
 async def nothing() -> None: ...
 
 
