@@ -224,8 +224,9 @@ class Handshake:
         """Read what the server said behind INFO: once we write to a server that hung up, its reset
         takes the reason with it."""
         await asyncio.sleep(0)
-        while self.arrivals.events:
-            self._take(self.arrivals.events.popleft())
+        for event in self.arrivals.events:
+            if isinstance(event, Err):
+                raise self._refusal(classify(event.text))
         if self.arrivals.is_over:
             raise self._hung_up()
 
