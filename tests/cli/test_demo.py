@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .processes import Command, is_alive
+from .processes import Command, all_gone
 
 pytestmark = pytest.mark.live
 
@@ -33,15 +33,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pids_of(line: str) -> list[int]:
     return [int(pid) for pid in re.findall(r"\d+", line.partition("pids")[2])]
-
-
-def all_gone(pids: list[int], timeout: float = 10.0) -> bool:
-    end = time.monotonic() + timeout
-    while any(is_alive(pid) for pid in pids):
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def figure(command: Command, name: str) -> str:

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ import pytest
 import natsrpc
 from natsrpc.testing import NatsServer
 
-from .processes import Command, is_alive
+from .processes import Command, all_gone
 
 pytestmark = pytest.mark.live
 
@@ -57,15 +56,6 @@ def pids_of(line: str) -> list[int]:
     return [int(pid) for pid in found[1].split(",")]
 
 
-def gone(pids: list[int], timeout: float = 10.0) -> bool:
-    end = time.monotonic() + timeout
-    while any(is_alive(pid) for pid in pids):
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
-
-
 async def in_thread(command: Command, text: str) -> str:
     return await asyncio.to_thread(command.wait_for, text)
 
@@ -85,7 +75,7 @@ async def test_pool_answers_and_drains_on_sigterm(target: Path, fresh_server: Na
         assert [answer for answer in answers if not isinstance(answer, int)] == []
         assert set(answers) == set(pids)
         assert await asyncio.to_thread(command.wait) == 0
-        assert gone(pids)
+        assert all_gone(pids)
 
 
 async def test_killed_worker_is_replaced(target: Path, fresh_server: NatsServer) -> None:
@@ -123,7 +113,7 @@ async def test_reload_replaces_all_workers_without_a_gap(
             done.set()
         assert after.isdisjoint(pids)
         assert set(answers) & set(pids)
-        assert gone(pids)
+        assert all_gone(pids)
         command.signal(signal.SIGTERM)
         assert await asyncio.to_thread(command.wait) == 0
 
@@ -202,7 +192,7 @@ async def test_second_signal_ends_at_once(target: Path, fresh_server: NatsServer
             command.signal(signal.SIGINT)
             assert await asyncio.to_thread(command.wait, 10.0) == 1
             call.cancel()
-        assert gone(pids)
+        assert all_gone(pids)
 
 
 async def test_workers_do_not_outlive_their_supervisor(
@@ -211,7 +201,7 @@ async def test_workers_do_not_outlive_their_supervisor(
     with start(target, fresh_server, "--workers", "2") as command:
         pids = pids_of(await in_thread(command, "is served by 2 workers"))
         command.signal(signal.SIGKILL)
-        assert await asyncio.to_thread(gone, pids)
+        assert await asyncio.to_thread(all_gone, pids)
 
 
 def test_what_cannot_be_loaded_ends_with_one_line(fresh_server: NatsServer) -> None:
