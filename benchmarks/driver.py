@@ -26,7 +26,10 @@ IMPORTS = {
     "faststream": "faststream.nats",
     "grpc.aio": "grpc.aio",
 }
-MORE_IMPORTS = {"natsrpc (typed)": "natsrpc; natsrpc.Client", "pydantic alone": "pydantic"}
+MORE_IMPORTS = {
+    "natsrpc (typed)": "natsrpc; natsrpc.Client",
+    "pydantic alone": "pydantic; pydantic.TypeAdapter, pydantic.BaseModel",
+}
 
 
 @dataclass
