@@ -290,20 +290,17 @@ async def test_cancelling_a_connect_leaves_nothing(stage: str) -> None:
     options = by_stage.get(stage, {})
     async with (
         no_leaks(),
-        ScriptedServer(
-            handshake=stage != "info",
-            auto_pong=False,
-            info={"tls_required": True} if stage == "tls" else {},
-        ) as server,
+        ScriptedServer(handshake=stage not in ("info", "tls"), auto_pong=False) as server,
     ):
         task = asyncio.ensure_future(connect(server.url, **options).__aenter__())
         if stage in ("dial", "credentials"):
             await asyncio.wait_for(waiting.wait(), 5)
         else:
             await eventually(lambda: server.peers)
-            await turns(20)
             if stage == "tls":
                 server.peers[0].stall()
+                server.peers[0].info(tls_required=True)
+            await turns(20)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

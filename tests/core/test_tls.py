@@ -374,12 +374,13 @@ async def test_plain_text_during_the_handshake_ends_the_attempt(pki: Pki) -> Non
 
 @pytest.mark.parity("T6", "C8")
 async def test_a_handshake_that_stalls_is_over_with_the_timeout(pki: Pki) -> None:
-    async with no_leaks(), ScriptedServer(info={"tls_required": True}) as server:
+    async with no_leaks(), ScriptedServer(handshake=False) as server:
         connecting = asyncio.ensure_future(
             connect(server.url, tls_ca=pki.ca, connect_timeout=0.4).__aenter__()
         )
         await eventually(lambda: server.peers)
         server.peers[0].stall()
+        server.peers[0].info(tls_required=True)
         with pytest.raises(NoServersError, match="while in the TLS handshake"):
             await connecting
 
