@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from natsrpc.core import Connection, Msg, connect
-from natsrpc.errors import NatsError
+from natsrpc.errors import FlushInterruptedError, NatsError
 from natsrpc.testing import NatsServer
 from tests.core.connected import connected
 from tests.core.harness import Proxy, ScriptedServer, eventually, no_leaks, turns, warped
@@ -48,6 +48,8 @@ async def nothing_unhandled() -> AsyncIterator[None]:
 
 def script(dice: random.Random) -> bytes:
     """What a confused server may send: often a right beginning, then anything."""
+    if dice.random() < 0.3:
+        return INFO + b"PONG\r\n"
     stream = bytearray(INFO + b"PONG\r\n" if dice.random() < 0.7 else b"")
     for _ in range(dice.randrange(6)):
         stream += dice.choice(FRAMES)
@@ -82,7 +84,7 @@ async def test_a_confused_server_gives_a_connection_or_a_typed_error() -> None:
                 await turns(5)
                 await asyncio.sleep(3)
                 await nc.close()
-    assert min(outcomes.values()) > 20
+    assert min(outcomes.values()) > 10
 
 
 async def open_connection(url: str) -> Connection:
@@ -256,12 +258,21 @@ async def test_requests_through_a_failing_network_end_in_a_value_or_a_typed_erro
         proxy.resume()
         if not proxy.is_listening:
             await proxy.listen()
-        await eventually(lambda: nc.is_connected)
+        while await is_cut_off(nc):  # by a reset that was under way
+            pass
         assert (await nc.request("adversity", b"last")).data == b"last"
         assert sum(ends.values()) == 1000
         assert min(ends.values()) > 20
         assert len(handled) == len(set(handled)), "a request was delivered twice"
         assert not nc.mux.pending
+
+
+async def is_cut_off(nc: Connection) -> bool:
+    try:
+        await nc.flush()
+    except FlushInterruptedError:
+        return True
+    return False
 
 
 async def trouble(proxy: Proxy, dice: random.Random) -> None:
