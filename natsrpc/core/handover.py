@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from logging import getLogger
 from typing import Protocol
 
@@ -58,26 +58,16 @@ class Owner(Protocol):
 
 
 class Handover:
-    """One move from `old` to `new`, begun by the link, which has done the switch.
+    """One move from `old` to `new`. The link makes it and calls `switch` in the same loop turn.
 
-    `plain` and `shared` are the numbers of the subscriptions that end on `old` before, or after,
-    they begin on `new`; `mux_sid` is the request inbox's on `old`.
+    `mux_sid` is the number of the request inbox on `old`.
     """
 
-    def __init__(
-        self,
-        owner: Owner,
-        old: Session,
-        new: Session,
-        *,
-        plain: Collection[int],
-        shared: Collection[int],
-        mux_sid: bytes | None,
-    ) -> None:
+    def __init__(self, owner: Owner, old: Session, new: Session, mux_sid: bytes | None) -> None:
         self._owner = owner
         self._mux = owner.mux
-        self._plain = plain
-        self._shared = shared
+        self._plain: list[int] = []
+        self._shared: list[int] = []
         self._asked = frozenset(self._mux.pending)
         self._streams = frozenset(self._mux.streams)
         self._twins = Twins(self._mux.route)
@@ -86,6 +76,17 @@ class Handover:
         self.new = new
         self.mux_sid = mux_sid
         self.task = asyncio.create_task(self._run(), name="natsrpc handover")
+
+    def switch(self, subs: Iterable[Subscription], *, echo: bool) -> None:
+        """Begin on the new session what may overlap, end on the old one what may not."""
+        for sub in subs:
+            (self._shared if may_overlap(sub, echo=echo) else self._plain).append(sub.sid)
+        for frame in self._owner.restored(self._shared):
+            self.new.transport.write(frame)
+        self.new.transport.write_now()
+        self.new.transport.hold()
+        for sid in self._plain:
+            self.old.transport.write(frames.unsub(b"%d" % sid))
 
     async def _run(self) -> None:
         try:

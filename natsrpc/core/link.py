@@ -33,7 +33,7 @@ from natsrpc.version import __version__
 
 from . import callbacks as told
 from .callbacks import Callbacks
-from .handover import Handover, may_overlap
+from .handover import Handover
 from .mux import RequestMux
 from .options import Options
 from .outbox import Outbox
@@ -226,8 +226,7 @@ class Link:
         raw_sid = b"%d" % self._last_sid
         self._mux_sub = (subject, raw_sid)
         self.sinks[raw_sid] = sink
-        session = session or self._session
-        if session is not None:
+        if session := session or self._session:
             session.transport.write(frames.sub(subject, b"", raw_sid))
 
     def send_unsub(self, sub: Subscription, max_msgs: int = 0) -> None:
@@ -375,22 +374,12 @@ class Link:
         """Make `session` the current one while `old` still reads; whether that was possible."""
         if self._status is not Status.CONNECTED or self._session is not old:
             return False
-        echo = self.options.echo
-        shared = [sid for sid, sub in self._subs.items() if may_overlap(sub, echo=echo)]
-        plain = [sid for sid in self._subs if sid not in set(shared)]
-        for frame in self.restored(shared):
-            session.transport.write(frame)
         mux_sid = self._mux_sub[1] if self._mux_sub is not None else None
-        self._handovers.append(
-            handover := Handover(self, old, session, plain=plain, shared=shared, mux_sid=mux_sid)
-        )
+        self._handovers.append(handover := Handover(self, old, session, mux_sid))
         if self._mux_sub is not None and mux_sid is not None:
             self.sinks[mux_sid] = handover.route_old
             self.start_mux(self._mux_sub[0], handover.route_new, session)
-        session.transport.write_now()
-        session.transport.hold()
-        for sid in plain:
-            old.transport.write(frames.unsub(b"%d" % sid))
+        handover.switch(self._subs.values(), echo=self.options.echo)
         self._callbacks.tell(told.Disconnected(None))
         self._session = session
         self._note_info(session.info)
