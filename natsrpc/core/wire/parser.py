@@ -257,13 +257,17 @@ class Parser:
         if len(data) < missing:
             self._collect(data)
             return b""
-        self._parts.append(data[:missing])
-        body = b"".join(self._parts)
+        parts = self._parts
         self._partial, self._parts = None, []
-        if body[total:] != b"\r\n":
+        # Without the line's end, so that joining is the only copy of a large payload.
+        parts.append(data[: max(0, missing - 2)])
+        body, end = b"".join(parts), data[max(0, missing - 2) : missing]
+        if missing < 2:  # the chunk before ended within the line's end
+            body, end = body[:total], body[total:] + end
+        if end != b"\r\n":
             self._fail(f"payload on {args[1]!r} does not end where its size says")
             return b""
-        events.append(self._message(args, head, body[:total]))
+        events.append(self._message(args, head, body))
         return data[missing:]
 
     def _collect(self, data: bytes) -> None:
