@@ -20,7 +20,7 @@ Round = dict[str, float]
 IMPORTS = {
     "natsrpc": "natsrpc.core",
     "nats-py": "nats",
-    "natsio": "natsio",
+    "natsio": "natsio; natsio.connect",
     "nats-core": "nats.client",
     "natsrpy": "natsrpy",
     "faststream": "faststream.nats",
