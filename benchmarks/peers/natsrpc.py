@@ -26,8 +26,8 @@ class Peer:
         await self.nc.close()
 
     async def serve_echo(self, subject: str) -> None:
-        async def echo(msg: core.Msg) -> None:
-            await msg.respond(msg.data)
+        def echo(msg: core.Msg) -> None:  # it has nothing to wait for: called in place
+            msg.respond_nowait(msg.data)
 
         await self.nc.subscribe(subject, cb=echo)
         await self.nc.flush()

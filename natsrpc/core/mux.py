@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Collection
+from functools import partial
 from logging import getLogger
 from typing import Protocol, TypeAlias
 
@@ -64,7 +65,8 @@ class RequestMux:
         self._prefix = f"{inbox_prefix}.".encode() + random_text(INBOX_SIZE) + b"."
         self._cut = len(self._prefix)
         self._tokens: list[bytes] = []
-        self._new_future = self._loop.create_future
+        # what `create_future` does, without its call
+        self._new_future = partial(asyncio.Future[Msg], loop=self._loop)
         self._time = self._loop.time
         self._started = False
         self._denied: PermissionsError | None = None

@@ -23,7 +23,7 @@ from .options import Options
 from .subscription import Subscription
 from .timers import check_timeout
 from .wire import HeaderValues, Msg, Payload, encode_headers, payload_bytes
-from .wire.subject import check_publish
+from .wire.subject import check_publish, published
 
 MAX_BUFFERED = 65_536
 """How many replies to one request may wait for its reader."""
@@ -143,7 +143,9 @@ class Requests(Facts):
 
         Ref: nats.go `Conn.RequestMsg`; ADR-4 for no responders.
         """
-        encoded = check_publish(subject)
+        encoded = published.get(subject) if type(subject) is str else None
+        if encoded is None:
+            encoded = check_publish(subject)
         if timeout is not None and (type(timeout) is not float or not timeout > 0):
             check_timeout(timeout)
         if type(data) is not bytes:
@@ -153,7 +155,8 @@ class Requests(Facts):
             return await self._request_old_style(subject, encoded, data, block, timeout)
         # As `mux.request` does, which would be one more coroutine.
         mux = self.mux
-        if self.congested:
+        session = self._session
+        if session is not None and session.transport.is_congested:
             timeout = await mux.room(timeout)
         token, future = mux.begin(encoded, data, block, timeout)
         try:

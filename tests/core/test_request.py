@@ -19,6 +19,7 @@ from natsrpc.errors import (
     BadTimeoutError,
     ConfigError,
     ConnectionClosedError,
+    InvalidMsgError,
     MaxPayloadError,
     MsgNoReplyError,
     MsgNotBoundError,
@@ -318,6 +319,29 @@ async def test_answering_strangers_and_being_answered_by_them(
             assert (reply.data, reply.headers["X"]) == (b"from us", "1")
     finally:
         await stranger.close()
+
+
+@pytest.mark.parity("R12")
+async def test_a_plain_callback_answers_without_waiting(
+    nats_server: NatsServer, subject: str
+) -> None:
+    async with connect(nats_server.url) as nc:
+        kept: list[Msg] = []
+
+        def answer(msg: Msg) -> None:
+            kept.append(msg)
+            if msg.reply:
+                msg.respond_nowait(msg.data * 2, headers={"A": "b"})
+
+        await nc.subscribe(subject, cb=answer)
+        reply = await nc.request(subject, b"12")
+        assert (reply.data, reply.headers["A"]) == (b"1212", "b")
+        await nc.publish(subject, b"no reply wanted")
+        await nc.flush()
+        with pytest.raises(MsgNoReplyError):
+            kept[1].respond_nowait()
+        with pytest.raises(InvalidMsgError, match="str"):
+            kept[0].respond_nowait("text")  # type: ignore[arg-type]  # what is refused
 
 
 @pytest.mark.parity("P3", "R12", "E20")

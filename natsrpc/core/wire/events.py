@@ -122,6 +122,17 @@ class Msg:
             MsgNotBoundError: the message did not come from a connection.
             MaxPayloadError, BadHeaderError, ConnectionClosedError: as `Connection.publish`.
         """
+        self.respond_nowait(data, headers)
+        if self.responder.congested:  # type: ignore[union-attr]  # it has just sent
+            await self.responder.writable()  # type: ignore[union-attr]  # likewise
+
+    def respond_nowait(self, data: Payload = b"", headers: HeaderValues | None = None) -> None:
+        """As `respond`, for a plain function that cannot wait: congestion is its caller's care.
+
+        Raises:
+            MsgNoReplyError, MsgNotBoundError, MaxPayloadError, BadHeaderError,
+                ConnectionClosedError: as `respond`.
+        """
         responder = self.responder
         if responder is None:
             raise MsgNotBoundError(
@@ -129,10 +140,9 @@ class Msg:
             )
         if not self.raw_reply:
             raise MsgNoReplyError(f"message on {self.subject!r} has no reply subject")
-        block = encode_headers(headers) if headers else b""
-        responder.send(self.raw_reply, payload_bytes(data), b"", block)
-        if responder.congested:
-            await responder.writable()
+        if type(data) is not bytes:
+            data = payload_bytes(data)
+        responder.send(self.raw_reply, data, b"", encode_headers(headers) if headers else b"")
 
     async def respond_msg(self, msg: Msg) -> None:
         """As `respond`, with the data and headers of another message.

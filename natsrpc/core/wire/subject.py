@@ -42,7 +42,8 @@ class _Checked(dict[str, bytes]):
         return encoded
 
 
-_publish_cache = _Checked()
+published = _Checked()
+"""Subjects checked by `check_publish`; looked up in place where a call would cost too much."""
 _subscribe_cache = _Checked()
 
 
@@ -52,10 +53,10 @@ def check_publish(subject: str) -> bytes:
     Raises:
         BadSubjectError: it is empty, malformed, holds a wildcard or is over 3900 bytes.
     """
-    encoded = _publish_cache.get(subject) if type(subject) is str else None
+    encoded = published.get(subject) if type(subject) is str else None
     if encoded is not None:
         return encoded
-    return _publish_cache.keep(subject, check_reply(subject))
+    return published.keep(subject, check_reply(subject))
 
 
 def check_reply(subject: str) -> bytes:
