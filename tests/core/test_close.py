@@ -57,7 +57,7 @@ async def test_waits_are_released_before_the_callbacks_run_and_output_goes_out()
         await nc.close()
         await asyncio.wait(waits)
         assert order == ["flush", "request", "pull", "disconnected", "closed"]
-        await asyncio.wait_for(peer.closed.wait(), 2)
+        await asyncio.wait_for(peer.closed.wait(), 5)
         assert peer.frames[-1].payload == b"word"
         assert peer.lost_by is None  # a FIN, not a reset
 
@@ -83,7 +83,7 @@ async def test_closing_while_dialing_drops_the_attempt() -> None:
         peer.reset()
         attempt = await server.accept()
         await nc.close()
-        await asyncio.wait_for(attempt.closed.wait(), 2)
+        await asyncio.wait_for(attempt.closed.wait(), 5)
         assert nc.status is Status.CLOSED
 
 
@@ -172,7 +172,7 @@ async def test_closing_does_not_wait_long_for_a_peer_that_reads_nothing() -> Non
         sockets = open_sockets()
         start = nc.loop.time()
         await nc.close()
-        assert 1.5 < nc.loop.time() - start < 3
+        assert 1.5 < nc.loop.time() - start < 8
         assert len(open_sockets()) == len(sockets) - 1
 
 
@@ -272,7 +272,7 @@ async def check_woken(tasks: dict[str, asyncio.Task[object]], timeout: float) ->
 async def test_every_wait_is_woken_by_close() -> None:
     async with no_leaks(), parked() as ((nc, _, _), tasks):
         await nc.close()
-        await check_woken(tasks, 2)
+        await check_woken(tasks, 5)
 
 
 async def test_every_wait_is_woken_when_the_servers_are_exhausted() -> None:
@@ -286,7 +286,7 @@ async def test_every_wait_is_woken_when_the_servers_are_exhausted() -> None:
         flushing = asyncio.create_task(nc.flush(None))  # for the next session, which never comes
         tasks["flush while reconnecting"] = flushing
         await nc.wait_closed()
-        await check_woken(tasks, 2)
+        await check_woken(tasks, 5)
         assert isinstance(nc.last_error, NoServersError)
         with pytest.raises(ConnectionClosedError) as caught:
             await nc.request("a")
@@ -296,7 +296,7 @@ async def test_every_wait_is_woken_when_the_servers_are_exhausted() -> None:
 async def test_every_wait_is_woken_by_a_loss_that_closes() -> None:
     async with no_leaks(), parked(allow_reconnect=False) as ((_, peer, _), tasks):
         peer.reset()
-        await check_woken(tasks, 2)
+        await check_woken(tasks, 5)
 
 
 async def test_producers_waiting_for_room_are_woken_by_close_and_exhaustion() -> None:
@@ -311,7 +311,7 @@ async def test_producers_waiting_for_room_are_woken_by_close_and_exhaustion() ->
                 closing = asyncio.create_task(nc.close())
             else:
                 peer.reset()
-            _, waiting = await asyncio.wait([*producers, asking], timeout=2)
+            _, waiting = await asyncio.wait([*producers, asking], timeout=5)
             assert not waiting
             # a producer that goes on without a session may fill the buffer first
             ends = (ConnectionClosedError, ReconnectBufferExceededError)
@@ -336,7 +336,7 @@ async def test_a_drain_is_woken_by_a_loss() -> None:
         await eventually(lambda: nc.is_draining)
         peer.reset()
         with pytest.raises(ConnectionClosedError):
-            await asyncio.wait_for(draining, 2)
+            await asyncio.wait_for(draining, 5)
         gate.set()
 
 
@@ -352,7 +352,7 @@ async def test_closing_over_a_stalled_link_wakes_everybody_at_once(
         start = nc.loop.time()
         closing = asyncio.create_task(nc.close())
         await asyncio.wait(waits)
-        assert nc.loop.time() - start < 0.2
+        assert nc.loop.time() - start < 2
         assert all(isinstance(t.exception(), ConnectionClosedError) for t in waits)
         proxy.resume()
         await closing

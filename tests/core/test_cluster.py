@@ -68,7 +68,7 @@ async def test_what_a_cluster_names_can_be_ignored(nats_cluster: Cluster) -> Non
 @pytest.mark.parity("B4", "D2")
 async def test_a_client_that_knew_one_server_survives_its_death(nats_cluster: Cluster) -> None:
     first = nats_cluster.servers[0]
-    async with connect(first.url, **QUICK) as nc:
+    async with connect(first.url, reconnect_wait=60) as nc:
 
         async def answer(msg: Msg) -> None:
             await msg.respond(b"alive")
@@ -78,7 +78,7 @@ async def test_a_client_that_knew_one_server_survives_its_death(nats_cluster: Cl
         start = nc.loop.time()
         first.kill()
         await eventually(lambda: nc.stats().reconnects == 1)
-        assert nc.loop.time() - start < 0.5
+        assert nc.loop.time() - start < 5
         assert nc.connected_url in nats_cluster.urls[1:]
         assert (await nc.request("cluster.ask")).data == b"alive"
         assert first.url in nc.servers  # configured ones stay

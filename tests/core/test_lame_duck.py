@@ -192,7 +192,7 @@ async def test_a_subscription_that_drains_meanwhile_does_not_begin_on_the_new_se
         assert not any(frame.op == b"SUB" for frame in new.frames)
         await move.old.expect(b"PING")
         move.old.pong()
-        await asyncio.wait_for(drain, 2)
+        await asyncio.wait_for(drain, 5)
 
 
 async def test_members_of_groups_are_on_both_sessions_for_a_while() -> None:
@@ -244,7 +244,7 @@ async def test_what_is_published_meanwhile_follows_what_the_old_server_has_treat
         sub = await move.nc.subscribe("later")
         await move.nc.publish("n", b"held too")
         await move.settle(new)
-        await asyncio.wait_for(flush, 2)
+        await asyncio.wait_for(flush, 5)
         assert (await new.expect(b"PUB n")).payload == b"held"
         await new.expect(b"SUB later " + sub.raw_sid)
         assert (await new.expect(b"PUB n")).payload == b"held too"
@@ -261,7 +261,7 @@ async def test_a_connection_that_is_moved_is_not_congested_for_that() -> None:
         await turns(5)
         assert not waiting.done()
         await move.settle(new)
-        await asyncio.wait_for(waiting, 2)
+        await asyncio.wait_for(waiting, 5)
 
 
 # requests and their replies
@@ -504,11 +504,11 @@ async def test_closing_during_the_move_closes_both_sessions() -> None:
         request = asyncio.create_task(move.nc.request("a", timeout=60))
         await move.old.expect(b"PUB a")
         new = await move.begin()
-        await asyncio.wait_for(move.nc.close(), 2)
+        await asyncio.wait_for(move.nc.close(), 3)
         with pytest.raises(ConnectionClosedError):
             await request
-        await asyncio.wait_for(move.old.closed.wait(), 2)
-        await asyncio.wait_for(new.closed.wait(), 2)
+        await asyncio.wait_for(move.old.closed.wait(), 5)
+        await asyncio.wait_for(new.closed.wait(), 5)
 
 
 async def test_counts_go_on_over_a_move() -> None:
