@@ -1,72 +1,29 @@
-"""Every exception natsrpc raises on purpose, one tree.
+"""Every exception natsrpc raises on purpose, one tree; beside a branch stand its leaves.
 
 ```
 NatsRpcError
-├─ ConfigError (ValueError)                 refused at definition, registration or connect time
-│  └─ ConfigTypeError (TypeError)           the same, where the type of an argument is at fault
-├─ NatsError                                the NATS client
-│  ├─ NatsTimeoutError (TimeoutError)       flush, request, next_msg, drain
-│  │  └─ DrainTimeoutError
-│  ├─ ConnectError (ConnectionError)        one attempt at one server failed
-│  │  ├─ NoServersError                     no server could be reached; every cause is attached
-│  │  ├─ TLSError
-│  │  │  ├─ SecureConnectionRequiredError
-│  │  │  └─ SecureConnectionUnavailableError
-│  │  └─ AuthorizationError
-│  │     ├─ AuthExpiredError
-│  │     └─ AuthRevokedError
-│  ├─ ConnectionClosedError (ConnectionError)
-│  │  ├─ FlushInterruptedError
-│  │  └─ StaleConnectionError
-│  ├─ ConnectionDrainingError
-│  ├─ ConnectionReconnectingError
-│  ├─ ReconnectBufferExceededError
-│  ├─ ProtocolError
-│  │  ├─ LocalProtocolError (ValueError)    refused here, nothing was sent
-│  │  │  ├─ BadSubjectError
-│  │  │  ├─ BadQueueNameError
-│  │  │  ├─ BadHeaderError
-│  │  │  ├─ BadTimeoutError
-│  │  │  ├─ MaxPayloadError
-│  │  │  ├─ InvalidMsgError
-│  │  │  └─ HeadersNotSupportedError
-│  │  └─ RemoteProtocolError                the server broke the protocol
-│  ├─ ServerError                           an -ERR from the server
-│  │  ├─ PermissionsError
-│  │  ├─ MaxConnectionsError
-│  │  ├─ MaxSubscriptionsError
-│  │  └─ ServerClosedConnectionError
-│  ├─ NoRespondersError
-│  ├─ SlowConsumerError
-│  ├─ SubscriptionError
-│  │  ├─ BadSubscriptionError
-│  │  ├─ MaxMessagesError
-│  │  ├─ SubscriptionTypeError (TypeError)
-│  │  └─ SyncSubRequiredError (TypeError)
-│  └─ MsgError
-│     ├─ MsgNotBoundError
-│     ├─ MsgNoReplyError
-│     └─ MsgAlreadyRespondedError
-├─ CodecError
-│  ├─ EncodeError
-│  ├─ DecodeError                           with the path to the field
-│  └─ UnknownCodecError (LookupError)
-└─ RpcError                                 what a handler raises and its caller catches
-   ├─ BadRequestError                       400
-   ├─ NotFoundError                         404
-   ├─ ConflictError                         409
-   ├─ ReplyTooLargeError                    413
-   ├─ UnsupportedCodecError                 415
-   ├─ InvalidRequestError                   422
-   ├─ OverloadedError                       429
-   ├─ CallCancelledError                    499
-   ├─ InternalError                         500
-   ├─ UnavailableError                      503
-   └─ DeadlineExceededError                 504, also a NatsTimeoutError
+├─ ConfigError (ValueError)            ConfigTypeError (TypeError)
+├─ NatsError                           ConnectionDrainingError, ConnectionReconnectingError,
+│  │                                   ReconnectBufferExceededError, NoRespondersError,
+│  │                                   SlowConsumerError
+│  ├─ NatsTimeoutError (TimeoutError)  DrainTimeoutError
+│  ├─ ConnectError (ConnectionError)   NoServersError
+│  │  ├─ TLSError                      SecureConnectionRequiredError, …UnavailableError
+│  │  └─ AuthorizationError            AuthExpiredError, AuthRevokedError
+│  ├─ ConnectionClosedError (ConnectionError)   FlushInterruptedError, StaleConnectionError
+│  ├─ ProtocolError                    RemoteProtocolError
+│  │  └─ LocalProtocolError (ValueError)   BadSubjectError, BadQueueNameError, BadHeaderError,
+│  │                                   BadTimeoutError, MaxPayloadError, InvalidMsgError,
+│  │                                   HeadersNotSupportedError
+│  ├─ ServerError                      PermissionsError, MaxConnectionsError,
+│  │                                   MaxSubscriptionsError, ServerClosedConnectionError
+│  ├─ SubscriptionError                BadSubscriptionError, MaxMessagesError,
+│  │                                   SubscriptionTypeError, SyncSubRequiredError (TypeErrors)
+│  └─ MsgError                         MsgNotBoundError, MsgNoReplyError, MsgAlreadyRespondedError
+├─ CodecError                          EncodeError, DecodeError, UnknownCodecError (LookupError)
+├─ RpcError                            one for each code; DeadlineExceededError (NatsTimeoutError)
+└─ ServerNotFoundError (FileNotFoundError), ServerStartError
 ```
-
-The rule of the house: the facts stand in attributes, the message is lower-case and quotes the
-offending value.
 """
 
 from __future__ import annotations
@@ -362,8 +319,38 @@ class DecodeError(CodecError):
         self.malformed = malformed
 
 
+class ContractError(DecodeError):
+    """A reply does not fit the type that its caller expects: the two keep different contracts.
+
+    `subject` is what was called; `errors` names the fields.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        subject: str,
+        errors: Sequence[Mapping[str, str]] = (),
+        malformed: bool = False,
+    ) -> None:
+        super().__init__(message, errors=errors, malformed=malformed)
+        self.subject = subject
+
+
 class UnknownCodecError(CodecError, LookupError):
     """No codec of that name or content type is registered."""
+
+
+class ServerNotFoundError(NatsRpcError, FileNotFoundError):
+    """No nats-server executable is at hand."""
+
+
+class ServerStartError(NatsRpcError):
+    """A nats-server ended, or did not become ready. `log` is what it had written."""
+
+    def __init__(self, message: str, *, log: str = "") -> None:
+        super().__init__(message)
+        self.log = log
 
 
 class RpcError(NatsRpcError):
@@ -377,10 +364,9 @@ class RpcError(NatsRpcError):
 
         raise OutOfStock("none left", sku="A-7")
 
-    A caller in whose process no class of that name exists catches a plain `RpcError` with `code`,
-    `name` and `details`. Class keyword `name` replaces the class's own name on the wire. Without
-    fields, `details` (anything JSON can express) is the body. Class keyword `retryable` lets a
-    caller's policy send the request again.
+    Where no class of that name is known, a plain `RpcError` with `code`, `name` and `details`
+    arrives. Class keyword `name` replaces the class's own name on the wire, `retryable` lets a
+    caller's policy send again. Without fields, `details` (anything JSON can express) is the body.
     """
 
     default_code: ClassVar[int] = 500
@@ -476,7 +462,11 @@ class ConflictError(RpcError, code=409):
 
 
 class ReplyTooLargeError(RpcError, code=413):
-    """The reply is larger than the server's `max_payload`."""
+    """The reply is larger than its caller takes, or than a message may be."""
+
+
+class RequestTooLargeError(RpcError, code=413):
+    """The request is larger than the service takes."""
 
 
 class UnsupportedCodecError(RpcError, code=415):

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from natsrpc.testing import ServerNotFoundError, find_server
+from natsrpc.errors import ServerNotFoundError
+from natsrpc.testing import find_server
 
 from .command import fail
 

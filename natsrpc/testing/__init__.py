@@ -4,10 +4,12 @@ The pytest fixtures are in `natsrpc.testing.fixtures`; a conftest takes them in 
 `pytest_plugins = ["natsrpc.testing.fixtures"]`.
 """
 
+from natsrpc.errors import ServerNotFoundError, ServerStartError
+
 from .broker import Broker, Fault, Published
 from .clock import Clock
 from .kit import serve_in_memory
-from .server import Cluster, NatsServer, ServerNotFoundError, ServerStartError, find_server
+from .server import Cluster, NatsServer, find_server
 
 __all__ = [
     "Broker",

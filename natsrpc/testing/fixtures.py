@@ -10,8 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from natsrpc.errors import ServerNotFoundError
+
 from .broker import Broker
-from .server import Cluster, NatsServer, ServerNotFoundError, find_server
+from .server import Cluster, NatsServer, find_server
 
 __all__ = ["broker", "fresh_server", "nats_cluster", "nats_server"]
 

@@ -29,9 +29,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from natsrpc.errors import NatsRpcError
+from natsrpc.errors import ServerNotFoundError, ServerStartError
 
-__all__ = ["Cluster", "NatsServer", "ServerNotFoundError", "ServerStartError", "find_server"]
+__all__ = ["Cluster", "NatsServer", "find_server"]
 
 _POLL = 0.005  # seconds between two looks at a file that the server is about to write
 _STOP_GRACE = 5.0  # seconds from the polite signal to the other one
@@ -40,18 +40,6 @@ _EXECUTABLE = "nats-server.exe" if _WINDOWS else "nats-server"
 
 # Those that are running: what a test forgot is ended with the interpreter.
 _running: set[NatsServer] = set()
-
-
-class ServerNotFoundError(NatsRpcError, FileNotFoundError):
-    """No nats-server executable is at hand."""
-
-
-class ServerStartError(NatsRpcError):
-    """A nats-server ended, or did not become ready. `log` is what it had written."""
-
-    def __init__(self, message: str, *, log: str = "") -> None:
-        super().__init__(message)
-        self.log = log
 
 
 def find_server() -> Path:
