@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from natsrpc import discovery
-from natsrpc.describe import ContractDiff, document, read_document
+from natsrpc.describe import ContractDiff, document, read_document, version_numbers
 from natsrpc.describe import diff as compare
 from natsrpc.errors import ConfigError
 
@@ -78,7 +78,22 @@ async def contract_of(place: Place, target: str, timeout: float) -> dict[str, An
             raise ConfigError(f"{target!r} holds several services ({names}): name one of them")
         return document(services[0].contract)
     async with connected(place) as connection:
-        return read_document(await discovery.schema(connection, target, timeout=timeout))
+        found = await discovery.schemas(connection, target, timeout=timeout)
+        if not found:  # asked alone, one that refuses says why
+            found = [await discovery.schema(connection, target, timeout=timeout)]
+    return _newest(target, [read_document(each) for each in found])
+
+
+def _newest(name: str, found: list[dict[str, Any]]) -> dict[str, Any]:
+    """The contract of the highest version, with a warning where instances keep several."""
+    keys = [json_module.dumps(each, sort_keys=True) for each in found]
+    contracts = dict(zip(keys, found, strict=True))
+    chosen = max(contracts.values(), key=lambda each: version_numbers(each["version"]))
+    if len(contracts) > 1:
+        counts = ", ".join(f"{keys.count(k)} of {c['version']}" for k, c in contracts.items())
+        text = f"warning: instances of {name!r} keep different contracts ({counts})"
+        say(f"{text}: taking one of {chosen['version']}")
+    return chosen
 
 
 def _is_document(target: str) -> bool:

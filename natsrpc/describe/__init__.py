@@ -4,7 +4,7 @@ Nothing here talks to NATS.
 """
 
 from .asyncapi import asyncapi
-from .diff import Change, ContractDiff, Step, diff, next_version
+from .diff import Change, ContractDiff, Step, diff, next_version, version_numbers
 from .document import document, read_document
 from .schemas import RAW, endpoint_schema, error_schema, schema
 from .stub import stub
@@ -23,4 +23,5 @@ __all__ = [
     "read_document",
     "schema",
     "stub",
+    "version_numbers",
 ]

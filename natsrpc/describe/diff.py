@@ -86,13 +86,13 @@ def diff(old: Document, new: Document) -> ContractDiff:
         changes=tuple(changes),
         step=step,
         needed=needed,
-        sufficient=_numbers(new["version"]) >= _numbers(needed),
+        sufficient=version_numbers(new["version"]) >= version_numbers(needed),
     )
 
 
 def next_version(version: str, step: Step) -> str:
     """Return the lowest version that is this step after `version`."""
-    major, minor, patch = _numbers(version)
+    major, minor, patch = version_numbers(version)
     place = _STEPS.index(step)
     if major == 0 and place > 1:
         place -= 1
@@ -105,7 +105,8 @@ def next_version(version: str, step: Step) -> str:
     return version if step == "none" else ".".join(map(str, stepped))
 
 
-def _numbers(version: str) -> tuple[int, int, int]:
+def version_numbers(version: str) -> tuple[int, int, int]:
+    """Return the three numbers of a version; 0 for what cannot be read."""
     found = version.partition("+")[0].partition("-")[0].split(".")
     parts = [int(part) if part.isdecimal() else 0 for part in [*found, "0", "0"]]
     return parts[0], parts[1], parts[2]

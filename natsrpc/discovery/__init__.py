@@ -1,7 +1,7 @@
 """ADR-32: answering and asking `$SRV.PING`, `$SRV.INFO`, `$SRV.STATS` (and our `$SRV.SCHEMA`)."""
 
 from .reader import EndpointInfo, EndpointStats, ServiceIdentity, ServiceInfo, ServiceStats
-from .requester import info, ping, schema, stats
+from .requester import info, ping, schema, schemas, stats
 from .responder import Describe, Discovery, attach
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "info",
     "ping",
     "schema",
+    "schemas",
     "stats",
 ]

@@ -113,6 +113,29 @@ async def schema(
     return found
 
 
+async def schemas(
+    connection: Connection,
+    name: str,
+    *,
+    timeout: float = TIMEOUT,
+    stall: float = STALL,
+    prefix: str = PREFIX,
+) -> list[dict[str, Any]]:
+    """Return what every instance of a service tells of its endpoints' types.
+
+    Instances that refuse, and answers that are no schema, are left out. Arguments are those of
+    `schema`; `stall` is seconds after the last answer.
+
+    Raises:
+        NoRespondersError: no instance of that name tells its schema.
+        BadSubjectError, ConnectionClosedError: as `ping`.
+    """
+    subject = _subject("SCHEMA", name, "", prefix)
+    replies = connection.request_many(subject, timeout=timeout, stall=stall)
+    answers = [read_object(msg.data) async for msg in replies]
+    return [each for each in answers if each is not None]
+
+
 def _subject(verb: str, name: str, id_: str, prefix: str) -> str:
     if id_ and not name:
         raise ConfigError(f"an instance is asked for by name and id: id is {id_!r} without a name")

@@ -131,6 +131,9 @@ async def test_live_service_tells_its_contract(fresh_server: NatsServer, folder:
         where: dict[str, Any] = {"NATS_URL": fresh_server.url, "cwd": folder}
         code, out, _ = await asyncio.to_thread(run_command, "contract", "export", "desk", **where)
         assert (code, json.loads(out)) == (0, document(service.contract))
+        assert list(json.loads(out)["endpoints"][0]) == list(
+            document(service.contract)["endpoints"][0]
+        )
         code, out, _ = await asyncio.to_thread(
             run_command, "contract", "diff", "old.json", "desk", "--exit-code", **where
         )
@@ -139,3 +142,25 @@ async def test_live_service_tells_its_contract(fresh_server: NatsServer, folder:
         code, _, err = await asyncio.to_thread(run_command, "contract", "export", "nobody", **where)
         assert code == 1
         assert "no responders" in err
+
+
+@pytest.mark.live
+async def test_instances_of_different_contracts_are_told(
+    fresh_server: NatsServer, folder: Path
+) -> None:
+    later = natsrpc.Service("desk", version="1.10.0")
+
+    @later.handler("desk.help", name="help")
+    async def help(question: dict[str, int]) -> str:
+        return ""
+
+    where: dict[str, Any] = {"NATS_URL": fresh_server.url, "cwd": folder}
+    async with (
+        natsrpc.connect(fresh_server.url) as client,
+        client.serve(service),
+        client.serve(later),
+    ):
+        code, out, err = await asyncio.to_thread(run_command, "contract", "export", "desk", **where)
+    assert (code, json.loads(out)) == (0, document(later.contract))
+    assert "instances of 'desk' keep different contracts" in err
+    assert "taking one of 1.10.0" in err

@@ -291,6 +291,7 @@ async def test_the_schema_is_where_the_pointer_says(
     one = await discovery.schema(connection, name, running.id, endpoint="each")
     assert [each["name"] for each in one["endpoints"]] == ["each"]
     assert one["description"] == "adds"
+    assert await discovery.schemas(connection, name) == [found]
 
 
 async def test_a_schema_too_large_to_send_is_refused_aloud(
@@ -300,6 +301,7 @@ async def test_a_schema_too_large_to_send_is_refused_aloud(
     with pytest.raises(RpcError, match="ask for one endpoint") as caught:
         await discovery.schema(connection, name)
     assert caught.value.code == 413
+    assert await discovery.schemas(connection, name) == []
 
 
 async def test_what_is_no_schema_is_an_error(
