@@ -35,11 +35,12 @@ class Binder:
     the response, codec), for the caller to look at first.
     """
 
-    def __init__(self, connection: Connection, codec: codecs.Codec) -> None:
+    def __init__(self, connection: Connection, codec: codecs.Codec, max_body: int) -> None:
         self.calls: dict[Any, BoundCall] = {}
         self._streams: dict[Any, BoundCall] = {}
         self._connection = connection
         self._codec = codec
+        self._max_body = max_body
 
     def find(
         self,
@@ -105,6 +106,7 @@ class Binder:
             errors=contract.errors,
             item_type=contract.stream_type,
             idempotent=contract.idempotent,
+            max_body=self._max_body,
         )
 
     def _bind_subject(
@@ -126,4 +128,5 @@ class Binder:
             request_type,
             Any if returns is NOTHING else returns,
             codec=codec,
+            max_body=self._max_body,
         )

@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any, Concatenate, TypedDict, TypeVar, Unpack, 
 
 from natsrpc import codecs
 from natsrpc.core import Connection, Headers, Msg
+from natsrpc.errors import DecodeError, MaxPayloadError, NatsTimeoutError, NoRespondersError
 
 from .binder import NOTHING, Binder
-from .calls import BoundCall, Call
+from .calls import GRACE, BoundCall, Call
 from .context import Context
 from .contract import EndpointContract
 from .deadline import scope
+from .large import is_head, take_reply
 from .middleware import Middleware, Next, compose
 from .policy import ONCE, Attempts, Policy
+from .stream import MAX_BODY
 from .streaming import Outgoing
 
 if TYPE_CHECKING:
@@ -57,10 +60,16 @@ class StreamOptions(Options, total=False):
 class Caller:
     """The calling half of a client."""
 
-    def __init__(self, connection: Connection, *, codec: str | codecs.Codec = "json") -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        codec: str | codecs.Codec = "json",
+        max_body: int = MAX_BODY,
+    ) -> None:
         self.connection = connection
         self.codec = codecs.get(codec)
-        self._binder = Binder(connection, self.codec)
+        self._binder = Binder(connection, self.codec, max_body)
         self._bound = self._binder.calls
         old_style = connection.options.old_style_requests
         self._request = self._request_alone if old_style else connection.mux.request
@@ -164,7 +173,9 @@ class Caller:
                 is known here.
             NoRespondersError: nobody serves the subject.
             NatsTimeoutError: no answer came, not even that the deadline passed.
-            EncodeError, DecodeError: the request cannot be written, the response not be read.
+            EncodeError: the request cannot be written.
+            ContractError: the response is not of the type expected; its fields are named.
+            MaxPayloadError: the request does not fit one message, and nobody takes it in frames.
             ConnectionClosedError: the connection is closed.
         """
         if self._call is not None:
@@ -195,8 +206,40 @@ class Caller:
             block, wait = bound.inherited(timeout, inherited, self._time())
         if headers:
             block = bound.with_headers(block, headers)
-        msg = await self._request(bound.subject, data, block, wait, bound.abandoned)
-        return bound.read(msg) if msg.raw_headers else bound.decode(msg.data)
+        try:
+            msg = await self._request(bound.subject, data, block, wait, bound.abandoned)
+        except MaxPayloadError as error:
+            return await self._call_large(bound, data, block, wait, error)
+        except NatsTimeoutError as error:
+            raise bound.late(error, wait) from None
+        if msg.raw_headers:
+            return await self._read(bound, msg)
+        try:
+            return bound.decode(msg.data)
+        except DecodeError as error:
+            raise bound.misfit(error) from None
+
+    async def _read(self, bound: BoundCall, msg: Msg) -> Any:
+        """The value of a reply with headers, or its error; the whole of it if it is large."""
+        if is_head(msg.raw_headers):
+            msg = await take_reply(self.connection, msg, bound.max_body, bound.error, GRACE)
+        return bound.read(msg)
+
+    async def _call_large(
+        self,
+        bound: BoundCall,
+        data: bytes,
+        block: bytes,
+        wait: float | None,
+        refused: MaxPayloadError,
+    ) -> Any:
+        """Send a request that does not fit one message in frames, if its service takes it so."""
+        outgoing = Outgoing(self.connection, bound, timeout=wait, idle_timeout=None)
+        outgoing.open_large(data, block)
+        try:
+            return await outgoing.answer()
+        except NoRespondersError:
+            raise refused from None
 
     async def _request_alone(
         self,
@@ -227,8 +270,18 @@ class Caller:
         headers: Mapping[str, str] | None,
     ) -> Any:
         data, block, wait = self._prepare(bound, request, timeout, headers)
-        msg = await self._request(bound.subject, data, block, wait, bound.abandoned)
-        return bound.read(msg) if msg.raw_headers else bound.decode(msg.data)
+        try:
+            msg = await self._request(bound.subject, data, block, wait, bound.abandoned)
+        except MaxPayloadError as error:
+            return await self._call_large(bound, data, block, wait, error)
+        except NatsTimeoutError as error:
+            raise bound.late(error, wait) from None
+        if msg.raw_headers:
+            return await self._read(bound, msg)
+        try:
+            return bound.decode(msg.data)
+        except DecodeError as error:
+            raise bound.misfit(error) from None
 
     async def _with_policy(
         self,
@@ -315,7 +368,8 @@ class Caller:
         Raises:
             RpcError: what the stream ended with, after the items before it; `UnavailableError` if
                 the worker is gone or items were lost.
-            NoRespondersError, NatsTimeoutError, DecodeError, ConnectionClosedError: as for `call`.
+            NoRespondersError, NatsTimeoutError, ContractError, ConnectionClosedError: as for
+                `call`.
         """
         if items is None and isinstance(request, AsyncIterable):
             items, request = request, NOTHING
@@ -381,7 +435,7 @@ class Caller:
             timeout: seconds for the whole of it.
 
         Raises:
-            RpcError, NoRespondersError, NatsTimeoutError, DecodeError, ConnectionClosedError: as
+            RpcError, NoRespondersError, NatsTimeoutError, ContractError, ConnectionClosedError: as
                 for `stream`; and whatever `items` raises.
         """
         bound = self._binder.find(target, request, returns, codec, tokens, streams=True)

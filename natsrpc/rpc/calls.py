@@ -7,17 +7,27 @@ but its header block, which is kept per timeout.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from natsrpc import codecs
 from natsrpc.core import Connection, Headers, Msg
-from natsrpc.errors import BadTimeoutError, DeadlineExceededError, NatsError, RpcError
+from natsrpc.errors import (
+    BadTimeoutError,
+    ContractError,
+    DeadlineExceededError,
+    DecodeError,
+    NatsError,
+    RpcError,
+)
 
 from .cancel import cancel_bytes
 from .deadline import MAX_TIMEOUT_MS, Scope
+from .large import MAX_REPLY_HEADER
 from .policy import Policy
 from .status import from_wire, is_error
+from .stream import MAX_BODY
 
 GRACE = 0.1
 """Seconds a caller waits beyond the deadline it gave the worker: the worker's answer that the
@@ -32,7 +42,7 @@ class BoundCall:
     __slots__ = (
         "_blocks",
         "_cancel_subject",
-        "_content_type",
+        "_common",
         "_item",
         "_known",
         "_returns",
@@ -41,6 +51,7 @@ class BoundCall:
         "decode",
         "encode",
         "idempotent",
+        "max_body",
         "subject",
     )
 
@@ -55,8 +66,10 @@ class BoundCall:
         errors: tuple[type[RpcError], ...] = (),
         item_type: Any = None,
         idempotent: bool = False,
+        max_body: int = MAX_BODY,
     ) -> None:
         self.subject = subject
+        self.max_body = max_body
         self._send = connection.send
         self._cancel_subject = cancel_bytes(subject)
         self.codec = codec
@@ -66,7 +79,9 @@ class BoundCall:
         self.idempotent = idempotent
         self._item = None if item_type is None else codec.bind(item_type)
         self._known = {error.wire_name: error for error in errors}
-        self._content_type = b"Content-Type: " + codec.content_type.encode() + b"\r\n"
+        self._common = b"Content-Type: " + codec.content_type.encode() + b"\r\n"
+        if max_body:
+            self._common += b"%b: %d\r\n" % (MAX_REPLY_HEADER, max_body)
         self._blocks: dict[float | None, tuple[bytes, float | None]] = {}
 
     def block(self, timeout: float | None) -> tuple[bytes, float | None]:
@@ -105,6 +120,12 @@ class BoundCall:
         with contextlib.suppress(NatsError):
             self._send(self._cancel_subject, reply)
 
+    def late(self, error: NatsTimeoutError, wait: float | None) -> NatsTimeoutError:
+        """What a caller is told when no answer came: the time it named, without our `GRACE`."""
+        if wait is None or isinstance(error, DeadlineExceededError):
+            return error
+        return NatsTimeoutError(re.sub(r"within \S+ s", f"within {wait - GRACE:g} s", str(error)))
+
     def encode_item(self, item: Any) -> bytes:
         """An item of a request stream as bytes."""
         if self._item is not None:
@@ -116,7 +137,7 @@ class BoundCall:
         return from_wire(msg, self._known)
 
     def _make_block(self, timeout: float | None, depth: int) -> tuple[bytes, float | None]:
-        block = b"NATS/1.0\r\n" + self._content_type
+        block = b"NATS/1.0\r\n" + self._common
         wait = None
         if timeout is not None:
             wait = _check_timeout(timeout) + GRACE
@@ -145,16 +166,30 @@ class BoundCall:
 
         Raises:
             RpcError: the service answered with an error.
-            DecodeError: the reply's body is not what was expected.
+            ContractError: the reply's body is not what was expected.
         """
         if is_error(msg.raw_headers):
             raise from_wire(msg, self._known)
+        decode = self.decode
         content_type = msg.headers.get("Content-Type")
         if content_type is not None:
             codec = codecs.by_content_type(content_type)
             if codec is not None and codec.name != self.codec.name:
-                return codec.bind(self._returns).decode(msg.data)
-        return self.decode(msg.data)
+                decode = codec.bind(self._returns).decode
+        try:
+            return decode(msg.data)
+        except DecodeError as error:
+            raise self.misfit(error) from None
+
+    def misfit(self, error: DecodeError) -> ContractError:
+        """The error of a reply that is no value of the type expected here."""
+        subject = self.subject.decode()
+        return ContractError(
+            f"the reply of {subject!r} does not fit: {error}",
+            subject=subject,
+            errors=error.errors,
+            malformed=error.malformed,
+        )
 
 
 def _check_timeout(timeout: float) -> float:

@@ -14,15 +14,26 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from natsrpc.core import Connection, Msg
-from natsrpc.errors import ConnectionClosedError, NatsError, NatsTimeoutError, UnavailableError
+from natsrpc.errors import (
+    ConnectionClosedError,
+    MaxPayloadError,
+    NatsError,
+    NatsTimeoutError,
+    ReplyTooLargeError,
+    RpcError,
+    UnavailableError,
+)
 
-from .stream import FRAME_BYTES, WINDOW, Reader, Writer, control, read_control
+from .stream import FRAME_BYTES, PART, Reader, Writer, control, read_control
 
 TICK = 0.5
 """Seconds of silence after which the other side is told how things stand."""
 
 PATIENCE = 60
 """Ticks without a sign of life after which the other side is taken for lost."""
+
+HEADER_ROOM = 64
+"""Bytes kept free for the header of a part."""
 
 _NO_RESPONDERS = b"NATS/1.0 503"
 
@@ -35,7 +46,9 @@ class Channel:
         peer: the other side's address; `b""` as long as it is not known.
         credit: how many items the other side takes at first.
         on_stop: called once, when the other side wants no more, or is gone.
-        on_reply: takes a message that is no frame: the unary answer, or an error.
+        on_reply: takes a message that is no frame of this stream: the unary answer, or an error.
+        reader: what receives; `Reader()` if not given.
+        splits: whether what does not fit one message is sent in parts.
     """
 
     def __init__(
@@ -46,15 +59,18 @@ class Channel:
         credit: int,
         on_stop: Callable[[], object],
         on_reply: Callable[[Msg], None],
+        reader: Reader | None = None,
+        splits: bool = True,
     ) -> None:
         self._connection = connection
         self._token = connection.mux.new_token()
         self.address = connection.mux.reply_subject(self._token)
         self.peer = peer
-        self.reader = Reader(WINDOW)
+        self.reader = reader or Reader()
         self.writer = Writer(credit)
         self.reads = self.writes = False
         self.error: Exception | None = None
+        self._splits = splits
         self._on_stop = on_stop
         self._on_reply = on_reply
         self._waiter: asyncio.Future[None] | None = None
@@ -83,12 +99,14 @@ class Channel:
     def _take_item(self, msg: Msg) -> None:
         reader = self.reader
         if not self.peer:
-            self.peer = msg.raw_reply[: -len(b"%d" % (reader.received + 1))]
+            self._learn(msg)
         try:
             reader.receive(int(msg.raw_reply[len(self.peer) :]), msg.data)
-        except (UnavailableError, ValueError) as error:
+        except (RpcError, ValueError) as error:
             self.fail(error)
-        self.wake()
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def _take_control(self, msg: Msg) -> None:
         found = read_control(msg.headers)
@@ -96,11 +114,18 @@ class Channel:
             return
         word, number = found
         if msg.raw_reply and not self.peer:
-            self.peer = msg.raw_reply
+            if word == "part":
+                self._learn(msg)
+            else:
+                self.peer = msg.raw_reply
         try:
             if word == "credit":
                 if self.writer.allow(number) and self._room is not None and not self._room.done():
                     self._room.set_result(None)
+            elif word == "part":
+                self._take_part(msg, number)
+            elif word == "large":
+                self._on_reply(msg)
             elif word == "alive":
                 self.reader.check(number)
             elif word == "end":
@@ -108,8 +133,18 @@ class Channel:
                 self.wake()
             elif word == "stop":
                 self._stop()
-        except UnavailableError as error:
+        except RpcError as error:
             self.fail(error)
+
+    def _learn(self, msg: Msg) -> None:
+        """Learn the other side's address from its first item."""
+        self.peer = msg.raw_reply[: -len(b"%d" % (self.reader.received + 1))]
+
+    def _take_part(self, msg: Msg, left: int) -> None:
+        digits = msg.raw_reply[len(self.peer) :]
+        credit = self.reader.receive_part(int(digits) if digits.isdigit() else 0, msg.data, left)
+        if credit is not None:
+            self._send_control("credit", credit)
 
     def gone(self) -> None:
         """The other side is not there any more."""
@@ -164,8 +199,25 @@ class Channel:
 
         Raises:
             UnavailableError: the reader is gone.
-            MaxPayloadError: the item is too large.
+            ReplyTooLargeError: the item does not fit one message, and the reader takes no parts.
         """
+        writer = self.writer
+        if writer.sent >= writer.credit or self._connection.congested:
+            await self._may_send()
+        number = writer.sent + 1
+        try:
+            self._connection.send(self.peer, data, b"%b%d" % (self.address, number))
+        except MaxPayloadError as error:
+            if not self._splits:
+                text = f"an item is larger than the server's max_payload of {error.max_payload}"
+                raise ReplyTooLargeError(f"{text} bytes") from None
+            await self._send_parts(data)
+            return
+        writer.sent = number
+        self._quiet = False
+
+    async def _may_send(self) -> None:
+        """Wait until the reader and the connection have room for one more."""
         writer = self.writer
         while writer.sent >= writer.credit:
             if self.error is not None:
@@ -174,10 +226,22 @@ class Channel:
             await self._room
         if self._connection.congested:
             await self._connection.writable()
-        number = writer.sent + 1
-        self._connection.send(self.peer, data, b"%b%d" % (self.address, number))
-        writer.sent = number
-        self._quiet = False
+
+    async def _send_parts(self, data: bytes) -> None:
+        """Send an item that does not fit one message."""
+        size = max(1, min(PART, self._connection.max_payload - HEADER_ROOM))
+        for start in range(0, len(data), size):
+            await self._may_send()
+            left = max(0, len(data) - start - size)
+            number = self.writer.sent + 1
+            self._connection.send(
+                self.peer,
+                data[start : start + size],
+                b"%b%d" % (self.address, number),
+                control("part", left) if left else b"",
+            )
+            self.writer.sent = number
+            self._quiet = False
 
     async def ready(self) -> None:
         """Wait until the other side gives credit, or the stream ends."""

@@ -16,6 +16,7 @@ from .caller import Caller
 from .proxy import make_proxy
 from .server import Server, Serving
 from .service import Service
+from .stream import MAX_BODY
 
 T = TypeVar("T")
 
@@ -42,8 +43,14 @@ class Client(Caller):
         proxy: T = make_proxy(self, api, prefix, timeout)
         return proxy
 
-    def __init__(self, connection: Connection, *, codec: str | codecs.Codec = "json") -> None:
-        super().__init__(connection, codec=codec)
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        codec: str | codecs.Codec = "json",
+        max_body: int = MAX_BODY,
+    ) -> None:
+        super().__init__(connection, codec=codec, max_body=max_body)
         self._servers: list[Server] = []
 
     async def gather(
@@ -87,7 +94,7 @@ class Client(Caller):
             headers=Headers.decode(block),
         ):
             try:
-                found.append(bound.read(msg) if msg.raw_headers else bound.decode(msg.data))
+                found.append(await self._read(bound, msg))
             except (RpcError, DecodeError) as error:
                 found.append(error)
         return found
@@ -163,6 +170,7 @@ def connect(
     servers: str | Sequence[str] = core.DEFAULT_URL,
     *,
     codec: str | codecs.Codec = "json",
+    max_body: int = MAX_BODY,
     **options: Any,
 ) -> Opening[Client]:
     """Connect to NATS: await it, or enter it with `async with`, which closes on leaving.
@@ -170,6 +178,8 @@ def connect(
     Args:
         servers: one or more URLs.
         codec: what requests are written in.
+        max_body: bytes of a reply, or of an item of a stream, that may come in frames where a
+            message cannot be so large; 0 takes none.
         options: those of `natsrpc.core.connect`.
 
     Raises:
@@ -180,6 +190,6 @@ def connect(
     chosen = codecs.get(codec)
 
     async def make() -> Client:
-        return Client(await core.connect(servers, **options), codec=chosen)
+        return Client(await core.connect(servers, **options), codec=chosen, max_body=max_body)
 
     return Opening(make)

@@ -25,7 +25,7 @@ import asyncio
 import inspect
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from time import perf_counter_ns
 from typing import Any
@@ -36,6 +36,8 @@ from natsrpc.errors import (
     CallCancelledError,
     DeadlineExceededError,
     DecodeError,
+    MaxPayloadError,
+    NatsError,
     OverloadedError,
     RpcError,
     UnavailableError,
@@ -47,6 +49,7 @@ from .context import Context
 from .contract import EndpointContract, Limits, ServiceContract
 from .deadline import scope
 from .eager import task_starter
+from .large import Allowance, open_body, read_head, real_subject, receive_body, send_reply
 from .middleware import Next
 from .params import CallPlan
 from .status import internal, refused_request
@@ -54,6 +57,9 @@ from .streaming import serve_stream
 from .terms import Terms, TermsBook
 
 logger = logging.getLogger("natsrpc.rpc")
+
+Run = Callable[[Msg, Terms, float | None], Coroutine[Any, Any, None]]
+"""How a request is run that was admitted."""
 
 STUBBORN_AFTER = 1.0
 """Seconds after its cancellation at which a handler that runs on is logged by name."""
@@ -72,6 +78,7 @@ class Endpoint(Answering):
         *,
         codec: codecs.Codec,
         gates: Callable[[int], Gate],
+        allowance: Allowance,
     ) -> None:
         super().__init__(connection, contract, plan.name)
         self.plan = plan
@@ -80,6 +87,7 @@ class Endpoint(Answering):
         self.live: Due[Msg, tuple[asyncio.Task[None], float]] = Due(connection.loop, self._expired)
         self.overdue: dict[Msg, asyncio.Task[None]] = {}
         self._connection = connection
+        self._allowance = allowance
         self._book = TermsBook(contract, limits, codec, gates)
         self._terms = self._book.known
         self._plain = self._book.plain
@@ -117,7 +125,7 @@ class Endpoint(Answering):
             if not task.done():
                 self._note_live(msg, task, deadline)
         else:
-            self._wait(msg, terms, deadline)
+            self._wait(msg, terms, deadline, self._run)
 
     async def _run(self, msg: Msg, terms: Terms, deadline: float | None) -> None:
         began = perf_counter_ns()
@@ -133,7 +141,7 @@ class Endpoint(Answering):
                 try:
                     value = terms.decode(msg.data)
                 except DecodeError as error:
-                    raise refused_request(error) from None
+                    raise refused_request(error, self.service) from None
                 data = terms.encode(await self._direct(value))
             else:
                 data, headers = await self._run_general(msg, terms, deadline)
@@ -149,6 +157,10 @@ class Endpoint(Answering):
         if msg.raw_reply:
             try:
                 self._send(msg.raw_reply, data, b"", headers)
+            except MaxPayloadError as error:
+                reply = data, headers
+                await self._send_large(msg, terms, deadline, reply=reply, error=error, began=began)
+                return
             except Exception as error:
                 self.unsendable(msg, error)
         self.processing_time_ns += perf_counter_ns() - began
@@ -167,7 +179,8 @@ class Endpoint(Answering):
         assert self._general is not None  # `_run` asked
         if self.contract.kind != "unary":
             stop = partial(self.cancel, msg.raw_reply)
-            return await serve_stream(self._connection, context, self._general, terms, stop)
+            limit = self._allowance.largest
+            return await serve_stream(self._connection, context, self._general, terms, stop, limit)
         data = terms.encode(await self._general(context))
         if not context.has_reply_headers:
             return data, terms.reply_headers
@@ -175,6 +188,77 @@ class Endpoint(Answering):
         if terms.reply_headers:
             headers.setdefault("Content-Type", terms.codec.content_type)
         return data, encode_headers(headers)
+
+    # what does not fit one message
+
+    def accept_large(self, msg: Msg) -> None:
+        """Take the head of a request whose body comes in frames: the sink of its own subject."""
+        msg.raw_subject = real_subject(msg.raw_subject)
+        terms = self._terms.get(msg.raw_headers) or self._read_terms(msg)
+        if terms is None:
+            return
+        timeout = terms.timeout
+        deadline = None if timeout is None else self._connection.read_at + timeout
+        lane = terms.lane
+        if lane.free > 0 and lane.gate.free > 0 and not self._connection.congested:
+            lane.free -= 1
+            lane.gate.free -= 1
+            self._begin(msg, terms, deadline, self._run_large)
+        else:
+            self._wait(msg, terms, deadline, self._run_large)
+
+    async def _run_large(self, msg: Msg, terms: Terms, deadline: float | None) -> None:
+        """Receive the body, then run."""
+        began = perf_counter_ns()
+        channel = None
+        received = False
+        try:
+            if msg in self.overdue:
+                raise self._too_late()
+            size = read_head(msg)
+            with self._allowance.hold(size):
+                channel = open_body(self._connection, msg, size, lambda: self.cancel(msg.raw_reply))
+                msg.data = await receive_body(channel)
+                received = True
+                await self._run(msg, terms, deadline)
+        except BaseException as error:
+            if not received:  # else `_run` has accounted for it
+                self._failed(msg, terms, error, began)
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            if channel is not None:
+                channel.close()
+
+    async def _send_large(
+        self,
+        msg: Msg,
+        terms: Terms,
+        deadline: float | None,
+        *,
+        reply: tuple[bytes, bytes],
+        error: MaxPayloadError,
+        began: int,
+    ) -> None:
+        """Send a reply in frames if its caller takes it so; the request is live until that ends."""
+        task = asyncio.current_task()
+        assert task is not None  # the request's own
+        self._note_live(msg, task, deadline)
+        try:
+            if len(reply[0]) > terms.max_reply:
+                self.unsendable(msg, error)
+            else:
+                await send_reply(
+                    self._connection,
+                    msg,
+                    reply,
+                    deadline=deadline,
+                    stop=lambda: self.cancel(msg.raw_reply),
+                )
+        except (NatsError, RpcError) as failure:
+            self.note_error(str(failure))
+        finally:
+            self._ended(msg, terms, began)
 
     # admission
 
@@ -185,10 +269,10 @@ class Endpoint(Answering):
             live.watch(due)
         live[msg] = (task, due)
 
-    def _wait(self, msg: Msg, terms: Terms, deadline: float | None) -> None:
+    def _wait(self, msg: Msg, terms: Terms, deadline: float | None, run: Run) -> None:
         if self._connection.congested:
             self.refuse(msg, OverloadedError("the service's connection is congested"))
-        elif not terms.lane.put(msg, partial(self._start_waiting, msg, terms, deadline)):
+        elif not terms.lane.put(msg, partial(self._start_waiting, msg, terms, deadline, run)):
             self.refuse(msg, OverloadedError(f"endpoint {self.contract.name!r} is overloaded"))
         else:
             due = math.inf if deadline is None else deadline
@@ -196,9 +280,13 @@ class Endpoint(Answering):
                 self._waits.watch(due)
             self._waits[msg] = (terms.lane, due)
 
-    def _start_waiting(self, msg: Msg, terms: Terms, deadline: float | None) -> None:
+    def _start_waiting(self, msg: Msg, terms: Terms, deadline: float | None, run: Run) -> None:
         self._waits.pop(msg, None)
-        task = self._start_task(self._run(msg, terms, deadline))
+        self._begin(msg, terms, deadline, run)
+
+    def _begin(self, msg: Msg, terms: Terms, deadline: float | None, run: Run) -> None:
+        """Run a request whose slots are taken."""
+        task = self._start_task(run(msg, terms, deadline))
         if not task.done():
             self._note_live(msg, task, deadline)
 

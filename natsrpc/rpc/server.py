@@ -24,6 +24,7 @@ from .admission import Gate
 from .cancel import cancel_subject
 from .endpoint import Endpoint
 from .invoke import Dependencies, Invoker, Threads
+from .large import Allowance, large_subject
 from .middleware import compose
 from .service import Handler, Service, check_overlap
 
@@ -68,7 +69,9 @@ class RunningService:
         self._gates: dict[int, Gate] = {}
         self._dependencies = Dependencies(service.overrides)
         self._subscriptions: list[Subscription] = []
+        self._optional: list[Subscription] = []
         self._cancellations: list[Subscription] = []
+        self.allowance = Allowance(service.max_body)
         self._attachments: list[Attachment] = []
         self._lifespan = contextlib.AsyncExitStack()
 
@@ -118,6 +121,7 @@ class RunningService:
             handler.limits,
             codec=self.service.codec,
             gates=self._gate,
+            allowance=self.allowance,
         )
         endpoint.state = self.state
         middleware = self.service.middlewares
@@ -143,7 +147,13 @@ class RunningService:
         self._subscriptions.append(
             attach(contract.subject, endpoint.accept, queue_group=contract.queue_group)
         )
-        # Without permission to listen there the service serves, and calls are not cancelled.
+        # Without permission to listen there the service serves what fits one message, and calls are
+        # not cancelled. Of instances that all answer, one caller could not feed each.
+        if contract.kind == "unary" and contract.queue_group and self.service.max_body:
+            subject = large_subject(contract.subject)
+            self._optional.append(
+                attach(subject, endpoint.accept_large, queue_group=contract.queue_group)
+            )
         self._cancellations.append(attach(cancel_subject(contract.subject), endpoint.accept_cancel))
 
     def check(self) -> None:
@@ -166,7 +176,7 @@ class RunningService:
         deadline = self._connection.loop.time() + timeout
         try:
             async with asyncio.timeout(max(timeout, WITHDRAWAL)):
-                await asyncio.gather(*map(_drain, self._subscriptions))
+                await asyncio.gather(*map(_drain, [*self._subscriptions, *self._optional]))
             async with asyncio.timeout_at(deadline):
                 await self._idle()
         except TimeoutError:

@@ -24,6 +24,7 @@ from .context import Context
 from .contract import EndpointContract, Limits, ServiceContract
 from .middleware import Middleware
 from .params import CallPlan, plan
+from .stream import MAX_BODY
 
 F = TypeVar("F", bound=Callable[..., Any])
 M = TypeVar("M", bound=Middleware[Context])
@@ -198,6 +199,8 @@ class Service(Endpoints):
         codec: what requests without a `Content-Type` are read with.
         max_concurrency: how many handlers run at once in one process.
         max_waiting: how many requests of one endpoint may wait beyond that.
+        max_body: bytes of a request, or of an item of a stream, that may come in frames where a
+            message cannot be so large; 0 takes none.
         lifespan: a function from this service to an async context manager; what it yields is
             `Context.state`.
 
@@ -216,6 +219,7 @@ class Service(Endpoints):
         codec: str | codecs.Codec = "json",
         max_concurrency: int = MAX_CONCURRENCY,
         max_waiting: int = MAX_WAITING,
+        max_body: int = MAX_BODY,
         lifespan: Lifespan | None = None,
     ) -> None:
         self.name = naming.check_name("service", name)
@@ -225,6 +229,7 @@ class Service(Endpoints):
         self.codec = codecs.get(codec)
         self.max_concurrency = _at_least("max_concurrency", max_concurrency, 1)
         self.max_waiting = _at_least("max_waiting", max_waiting, 0)
+        self.max_body = _at_least("max_body", max_body, 0)
         self.lifespan = lifespan
         self.handlers: list[Handler] = []
         self.middlewares: list[Middleware[Context]] = []

@@ -9,6 +9,12 @@ Every frame of a stream is a message to the other side's address (a reply subjec
   `open n` asks for a stream and allows n items; `credit n` allows items up to number n;
   `alive n` says that n items were sent so far; `end n` that n items were all; `stop 0` that no more
   are wanted.
+- a *part* is an item with the header `Natsrpc-Frame: part <bytes left>`: the beginning of a value
+  that does not fit one message. It ends with the next item that has no header.
+
+Parts have numbers and need credit as items do. What a reader keeps is therefore bounded by its
+window, and by its `limit` for the one value that it puts together: parts are given credit for at
+once if nothing waits to be taken before them, else when it is taken.
 
 Credit is absolute and `alive` carries the count, so either can be said again at any time, and a
 frame lost with a connection is noticed.
@@ -19,13 +25,19 @@ from __future__ import annotations
 from collections import deque
 
 from natsrpc.core import Headers
-from natsrpc.errors import UnavailableError
+from natsrpc.errors import ReplyTooLargeError, RpcError, UnavailableError
 
 FRAME = "Natsrpc-Frame"
 FRAME_BYTES = FRAME.encode()
 
 WINDOW = 128
 """Items a reader lets the other side be ahead."""
+
+PART = 128 * 1024
+"""Bytes in one part of a value that does not fit one message."""
+
+MAX_BODY = 64 * 1024 * 1024
+"""Bytes of a value that comes in parts, if nothing else is said."""
 
 UNLIMITED = 1 << 62
 """The credit of a reader that knows nothing of credit."""
@@ -48,10 +60,33 @@ def read_control(headers: Headers) -> tuple[str, int] | None:
 class Reader:
     """The receiving half: items in order, and the credit to give for more."""
 
-    __slots__ = ("buffer", "ended", "granted", "received", "taken", "window")
+    __slots__ = (
+        "_begun",
+        "_due_at",
+        "_owed",
+        "_too_large",
+        "buffer",
+        "ended",
+        "granted",
+        "limit",
+        "received",
+        "taken",
+        "window",
+    )
 
-    def __init__(self, window: int = WINDOW) -> None:
+    def __init__(
+        self,
+        window: int = WINDOW,
+        *,
+        limit: int = MAX_BODY,
+        too_large: type[RpcError] = ReplyTooLargeError,
+    ) -> None:
         self.window = window
+        self.limit = limit
+        self._too_large = too_large
+        self._begun = bytearray()
+        self._owed = 0
+        self._due_at = window // 2 + 1
         self.granted = window
         self.received = 0
         self.taken = 0
@@ -63,13 +98,41 @@ class Reader:
 
         Raises:
             UnavailableError: items before it were lost, or it goes beyond the credit given.
+            RpcError: with the parts before it, it is too large.
         """
-        if number != self.received + 1:
-            raise UnavailableError(f"stream broken: item {self.received + 1} was lost")
-        if number > self.granted:
-            raise UnavailableError("stream broken: the sender goes beyond its credit")
+        if number != self.received + 1 or number > self.granted:
+            raise self._broken(number)
         self.received = number
+        if self._begun:
+            self._add(data, 0)
+            data = bytes(self._begun)
+            self._begun = bytearray()
         self.buffer.append(data)
+
+    def receive_part(self, number: int, data: bytes, left: int) -> int | None:
+        """Take a part, after which `left` bytes of the value follow; the credit to announce.
+
+        Raises:
+            UnavailableError: as `receive`.
+            RpcError: the whole is larger than `limit`.
+        """
+        if number != self.received + 1 or number > self.granted:
+            raise self._broken(number)
+        self.received = number
+        self._add(data, left)
+        self._owed += 1
+        return None if self.buffer else self._settle()
+
+    def _add(self, data: bytes, left: int) -> None:
+        size = len(self._begun) + len(data) + left
+        if size > self.limit:
+            raise self._too_large(f"a value of {size} bytes: at most {self.limit} are taken")
+        self._begun += data
+
+    def _broken(self, number: int) -> UnavailableError:
+        if number != self.received + 1:
+            return UnavailableError(f"stream broken: item {self.received + 1} was lost")
+        return UnavailableError("stream broken: the sender goes beyond its credit")
 
     def check(self, number: int) -> None:
         """Hear how many items were sent so far.
@@ -87,16 +150,27 @@ class Reader:
             UnavailableError: some of them were lost.
         """
         self.check(number)
+        if self._begun:
+            raise UnavailableError("stream broken: it ends in the middle of an item")
         self.ended = True
 
     def took(self) -> int | None:
         """Note that an item was taken out of the buffer; the credit to announce, if that is due."""
         self.taken += 1
-        wanted = self.taken + self.window
-        if wanted - self.granted < self.window // 2 + 1:
-            return None
-        self.granted = wanted
-        return wanted
+        if self._owed and not self.buffer:
+            return self._settle()
+        return None if self.taken < self._due_at else self._grant()
+
+    def _settle(self) -> int | None:
+        """Give credit for the parts received: nothing is kept before them."""
+        self.taken += self._owed
+        self._owed = 0
+        return None if self.taken < self._due_at else self._grant()
+
+    def _grant(self) -> int:
+        self.granted = self.taken + self.window
+        self._due_at = self.taken + self.window // 2 + 1
+        return self.granted
 
 
 class Writer:

@@ -11,19 +11,22 @@ from typing import Any
 from natsrpc.core import Connection, Msg
 from natsrpc.errors import (
     BadRequestError,
+    ContractError,
     DecodeError,
     NatsTimeoutError,
     NoRespondersError,
+    RequestTooLargeError,
     RpcError,
 )
 
-from .calls import BoundCall
+from .calls import GRACE, BoundCall
 from .channel import Channel
 from .context import Context
 from .contract import Kind
+from .large import is_head, large_bytes, take_reply, with_head
 from .middleware import Next
 from .status import is_error, refused_request
-from .stream import UNLIMITED, control
+from .stream import UNLIMITED, Reader, control
 from .terms import Terms
 
 Encode = Callable[[Any], bytes]
@@ -48,6 +51,7 @@ async def serve_stream(
     general: Next[Context],
     terms: Terms,
     stop: Callable[[], object],
+    max_body: int,
 ) -> tuple[bytes, bytes]:
     """Run a handler that streams; the data and headers of what ends its answer.
 
@@ -57,6 +61,7 @@ async def serve_stream(
         general: the handler, with everything around it.
         terms: the request's.
         stop: called when the caller wants no more, or is gone.
+        max_body: the largest item taken.
 
     Raises:
         BadRequestError: the endpoint takes a stream, and the request opens none.
@@ -68,7 +73,13 @@ async def serve_stream(
             raise BadRequestError("this endpoint takes a stream: the request must open one")
         credit = UNLIMITED
     channel = Channel(
-        connection, context.msg.raw_reply, credit=credit, on_stop=stop, on_reply=_ignore
+        connection,
+        context.msg.raw_reply,
+        credit=credit,
+        on_stop=stop,
+        on_reply=_ignore,
+        reader=Reader(limit=max_body, too_large=RequestTooLargeError),
+        splits=terms.credit is not None,
     )
     context.stream = channel
     try:
@@ -95,7 +106,7 @@ def request_items(context: Context) -> AsyncIterator[Any]:
         try:
             return decode(data)
         except DecodeError as error:
-            raise refused_request(error) from None
+            raise refused_request(error, context.service) from None
 
     channel: Channel = context.stream
     return channel.items(read)
@@ -143,7 +154,12 @@ class Outgoing:
         self._idle_timeout = idle_timeout
         self._seen = 0
         self.channel = Channel(
-            connection, b"", credit=0, on_stop=self._gone, on_reply=self._take_reply
+            connection,
+            b"",
+            credit=0,
+            on_stop=self._gone,
+            on_reply=self._take_reply,
+            reader=Reader(limit=bound.max_body),
         )
         later = connection.loop.call_later
         if timeout is not None:
@@ -159,11 +175,20 @@ class Outgoing:
         block = block[:-2] + opening[len(b"NATS/1.0\r\n") :]
         self._connection.send(self._bound.subject, data, channel.address, block)
         if items is not None:
-            channel.writes = True
-            self._pump = asyncio.ensure_future(self._send_all(items))
+            self._start(items, self._bound.encode_item)
 
-    async def _send_all(self, items: AsyncIterable[Any]) -> None:
-        channel, encode = self.channel, self._bound.encode_item
+    def open_large(self, data: bytes, block: bytes) -> None:
+        """Send the head of a request, and start sending its body once a worker takes it."""
+        subject = large_bytes(self._bound.subject)
+        self._connection.send(subject, b"", self.channel.address, with_head(block, len(data)))
+        self._start(_single(data), bytes)
+
+    def _start(self, items: AsyncIterable[Any], encode: Encode) -> None:
+        self.channel.writes = True
+        self._pump = asyncio.ensure_future(self._send_all(items, encode))
+
+    async def _send_all(self, items: AsyncIterable[Any], encode: Encode) -> None:
+        channel = self.channel
         try:
             async for item in items:
                 await channel.send(encode(item))
@@ -184,6 +209,10 @@ class Outgoing:
             ended = True
             if self._reply is not None:
                 yield self._bound.read(self._reply)
+        except ContractError:
+            raise
+        except DecodeError as error:
+            raise self._bound.misfit(error) from None
         finally:
             await self._finish(ended)
 
@@ -196,7 +225,12 @@ class Outgoing:
             ended = True
             assert self._reply is not None  # nothing else ends reading without an error
             reply = self._reply
-            return self._bound.read(reply) if reply.raw_headers else self._bound.decode(reply.data)
+            if is_head(reply.raw_headers):
+                bound = self._bound
+                reply = await take_reply(
+                    self._connection, reply, bound.max_body, bound.error, GRACE
+                )
+            return self._bound.read(reply)
         finally:
             await self._finish(ended)
 
@@ -236,6 +270,10 @@ class Outgoing:
         self._seen = received
         later = self._connection.loop.call_later
         self._timers[-1] = later(self._idle_timeout, self._check_idle)
+
+
+async def _single(data: bytes) -> AsyncIterator[bytes]:
+    yield data
 
 
 def _nothing(data: bytes) -> None:

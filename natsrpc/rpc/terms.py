@@ -16,10 +16,12 @@ from natsrpc.errors import ConfigError, OverloadedError, UnsupportedCodecError
 from .admission import Gate, Lane
 from .contract import EndpointContract, Limits
 from .deadline import DEPTH_HEADER, MAX_DEPTH, TIMEOUT_HEADER, parse_depth, parse_timeout
+from .large import MAX_REPLY_HEADER
 from .stream import read_control
 
 TIMEOUT = TIMEOUT_HEADER.decode()
 DEPTH = DEPTH_HEADER.decode()
+MAX_REPLY = MAX_REPLY_HEADER.decode()
 
 logger = logging.getLogger("natsrpc.rpc")
 
@@ -38,6 +40,7 @@ class Terms:
 
     `decode` reads the body, `decode_item` an item of a request stream; `encode` writes the
     response, or an item of it. `credit` is what a request that opens a stream allows at first.
+    `max_reply` is the size up to which the caller takes a reply in frames, 0 if it takes none.
     `timeout` is in seconds from the socket read, None without a deadline. `reply_headers` goes
     with a successful reply.
     """
@@ -50,6 +53,7 @@ class Terms:
         "depth",
         "encode",
         "lane",
+        "max_reply",
         "reply_headers",
         "timeout",
     )
@@ -63,6 +67,7 @@ class Terms:
         timeout: float | None,
         depth: int,
         credit: int | None,
+        max_reply: int,
         reply_headers: bytes,
     ) -> None:
         self.lane = lane
@@ -71,6 +76,7 @@ class Terms:
         self.encode = bound[1].encode
         self.decode_item = bound[2].decode
         self.credit = credit
+        self.max_reply = max_reply
         self.timeout = timeout
         self.depth = depth
         self.reply_headers = reply_headers
@@ -89,6 +95,12 @@ def read_credit(headers: Headers) -> int | None:
     """The credit of a request that opens a stream; None for any other."""
     found = read_control(headers)
     return found[1] if found is not None and found[0] == "open" else None
+
+
+def read_max_reply(headers: Headers) -> int:
+    """The size up to which a reply may come in frames."""
+    text = (headers.get(MAX_REPLY) or "").strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
 
 
 def read_depth(headers: Headers) -> int:
@@ -154,6 +166,7 @@ class TermsBook:
             timeout=read_timeout(headers, self._limits.timeout),
             depth=depth + 1,
             credit=read_credit(headers),
+            max_reply=read_max_reply(headers),
             reply_headers=encode_headers(reply_headers) if reply_headers else b"",
         )
 

@@ -9,8 +9,8 @@ import pytest
 
 from natsrpc.errors import (
     ConnectionClosedError,
-    MaxPayloadError,
     NatsTimeoutError,
+    ReplyTooLargeError,
     UnavailableError,
 )
 from natsrpc.rpc import channel as channels
@@ -24,7 +24,7 @@ PEER = b"_INBOX.peer.00000001"
 class Side:
     """A channel, and what it told its owner."""
 
-    def __init__(self, peer: bytes = PEER, credit: int = 2) -> None:
+    def __init__(self, peer: bytes = PEER, credit: int = 2, splits: bool = True) -> None:
         self.connection = ScriptedConnection()
         self.stops = 0
         self.replies: list[bytes] = []
@@ -34,6 +34,7 @@ class Side:
             credit=credit,
             on_stop=self.stopped,
             on_reply=lambda msg: self.replies.append(msg.data),
+            splits=splits,
         )
 
     def stopped(self) -> None:
@@ -127,15 +128,59 @@ async def test_sending_waits_for_credit() -> None:
     side.channel.close()
 
 
-async def test_sending_waits_for_a_congested_connection_and_refuses_what_is_too_large() -> None:
+async def test_sending_waits_for_a_congested_connection() -> None:
     side = Side()
     side.connection.congested = True
     await side.channel.send(b"1")
     assert side.connection.waits == 1
-    with pytest.raises(MaxPayloadError):
-        await side.channel.send(b"x" * 5000)
     await side.channel.send(b"2")
     assert side.channel.writer.sent == 2
+    side.channel.close()
+
+
+async def test_what_does_not_fit_a_message_goes_in_parts_within_the_credit() -> None:
+    side = Side(credit=3)
+    sending = asyncio.ensure_future(side.channel.send(b"x" * 4000))
+    await asyncio.sleep(0)
+    assert [len(msg.data) for msg in side.connection.sent] == [960] * 3
+    assert side.controls() == [("part", left) for left in (3040, 2080, 1120)]
+    side.connection.sent.clear()
+    side.receive(headers=control("credit", 9))
+    await sending
+    assert [len(msg.data) for msg in side.connection.sent] == [960, 160]
+    assert side.controls() == [("part", 160)]
+    assert side.connection.sent[-1].raw_reply == side.channel.address + b"5"
+    side.channel.close()
+
+
+async def test_what_does_not_fit_a_message_is_refused_where_nobody_takes_parts() -> None:
+    side = Side(splits=False)
+    with pytest.raises(ReplyTooLargeError):
+        await side.channel.send(b"x" * 5000)
+    await side.channel.send(b"1")
+    assert side.channel.writer.sent == 1
+    side.channel.close()
+
+
+async def test_parts_become_one_item() -> None:
+    side = Side(peer=b"")
+    for number in range(1, 100):
+        reply = b"%b%d" % (PEER, number)
+        side.receive(b"1", reply, control("part", 100 - number))
+    side.item(100, b"2")
+    side.item(101, b"3")
+    side.receive(headers=control("end", 101))
+    assert await side.read() == [int("1" * 99 + "2"), 3]
+    assert side.controls() == [("credit", 65 + WINDOW)]
+    side.channel.close()
+
+
+async def test_an_end_in_the_middle_of_an_item_is_no_end() -> None:
+    side = Side()
+    side.receive(b"1", PEER + b"1", control("part", 1))
+    side.receive(headers=control("end", 1))
+    with pytest.raises(UnavailableError, match="middle"):
+        await side.read()
     side.channel.close()
 
 

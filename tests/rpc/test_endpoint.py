@@ -13,6 +13,7 @@ from natsrpc import codecs
 from natsrpc.errors import ConfigTypeError, EncodeError, RpcError
 from natsrpc.rpc import Endpoint, Service
 from natsrpc.rpc.admission import Gate
+from natsrpc.rpc.large import Allowance
 from tests.rpc.scripted import ScriptedConnection, as_connection, block, message
 
 
@@ -31,6 +32,7 @@ def endpoint_of(
         handler.limits,
         codec=service.codec,
         gates=lambda depth: gates.setdefault(depth, Gate(4)),
+        allowance=Allowance(1024),
     )
 
 

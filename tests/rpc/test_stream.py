@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from natsrpc.core import Headers
-from natsrpc.errors import UnavailableError
+from natsrpc.errors import ReplyTooLargeError, UnavailableError
 from natsrpc.rpc.stream import Reader, Writer, control, read_control
 
 
@@ -72,3 +72,22 @@ def test_nothing_is_stuck_and_nothing_overflows(window: int, steps: list[bool]) 
                 writer.allow(credit)
         assert len(reader.buffer) <= window
         assert reader.buffer or writer.may_send
+
+
+def test_parts_get_credit_at_once_only_if_nothing_waits_before_them() -> None:
+    reader = Reader(window=4, limit=100)
+    assert reader.receive_part(1, b"ab", 50) is None
+    assert reader.receive_part(2, b"c", 49) is None
+    assert reader.receive_part(3, b"d", 48) == 7
+    reader.receive(4, b"e")
+    assert list(reader.buffer) == [b"abcde"]
+    for number in (5, 6, 7):
+        assert reader.receive_part(number, b"x", 1) is None
+    with pytest.raises(UnavailableError, match="credit"):
+        reader.receive_part(8, b"x", 1)
+    reader.buffer.popleft()
+    assert reader.took() == 11
+    with pytest.raises(ReplyTooLargeError, match="103 bytes"):
+        reader.receive_part(8, b"", 100)
+    with pytest.raises(UnavailableError, match="lost"):
+        reader.receive_part(10, b"", 0)

@@ -111,7 +111,11 @@ FAILURES: dict[str, Failure] = {
         lambda client, prefix: client.call(f"{prefix}.unserialisable"),
     ),
     "own error": (OutOfStock, 409, lambda client, prefix: client.call(f"{prefix}.stock")),
-    "too large": (ReplyTooLargeError, 413, lambda client, prefix: client.call(f"{prefix}.large")),
+    "too large": (
+        ReplyTooLargeError,
+        413,
+        lambda client, prefix: client.call(f"{prefix}.large", headers={"Natsrpc-Max-Reply": "0"}),
+    ),
     "expired": (
         DeadlineExceededError,
         504,
