@@ -13,6 +13,7 @@ import pytest
 
 from natsrpc.core import Connection, Msg, Status, connect
 from natsrpc.errors import (
+    BadSubjectError,
     ConnectError,
     ConnectionClosedError,
     FlushInterruptedError,
@@ -598,6 +599,23 @@ async def test_a_session_is_restored_in_order() -> None:
         assert [frame.subject for frame in peer.frames[8:11]] == [b"a", b"b", b"c"]
         assert (plain.is_valid, late.is_valid) == (True, True)
         request.cancel()
+
+
+async def test_a_subscribe_that_is_refused_while_reconnecting_is_not_made_up_for_later() -> None:
+    async with connected() as (nc, peer, server):
+        server.refuse()
+        peer.reset()
+        await eventually(lambda: nc.is_reconnecting)
+        with pytest.raises(BadSubjectError):
+            await nc.subscribe("not good")
+        taken = await nc.subscribe("good")
+        await server.listen()
+        peer = await server.accept()
+        await nc.flush()
+        assert [frame.args for frame in peer.frames if frame.op == b"SUB"] == [
+            (b"good", taken.raw_sid)
+        ]
+        assert nc.subscriptions == [taken]
 
 
 @pytest.mark.parity("B10")
