@@ -167,7 +167,7 @@ class Invoker:
         try:
             value = context.decode(context.msg.data)
         except DecodeError as error:
-            raise refused_request(error) from None
+            raise refused_request(error, context.service) from None
         return {plan.body[0].name: value} if plan.whole else value
 
     async def _call(self, context: Context, arguments: dict[str, Any]) -> Any:

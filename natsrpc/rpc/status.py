@@ -21,6 +21,8 @@ from natsrpc.errors import (
     RpcError,
 )
 
+from .contract import ServiceContract
+
 ERROR = "Nats-Service-Error"
 CODE = "Nats-Service-Error-Code"
 NAME = "Natsrpc-Error"
@@ -136,14 +138,18 @@ def _read_details(data: bytes) -> Any:
         return data
 
 
-def refused_request(error: DecodeError) -> RpcError:
-    """What a body that does not decode (400) or does not fit (422) is answered with."""
+def refused_request(error: DecodeError, service: ServiceContract) -> RpcError:
+    """What a body that does not decode (400) or does not fit (422) is answered with.
+
+    The service's version is told: of replicas of two versions, one may take what the other refuses.
+    """
     if error.malformed or not error.errors:
         return BadRequestError("the request's body cannot be decoded")
     first = error.errors[0]
     more = f" (and {len(error.errors) - 1} more)" if len(error.errors) > 1 else ""
     where = f"{first['path']}: " if first["path"] else ""
-    return InvalidRequestError(f"{where}{first['reason']}{more}", details=list(error.errors))
+    text = f"{where}{first['reason']}{more} ({service.name} {service.version})"
+    return InvalidRequestError(text, details=list(error.errors))
 
 
 def internal(error: BaseException, handler: str) -> RpcError:

@@ -35,7 +35,18 @@ def test_missing_extra_is_named_in_one_line(package: str) -> None:
 def test_help_lists_the_commands() -> None:
     code, out, _ = run_command("--help")
     assert code == 0
-    for name in ("run", "call", "ls", "info", "stats", "ping", "contract", "stub", "server", "demo"):
+    for name in (
+        "run",
+        "call",
+        "ls",
+        "info",
+        "stats",
+        "ping",
+        "contract",
+        "stub",
+        "server",
+        "demo",
+    ):
         assert f" {name} " in out
 
 
