@@ -13,7 +13,7 @@ import pytest
 from natsrpc.core import Connection, Msg, Status, connect
 from natsrpc.errors import ConnectionClosedError, NoRespondersError
 from natsrpc.testing import Cluster
-from tests.core.harness import Frame, Peer, ScriptedServer, eventually, no_leaks, turns
+from tests.core.harness import Frame, Peer, ScriptedServer, eventually, no_leaks, turns, warped
 from tests.core.recorder import Recorder
 
 QUICK: dict[str, Any] = {"reconnect_wait": 0.01, "reconnect_jitter": 0.0}
@@ -497,6 +497,81 @@ async def test_losing_the_new_session_before_it_settled_is_a_plain_loss() -> Non
         again.msg(b"plain", plain.raw_sid, b"1")
         await again.synced()
         assert got == [b"1"]
+
+
+@warped
+async def test_an_old_server_that_falls_silent_is_dropped_after_a_while() -> None:
+    async with moving(ping_interval=0) as move:
+        sub = await move.nc.subscribe("plain")
+        await move.nc.flush()
+        new = await move.begin()
+        await move.nc.publish("n", b"held")
+        start = move.nc.loop.time()
+        await new.expect(b"SUB plain " + sub.raw_sid, 20)
+        await new.expect(b"PUB n")
+        assert move.nc.loop.time() - start == pytest.approx(5, abs=0.5)
+        await asyncio.wait_for(move.old.closed.wait(), 5)
+
+
+@warped
+async def test_replies_that_never_come_are_not_waited_for_without_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with moving(ping_interval=0) as move:
+        request = asyncio.create_task(move.nc.request("a", timeout=1000))
+        await move.old.expect(b"PUB a")
+        await move.begin(quiet=False)
+        start = move.nc.loop.time()
+        await asyncio.wait_for(move.old.closed.wait(), 60)
+        assert move.nc.loop.time() - start == pytest.approx(30, abs=1)
+        assert not request.done()
+        request.cancel()
+    assert "still awaited" in caplog.text
+
+
+async def test_a_drain_that_begins_before_the_move_keeps_the_old_session() -> None:
+    async with moving() as move:
+        gate = asyncio.Event()
+
+        async def stuck(msg: Msg) -> None:
+            await gate.wait()
+
+        sub = await move.nc.subscribe("a", cb=stuck)
+        move.old.msg(b"a", sub.raw_sid)
+        await move.old.synced()
+        move.target.handshake = False
+        move.old.info(ldm=True, connect_urls=[move.target.address])
+        new = await move.target.accept()
+        drain = asyncio.create_task(move.nc.drain())
+        await eventually(lambda: move.nc.is_draining)
+        new.info()
+        await asyncio.wait_for(new.closed.wait(), 5)  # not needed any more
+        assert move.nc.connected_server_id == "OLD"
+        gate.set()
+        await asyncio.wait_for(drain, 5)
+
+
+async def test_a_second_lame_duck_right_behind_the_first_is_left_too() -> None:
+    async with ScriptedServer(info={"server_id": "THIRD"}) as third, moving() as move:
+        request = asyncio.create_task(move.nc.request("a", timeout=5))
+        reply = (await move.old.expect(b"PUB a")).reply
+        inbox = (await eventual_sub(move.old)).sid
+        second = await move.begin(quiet=False)
+        move.first.refuse()  # as a server in lame duck mode does
+        second.info(ldm=True, connect_urls=[third.address])
+        last = await third.accept()
+        await eventually(lambda: move.nc.connected_server_id == "THIRD")
+        move.old.info(max_payload=1)  # of no concern any more
+        await move.old.synced()
+        assert move.nc.max_payload > 1
+        move.old.msg(reply, inbox, b"by the first")
+        assert (await request).data == b"by the first"
+        await asyncio.wait_for(second.closed.wait(), 5)
+        again = asyncio.create_task(move.nc.request("b", timeout=5))
+        asked = await last.expect(b"PUB b")
+        sids = [frame.sid for frame in last.frames if frame.op == b"SUB"]
+        last.msg(asked.reply, sids[-1], b"by the last")
+        assert (await again).data == b"by the last"
 
 
 async def test_closing_during_the_move_closes_both_sessions() -> None:

@@ -489,6 +489,23 @@ async def test_a_credentials_function_that_raises_is_a_failed_attempt() -> None:
         assert len(server.peers) == 3
 
 
+async def test_a_fault_in_the_loop_itself_closes_instead_of_hanging(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = Recorder()
+    async with connected(**recorder.options) as (nc, peer, _):
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("a fault of ours")
+
+        monkeypatch.setattr(nc, "adopt", fail)
+        peer.reset()
+        await asyncio.wait_for(nc.wait_closed(), 5)
+        await eventually(lambda: "on_close" in recorder.names)
+        assert isinstance(nc.last_error, RuntimeError)
+    assert "a fault of ours" in caplog.text
+
+
 # while there is no session
 
 
