@@ -5,7 +5,7 @@
 ARGS ?=
 OLDEST := 2.10.25
 
-.PHONY: demo test check test-oldest bench fix venv js clean
+.PHONY: demo test check soak test-oldest bench fix venv js clean
 
 demo:
 	@scripts/venv .venv cli,server
@@ -16,6 +16,10 @@ test: check
 
 check: venv js
 	@scripts/check $(ARGS)
+
+# Long proofs: rolling restarts under load, a million items, streams killed and cancelled by the thousand.
+soak: venv
+	@.venv/bin/python -m pytest -m soak -s tests/soak $(ARGS)
 
 venv:
 	@scripts/venv .venv dev

@@ -26,10 +26,11 @@ from natsrpc.errors import (
 
 from .stream import FRAME_BYTES, PART, Reader, Writer, control, read_control
 
-TICK = 0.5
-"""Seconds of silence after which the other side is told how things stand."""
+TICK = 0.4
+"""Seconds between two looks; after one to two of silence the other side is told how things stand,
+so that its death is noticed within a second."""
 
-PATIENCE = 60
+PATIENCE = 75
 """Ticks without a sign of life after which the other side is taken for lost."""
 
 HEADER_ROOM = 64
