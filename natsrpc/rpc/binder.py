@@ -7,11 +7,14 @@ from typing import Any
 
 from natsrpc import codecs
 from natsrpc.core import Connection, check_publish
-from natsrpc.errors import ConfigError, ConfigTypeError, EncodeError
+from natsrpc.errors import ConfigError, ConfigTypeError, EncodeError, RpcError
 
 from . import naming, registry
 from .calls import BoundCall
 from .contract import EndpointContract
+
+Errors = tuple[type[RpcError], ...]
+"""Error classes that are looked at before those registered under the same names."""
 
 MAX_BOUND = 2048
 """Bound calls kept at most; then all are forgotten, and made again as they are needed."""
@@ -51,6 +54,7 @@ class Binder:
         tokens: Mapping[str, str] | None,
         *,
         streams: bool = False,
+        errors: Errors = (),
     ) -> BoundCall:
         """The bound call for these, made if there is none yet.
 
@@ -62,15 +66,15 @@ class Binder:
         """
         kind = type(request)
         if tokens is not None:
-            return self._bind(target, kind, returns, codec, tokens, streams)
+            return self._bind(target, kind, returns, codec, tokens, streams, errors)
         kept = self._streams if streams else self.calls
-        key = (target, kind, returns, codec)
+        key = (target, kind, returns, codec, *errors)
         try:
             bound = kept.get(key)
         except TypeError:  # a type that cannot be hashed
-            return self._bind(target, kind, returns, codec, None, streams)
+            return self._bind(target, kind, returns, codec, None, streams, errors)
         if bound is None:
-            bound = self._bind(target, kind, returns, codec, None, streams)
+            bound = self._bind(target, kind, returns, codec, None, streams, errors)
             if len(kept) >= MAX_BOUND:
                 kept.clear()
             kept[key] = bound
@@ -84,10 +88,12 @@ class Binder:
         codec: str | codecs.Codec | None,
         tokens: Mapping[str, str] | None,
         streams: bool,
+        errors: Errors,
     ) -> BoundCall:
+        _check_errors(errors)
         chosen = self._codec if codec is None else codecs.get(codec)
         if isinstance(target, str):
-            return self._bind_subject(target, kind, returns, chosen, tokens)
+            return self._bind_subject(target, kind, returns, chosen, tokens, errors)
         if isinstance(target, EndpointContract):
             contract = target
         elif callable(target):
@@ -103,7 +109,7 @@ class Binder:
             contract.request_type,
             contract.response_type if returns is NOTHING else returns,
             codec=chosen,
-            errors=contract.errors,
+            errors=(*contract.errors, *errors),
             item_type=contract.stream_type,
             idempotent=contract.idempotent,
             max_body=self._max_body,
@@ -116,6 +122,7 @@ class Binder:
         returns: Any,
         codec: codecs.Codec,
         tokens: Mapping[str, str] | None,
+        errors: Errors,
     ) -> BoundCall:
         request_type = None if kind in (_Default, type(None)) else kind
         try:
@@ -128,5 +135,12 @@ class Binder:
             request_type,
             Any if returns is NOTHING else returns,
             codec=codec,
+            errors=errors,
             max_body=self._max_body,
         )
+
+
+def _check_errors(errors: Errors) -> None:
+    for error in errors:
+        if not (isinstance(error, type) and issubclass(error, RpcError)):
+            raise ConfigError(f"errors: {error!r} is not an RpcError class")

@@ -14,9 +14,15 @@ from typing import TYPE_CHECKING, Any, Concatenate, TypedDict, TypeVar, Unpack, 
 
 from natsrpc import codecs
 from natsrpc.core import Connection, Headers, Msg
-from natsrpc.errors import DecodeError, MaxPayloadError, NatsTimeoutError, NoRespondersError
+from natsrpc.errors import (
+    DecodeError,
+    MaxPayloadError,
+    NatsTimeoutError,
+    NoRespondersError,
+    RpcError,
+)
 
-from .binder import NOTHING, Binder
+from .binder import NOTHING, Binder, Errors
 from .calls import GRACE, BoundCall, Call
 from .context import Context
 from .contract import EndpointContract
@@ -42,6 +48,7 @@ class Options(TypedDict, total=False):
     headers: Mapping[str, str] | None
     codec: str | codecs.Codec | None
     tokens: Mapping[str, str] | None
+    errors: tuple[type[RpcError], ...]
 
 
 class CallOptions(Options, total=False):
@@ -150,6 +157,7 @@ class Caller:
         headers: Mapping[str, str] | None = None,
         codec: str | codecs.Codec | None = None,
         tokens: Mapping[str, str] | None = None,
+        errors: Errors = (),
         policy: Policy | None = None,
     ) -> Any:
         """Call a subject, or a handler, and wait for its answer.
@@ -166,6 +174,7 @@ class Caller:
             headers: more headers for the request.
             codec: another codec for this call.
             tokens: values for the named wildcards of a handler's subject.
+            errors: classes to raise, where others of their names are known here, too.
             policy: what is done when it fails; `self.policy` if not given.
 
         Raises:
@@ -187,6 +196,7 @@ class Caller:
                 headers=headers,
                 codec=codec,
                 tokens=tokens,
+                errors=errors,
                 policy=policy,
             )
             return await self._call(call)
@@ -194,8 +204,8 @@ class Caller:
             bound = self._bound.get((target, type(request), returns, codec))
         except TypeError:  # a type that cannot be hashed
             bound = None
-        if bound is None or tokens is not None:
-            bound = self._binder.find(target, request, returns, codec, tokens)
+        if bound is None or tokens is not None or errors:
+            bound = self._binder.find(target, request, returns, codec, tokens, errors=errors)
         if policy is not None or bound.idempotent or self.policy is not None:
             return await self._with_policy(bound, request, timeout, headers, policy)
         data = bound.encode(None if request is NOTHING else request)
@@ -256,7 +266,7 @@ class Caller:
     async def _perform(self, call: Call) -> Any:
         """The innermost of the middleware: the call itself."""
         args = call.request, call.returns, call.codec, call.tokens
-        bound = self._binder.find(call.target, *args)
+        bound = self._binder.find(call.target, *args, errors=call.errors)
         options = call.request, call.timeout, call.headers
         if call.policy is not None or bound.idempotent or self.policy is not None:
             return await self._with_policy(bound, *options, call.policy)
@@ -351,6 +361,7 @@ class Caller:
         headers: Mapping[str, str] | None = None,
         codec: str | codecs.Codec | None = None,
         tokens: Mapping[str, str] | None = None,
+        errors: Errors = (),
         items: AsyncIterable[Any] | None = None,
     ) -> AsyncGenerator[Any, None]:
         """Call a handler that answers with a stream, and iterate over its items.
@@ -359,8 +370,8 @@ class Caller:
         early, cancelling it, or the death of this process closes the handler's generator.
 
         Args:
-            target, request, returns, headers, codec, tokens: as for `call`; `returns` is the type
-                of one item. A request that is an async iterable is taken for `items`.
+            target, request, returns, headers, codec, tokens, errors: as for `call`; `returns` is
+                the type of one item. A request that is an async iterable is taken for `items`.
             timeout: seconds for the whole stream; None for no limit but an inherited deadline.
             idle_timeout: seconds without an item after which the stream is given up.
             items: what to send, for a handler that reads a stream of requests.
@@ -373,7 +384,9 @@ class Caller:
         """
         if items is None and isinstance(request, AsyncIterable):
             items, request = request, NOTHING
-        bound = self._binder.find(target, request, returns, codec, tokens, streams=True)
+        bound = self._binder.find(
+            target, request, returns, codec, tokens, streams=True, errors=errors
+        )
         outgoing = self._open(bound, request, items, timeout, idle_timeout, headers)
         async for item in outgoing.items():
             yield item
@@ -424,13 +437,14 @@ class Caller:
         headers: Mapping[str, str] | None = None,
         codec: str | codecs.Codec | None = None,
         tokens: Mapping[str, str] | None = None,
+        errors: Errors = (),
     ) -> Any:
         """Send a stream of requests to a handler that reads one, and wait for its answer.
 
         `items` is read only as fast as the handler takes them.
 
         Args:
-            target, request, returns, headers, codec, tokens: as for `call`.
+            target, request, returns, headers, codec, tokens, errors: as for `call`.
             items: what to send.
             timeout: seconds for the whole of it.
 
@@ -438,7 +452,9 @@ class Caller:
             RpcError, NoRespondersError, NatsTimeoutError, ContractError, ConnectionClosedError: as
                 for `stream`; and whatever `items` raises.
         """
-        bound = self._binder.find(target, request, returns, codec, tokens, streams=True)
+        bound = self._binder.find(
+            target, request, returns, codec, tokens, streams=True, errors=errors
+        )
         return await self._open(bound, request, items, timeout, None, headers).answer()
 
     def _open(

@@ -19,6 +19,7 @@ from natsrpc.errors import (
     DeadlineExceededError,
     DecodeError,
     NatsError,
+    NatsTimeoutError,
     RpcError,
 )
 
@@ -203,6 +204,7 @@ class Call:
 
     __slots__ = (
         "codec",
+        "errors",
         "headers",
         "policy",
         "request",
@@ -222,6 +224,7 @@ class Call:
         headers: Mapping[str, str] | None,
         codec: str | codecs.Codec | None,
         tokens: Mapping[str, str] | None,
+        errors: tuple[type[RpcError], ...],
         policy: Policy | None,
     ) -> None:
         self.target = target
@@ -231,4 +234,5 @@ class Call:
         self.headers = dict(headers or {})
         self.codec = codec
         self.tokens = tokens
+        self.errors = errors
         self.policy = policy

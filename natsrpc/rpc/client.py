@@ -11,7 +11,7 @@ from natsrpc import codecs, core
 from natsrpc.core import Connection, Headers, Opening, check_publish, encode_headers
 from natsrpc.errors import ConfigError, DecodeError, RpcError
 
-from .binder import NOTHING
+from .binder import NOTHING, Errors
 from .caller import Caller
 from .proxy import make_proxy
 from .server import Server, Serving
@@ -27,20 +27,28 @@ class Client(Caller):
     A call cancelled by its caller leaves nothing behind, here or at the worker.
     """
 
-    def bind(self, api: Callable[..., T], prefix: str = "", *, timeout: float | None = 5.0) -> T:
+    def bind(
+        self,
+        api: Callable[..., T],
+        prefix: str = "",
+        *,
+        timeout: float | None = 5.0,
+        errors: Errors = (),
+    ) -> T:
         """A typed proxy: its methods are those of a Protocol or class, their names the subjects.
 
         Args:
             api: the Protocol or class.
             prefix: stands before the methods' names.
             timeout: for each call through the proxy.
+            errors: as for `call`.
 
         Raises:
             ConfigError: a method's signature cannot be called remotely.
         """
         if not inspect.isclass(api):
             raise ConfigError(f"bind takes a Protocol or a class, not {api!r}")
-        proxy: T = make_proxy(self, api, prefix, timeout)
+        proxy: T = make_proxy(self, api, prefix, timeout, errors)
         return proxy
 
     def __init__(
@@ -65,6 +73,7 @@ class Client(Caller):
         headers: Mapping[str, str] | None = None,
         codec: str | codecs.Codec | None = None,
         tokens: Mapping[str, str] | None = None,
+        errors: Errors = (),
     ) -> list[Any]:
         """Call every instance of an endpoint that is in no queue group, and collect their answers.
 
@@ -72,7 +81,7 @@ class Client(Caller):
         that its answer stands for.
 
         Args:
-            target, request, returns, headers, codec, tokens: as for `call`.
+            target, request, returns, headers, codec, tokens, errors: as for `call`.
             timeout: seconds to wait in all.
             stall: seconds since the last answer after which no more are waited for.
             max_responses: how many to wait for at most.
@@ -81,7 +90,7 @@ class Client(Caller):
             NoRespondersError: nobody serves the subject.
             ConnectionClosedError: the connection is, or was meanwhile, closed.
         """
-        bound = self._binder.find(target, request, returns, codec, tokens)
+        bound = self._binder.find(target, request, returns, codec, tokens, errors=errors)
         data = bound.encode(None if request is NOTHING else request)
         block = bound.with_headers(bound.block(timeout)[0], headers)
         found: list[Any] = []

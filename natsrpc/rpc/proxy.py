@@ -16,7 +16,7 @@ from natsrpc.errors import ConfigError
 
 from . import naming
 from .annotations import parameters
-from .binder import NOTHING
+from .binder import NOTHING, Errors
 from .caller import Caller
 from .contract import EndpointContract
 from .markers import MISSING
@@ -36,7 +36,9 @@ class Proxy:
         return f"<Proxy {self._name}>"
 
 
-def make_proxy(client: Caller, api: type, prefix: str, timeout: float | None) -> Any:
+def make_proxy(
+    client: Caller, api: type, prefix: str, timeout: float | None, errors: Errors = ()
+) -> Any:
     """A proxy over `api`.
 
     Raises:
@@ -46,12 +48,12 @@ def make_proxy(client: Caller, api: type, prefix: str, timeout: float | None) ->
     if not names:
         raise ConfigError(f"{api.__name__!r} has no public methods to call")
     naming.check_prefix(prefix)
-    methods = {name: _method(client, api, name, prefix, timeout) for name in names}
+    methods = {name: _method(client, api, name, prefix, timeout, errors) for name in names}
     return Proxy(api.__qualname__, methods)
 
 
 def _method(
-    client: Caller, api: type, name: str, prefix: str, timeout: float | None
+    client: Caller, api: type, name: str, prefix: str, timeout: float | None, errors: Errors
 ) -> Callable[..., Any]:
     function = inspect.getattr_static(api, name)
     if isinstance(function, (staticmethod, classmethod)):
@@ -67,6 +69,7 @@ def _method(
         response_type=call_plan.response_type,
         kind=call_plan.kind,
         stream_type=call_plan.stream_type,
+        errors=errors,
         template=subject,
     )
     return _caller(client, contract, call_plan, _signature(method, call_plan), timeout)

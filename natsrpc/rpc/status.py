@@ -108,13 +108,22 @@ def from_wire(msg: Msg, known: dict[str, type[RpcError]] | None = None) -> RpcEr
 
 
 def _registered(name: str, code: int, data: bytes) -> list[type[RpcError]]:
-    """The classes of that name here, the likeliest first: two programs' parts may share a name."""
+    """The classes of that name here, the likeliest first: two programs' parts may share a name.
+
+    Those with the reply's fields go before others, then those with its code. What is alike in both
+    goes by where it is defined, so that it does not matter which was imported first.
+    """
     classes = RpcError.registered.get(name, [])
     if len(classes) < 2:
         return classes
     details = _read_details(data)
     keys = details.keys() if isinstance(details, dict) else set()
-    return sorted(classes, key=lambda cls: (cls.fields().keys() != keys, cls.default_code != code))
+
+    def rank(cls: type[RpcError]) -> tuple[bool, bool, str, str]:
+        misfits = cls.fields().keys() != keys, cls.default_code != code
+        return *misfits, cls.__module__, cls.__qualname__
+
+    return sorted(classes, key=rank)
 
 
 def _rebuild(cls: type[RpcError], text: str, code: int, data: bytes) -> RpcError | None:

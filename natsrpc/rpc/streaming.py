@@ -163,7 +163,7 @@ class Outgoing:
         )
         later = connection.loop.call_later
         if timeout is not None:
-            text = f"the stream did not end within {timeout:g} s"
+            text = f"the stream did not end within {timeout - GRACE:g} s"
             self._timers.append(later(timeout, self._expire, text))
         if idle_timeout is not None:
             self._timers.append(later(idle_timeout, self._check_idle))

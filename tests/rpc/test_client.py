@@ -359,3 +359,48 @@ async def test_streams_and_calls_are_not_mixed_up(client: Client, unique: str) -
                 await anext(client.stream(one))  # type: ignore[arg-type]  # the mistake
         # by subject nobody can know: what a plain endpoint answers is the only item
         assert [n async for n in client.stream(f"{unique}.one", returns=int)] == [1]
+
+
+class TwinError(RpcError, code=409, name="Twin"):
+    sku: str
+
+
+class OtherTwinError(RpcError, code=409, name="Twin"):
+    sku: str
+
+
+async def test_a_caller_may_name_the_error_classes_it_means(client: Client, unique: str) -> None:
+    """Two services' classes share a name here; by subject nothing else tells them apart."""
+
+    class Shop(Protocol):
+        async def buy(self, sku: str) -> None: ...
+
+    service = Service("twins", version="1.0.0")
+    group = service.group(unique)
+
+    @group.handler("buy")
+    async def buy(sku: str) -> None:
+        raise TwinError(sku=sku)
+
+    @group.handler("watch")
+    async def watch(sku: str) -> AsyncIterator[int]:
+        yield 1
+        raise TwinError(sku=sku)
+
+    subject = f"{unique}.buy"
+    async with client.serve(service):
+        for _ in range(2):
+            for wanted in (TwinError, OtherTwinError):
+                with pytest.raises(wanted) as caught:
+                    await client.call(subject, "A-7", errors=(wanted,))
+                assert type(caught.value) is wanted
+                assert caught.value.details == {"sku": "A-7"}
+                with pytest.raises(wanted):
+                    await client.bind(Shop, unique, errors=(wanted,)).buy("A-8")
+                with pytest.raises(wanted):
+                    async for _item in client.stream(
+                        f"{unique}.watch", "A-9", returns=int, errors=(wanted,)
+                    ):
+                        pass
+        with pytest.raises(ConfigError, match="not an RpcError class"):
+            await client.call(subject, "A-7", errors=(ValueError,))  # type: ignore[arg-type]  # refused

@@ -173,3 +173,21 @@ def test_a_description_is_one_bounded_line() -> None:
     text = Headers.decode(headers)["Nats-Service-Error"]
     assert text.startswith("a b cx")
     assert len(text) <= MAX_TEXT
+
+
+def test_of_two_classes_that_fit_alike_the_import_order_does_not_matter() -> None:
+    def define(place: str) -> type[RpcError]:
+        class Alike(RpcError, code=409):
+            __qualname__ = place
+            sku: str
+
+        return Alike
+
+    first = define("a.Alike")
+    define("b.Alike")
+    assert type(over_the_wire(first(sku="x"))) is first
+    RpcError.registered["Alike"].clear()
+    define("b.Alike")
+    first = define("a.Alike")
+    define("c.Alike")
+    assert type(over_the_wire(first(sku="x"))) is first
