@@ -334,8 +334,10 @@ class _Document:
         default, factory = "", ""
         if "default" in given:
             default, factory = self._default(given["default"], parts)
-            if plain and factory:
-                factory, required = "", False
+            if plain and (
+                factory or default[:1] in ("[", "{")
+            ):  # one for all calls would be shared
+                default, factory, required = "", "", False
         options = [f"default_factory={factory}"] if factory else []
         if not default and not factory and not required:
             parts = self._union([parts, ("None",)])
@@ -356,11 +358,12 @@ class _Document:
         plain = all(part in _PLAIN or part.startswith("Literal[") for part in bare)
         if value is None or (plain and isinstance(value, str | int | float)):
             return literal(value), ""
-        for empty, kind in (([], "list"), ({}, "dict"), ([], "set")):
-            if value == empty and bare[0].startswith(f"{kind}["):
-                return "", kind
-        if bare[0] in _PLAIN_LISTS and isinstance(value, list):
-            return "", f"lambda: {literal(value)}"
+        if value == [] and bare[0].startswith("set["):
+            return "", "set"
+        if isinstance(value, list | dict) and (
+            bare[0] in _PLAIN_LISTS or (not value and bare[0].startswith(("list[", "dict[")))
+        ):
+            return literal(value), ""  # pydantic copies it for each object
         text = " | ".join(parts)
         if text in self._types.enums:
             return "", f"lambda: {text}({literal(value)})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import importlib.util
+import json
 import subprocess
 import sys
 import uuid
@@ -19,6 +20,7 @@ import pytest
 import natsrpc
 from natsrpc.testing import NatsServer
 from tests.describe.wide import service
+from tests.typing.checkers import pyright_command
 
 from .processes import ROOT, environment, run_command
 
@@ -97,6 +99,19 @@ async def test_module_is_formatted_and_typed(module: ModuleType, path: Path) -> 
     await asyncio.to_thread(check, "ruff", "format", "--isolated", "--check")
     await asyncio.to_thread(check, "ruff", "check", "--isolated", "--select=E,F,I,N,UP,B,SIM,RUF")
     await asyncio.to_thread(check, "mypy", "--strict")
+
+
+async def test_module_satisfies_pyright(module: ModuleType, path: Path) -> None:
+    pytest.importorskip("mypy", reason="type checkers run where the extra dev is installed")
+    config = {"include": ["."], "extraPaths": [str(ROOT)], "typeCheckingMode": "strict"}
+    (path.parent / "pyrightconfig.json").write_text(json.dumps(config), "utf-8")
+    command = [*pyright_command(), "--project", str(path.parent)]
+    done = await asyncio.to_thread(
+        subprocess.run, command, capture_output=True, text=True, timeout=100, check=False
+    )
+    found = json.loads(done.stdout)
+    assert found["summary"]["filesAnalyzed"] == 1
+    assert found["generalDiagnostics"] == []
 
 
 async def test_every_kind_of_value_comes_back_as_it_went(

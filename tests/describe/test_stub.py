@@ -124,9 +124,10 @@ def test_fields_that_become_one_name_stay_apart() -> None:
     ("schema", "default", "expected"),
     [
         ({"type": "string"}, "x", 'f: str = "x"'),
-        ({"type": "array", "items": {"type": "string"}}, ["x"], 'default_factory=lambda: ["x"]'),
-        ({"type": "array", "items": {"type": "string"}}, [], "default_factory=list"),
-        ({"type": "object"}, {}, "default_factory=dict"),
+        ({"type": "array", "items": {"type": "string"}}, ["x"], 'f: list[str] = ["x"]'),
+        ({"type": "array", "items": {"type": "string"}}, [], "f: list[str] = []"),
+        ({"type": "array", "items": {"type": "integer"}, "uniqueItems": True}, [], "factory=set"),
+        ({"type": "object"}, {}, "f: dict[str, Any] = {}"),
         ({"$ref": "#/$defs/E"}, "a", 'default_factory=lambda: E("a")'),
         ({"$ref": "#/$defs/M"}, {"a": 1}, 'lambda: M.model_validate({"a": 1})'),
         ({"type": "string", "format": "uuid"}, "0" * 32, "TypeAdapter[UUID](UUID)"),

@@ -8,9 +8,7 @@ must give none.
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
+from .checkers import pyright_command
+
 pytest.importorskip("mypy", reason="type checkers are in the extra dev")
 
 ROOT = Path(__file__).parent.parent.parent
 CASES = Path(__file__).parent / "cases"
-PYRIGHT = Path(__file__).parent / "node_modules" / "pyright" / "index.js"
 
 Errors = dict[tuple[str, int], list[str]]
 """Codes by file and line, sorted, without repetition."""
@@ -69,22 +68,8 @@ def test_mypy_infers_and_refuses() -> None:
     ) == expected(pyright=False)
 
 
-@pytest.fixture
-def pyright() -> list[str]:
-    """The command, where it is installed."""
-    node = shutil.which("node")
-    missing = "node is missing" if node is None else ""
-    if not missing and not PYRIGHT.is_file():
-        missing = "pyright is missing: scripts/js installs it"
-    if node is None or missing:
-        if os.environ.get("CI"):
-            pytest.fail(missing, pytrace=False)
-        pytest.skip(missing)
-    return [node, str(PYRIGHT), "--pythonpath", sys.executable, "--outputjson"]
-
-
-def test_pyright_infers_and_refuses(pyright: list[str]) -> None:
-    found = json.loads(output(*pyright, "--project", str(CASES / "pyrightconfig.json")))
+def test_pyright_infers_and_refuses() -> None:
+    found = json.loads(output(*pyright_command(), "--project", str(CASES / "pyrightconfig.json")))
     assert found["summary"]["filesAnalyzed"] == len(list(CASES.glob("*.py")))
     assert gathered(
         (e["file"], e["range"]["start"]["line"] + 1, e["rule"])
