@@ -20,8 +20,11 @@ class StartTask(Protocol):
     def __call__(self, coro: Coroutine[Any, Any, None], /) -> asyncio.Task[None]: ...
 
 
-def task_starter(loop: asyncio.AbstractEventLoop) -> StartTask:
-    """The quickest way to start a task on `loop` on this Python."""
+def task_starter(loop: asyncio.AbstractEventLoop, name: str) -> StartTask:
+    """The quickest way to start a task on `loop` on this Python.
+
+    All its tasks share the name: making one up for each costs a tenth of a task on 3.11.
+    """
     if sys.version_info >= (3, 12):
-        return partial(asyncio.Task, loop=loop, eager_start=True)
-    return partial(asyncio.Task, loop=loop)
+        return partial(asyncio.Task, loop=loop, name=name, eager_start=True)
+    return partial(asyncio.Task, loop=loop, name=name)

@@ -95,7 +95,7 @@ class Endpoint(Answering):
         self._waits: Due[Msg, tuple[Lane, float]] = Due(connection.loop, self._expired_waiting)
         self._direct = _direct(plan)
         self._general: Next[Context] | None = None
-        self._start_task = task_starter(connection.loop)
+        self._start_task = task_starter(connection.loop, f"natsrpc handler {plan.name}")
         self._time = connection.loop.time
 
     def use(self, general: Next[Context]) -> None:
