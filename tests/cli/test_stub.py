@@ -88,7 +88,7 @@ async def test_module_is_formatted_and_typed(module: ModuleType, path: Path) -> 
         done = subprocess.run(
             [sys.executable, "-m", *command, str(path)],
             cwd=path.parent,
-            env=environment(MYPYPATH=str(ROOT), MYPY_CACHE_DIR=str(ROOT / ".mypy_cache" / "stub")),
+            env=environment(MYPY_CACHE_DIR=str(ROOT / ".mypy_cache" / "stub")),
             capture_output=True,
             text=True,
             timeout=100,
