@@ -1,14 +1,15 @@
 """Every exception natsrpc raises on purpose, one tree; beside a branch stand its leaves.
 
 ```
-NatsRpcError
+NatsRpcError                           ServerNotFoundError (FileNotFoundError), ServerStartError
 ├─ ConfigError (ValueError)            ConfigTypeError (TypeError)
 ├─ NatsError                           ConnectionDrainingError, ConnectionReconnectingError,
 │  │                                   ReconnectBufferExceededError, NoRespondersError,
 │  │                                   SlowConsumerError
 │  ├─ NatsTimeoutError (TimeoutError)  DrainTimeoutError
 │  ├─ ConnectError (ConnectionError)   NoServersError
-│  │  ├─ TLSError                      SecureConnectionRequiredError, …UnavailableError
+│  │  ├─ TLSError                      SecureConnectionRequiredError,
+│  │  │                                SecureConnectionUnavailableError
 │  │  └─ AuthorizationError            AuthExpiredError, AuthRevokedError
 │  ├─ ConnectionClosedError (ConnectionError)   FlushInterruptedError, StaleConnectionError
 │  ├─ ProtocolError                    RemoteProtocolError
@@ -21,8 +22,7 @@ NatsRpcError
 │  │                                   SubscriptionTypeError, SyncSubRequiredError (TypeErrors)
 │  └─ MsgError                         MsgNotBoundError, MsgNoReplyError, MsgAlreadyRespondedError
 ├─ CodecError                          EncodeError, DecodeError, UnknownCodecError (LookupError)
-├─ RpcError                            one for each code; DeadlineExceededError (NatsTimeoutError)
-└─ ServerNotFoundError (FileNotFoundError), ServerStartError
+└─ RpcError                            one for each code, at the end of this file
 ```
 """
 
