@@ -21,7 +21,8 @@ NatsRpcError                           ServerNotFoundError (FileNotFoundError), 
 │  ├─ SubscriptionError                BadSubscriptionError, MaxMessagesError,
 │  │                                   SubscriptionTypeError, SyncSubRequiredError (TypeErrors)
 │  └─ MsgError                         MsgNotBoundError, MsgNoReplyError, MsgAlreadyRespondedError
-├─ CodecError                          EncodeError, DecodeError, UnknownCodecError (LookupError)
+├─ CodecError                          EncodeError, UnknownCodecError (LookupError)
+│  └─ DecodeError                      ContractError
 └─ RpcError                            one for each code, at the end of this file
 ```
 """
