@@ -26,15 +26,21 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopping:
-    """Two events: stop when convenient, and stop now."""
+    """Two events: stop when convenient, and stop now.
+
+    Whoever sets `drain` for another reason than a signal does not make the first signal the second:
+    systemd signals a worker and the supervisor that tells it to drain alike.
+    """
 
     def __init__(self) -> None:
         self.drain = asyncio.Event()
         self.force = asyncio.Event()
+        self._signaled = False
 
     def signal(self) -> None:
         """Note a signal: the first one drains, the second forces."""
-        (self.force if self.drain.is_set() else self.drain).set()
+        (self.force if self._signaled else self.drain).set()
+        self._signaled = True
 
 
 @contextlib.contextmanager

@@ -68,16 +68,22 @@ class Worker:
         return self.process.returncode, err.decode()
 
 
+@pytest.mark.parametrize("requests", [5, 500])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_drains(
-    client: Client, nats_server: NatsServer, tmp_path: Path, unique: str, number: signal.Signals
+    client: Client,
+    nats_server: NatsServer,
+    tmp_path: Path,
+    unique: str,
+    number: signal.Signals,
+    requests: int,
 ) -> None:
     worker = await Worker.start(tmp_path, nats_server.url, unique)
-    calls = [asyncio.ensure_future(client.call(unique, 0.3)) for _ in range(500)]
+    calls = [asyncio.ensure_future(client.call(unique, 0.3)) for _ in range(requests)]
     await asyncio.sleep(0)  # let the calls be written
     await client.connection.flush()
     worker.process.send_signal(number)
-    assert await asyncio.gather(*calls) == ["done"] * 500
+    assert await asyncio.gather(*calls) == ["done"] * requests
     assert await worker.end() == (0, "")
     with pytest.raises(NoRespondersError):
         await client.call(unique, 0.0)
