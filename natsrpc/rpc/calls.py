@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import AsyncIterable, Mapping
+from typing import Any, Literal
 
 from natsrpc import codecs
 from natsrpc.core import Connection, Headers, Msg
@@ -199,16 +199,28 @@ def _check_timeout(timeout: float) -> float:
     return timeout
 
 
+CallKind = Literal["call", "stream", "upload", "gather"]
+
+
 class Call:
-    """One call, as client-side middleware sees it; what it changes here is what is sent."""
+    """One call, as client-side middleware sees it; what it changes here is what is sent.
+
+    `kind` names the method of the client that was called. The response of a "stream" is an async
+    generator, that of "gather" a list.
+    """
 
     __slots__ = (
         "codec",
         "errors",
         "headers",
+        "idle_timeout",
+        "items",
+        "kind",
+        "max_responses",
         "policy",
         "request",
         "returns",
+        "stall",
         "target",
         "timeout",
         "tokens",
@@ -225,8 +237,14 @@ class Call:
         codec: str | codecs.Codec | None,
         tokens: Mapping[str, str] | None,
         errors: tuple[type[RpcError], ...],
-        policy: Policy | None,
+        policy: Policy | None = None,
+        kind: CallKind = "call",
+        items: AsyncIterable[Any] | None = None,
+        idle_timeout: float | None = None,
+        stall: float | None = None,
+        max_responses: int | None = None,
     ) -> None:
+        self.kind = kind
         self.target = target
         self.request = request
         self.returns = returns
@@ -236,3 +254,7 @@ class Call:
         self.tokens = tokens
         self.errors = errors
         self.policy = policy
+        self.items = items
+        self.idle_timeout = idle_timeout
+        self.stall = stall
+        self.max_responses = max_responses

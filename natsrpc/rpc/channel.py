@@ -179,21 +179,52 @@ class Channel:
             RpcError: what the stream ended with, after the items before it.
             DecodeError: an item is not of the type expected.
         """
-        reader = self.reader
-        self.reads = True
+        take = self.take
         while True:
-            while reader.buffer:
-                data = reader.buffer.popleft()
-                credit = reader.took()
-                if credit is not None:
-                    self._send_control("credit", credit)
+            while (data := take()) is not None:
                 yield decode(data)
-            if reader.ended:
-                break
-            self._waiter = self._connection.loop.create_future()
-            await self._waiter
-        if self.error is not None:
-            raise self.error
+            if not await self.more():
+                return
+
+    def take(self) -> bytes | None:
+        """The next item if it is here; credit is given for it."""
+        reader = self.reader
+        if not reader.buffer:
+            return None
+        data = reader.buffer.popleft()
+        credit = reader.took()
+        if credit is not None:
+            self._send_control("credit", credit)
+        return data
+
+    async def more(self) -> bool:
+        """Wait until there may be an item to take; false when there are no more.
+
+        Raises:
+            RpcError: what the stream ended with.
+        """
+        self.reads = True
+        if self.reader.ended:
+            if self.error is not None:
+                raise self.error
+            return False
+        self._waiter = self._connection.loop.create_future()
+        await self._waiter
+        return True
+
+    def put(self, data: bytes) -> bool:
+        """Send one item now; false, and nothing is done, if that takes waiting or parts."""
+        writer, connection = self.writer, self._connection
+        number = writer.sent + 1
+        if number > writer.credit or connection.congested:
+            return False
+        try:
+            connection.send(self.peer, data, b"%b%d" % (self.address, number))
+        except MaxPayloadError:
+            return False
+        writer.sent = number
+        self._quiet = False
+        return True
 
     async def send(self, data: bytes) -> None:
         """Send one item, once the reader has room and the connection is not congested.
@@ -202,20 +233,15 @@ class Channel:
             UnavailableError: the reader is gone.
             ReplyTooLargeError: the item does not fit one message, and the reader takes no parts.
         """
-        writer = self.writer
-        if writer.sent >= writer.credit or self._connection.congested:
-            await self._may_send()
-        number = writer.sent + 1
-        try:
-            self._connection.send(self.peer, data, b"%b%d" % (self.address, number))
-        except MaxPayloadError as error:
-            if not self._splits:
-                text = f"an item is larger than the server's max_payload of {error.max_payload}"
-                raise ReplyTooLargeError(f"{text} bytes") from None
-            await self._send_parts(data)
+        if self.put(data):
             return
-        writer.sent = number
-        self._quiet = False
+        await self._may_send()
+        if not self.put(data):
+            if not self._splits:
+                limit = self._connection.max_payload
+                text = f"an item is larger than the server's max_payload of {limit} bytes"
+                raise ReplyTooLargeError(text)
+            await self._send_parts(data)
 
     async def _may_send(self) -> None:
         """Wait until the reader and the connection have room for one more."""

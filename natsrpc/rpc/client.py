@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from natsrpc import codecs, core
-from natsrpc.core import Connection, Headers, Opening, check_publish, encode_headers
-from natsrpc.errors import ConfigError, DecodeError, RpcError
+from natsrpc.core import Connection, Opening, check_publish, encode_headers
+from natsrpc.errors import ConfigError
 
-from .binder import NOTHING, Errors
+from .binder import Errors
 from .caller import Caller
 from .proxy import make_proxy
 from .server import Server, Serving
@@ -60,53 +60,6 @@ class Client(Caller):
     ) -> None:
         super().__init__(connection, codec=codec, max_body=max_body)
         self._servers: list[Server] = []
-
-    async def gather(
-        self,
-        target: Any,
-        request: Any = NOTHING,
-        returns: Any = NOTHING,
-        *,
-        timeout: float = 1.0,
-        stall: float | None = None,
-        max_responses: int | None = None,
-        headers: Mapping[str, str] | None = None,
-        codec: str | codecs.Codec | None = None,
-        tokens: Mapping[str, str] | None = None,
-        errors: Errors = (),
-    ) -> list[Any]:
-        """Call every instance of an endpoint that is in no queue group, and collect their answers.
-
-        The list holds a value for each instance that answered, or the `RpcError` or `DecodeError`
-        that its answer stands for.
-
-        Args:
-            target, request, returns, headers, codec, tokens, errors: as for `call`.
-            timeout: seconds to wait in all.
-            stall: seconds since the last answer after which no more are waited for.
-            max_responses: how many to wait for at most.
-
-        Raises:
-            NoRespondersError: nobody serves the subject.
-            ConnectionClosedError: the connection is, or was meanwhile, closed.
-        """
-        bound = self._binder.find(target, request, returns, codec, tokens, errors=errors)
-        data = bound.encode(None if request is NOTHING else request)
-        block = bound.with_headers(bound.block(timeout)[0], headers)
-        found: list[Any] = []
-        async for msg in self.connection.request_many(
-            bound.subject.decode(),
-            data,
-            timeout=timeout,
-            stall=stall,
-            max_msgs=max_responses,
-            headers=Headers.decode(block),
-        ):
-            try:
-                found.append(await self._read(bound, msg))
-            except (RpcError, DecodeError) as error:
-                found.append(error)
-        return found
 
     async def publish(
         self,

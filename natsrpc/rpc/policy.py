@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +40,8 @@ BUDGET_PER_CALL = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How a call is repeated.
+    """How a call is repeated: given to one call, to all calls of a client (`client.policy = ...`),
+    or to those made in a `with policy.scope():` block. The closest one counts.
 
     Args:
         attempts: how often it is sent at most.
@@ -88,6 +90,20 @@ class Policy:
         full = min(self.max_wait, self.wait * 2.0 ** min(attempt - 1, 30))
         return full * (0.5 + chance / 2)
 
+    @contextlib.contextmanager
+    def scope(self) -> Iterator[None]:
+        """Calls made inside have this policy, unless they name one of their own."""
+        token = _scope.set(self)
+        try:
+            yield
+        finally:
+            _scope.reset(token)
+
+
+_scope: ContextVar[Policy | None] = ContextVar("natsrpc_policy", default=None)
+
+scoped = _scope.get
+"""The policy of the innermost scope; None outside of any."""
 
 ONCE = Policy(attempts=1)
 """For idempotent calls without a policy: sent again after a reconnect, and nothing else."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from typing import Any
 
 from natsrpc.core import Connection, Msg
 from natsrpc.errors import (
     BadRequestError,
-    ContractError,
     DecodeError,
     NatsTimeoutError,
     NoRespondersError,
@@ -19,6 +18,7 @@ from natsrpc.errors import (
     RpcError,
 )
 
+from .binder import NOTHING
 from .calls import GRACE, BoundCall
 from .channel import Channel
 from .context import Context
@@ -116,10 +116,13 @@ async def answer_items(context: Context, result: Any) -> None:
     """Send what a handler yields, as fast as the caller takes it; close it in any case."""
     if inspect.isawaitable(result):
         result = await result
-    send, encode = context.stream.send, context.encode
+    channel: Channel = context.stream
+    put, encode = channel.put, context.encode
     try:
         async for item in result:
-            await send(encode(item))
+            data = encode(item)
+            if not put(data):
+                await channel.send(data)
     finally:
         if hasattr(result, "aclose"):
             await result.aclose()
@@ -191,7 +194,9 @@ class Outgoing:
         channel = self.channel
         try:
             async for item in items:
-                await channel.send(encode(item))
+                data = encode(item)
+                if not channel.put(data):
+                    await channel.send(data)
             while not channel.peer and channel.error is None:
                 await channel.ready()
             channel.end()
@@ -199,22 +204,6 @@ class Outgoing:
             channel.fail(error)  # the worker's own failure arrives as its reply
         except Exception as error:
             channel.fail(error)
-
-    async def items(self) -> AsyncIterator[Any]:
-        """The items of the answer; then what the stream ended with, if that is an error."""
-        ended = False
-        try:
-            async for item in self.channel.items(self._bound.decode):
-                yield item
-            ended = True
-            if self._reply is not None:
-                yield self._bound.read(self._reply)
-        except ContractError:
-            raise
-        except DecodeError as error:
-            raise self._bound.misfit(error) from None
-        finally:
-            await self._finish(ended)
 
     async def answer(self) -> Any:
         """The one answer to a stream of requests."""
@@ -232,9 +221,25 @@ class Outgoing:
                 )
             return self._bound.read(reply)
         finally:
-            await self._finish(ended)
+            await self.finish(ended)
 
-    async def _finish(self, ended: bool) -> None:
+    def last(self) -> Any:
+        """What came as a plain reply instead of a stream; `NOTHING` if none did."""
+        return NOTHING if self._reply is None else self._bound.read(self._reply)
+
+    def decode(self, data: bytes) -> Any:
+        """An item.
+
+        Raises:
+            ContractError: it is not of the type expected.
+        """
+        try:
+            return self._bound.decode(data)
+        except DecodeError as error:
+            raise self._bound.misfit(error) from None
+
+    async def finish(self, ended: bool) -> None:
+        """Let everything go; unless it ended, the worker is told."""
         channel = self.channel
         for timer in self._timers:
             timer.cancel()
@@ -274,6 +279,27 @@ class Outgoing:
 
 async def _single(data: bytes) -> AsyncIterator[bytes]:
     yield data
+
+
+async def stream_items(opened: Callable[[], Outgoing]) -> AsyncGenerator[Any, None]:
+    """The items of a stream, opened with the first of them; then the error it ended with, if any.
+
+    One generator does all of it: each around another costs every item 0.3 us.
+    """
+    outgoing = opened()
+    channel, decode = outgoing.channel, outgoing.decode
+    take, ended = channel.take, False
+    try:
+        while True:
+            while (data := take()) is not None:
+                yield decode(data)
+            if not await channel.more():
+                break
+        ended = True
+        if (last := outgoing.last()) is not NOTHING:
+            yield last
+    finally:
+        await outgoing.finish(ended)
 
 
 def _nothing(data: bytes) -> None:
