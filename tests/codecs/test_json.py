@@ -595,3 +595,40 @@ def test_garbage_gives_a_value_or_a_decode_error(data: bytes, type_: Any) -> Non
         JSON.bind(type_).decode(data)
     except DecodeError as error:
         assert error.malformed or error.errors
+
+
+class Stock(BaseModel):
+    name: str
+    price: decimal.Decimal = decimal.Decimal("1.5")
+    tags: list[str] = Field(default_factory=list)
+    note: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    made: str = Field(default_factory=lambda: "here")
+
+
+class Loose(TypedDict):
+    name: str
+    count: NotRequired[int]
+
+
+def test_what_is_written_has_its_defaults() -> None:
+    read, written = JSON.schema(Stock), JSON.schema(Stock, mode="serialization")
+    assert read is not None
+    assert written is not None
+    assert read["required"] == ["name"]
+    assert written["required"] == ["name", "price", "tags", "made"]
+    for loose in (JSON.schema(Loose), JSON.schema(Loose, mode="serialization")):
+        assert loose is not None
+        assert loose["required"] == ["name"]
+
+
+def test_factories_of_empty_collections_are_defaults() -> None:
+    schema = JSON.schema(Stock)
+    assert schema is not None
+    assert schema["properties"]["tags"]["default"] == []
+    assert "default" not in schema["properties"]["made"]
+
+
+def test_decimals_are_told_from_strings() -> None:
+    text = {"type": "string", "format": "decimal"}
+    assert JSON.schema(decimal.Decimal, mode="serialization") == text
+    assert JSON.schema(decimal.Decimal) == {"anyOf": [{"type": "number"}, text]}
