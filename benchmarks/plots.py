@@ -6,6 +6,7 @@ python -m benchmarks.plots benchmarks/results/3.13.json docs/performance
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,9 @@ def draw(results: dict[str, Any], name: str, folder: Path) -> None:
     scenarios = [each for each in results["scenarios"] if each["name"] in names]
     shown = [_bars(scenario, figure) for scenario in scenarios]
     height = 0.6 + 0.3 * max((len(bars) for bars in shown), default=1)
-    drawing, axes = plt.subplots(
-        1, len(scenarios), figsize=(4.4 * len(scenarios), height), squeeze=False
-    )
-    for axis, scenario, bars in zip(axes[0], scenarios, shown, strict=True):
+    rows = math.ceil(len(scenarios) / 2)
+    drawing, axes = plt.subplots(rows, 2, figsize=(8.8, height * rows), squeeze=False)
+    for axis, scenario, bars in zip(axes.flat, scenarios, shown, strict=True):
         _panel(axis, scenario["title"], bars, unit)
     drawing.suptitle(heading, fontsize=11, fontweight="bold", x=0.01, ha="left")
     drawing.tight_layout()
