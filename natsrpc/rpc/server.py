@@ -13,11 +13,12 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
 
-from natsrpc.core import Connection, Subscription
+from natsrpc.core import AsyncError, Connection, ConnectionEvent, Subscription
 from natsrpc.errors import ConfigError, NatsError, PermissionsError
 
 from .admission import Gate
@@ -66,9 +67,10 @@ class RunningService:
         self.state: Any = None
         self._connection = connection
         self._threads = threads
-        self._gates: dict[int, Gate] = {}
+        self._gates: dict[tuple[int, bool], Gate] = {}
         self._dependencies = Dependencies(service.overrides)
         self._subscriptions: list[Subscription] = []
+        self._by_subscription: dict[Subscription, Endpoint] = {}
         self._optional: list[Subscription] = []
         self._cancellations: list[Subscription] = []
         self.allowance = Allowance(service.max_body)
@@ -106,10 +108,14 @@ class RunningService:
             await self.drain(0.0)
             raise
 
-    def _gate(self, depth: int) -> Gate:
-        gate = self._gates.get(depth)
+    def _gate(self, depth: int, *, streams: bool) -> Gate:
+        """The slots of a depth. Streams have their own: they may last for days, and must not keep
+        calls from running.
+        """
+        key = depth, streams
+        gate = self._gates.get(key)
         if gate is None:
-            gate = self._gates[depth] = Gate(self.service.max_concurrency)
+            gate = self._gates[key] = Gate(self.service.max_concurrency)
         return gate
 
     def _make(self, handler: Handler) -> Endpoint:
@@ -120,7 +126,7 @@ class RunningService:
             handler.plan,
             handler.limits,
             codec=self.service.codec,
-            gates=self._gate,
+            gates=partial(self._gate, streams=handler.contract.kind != "unary"),
             allowance=self.allowance,
         )
         endpoint.state = self.state
@@ -144,9 +150,9 @@ class RunningService:
 
     def _subscribe(self, endpoint: Endpoint) -> None:
         contract, attach = endpoint.contract, self._connection.attach
-        self._subscriptions.append(
-            attach(contract.subject, endpoint.accept, queue_group=contract.queue_group)
-        )
+        subscription = attach(contract.subject, endpoint.accept, queue_group=contract.queue_group)
+        self._subscriptions.append(subscription)
+        self._by_subscription[subscription] = endpoint
         # Without permission to listen there the service serves what fits one message, and calls are
         # not cancelled. Of instances that all answer, one caller could not feed each.
         if contract.kind == "unary" and contract.queue_group and self.service.max_body:
@@ -165,6 +171,12 @@ class RunningService:
         for subscription in self._subscriptions:
             if isinstance(subscription.end_error, PermissionsError):
                 raise subscription.end_error
+
+    def note_async_error(self, event: AsyncError) -> None:
+        """Count an error that the server reported of an endpoint's subscription."""
+        endpoint = self._by_subscription.get(event.subscription)
+        if endpoint is not None:
+            endpoint.note_error(f"{type(event.error).__name__}: {event.error}")
 
     async def drain(self, timeout: float) -> None:
         """Take no new requests, finish those that came, and let everything go.
@@ -255,10 +267,14 @@ class Server:
                 await service.drain(0.0)
             raise
         self.connection.add_drain_hook(self._drain_early)
-        self._watcher = asyncio.ensure_future(self._watch())
+        self._watcher = asyncio.ensure_future(self._watch(self.connection.events()))
 
-    async def _watch(self) -> None:
-        """A connection closed for good ends the services too."""
+    async def _watch(self, events: AsyncIterator[ConnectionEvent]) -> None:
+        """Pass on errors of subscriptions. A connection closed for good ends the services too."""
+        async for event in events:
+            if isinstance(event, AsyncError):
+                for service in self.services:
+                    service.note_async_error(event)
         await self.connection.wait_closed()
         await self.drain(0.0)
 

@@ -197,7 +197,7 @@ class Service(Endpoints):
         metadata: strings shown by INFO.
         queue_group: the group instances share requests in; None makes every instance answer.
         codec: what requests without a `Content-Type` are read with.
-        max_concurrency: how many handlers run at once in one process.
+        max_concurrency: how many handlers run at once in one process; as many streams besides.
         max_waiting: how many requests of one endpoint may wait beyond that.
         max_body: bytes of a request, or of an item of a stream, that may come in frames where a
             message cannot be so large; 0 takes none.

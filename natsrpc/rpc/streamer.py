@@ -21,6 +21,7 @@ from natsrpc.errors import ConfigError, ContractError, RpcError
 
 from .binder import NOTHING, Errors
 from .calls import GRACE, BoundCall, Call
+from .context import Context
 from .contract import EndpointContract
 from .middleware import Next
 from .policy import Policy
@@ -289,6 +290,13 @@ class Streamer(Sender):
         self,
         target: Callable[Concatenate[Any, Any, ...], Awaitable[T]],
         request: Any,
+        **options: Unpack[GatherOptions],
+    ) -> list[T | Failure]: ...
+    @overload
+    async def gather(
+        self,
+        target: Callable[Concatenate[Context, ...], Awaitable[T]],
+        request: Any = ...,
         **options: Unpack[GatherOptions],
     ) -> list[T | Failure]: ...
     @overload

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, assert_type
 
-from natsrpc import Client
+from natsrpc import Client, Policy, RpcError
+from natsrpc.errors import ContractError
 
-from .models import Answer, HelpDesk, changes, changes_of, help, shout, ticks, total
+from .models import (
+    Answer,
+    HelpDesk,
+    Question,
+    changes,
+    changes_of,
+    help,
+    shout,
+    ticks,
+    total,
+)
 
 
 async def numbers() -> AsyncIterator[int]:
@@ -35,9 +46,24 @@ async def by_handler(client: Client) -> None:
         assert_type(tick, int)
     async for word in client.stream(shout, words()):
         assert_type(word, str)
+    async for word in client.stream(shout, items=words(), policy=Policy()):
+        assert_type(word, str)
     assert_type(await client.upload(total, numbers()), int)
     assert_type(await client.upload("total", numbers(), returns=int), int)
     assert_type(await client.upload("total", numbers()), Any)
+
+
+async def from_everybody(client: Client) -> None:
+    question = Question(topic="types")
+    found = await client.gather(help, question)
+    assert_type(found, list[Answer | RpcError | ContractError])
+    for answer in found:
+        if not isinstance(answer, (RpcError, ContractError)):
+            assert_type(answer, Answer)
+    by_subject = await client.gather("help", question, Answer, stall=0.1)
+    assert_type(by_subject, list[Answer | RpcError | ContractError])
+    assert_type(await client.gather("help", question), list[Any])
+    await client.gather(help, "a string")  # E: arg-type, reportCallIssue
 
 
 async def by_proxy(client: Client) -> None:
@@ -51,6 +77,7 @@ async def by_proxy(client: Client) -> None:
 
 async def refused(client: Client) -> None:
     client.stream(changes, "yesterday")  # E: arg-type, reportCallIssue
+    client.stream(shout, items=numbers())  # E: arg-type, reportCallIssue
     client.stream(help, 1)  # E: arg-type, reportCallIssue
     await client.upload(total, words())  # E: arg-type, reportCallIssue
     client.stream(changes, 1, idle_timeuot=1.0)  # E: call-overload, reportCallIssue
