@@ -26,9 +26,14 @@ async def call(
     header: Annotated[
         list[str] | None, typer.Option("--header", "-H", help="A header, as `Name: value`.")
     ] = None,
-    timeout: Annotated[str, typer.Option("--timeout", "-t", help="How long to wait.")] = "5s",
+    timeout: Annotated[
+        str, typer.Option("--timeout", "-t", help="How long to wait; with --stream, for an item.")
+    ] = "5s",
     codec: Annotated[str, typer.Option(help="How the bytes are made: json, msgpack, …")] = "json",
     raw: Annotated[bool, typer.Option("--raw", help="Send and print bytes as they are.")] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Print each item of a stream as it comes.")
+    ] = False,
 ) -> None:
     """Call SUBJECT and print the answer."""
     text = sys.stdin.read() if body == "-" else body
@@ -39,7 +44,14 @@ async def call(
     async with connect(
         place.servers, codec="raw" if raw else codec, name="natsrpc call", **place.options
     ) as client:
-        _print(await client.call(subject, request, returns, timeout=seconds, headers=headers))
+        if not stream:
+            _print(await client.call(subject, request, returns, timeout=seconds, headers=headers))
+            return
+        # no answer within the time is the end of a call; a stream goes on for as long as items come
+        async for item in client.stream(
+            subject, request, returns, idle_timeout=seconds, headers=headers
+        ):
+            _print(item, indent=None)
 
 
 def _request(text: str | None, *, raw: bool) -> Any:
@@ -60,12 +72,12 @@ def _header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _print(value: Any) -> None:
+def _print(value: Any, *, indent: int | None = 2) -> None:
     if isinstance(value, bytes):
         sys.stdout.buffer.write(value)
         sys.stdout.buffer.flush()
         if sys.stdout.isatty():
             say("")
-    elif value is not None:
-        indent = 2 if sys.stdout.isatty() else None
-        print(json.dumps(value, ensure_ascii=False, indent=indent, default=str))
+    elif value is not None or indent is None:
+        indent = indent if sys.stdout.isatty() else None
+        print(json.dumps(value, ensure_ascii=False, indent=indent, default=str), flush=True)

@@ -43,6 +43,15 @@ async def nothing() -> None:
     pass
 
 
+@service.handler("cli.count", name="count")
+async def count(to: int) -> AsyncIterator[int | None]:
+    for n in range(to):
+        yield n
+    yield None
+    if to > 2:
+        raise natsrpc.NotFoundError("no more of them")
+
+
 class Shell:
     """The command, run beside the service."""
 
@@ -72,6 +81,17 @@ async def test_request_is_read_from_stdin(natsrpc_command: Shell) -> None:
 async def test_headers_travel(natsrpc_command: Shell) -> None:
     code, out, _ = await natsrpc_command("call", "cli.header", "-H", "Who: me")
     assert (code, json.loads(out)) == (0, "me")
+
+
+async def test_items_of_a_stream_are_printed_one_a_line(natsrpc_command: Shell) -> None:
+    code, out, err = await natsrpc_command("call", "cli.count", "2", "--stream")
+    assert (code, out.splitlines(), err) == (0, ["0", "1", "null"], "")
+
+
+async def test_a_stream_that_fails_prints_what_came_before(natsrpc_command: Shell) -> None:
+    code, out, err = await natsrpc_command("call", "cli.count", "3", "--stream")
+    assert (code, out.splitlines()) == (1, ["0", "1", "2", "null"])
+    assert err == "error: 404 NotFoundError: no more of them\n"
 
 
 async def test_raw_bytes_pass_as_they_are(natsrpc_command: Shell) -> None:
