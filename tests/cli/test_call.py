@@ -157,6 +157,7 @@ async def test_info_shows_endpoints(natsrpc_command: Shell) -> None:
         "raw",
         "missing",
         "nothing",
+        "count",
     ]
 
 

@@ -389,9 +389,13 @@ async def test_the_end_of_a_drains_patience_is_answered(
     await asyncio.sleep(0)  # let the calls be written
     await client.connection.flush()
     await asyncio.sleep(0.02)
-    await server.drain(0.05)
-    with pytest.raises(UnavailableError):
+    began = time.perf_counter()
+    draining = asyncio.ensure_future(server.drain(0.02))
+    with pytest.raises(UnavailableError) as caught:
         await call
+    assert time.perf_counter() - began < 0.1
+    assert (type(caught.value), caught.value.code) == (UnavailableError, 503)
+    await draining
 
 
 def test_codes_of_the_family() -> None:
