@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 import natsrpc
-from examples.services import calc, helpdesk, shop
+from examples.services import calc, helpdesk, shop, stream
 from natsrpc.testing import NatsServer
 
 
@@ -46,3 +46,27 @@ async def test_shop_raises_its_own_class_at_the_caller(client: natsrpc.Client) -
         assert (caught.value.code, caught.value.sku, caught.value.left) == (409, "unicorn", 0)
         with pytest.raises(natsrpc.NotFoundError, match="'yeti'"):
             await client.call("shop.order", {"sku": "yeti", "count": 1}, int)
+
+
+async def test_stream_reads_sums_up_and_filters(client: natsrpc.Client) -> None:
+    async with client.serve(stream.service):
+        first = await anext(client.stream("weather.watch", {"count": 3}, stream.Reading))
+        assert first == stream.Reading(number=0, celsius=15.0)
+        assert await client.upload(stream.mean, stream.watch(100)) == 16.9
+        found = client.stream(stream.alarms, 24.9, items=stream.watch(100))
+        assert [alarm async for alarm in found] == [
+            "reading 15: 25.0 degrees",
+            "reading 16: 25.0 degrees",
+            "reading 78: 25.0 degrees",
+            "reading 79: 25.0 degrees",
+        ]
+
+
+async def test_stream_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    await stream.main()
+    assert capsys.readouterr().out.splitlines()[:4] == [
+        "0 15.0",
+        "1 16.0",
+        "2 17.0",
+        "on average 16.9",
+    ]
