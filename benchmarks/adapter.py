@@ -40,9 +40,11 @@ class Adapter(Protocol):
 #
 #   async serve_echo(subject)                 answer each request with its payload
 #   async serve_typed(subject)                answer an `Order` with its `Receipt`
+#   async serve_stream(subject)               answer with `ITEMS` receipts, one by one
 #   async serve_silence(subject)              take requests, answer none
 #   echo(subject, data) -> Call               one raw request and its reply
 #   typed(subject) -> Call                    one typed call
+#   stream(subject) -> Call                   one stream, read to its end
 #   publish(subject, data) -> Call            one message out
 #   async flush()                             wait until the server has all that was published
 #   async subscribe_callback(subject, seen)   deliver to a callback

@@ -24,6 +24,9 @@ class Receipt(BaseModel):
     accepted: bool
 
 
+ITEMS = 1000
+"""What a stream has of them."""
+
 ORDER = Order(id=4711, customer="ada@example.org", items=["pen", "ink", "paper"], amount=12.5)
 
 

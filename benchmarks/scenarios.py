@@ -103,6 +103,15 @@ SCENARIOS: tuple[Scenario, ...] = (
     _typed(1024, "1024 in flight"),
     Calls("raw-64KiB", "echo of 64 KiB, 16 in flight", "request", size=65_536, inflight=16),
     Calls("raw-1MiB", "echo of 1 MiB, 8 in flight", "request", size=1_048_576, inflight=8),
+    Calls(
+        "stream-1000",
+        "a stream of 1 000 typed items, pydantic on both sides, one stream at a time",
+        "stream",
+        serve="serve_stream",
+        call="stream",
+        size=None,
+        inflight=1,
+    ),
     Publish("publish", "publish 128 B", "message"),
     Deliver("deliver-callback", "deliver 128 B to a callback", "message"),
     Deliver(

@@ -4,13 +4,14 @@ place of pydantic."""
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
 from importlib.metadata import version
 
 import grpc
 import grpc.aio
 
 from benchmarks.adapter import Call
-from benchmarks.models import ORDER
+from benchmarks.models import ITEMS, ORDER
 
 pb, services = grpc.protos_and_services("benchmarks/peers/orders.proto")
 
@@ -23,6 +24,12 @@ class Orders(services.OrdersServicer):  # type: ignore[misc, name-defined]
             total=order.amount * 1.19,
             accepted=True,
         )
+
+    async def Follow(  # noqa: N802
+        self, order: pb.Order, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.Receipt]:
+        for _ in range(ITEMS):
+            yield await self.Place(order, context)
 
     async def Echo(self, blob: pb.Blob, context: grpc.aio.ServicerContext) -> pb.Blob:  # noqa: N802
         return blob
@@ -48,7 +55,7 @@ class Peer:
         self.server.add_insecure_port(self.address)
         await self.server.start()
 
-    serve_echo = serve_typed
+    serve_echo = serve_stream = serve_typed
 
     def _stub(self) -> services.OrdersStub:
         if self.channel is None:
@@ -69,9 +76,22 @@ class Peer:
         stub = self._stub()
 
         async def call() -> object:
-            order = pb.Order(
-                id=ORDER.id, customer=ORDER.customer, items=ORDER.items, amount=ORDER.amount
-            )
-            return await stub.Place(order, timeout=60.0)
+            return await stub.Place(_order(), timeout=60.0)
 
         return call
+
+    def stream(self, subject: str) -> Call:
+        stub = self._stub()
+
+        async def read() -> int:
+            count = 0
+            async for _ in stub.Follow(_order()):
+                count += 1
+            assert count == ITEMS
+            return count
+
+        return read
+
+
+def _order() -> pb.Order:
+    return pb.Order(id=ORDER.id, customer=ORDER.customer, items=ORDER.items, amount=ORDER.amount)

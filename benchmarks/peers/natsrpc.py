@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from functools import partial
 from importlib.metadata import version
 
 import natsrpc
 from benchmarks.adapter import Call, Seen
-from benchmarks.models import ORDER, Order, Receipt, receipt_of
+from benchmarks.models import ITEMS, ORDER, Order, Receipt, receipt_of
 from natsrpc import core
 
 
@@ -50,6 +51,26 @@ class Peer:
 
     def typed(self, subject: str) -> Call:
         return partial(self.client.call, subject, ORDER, Receipt, timeout=60.0)
+
+    async def serve_stream(self, subject: str) -> None:
+        service = natsrpc.Service("bench", version="1.0.0")
+
+        @service.handler(subject)
+        async def receipts(order: Order) -> AsyncIterator[Receipt]:
+            for _ in range(ITEMS):
+                yield receipt_of(order)
+
+        self.server = await self.client.serve(service)
+
+    def stream(self, subject: str) -> Call:
+        async def read() -> int:
+            count = 0
+            async for _ in self.client.stream(subject, ORDER, Receipt):
+                count += 1
+            assert count == ITEMS
+            return count
+
+        return read
 
     def publish(self, subject: str, data: bytes) -> Call:
         return partial(self.nc.publish, subject, data)

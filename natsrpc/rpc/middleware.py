@@ -3,7 +3,9 @@
 Where there is none, nothing of this is on the path of a call.
 
 A server-side middleware gets the request's `Context`, a client-side one the `Call`; both await
-`call_next` with it, at most once, and return the response (or raise).
+`call_next` with it, at most once, and return the response (or raise). Of a handler that streams the
+response is None, when all its items are sent; of a client's stream it is an async generator, which
+middleware may read through one of its own.
 """
 
 from __future__ import annotations
