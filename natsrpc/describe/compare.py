@@ -105,15 +105,16 @@ class _Side:
 
     def _follow(self, node: Any) -> Node:
         seen = set()
-        found: Node = node if isinstance(node, Mapping) else _ANY  # `false` is asked for before
+        found = _node(node)
         while True:
             if len(found.get("allOf", ())) == 1:
-                found = {**found["allOf"][0], **{k: v for k, v in found.items() if k != "allOf"}}
+                outer = {k: v for k, v in found.items() if k != "allOf"}
+                found = {**_node(found["allOf"][0]), **outer}
             reference = found.get("$ref")
             if reference is None or reference in seen:
                 return found
             seen.add(reference)
-            target: Node = self._definitions.get(str(reference).rpartition("/")[2], _ANY)
+            target = _node(self._definitions.get(str(reference).rpartition("/")[2]))
             rest = {k: v for k, v in found.items() if k != "$ref" and k not in _TALK}
             found = {**target, **rest} if rest else target
 
@@ -343,12 +344,17 @@ def _is_any(node: Node) -> bool:
     return not any(key not in _TALK for key in node)
 
 
+def _node(schema: Any) -> Node:
+    """A schema as an object: `true` is an empty one, `false` is asked for where it can be."""
+    return schema if isinstance(schema, Mapping) else _ANY
+
+
 def _values(node: Node) -> list[Any] | None:
     """The values an enumeration allows; None if it is none."""
     if "const" in node:
         return [node["const"]]
     values = node.get("enum")
-    return list(values) if values is not None else None
+    return list(values) if values else None
 
 
 def _key(node: Node) -> Any:
@@ -385,7 +391,7 @@ def _limits(old: Node, new: Node) -> list[Difference]:
             text = f"{keys[0]} {_edge_text(old, keys)} became {_edge_text(new, keys)}"
             tighter = low is None or (high is not None and high > low)
             found.append(_narrowed(text) if tighter else _widened(text))
-    before, after = old.get("multipleOf"), new.get("multipleOf")
+    before, after = old.get("multipleOf") or None, new.get("multipleOf") or None
     if before != after:
         found.append(_multiples(before, after))
     if bool(old.get("uniqueItems")) != bool(new.get("uniqueItems")):

@@ -32,6 +32,24 @@ _ENDPOINT: Mapping[str, Any] = {
     "errors": [],
 }
 
+_INNER = ("items", "additionalProperties")
+_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
+_NAMED = ("$defs", "properties")
+_KEYWORDS: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(_INNER, (Mapping, bool)),
+    **dict.fromkeys((*_LISTS, "enum", "required"), (list,)),
+    **dict.fromkeys(_NAMED, (Mapping,)),
+    **dict.fromkeys(("$ref", "title", "description", "format", "pattern"), (str,)),
+    **dict.fromkeys(("contentEncoding", "contentMediaType"), (str,)),
+    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), (int,)),
+    **dict.fromkeys(("minProperties", "maxProperties"), (int,)),
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), (int, float)),
+    "multipleOf": (int, float),
+    "type": (str, list),
+}
+"""What the keywords that are read must hold."""
+_ABSENT = object()
+
 
 def document(contract: ServiceContract) -> dict[str, Any]:
     """Return the document of one service, ready for JSON."""
@@ -72,6 +90,8 @@ def _endpoint(value: Any, place: int) -> dict[str, Any]:
         kind = Mapping | None if missing is None else type(missing)
         if not isinstance(found[key], kind):
             raise ConfigError(f"this is no contract: bad {key} of endpoint {value['name']!r}")
+    for side in ("request", "items", "response"):
+        _check_schema(found[side], f"{side} of endpoint {value['name']!r}")
     found["template"] = found["template"] or found["subject"]
     found["errors"] = [_error(each) for each in found["errors"]]
     return found
@@ -84,4 +104,31 @@ def _error(value: Any) -> dict[str, Any]:
         raise ConfigError(f"this is no contract: bad error {value!r}")
     if fields is not None and not isinstance(fields, Mapping):
         raise ConfigError(f"this is no contract: bad fields of error {found['name']!r}")
+    _check_schema(fields, f"fields of error {found['name']!r}")
     return {**found, "description": str(found.get("description") or ""), "fields": fields}
+
+
+def _check_schema(value: Any, where: str) -> None:
+    """Refuse a schema whose keywords do not hold what they must.
+
+    Raises:
+        ConfigError: one does not.
+    """
+    todo = [value]
+    while todo:
+        node = todo.pop()
+        if not isinstance(node, Mapping):
+            if node is None or isinstance(node, bool):
+                continue
+            raise ConfigError(f"this is no contract: {where} is no schema")
+        for key, kinds in _KEYWORDS.items():
+            found = node.get(key, _ABSENT)
+            odd = isinstance(found, bool) and bool not in kinds
+            if found is not _ABSENT and (odd or not isinstance(found, kinds)):
+                raise ConfigError(f"this is no contract: bad {key!r} in {where}")
+        for key in ("required", "type"):
+            if isinstance(node.get(key), list) and not all(isinstance(n, str) for n in node[key]):
+                raise ConfigError(f"this is no contract: bad {key!r} in {where}")
+        todo += [node[key] for key in _INNER if key in node]
+        todo += [each for key in _LISTS if key in node for each in node[key]]
+        todo += [each for key in _NAMED if key in node for each in node[key].values()]

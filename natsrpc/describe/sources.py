@@ -177,8 +177,9 @@ class _Document:
         if not isinstance(node, Mapping):
             return (self._any(),)
         if len(node.get("allOf", ())) == 1:
+            inner = node["allOf"][0] if isinstance(node["allOf"][0], Mapping) else {}
             rest = {key: value for key, value in node.items() if key != "allOf"}
-            return self.annotation({**node["allOf"][0], **rest}, hint, named=named)
+            return self.annotation({**inner, **rest}, hint, named=named)
         if "$ref" in node:
             return self._reference(str(node["$ref"]).rpartition("/")[2], hint)
         for key in ("anyOf", "oneOf"):
@@ -233,8 +234,8 @@ class _Document:
 
     def _union(self, members: Iterable[Parts]) -> Parts:
         flat = dict.fromkeys(part for parts in members for part in parts)
-        if "Any" in flat:
-            return ("Any",)
+        if "Any" in flat or not flat:
+            return (self._any(),)
         none = [flat.pop("None", "None")] if "None" in flat else []
         return (*flat, *("None" for _ in none))
 
@@ -383,7 +384,7 @@ def _values(node: Node) -> list[Any] | None:
     if "const" in node:
         return [node["const"]]
     values = node.get("enum")
-    return list(values) if isinstance(values, list) else None
+    return values if isinstance(values, list) and values else None
 
 
 def _decimals(members: Sequence[Any]) -> Sequence[Any]:

@@ -53,6 +53,7 @@ def loaded(source: str) -> ModuleType:
         ({"type": ["string", "null"]}, "str | None"),
         ({"anyOf": [{"type": "null"}, {"type": "integer"}]}, "int | None"),
         ({"anyOf": [{}, {"type": "integer"}]}, "Any"),
+        ({"anyOf": []}, "Any"),
         ({"oneOf": [{"type": "string"}, {"type": "string"}]}, "str"),
         ({"allOf": [{"type": "string"}], "minLength": 2}, "Annotated[str, Field(min_length=2)]"),
         ({"const": "a"}, "Literal['a']"),
