@@ -52,6 +52,14 @@ def node() -> str:
     return found
 
 
+def test_the_packages_may_come_from_any_registry() -> None:
+    lock = json.loads((FOLDER / "package-lock.json").read_text(encoding="utf-8"))
+    packages = {name: each for name, each in lock["packages"].items() if name}
+    assert packages
+    assert [name for name, each in packages.items() if "resolved" in each] == []
+    assert all(each["integrity"].startswith("sha512-") for each in packages.values())
+
+
 async def ran(node: str, *arguments: str) -> Any:
     process = await asyncio.create_subprocess_exec(
         node,

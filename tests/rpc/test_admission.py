@@ -12,6 +12,7 @@ from natsrpc.errors import OverloadedError, RpcError
 from natsrpc.rpc import Client, Service
 from natsrpc.rpc.admission import Gate, Lane
 from natsrpc.rpc.deadline import MAX_DEPTH
+from tests.core.harness import eventually
 
 
 def msg(size: int = 0) -> Msg:
@@ -181,6 +182,31 @@ async def test_an_endless_chain_of_calls_is_cut(client: Client, unique: str) -> 
             await client.call(unique)
     assert caught.value.code == 429
     assert count == MAX_DEPTH
+
+
+@pytest.mark.live
+async def test_a_flood_is_refused_and_the_service_stays_up(
+    client: Client, other: Client, unique: str
+) -> None:
+    """Endpoints have no pending limit that could be passed; a slow subscription beside them has."""
+    service = Service("flood", version="1.0.0")
+
+    @service.handler(unique, max_concurrency=1, max_waiting=1)
+    async def work() -> None:
+        await asyncio.sleep(0.001)
+
+    async with other.serve(service) as server:
+        slow = await other.connection.subscribe(f"{unique}.slow", pending_msgs_limit=1)
+        await other.connection.flush()
+        for _ in range(3):
+            for _ in range(10):
+                await client.publish(f"{unique}.slow")
+            calls = [client.call(unique) for _ in range(1000)]
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+            assert {type(outcome) for outcome in outcomes} == {type(None), OverloadedError}
+        await eventually(lambda: slow.dropped >= 20)
+        assert server.inflight == 0
+        await client.call(unique)
 
 
 @pytest.mark.live

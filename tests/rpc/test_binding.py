@@ -315,6 +315,31 @@ async def test_reply_headers_are_the_handlers_own(client: Client, unique: str) -
     assert json.loads(reply.data) == "body"
 
 
+async def test_what_a_request_carried_is_not_sent_back(client: Client, unique: str) -> None:
+    service = Service("no-echo", version="1.0.0")
+    group = service.group(unique)
+
+    @group.handler("direct")
+    async def direct(n: int) -> int:
+        return n
+
+    @group.handler("general")
+    async def general(n: int, context: Context) -> int:
+        return n
+
+    @group.handler("failing")
+    async def failing(n: int) -> int:
+        raise ValueError
+
+    async with client.serve(service):
+        for name in ("direct", "general", "failing"):
+            reply = await client.connection.request(
+                f"{unique}.{name}", b"1", headers={"Authorization": "secret", "traceparent": "00"}
+            )
+            assert b"secret" not in reply.raw_headers + reply.data
+            assert b"traceparent" not in reply.raw_headers
+
+
 def test_a_handler_is_still_an_ordinary_function() -> None:
     service = Service("ordinary", version="1.0.0")
 

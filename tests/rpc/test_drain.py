@@ -20,6 +20,7 @@ from natsrpc.errors import (
 )
 from natsrpc.rpc import Client, Service, connect
 from natsrpc.testing import NatsServer
+from tests.core.harness import Proxy, eventually
 
 pytestmark = pytest.mark.live
 
@@ -45,7 +46,9 @@ async def test_no_delivered_request_is_lost(
     await asyncio.sleep(0)  # let the calls be written
     await client.connection.flush()
     await server.drain()
-    assert await asyncio.gather(*calls) == list(range(requests))
+    assert server.inflight == 0
+    await client.connection.flush()
+    assert [call.result() for call in calls] == list(range(requests))
     with pytest.raises(NoRespondersError):
         await client.call(unique, 0)
 
@@ -77,6 +80,25 @@ async def test_draining_under_fire_loses_nothing(
         await second.drain()
     assert set(outcomes) == {1}
     assert len(outcomes) > 100
+
+
+async def test_what_was_on_its_way_when_the_drain_began_is_answered(
+    client: Client, nats_server: NatsServer, unique: str
+) -> None:
+    """Requests the server sent before it heard of the withdrawal are read after it was written."""
+    async with Proxy(nats_server.port) as proxy, connect(proxy.url) as worker:
+        server = await worker.serve(slow_service(unique, 0.01))
+        proxy.stall(up=False)
+        calls = [asyncio.ensure_future(client.call(unique, n)) for n in range(50)]
+        await asyncio.sleep(0)  # let the calls be written
+        await client.connection.flush()
+        before = len(proxy.links[0].up)
+        draining = asyncio.ensure_future(server.drain())
+        await eventually(lambda: b"UNSUB" in proxy.links[0].up[before:])
+        assert server.inflight == 0
+        proxy.resume()
+        await draining
+        assert await asyncio.gather(*calls) == list(range(50))
 
 
 async def test_draining_the_client_drains_its_services(
