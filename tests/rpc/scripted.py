@@ -36,6 +36,7 @@ class ScriptedConnection:
         self.is_closed = False
         self.max_payload = 1024
         self.waits = 0
+        self.flushes = 0
 
     @property
     def read_at(self) -> float:
@@ -47,6 +48,9 @@ class ScriptedConnection:
         if len(data) + len(headers) > self.max_payload:
             raise MaxPayloadError(len(data) + len(headers), self.max_payload)
         self.sent.append(message(subject, data, reply, headers))
+
+    async def flush(self) -> None:
+        self.flushes += 1
 
     async def writable(self) -> None:
         self.waits += 1

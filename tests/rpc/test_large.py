@@ -419,3 +419,16 @@ async def test_what_a_worker_may_do_with_a_large_reply(
         with pytest.raises(error):
             await client.call(unique, returns=bytes)
     assert not client.connection.mux.streams
+
+
+async def test_one_large_reply_keeps_no_call_from_being_answered(
+    nats_server: NatsServer, client: Client, other: Client, unique: str, store: Store
+) -> None:
+    answered = 0
+    async with connect(nats_server.url) as third, other.serve(store.service):
+        large = asyncio.ensure_future(client.call(store.give, 30 * MIB, timeout=30))
+        while not large.done():
+            await third.call(store.size, b"x", timeout=30)
+            answered += 1
+        assert len(await large) == 30 * MIB
+    assert answered > 20
