@@ -14,6 +14,7 @@ from .callbacks import (
 from .connection import Connection, connect
 from .inbox import new_inbox
 from .intake import SubscriptionKind
+from .mux import is_no_responders
 from .opening import Opening
 from .options import DEFAULT_URL, Options
 from .session import Sink
@@ -59,6 +60,7 @@ __all__ = [
     "check_subscribe",
     "connect",
     "encode_headers",
+    "is_no_responders",
     "join",
     "matches",
     "new_inbox",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import (
     Awaitable,
     Callable,
@@ -10,6 +11,7 @@ from collections.abc import (
 from typing import TYPE_CHECKING, Any, Concatenate, TypeVar, Unpack, overload
 
 from natsrpc import codecs
+from natsrpc.core import is_no_responders
 from natsrpc.errors import (
     DecodeError,
     MaxPayloadError,
@@ -162,26 +164,38 @@ class Caller(Streamer):
             bound = self._binder.find(target, request, returns, codec, tokens, errors=errors)
         if policy is not None or bound.idempotent or self.policy is not None or scoped():
             return await self._with_policy(bound, request, timeout, headers, policy)
+        begin, inherited = self._begin, scope.get()
+        if begin is None or inherited is not None or headers or self.connection.congested:
+            return await self._attempt(bound, request, timeout, headers)
+        # As `_attempt` does, in place.
         data = bound.encode(None if request is NOTHING else request)
-        inherited = scope.get()
-        if inherited is None:
-            block, wait = bound.block(timeout)
-        else:
-            block, wait = bound.inherited(timeout, inherited, self._time())
-        if headers:
-            block = bound.with_headers(block, headers)
+        block, wait = bound.blocks.get(timeout) or bound.block(timeout)
+        token = b""
         try:
-            msg = await self._request(bound.subject, data, block, wait, bound.abandoned)
+            token, future = begin(bound.subject, data, block, wait)
+            msg = await future
         except MaxPayloadError as error:
             return await self._call_large(bound, data, block, wait, error)
         except NatsTimeoutError as error:
             raise bound.late(error, wait) from None
+        except BaseException as error:
+            self._abandon(bound, token, error)
+            raise
         if msg.raw_headers:
+            if is_no_responders(msg):
+                raise NoRespondersError(bound.subject.decode())
             return await self._read(bound, msg)
         try:
             return bound.decode(msg.data)
         except DecodeError as error:
             raise bound.misfit(error) from None
+
+    def _abandon(self, bound: BoundCall, token: bytes, error: BaseException) -> None:
+        """Forget a request that nobody waits for any more; its worker too, if it was canceled."""
+        mux = self.connection.mux
+        mux.abandon(token)
+        if token and isinstance(error, asyncio.CancelledError):
+            bound.abandoned(mux.reply_subject(token))
 
     async def _call_large(
         self,

@@ -1,7 +1,7 @@
 """The client half of one endpoint, bound: a value becomes a request, its reply a value or an error.
 
 A `BoundCall` is made once per target, types and codec, and kept; a call through it looks nothing up
-but its header block, which is kept per timeout.
+but its header block, which is kept per timeout in `blocks`.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class BoundCall:
     """Calls one subject with one request type, response type and codec."""
 
     __slots__ = (
-        "_blocks",
         "_cancel_subject",
         "_common",
         "_item",
         "_known",
         "_returns",
         "_send",
+        "blocks",
         "codec",
         "decode",
         "encode",
@@ -83,7 +83,7 @@ class BoundCall:
         self._common = b"Content-Type: " + codec.content_type.encode() + b"\r\n"
         if max_body:
             self._common += b"%b: %d\r\n" % (MAX_REPLY_HEADER, max_body)
-        self._blocks: dict[float | None, tuple[bytes, float | None]] = {}
+        self.blocks: dict[float | None, tuple[bytes, float | None]] = {}
 
     def block(self, timeout: float | None) -> tuple[bytes, float | None]:
         """The header block for a timeout, and how long to wait for the reply.
@@ -91,12 +91,12 @@ class BoundCall:
         Raises:
             BadTimeoutError: it is not a positive number.
         """
-        known = self._blocks.get(timeout)
+        known = self.blocks.get(timeout)
         if known is None:
             known = self._make_block(timeout, 0)
-            if len(self._blocks) >= _MAX_BLOCKS:
-                self._blocks.clear()
-            self._blocks[timeout] = known
+            if len(self.blocks) >= _MAX_BLOCKS:
+                self.blocks.clear()
+            self.blocks[timeout] = known
         return known
 
     def inherited(

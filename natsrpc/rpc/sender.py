@@ -75,6 +75,8 @@ class Sender:
         self._bound = self._binder.calls
         old_style = connection.options.old_style_requests
         self._request = self._request_alone if old_style else connection.mux.request
+        # the steps of `mux.request`, for the calls that cannot afford one more coroutine (0.3 us)
+        self._begin = None if old_style else connection.mux.begin
         self._time = connection.loop.time
         self._middleware: list[Middleware[Call]] = []
         self._call: Next[Call] | None = None
