@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from typing import Any
@@ -248,8 +247,7 @@ class Outgoing:
         channel.close()
         if self._pump is not None:
             self._pump.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._pump
+            await asyncio.wait([self._pump])
 
     def _take_reply(self, msg: Msg) -> None:
         self._reply = msg
@@ -267,9 +265,10 @@ class Outgoing:
         self.channel.fail(NatsTimeoutError(text))
 
     def _check_idle(self) -> None:
-        received = self.channel.reader.received
+        reader = self.channel.reader
+        received = reader.received
         assert self._idle_timeout is not None  # it set this timer
-        if received == self._seen:
+        if received == self._seen and not reader.buffer:  # else it is this side that is slow
             self._expire(f"the stream was idle for {self._idle_timeout:g} s")
             return
         self._seen = received

@@ -336,3 +336,49 @@ async def test_gather_inherits_the_deadline_of_the_handler_it_is_called_in(
         assert left[0] <= 2
         with pytest.raises(NoRespondersError):
             await client.gather(f"{unique}.nobody")
+
+
+async def test_a_slow_reader_is_no_idle_stream(client: Client, other: Client, unique: str) -> None:
+    service = Service("plenty", version="1.0.0")
+
+    @service.handler(unique)
+    async def plenty() -> AsyncIterator[int]:
+        for number in range(1000):
+            yield number
+
+    async with other.serve(service):
+        stream = client.stream(plenty, idle_timeout=0.05)
+        assert await anext(stream) == 0
+        await asyncio.sleep(0.2)
+        assert [item async for item in stream] == list(range(1, 1000))
+
+
+async def test_cancelling_the_end_of_a_stream_is_not_swallowed(
+    client: Client, other: Client, unique: str
+) -> None:
+    release = asyncio.Event()
+    service = Service("ends", version="1.0.0")
+
+    @service.handler(unique)
+    async def first(items: AsyncIterator[int]) -> AsyncIterator[int]:
+        yield await anext(items)
+
+    async def stubborn() -> AsyncIterator[int]:
+        yield 1
+        try:
+            await asyncio.sleep(30)
+        finally:
+            await release.wait()
+
+    async def read() -> None:
+        async for _ in client.stream(first, stubborn()):
+            pass
+
+    async with other.serve(service):
+        reader = asyncio.ensure_future(read())
+        await asyncio.sleep(0.1)
+        assert not reader.done()  # it waits for its source to end
+        reader.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+        release.set()
