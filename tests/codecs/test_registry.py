@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from natsrpc import codecs
-from natsrpc.codecs import registry
 from natsrpc.errors import ConfigTypeError, UnknownCodecError
 
 
@@ -21,13 +19,6 @@ class Loud:
 
     def schema(self, type_: Any, *, mode: str = "validation") -> dict[str, Any] | None:
         return None
-
-
-@pytest.fixture
-def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for table in ("_by_name", "_by_content_type"):
-        monkeypatch.setattr(registry, table, dict(getattr(registry, table)))
-    yield
 
 
 @pytest.mark.parity("N2")
@@ -80,7 +71,7 @@ def test_gob_and_pickle_are_refused_with_the_codec_to_use(name: str) -> None:
         codecs.get(name)
 
 
-@pytest.mark.usefixtures("restored")
+@pytest.mark.usefixtures("restored_codecs")
 @pytest.mark.parity("N2")
 def test_the_last_one_registered_wins() -> None:
     first, second = Loud(), Loud()

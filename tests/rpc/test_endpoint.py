@@ -86,6 +86,7 @@ async def test_no_room_even_for_the_error(caplog: pytest.LogCaptureFixture) -> N
     assert "was not sent" in caplog.text
 
 
+@pytest.mark.usefixtures("restored_codecs")
 async def test_a_codec_that_cannot_carry_the_types_is_refused(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
