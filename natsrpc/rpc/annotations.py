@@ -17,7 +17,7 @@ from typing import Any
 
 from natsrpc.errors import ConfigError
 
-from .markers import MARKERS, MISSING, Marker
+from .markers import FACTORIES, MARKERS, MISSING, Marker
 
 UNANNOTATED: Any = object()
 """The parameter, or the result, has no annotation."""
@@ -36,7 +36,7 @@ class Parameter:
 
 def describe(function: Callable[..., Any]) -> str:
     """The name people know a callable by."""
-    inner = underlying(function)
+    inner = function if inspect.isclass(function) else underlying(function)
     name: str = getattr(inner, "__qualname__", "") or type(function).__qualname__
     return name.removesuffix(".__call__").rpartition("<locals>.")[2]
 
@@ -110,7 +110,9 @@ def _unresolved(inner: Callable[..., Any], names: dict[str, Any]) -> str:
         if not isinstance(value, str):
             continue
         try:
-            eval(value, {**getattr(inner, "__globals__", {}), **names})  # the program's own source
+            while isinstance(value, str):  # a quoted name is a string within the string
+                # the program's own source
+                value = eval(value, {**getattr(inner, "__globals__", {}), **names})
         except Exception:
             return "the result" if name == "return" else f"parameter {name!r}"
     return "a parameter"
@@ -148,6 +150,7 @@ def _parameter(
 ) -> Parameter:
     markers: list[Marker] = []
     type_ = annotation
+    extras: list[Any] = []
     if typing.get_origin(annotation) is typing.Annotated:
         type_, *extras = typing.get_args(annotation)
         markers = [extra for extra in extras if isinstance(extra, MARKERS)]
@@ -158,11 +161,13 @@ def _parameter(
     if isinstance(default, MARKERS):
         markers.append(default)
         default = MISSING
+    where = f"parameter {parameter.name!r} of {describe(function)!r}"
     if len(markers) > 1:
-        raise ConfigError(
-            f"parameter {parameter.name!r} of {describe(function)!r} is marked "
-            f"{' and '.join(type(marker).__name__ for marker in markers)}: expected one marker"
-        )
+        names = [type(marker).__name__.removesuffix("Marker") for marker in markers]
+        raise ConfigError(f"{where} is marked {' and '.join(names)}: expected one marker")
+    for factory in FACTORIES:
+        if default is factory or factory in extras:
+            raise ConfigError(f"{where} names {factory.__name__}: call it, {factory.__name__}(...)")
     return Parameter(
         name=parameter.name,
         type=type_,

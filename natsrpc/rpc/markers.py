@@ -77,3 +77,7 @@ def Depends(  # noqa: N802 — reads as a type in a signature
     never read the body.
     """
     return DependsMarker(function, scope)
+
+
+FACTORIES = (Header, Token, Depends)
+"""What makes markers, and is none itself: written without brackets it would mean nothing."""

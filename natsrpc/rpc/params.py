@@ -21,7 +21,7 @@ from natsrpc import codecs
 from natsrpc.core import Msg
 from natsrpc.errors import ConfigError, DecodeError, InvalidRequestError
 
-from .annotations import UNANNOTATED, Parameter, describe, is_async, parameters
+from .annotations import UNANNOTATED, Parameter, describe, is_async, layers, parameters
 from .context import Context
 from .contract import Kind
 from .markers import MISSING, DependsMarker, EmbedMarker, HeaderMarker, TokenMarker
@@ -84,6 +84,7 @@ def plan(function: Callable[..., Any], tokens: dict[str, int] | None = None) -> 
     if not callable(function):
         raise ConfigError(f"a handler must be callable, not {function!r}")
     name = describe(function)
+    _check_kind(name, function)
     found, returns = parameters(function)
     sources, dependencies, body = _sort(name, found, tokens or {})
     stream = _request_stream(name, body)
@@ -110,6 +111,15 @@ def plan(function: Callable[..., Any], tokens: dict[str, int] | None = None) -> 
         stream=stream,
         stream_type=_item_type(stream.type) if stream is not None else None,
     )
+
+
+def _check_kind(name: str, function: Callable[..., Any]) -> None:
+    if inspect.isclass(function):
+        raise ConfigError(f"{name!r} is a class: serve a function, or an instance's methods")
+    if any(inspect.isgeneratorfunction(layer) for layer in layers(function)):
+        raise ConfigError(
+            f"handler {name!r} is a plain generator: a stream is made by `async def` with `yield`"
+        )
 
 
 def _sort(
@@ -179,6 +189,15 @@ def _converter(type_: Any, path: str) -> Callable[[str], Any] | None:
     return convert
 
 
+def _text_converter(name: str, parameter: Parameter, path: str) -> Callable[[str], Any] | None:
+    try:
+        return _converter(parameter.type, path)
+    except ConfigError as error:
+        raise ConfigError(
+            f"parameter {parameter.name!r} of handler {name!r} cannot be read from text: {error}"
+        ) from error
+
+
 def _takes_none(type_: Any) -> bool:
     union = typing.get_origin(type_) in (typing.Union, types.UnionType)
     return union and type(None) in typing.get_args(type_)
@@ -198,7 +217,7 @@ def _header_source(name: str, parameter: Parameter, marker: HeaderMarker) -> Sou
     default = marker.default if marker.default is not MISSING else parameter.default
     if default is MISSING and _takes_none(parameter.type):
         default = None
-    convert = _converter(parameter.type, path)
+    convert = _text_converter(name, parameter, path)
 
     def read(context: Context) -> Any:
         text = context.msg.headers.get(header)
@@ -225,7 +244,7 @@ def _token_source(
             f"subject does not have (it has: {known})"
         )
     index = tokens[token]
-    convert = _converter(parameter.type, f"token.{token}")
+    convert = _text_converter(name, parameter, f"token.{token}")
     if convert is None:
         return lambda context: context.token(index)
     return lambda context: convert(context.token(index))
@@ -280,6 +299,12 @@ def _request_stream(name: str, body: list[Parameter]) -> Parameter | None:
         raise ConfigError(
             f"parameter {streams[1].name!r} of handler {name!r} is a second request stream"
         )
+    for stream in streams:
+        if stream.default is not MISSING or stream.marker is not None:
+            raise ConfigError(
+                f"parameter {stream.name!r} of handler {name!r} is a request stream: "
+                "it takes neither a marker nor a default"
+            )
     return streams[0] if streams else None
 
 

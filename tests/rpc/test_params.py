@@ -163,6 +163,31 @@ def needs_msg(msg: Msg) -> int:
 async def immortal(value: int = Depends(needs_msg, scope="app")) -> None: ...
 
 
+async def uncalled(value: Annotated[str, Header]) -> None: ...
+
+
+async def uncalled_default(value: str = Token) -> None: ...  # type: ignore[assignment]  # refused
+
+
+async def no_text(value: Annotated[Context, Header("A")]) -> None: ...
+
+
+async def default_stream(items: AsyncIterator[int] = None) -> None: ...  # type: ignore[assignment]  # noqa: RUF013 — refused
+
+
+async def marked_stream(items: Annotated[AsyncIterator[int], Embed]) -> None: ...
+
+
+async def quoted(item: "Missing") -> None: ...  # type: ignore[name-defined]  # noqa: F821, UP037 — refused
+
+
+def plain_generator(n: int):  # type: ignore[no-untyped-def]  # what is refused
+    yield n
+
+
+async def needs_model(item: Item = Depends(Item)) -> None: ...
+
+
 async def not_callable(value: int = Depends(3)) -> None: ...  # type: ignore[arg-type]  # refused
 
 
@@ -183,6 +208,15 @@ async def not_callable(value: int = Depends(3)) -> None: ...  # type: ignore[arg
         (hungry_dependency, "'n'"),
         (immortal, "'needs_msg'"),
         (not_callable, "3"),
+        (uncalled, "'value' of 'uncalled' names Header"),
+        (uncalled_default, "'value' of 'uncalled_default' names Token"),
+        (no_text, "'value'"),
+        (default_stream, "'items'"),
+        (marked_stream, "'items'"),
+        (quoted, "'item'"),
+        (plain_generator, "'plain_generator' is a plain generator"),
+        (needs_model, "'sku' of dependency 'Item'"),
+        (Desk, "'Desk' is a class"),
         (Desk.ask, "'self'"),
         (3, "3"),
     ],
