@@ -174,8 +174,6 @@ async def send_reply(
                 await channel.ready()
         except TimeoutError:
             raise NatsTimeoutError("the caller does not take its large reply") from None
-        if channel.error is not None:
-            raise channel.error
         msg.raw_reply = channel.peer
         channel.writes = True
         await channel.send(data)

@@ -14,7 +14,6 @@ from natsrpc.errors import (
     NatsTimeoutError,
     NoRespondersError,
     RequestTooLargeError,
-    RpcError,
 )
 
 from .binder import NOTHING
@@ -199,9 +198,9 @@ class Outgoing:
             while not channel.peer and channel.error is None:
                 await channel.ready()
             channel.end()
-        except RpcError as error:
-            channel.fail(error)  # the worker's own failure arrives as its reply
-        except Exception as error:
+        except (
+            Exception
+        ) as error:  # for the reader, if nothing else has failed before
             channel.fail(error)
 
     async def answer(self) -> Any:

@@ -249,3 +249,10 @@ async def test_ready_waits_for_the_first_credit_or_the_end() -> None:
     await waiting
     await side.channel.ready()
     side.channel.close()
+
+
+async def test_nothing_is_said_to_a_peer_whose_address_is_not_known() -> None:
+    side = Side(peer=b"")
+    side.channel.open_credit()
+    assert side.connection.sent == []
+    side.channel.close()

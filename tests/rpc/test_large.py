@@ -432,3 +432,38 @@ async def test_one_large_reply_keeps_no_call_from_being_answered(
             answered += 1
         assert len(await large) == 30 * MIB
     assert answered > 20
+
+
+async def test_a_head_and_an_end_with_nothing_between(
+    client: Client, other: Client, unique: str, store: Store
+) -> None:
+    async with other.serve(store.service) as server:
+        inbox = await client.connection.subscribe(f"{unique}.inbox")
+        headers = {"Natsrpc-Frame": "large 2"}
+        subject = large_subject(f"{unique}.size")
+        await client.connection.publish(subject, reply=f"{unique}.inbox", headers=headers)
+        worker = (await inbox.next_msg(1)).raw_reply
+        client.connection.send(worker, b"", b"", control("end", 0))
+        assert (await inbox.next_msg(1)).headers["Nats-Service-Error-Code"] == "503"
+        assert store.started == 0
+        await nothing_left(server, client, other)
+
+
+async def test_a_worker_that_offers_and_falls_silent(
+    client: Client, other: Client, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("natsrpc.rpc.channel.TICK", 0.01)
+    monkeypatch.setattr("natsrpc.rpc.channel.PATIENCE", 3)
+    silent = await other.connection.subscribe(f"{unique}.silent")
+
+    async def answer(msg: Msg) -> None:
+        head = control("large", 5)
+        other.connection.send(msg.raw_reply, b"", f"{unique}.silent".encode(), head)
+
+    await other.connection.subscribe(unique, cb=answer)
+    await other.connection.flush()
+    with pytest.raises(NatsTimeoutError, match="nothing is heard"):
+        await client.call(unique)
+    words = [(await silent.next_msg(1)).headers["Natsrpc-Frame"] for _ in range(2)]
+    assert words[0].startswith("credit ")
+    assert not client.connection.mux.streams

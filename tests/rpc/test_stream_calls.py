@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from natsrpc.errors import (
+    ConfigError,
     DeadlineExceededError,
     NoRespondersError,
     OverloadedError,
@@ -382,3 +383,33 @@ async def test_cancelling_the_end_of_a_stream_is_not_swallowed(
         with pytest.raises(asyncio.CancelledError):
             await reader
         release.set()
+
+
+async def test_a_handler_may_return_an_iterator_of_any_kind(client: Client, unique: str) -> None:
+    class Countdown:
+        def __init__(self) -> None:
+            self.left = 3
+
+        def __aiter__(self) -> Countdown:
+            return self
+
+        async def __anext__(self) -> int:
+            self.left -= 1
+            if self.left < 0:
+                raise StopAsyncIteration
+            return self.left
+
+    service = Service("iterators", version="1.0.0")
+
+    @service.handler(unique)
+    def countdown() -> AsyncIterator[int]:
+        return Countdown()
+
+    async with client.serve(service):
+        assert [item async for item in client.stream(countdown)] == [2, 1, 0]
+
+
+async def test_gather_has_a_limit(client: Client, unique: str) -> None:
+    forever: Any = None
+    with pytest.raises(ConfigError, match="timeout"):
+        await client.gather(unique, timeout=forever)
