@@ -46,13 +46,14 @@ class Answering:
 
     def answer_error(self, msg: Msg, error: RpcError) -> None:
         """Answer with an error, and count it."""
+        try:
+            headers, data = to_wire(error)
+        except Exception as failure:  # its message is no text, its fields cannot be written, ...
+            error = internal(failure, self._handler)
+            headers, data = to_wire(error)
         self.note_error(f"{error.code}:{description(error)}")
         if not msg.raw_reply:
             return
-        try:
-            headers, data = to_wire(error)
-        except Exception as failure:  # its fields cannot be written as JSON
-            headers, data = to_wire(internal(failure, self._handler))
         try:
             self._send(msg.raw_reply, data, b"", headers)
         except MaxPayloadError:

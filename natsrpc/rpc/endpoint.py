@@ -147,8 +147,8 @@ class Endpoint(Answering):
                 data, headers = await self._run_general(msg, terms, deadline)
         except BaseException as error:
             self._failed(msg, terms, error, began)
-            if isinstance(error, Exception):
-                return
+            if isinstance(error, (Exception, SystemExit)):
+                return  # nobody's input ends the process with all that it is doing
             raise
         if self.overdue and msg in self.overdue:
             self._ended(msg, terms, began)

@@ -407,3 +407,41 @@ def test_codes_of_the_family() -> None:
     for error_class, code in family.items():
         assert error_class().code == code
     assert isinstance(DeadlineExceededError(), TimeoutError)
+
+
+class Careless(RpcError, code=418):  # noqa: N818 — as users name theirs
+    """Without a message that is text."""
+
+    def __init__(self) -> None:
+        super().__init__("fine")
+        self.message = None  # type: ignore[assignment]  # the mistake
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("error", [SystemExit(3), Careless(), ExceptionGroup("x", [OSError()])])
+async def test_whatever_is_raised_is_answered_and_ends_no_worker(
+    client: Client, other: Client, unique: str, error: BaseException, plain: bool
+) -> None:
+    service = Service("careless", version="1.0.0")
+
+    if plain:
+
+        @service.handler(unique)
+        def raise_in_a_thread(fail: bool) -> str:
+            if fail:
+                raise error
+            return "goes on"
+    else:
+
+        @service.handler(unique)
+        async def raise_it(fail: bool) -> str:
+            if fail:
+                raise error
+            return "goes on"
+
+    async with other.serve(service) as server:
+        with pytest.raises(InternalError):
+            await client.call(unique, True, timeout=2.0)
+        assert await client.call(unique, False) == "goes on"
+        (endpoint,) = server.services[0].endpoints
+        assert (endpoint.num_requests, endpoint.num_errors) == (2, 1)
