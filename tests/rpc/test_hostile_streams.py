@@ -12,11 +12,12 @@ import pytest
 
 from natsrpc.core import Msg
 from natsrpc.rpc import Client, Service
+from natsrpc.rpc.large import large_subject
 from tests.core.harness import eventually
 
 pytestmark = pytest.mark.live
 
-WORDS = ["open", "credit", "alive", "end", "stop", "", "nonsense"]
+WORDS = ["open", "credit", "alive", "end", "stop", "part", "large", "", "nonsense"]
 NUMBERS = ["0", "1", "2", "128", "999999999999999999", "1" * 30, "-1", "x", "", "\u0661"]
 
 
@@ -36,6 +37,10 @@ def service_of(subject: str) -> Service:
     @service.handler(f"{subject}.sum")
     async def total(numbers: AsyncIterator[int]) -> int:
         return sum([number async for number in numbers])
+
+    @service.handler(f"{subject}.size")
+    async def size(data: bytes) -> int:
+        return len(data)
 
     @service.handler(f"{subject}.echo")
     async def echo(numbers: AsyncIterator[int]) -> AsyncIterator[int]:
@@ -69,10 +74,13 @@ async def test_streams_of_strangers_end_and_leave_nothing(
             for number in range(150):
                 inbox = stranger.new_inbox()
                 sub = await stranger.subscribe(f"{inbox}.>", cb=answer)
-                name = dice.choice(["count", "sum", "echo"])
+                name = dice.choice(["count", "sum", "echo", "size"])
                 body = dice.choice([b"5", b'{"to":500}', b"", b"null", b"{broken"])
                 reply = f"{inbox}.{number}".encode()
-                stranger.send(f"{unique}.{name}".encode(), body, reply, frame(dice))
+                subject = f"{unique}.{name}"
+                if dice.random() < 0.2:
+                    subject = large_subject(subject)
+                stranger.send(subject.encode(), body, reply, frame(dice))
                 await stranger.flush()
                 await asyncio.sleep(0.005 * dice.random())
                 await sub.unsubscribe()
