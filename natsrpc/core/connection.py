@@ -79,9 +79,14 @@ class Connection(Requests):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None and self._draining is not None:
-            await asyncio.wait({self._draining})  # begun in a callback, which could not wait
+        if error is None:
+            await self.drained()
         await self.close()
+
+    async def drained(self) -> None:
+        """Wait for a drain that was begun in a callback, which could not; at once if none was."""
+        if self._draining is not None:
+            await asyncio.wait({self._draining})
 
     # publishing
 

@@ -213,8 +213,7 @@ class Encoded:
                 await self._put(queue, value, ended)
             except Exception as error:
                 _check_shut_down(error)
-                if msg.sub.is_valid:
-                    await msg.sub.unsubscribe()
+                msg.sub.discard()
 
         sub = await self.connection.subscribe(subject, queue_group=queue_group, cb=deliver)
         sub.on_closed = lambda closed: None if closed.is_draining else _resolve(ended)

@@ -329,3 +329,31 @@ async def test_an_endpoint_added_while_running_is_served(client: Client, unique:
     service.handler(f"{unique}.fourth")(second)
     with pytest.raises(NoRespondersError):
         await client.call(f"{unique}.fourth", 1)
+
+
+async def test_the_end_of_a_client_waits_for_a_drain_that_a_handler_began(
+    nats_server: NatsServer, unique: str
+) -> None:
+    service = Service("ending", version="1.0.0")
+    drains: list[asyncio.Task[None]] = []
+    begun = asyncio.Event()
+
+    async with connect(nats_server.url) as caller:
+        async with connect(nats_server.url) as client:
+
+            @service.handler(f"{unique}.slow")
+            async def slow() -> str:
+                begun.set()
+                await asyncio.sleep(0.1)
+                return "answered"
+
+            @service.handler(f"{unique}.stop")
+            async def stop() -> None:
+                drains.append(asyncio.create_task(client.drain()))
+
+            await client.serve(service)
+            running = asyncio.create_task(caller.call(f"{unique}.slow", returns=str))
+            await begun.wait()
+            await caller.call(f"{unique}.stop", returns=None)
+        assert await running == "answered"
+        await drains[0]
