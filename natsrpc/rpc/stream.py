@@ -13,8 +13,9 @@ Every frame of a stream is a message to the other side's address (a reply subjec
   that does not fit one message. It ends with the next item that has no header.
 
 Parts have numbers and need credit as items do. What a reader keeps is therefore bounded by its
-window, and by its `limit` for the one value that it puts together: parts are given credit for at
-once if nothing waits to be taken before them, else when it is taken.
+window (fewer items where they are large: `AHEAD` bytes), and by its `limit` for the one value that
+it puts together: parts are given credit for at once if nothing waits to be taken before them, else
+when it is taken.
 
 Credit is absolute and `alive` carries the count, so either can be said again at any time, and a
 frame lost with a connection is noticed.
@@ -31,7 +32,13 @@ FRAME = "Natsrpc-Frame"
 FRAME_BYTES = FRAME.encode()
 
 WINDOW = 128
-"""Items a reader lets the other side be ahead."""
+"""Items a reader lets the other side be ahead, at most."""
+
+START = 32
+"""Those it allows before it knows how large they are."""
+
+AHEAD = 8 * 1024 * 1024
+"""Bytes it lets the other side be ahead, once it knows."""
 
 PART = 128 * 1024
 """Bytes in one part of a value that does not fit one message."""
@@ -61,7 +68,10 @@ class Reader:
     """The receiving half: items in order, and the credit to give for more."""
 
     __slots__ = (
+        "_ahead",
         "_begun",
+        "_bytes",
+        "_counted",
         "_due_at",
         "_owed",
         "_too_large",
@@ -86,8 +96,10 @@ class Reader:
         self._too_large = too_large
         self._begun = bytearray()
         self._owed = 0
-        self._due_at = window // 2 + 1
-        self.granted = window
+        self._bytes = self._counted = 0
+        self._ahead = window
+        self.granted = min(window, START)
+        self._due_at = self.granted // 2 + 1
         self.received = 0
         self.taken = 0
         self.ended = False
@@ -103,6 +115,7 @@ class Reader:
         if number != self.received + 1 or number > self.granted:
             raise self._broken(number)
         self.received = number
+        self._bytes += len(data)
         if self._begun:
             self._add(data, 0)
             data = bytes(self._begun)
@@ -119,6 +132,7 @@ class Reader:
         if number != self.received + 1 or number > self.granted:
             raise self._broken(number)
         self.received = number
+        self._bytes += len(data)
         self._add(data, left)
         self._owed += 1
         return None if self.buffer else self._settle()
@@ -167,9 +181,17 @@ class Reader:
         self._owed = 0
         return None if self.taken < self._due_at else self._grant()
 
-    def _grant(self) -> int:
-        self.granted = self.taken + self.window
-        self._due_at = self.taken + self.window // 2 + 1
+    def _grant(self) -> int | None:
+        """Give credit for as many items as fit `AHEAD`, at the size they lately had."""
+        if count := self.received - self._counted:
+            fit = AHEAD * count // max(1, self._bytes)
+            self._ahead = max(1, min(self.window, fit))
+            self._counted, self._bytes = self.received, 0
+        ahead = self._ahead
+        self._due_at = self.taken + ahead // 2 + 1
+        if self.taken + ahead <= self.granted:
+            return None
+        self.granted = self.taken + ahead
         return self.granted
 
 

@@ -15,7 +15,7 @@ from natsrpc.errors import (
 )
 from natsrpc.rpc import channel as channels
 from natsrpc.rpc.channel import Channel
-from natsrpc.rpc.stream import WINDOW, control, read_control
+from natsrpc.rpc.stream import START, WINDOW, control, read_control
 from tests.rpc.scripted import ScriptedConnection, as_connection, block, message
 
 PEER = b"_INBOX.peer.00000001"
@@ -172,7 +172,7 @@ async def test_parts_become_one_item() -> None:
     side.item(101, b"3")
     side.receive(headers=control("end", 101))
     assert await side.read() == [int("1" * 99 + "2"), 3]
-    assert side.controls() == [("credit", 65 + WINDOW)]
+    assert side.controls() == [("credit", 17 + WINDOW), ("credit", 82 + WINDOW)]
     side.channel.close()
 
 
@@ -214,7 +214,7 @@ async def test_silence_is_broken_by_both_halves(monkeypatch: pytest.MonkeyPatch)
     side = Side()
     side.channel.reads = side.channel.writes = True
     await asyncio.sleep(0.025)
-    assert side.controls()[:2] == [("alive", 0), ("credit", WINDOW)]
+    assert side.controls()[:2] == [("alive", 0), ("credit", START)]
     assert all(msg.raw_reply == side.channel.address for msg in side.connection.sent)
     side.channel.close()
 

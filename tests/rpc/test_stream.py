@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from natsrpc.core import Headers
 from natsrpc.errors import ReplyTooLargeError, UnavailableError
-from natsrpc.rpc.stream import Reader, Writer, control, read_control
+from natsrpc.rpc.stream import START, Reader, Writer, control, read_control
 
 
 def test_control_frames_are_read_as_written() -> None:
@@ -91,3 +91,19 @@ def test_parts_get_credit_at_once_only_if_nothing_waits_before_them() -> None:
         reader.receive_part(8, b"", 100)
     with pytest.raises(UnavailableError, match="lost"):
         reader.receive_part(10, b"", 0)
+
+
+@pytest.mark.parametrize(
+    ("size", "ahead"), [(0, 128), (1000, 128), (128 * 1024, 64), (1024 * 1024, 8), (10**8, 1)]
+)
+def test_the_larger_the_items_the_fewer_are_let_ahead(size: int, ahead: int) -> None:
+    reader, number, most, item = Reader(), 0, 0, b"x" * size
+    for _ in range(300):
+        while number < reader.granted:  # the sender uses all its credit at once
+            number += 1
+            reader.receive(number, item)
+        if reader.taken > START:
+            most = max(most, len(reader.buffer))
+        reader.buffer.popleft()
+        reader.took()
+    assert most == ahead
