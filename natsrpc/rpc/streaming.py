@@ -198,9 +198,7 @@ class Outgoing:
             while not channel.peer and channel.error is None:
                 await channel.ready()
             channel.end()
-        except (
-            Exception
-        ) as error:  # for the reader, if nothing else has failed before
+        except Exception as error:  # for the reader, if nothing else has failed before
             channel.fail(error)
 
     async def answer(self) -> Any:
