@@ -13,11 +13,10 @@ NatsRpcError                           ServerNotFoundError (FileNotFoundError), 
 │  │  └─ AuthorizationError            AuthExpiredError, AuthRevokedError
 │  ├─ ConnectionClosedError (ConnectionError)   FlushInterruptedError, StaleConnectionError
 │  ├─ ProtocolError                    RemoteProtocolError
-│  │  └─ LocalProtocolError (ValueError)   BadSubjectError, BadQueueNameError, BadHeaderError,
-│  │                                   BadTimeoutError, MaxPayloadError, InvalidMsgError,
-│  │                                   HeadersNotSupportedError
-│  ├─ ServerError                      PermissionsError, MaxConnectionsError,
-│  │                                   MaxSubscriptionsError, ServerClosedConnectionError
+│  │  └─ LocalProtocolError (ValueError)   BadHeaderError, BadQueueNameError, BadSubjectError,
+│  │        BadTimeoutError, HeadersNotSupportedError, InvalidMsgError, MaxPayloadError
+│  ├─ ServerError                      PermissionsError, ServerClosedConnectionError,
+│  │                                   MaxConnectionsError, MaxSubscriptionsError
 │  ├─ SubscriptionError                BadSubscriptionError, MaxMessagesError,
 │  │                                   SubscriptionTypeError, SyncSubRequiredError (TypeErrors)
 │  └─ MsgError                         MsgNotBoundError, MsgNoReplyError, MsgAlreadyRespondedError
