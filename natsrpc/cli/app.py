@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
+
+from natsrpc.version import __version__
 
 from . import call, contract, demo, info, ls, ping, run, server, stats, stub
 from .command import connecting
@@ -16,6 +20,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"natsrpc {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options of the command itself, which need no subcommand."""
+
+
 app.command("run")(connecting(run.run))
 app.command("call")(connecting(call.call))
 app.command("ls")(connecting(ls.ls))

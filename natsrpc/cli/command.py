@@ -26,7 +26,12 @@ _PANEL = "Connection"
 _FLAGS = {
     "server": Annotated[
         str,
-        typer.Option("--server", "-s", help="Server URLs [env: NATS_URL].", rich_help_panel=_PANEL),
+        typer.Option(
+            "--server",
+            "-s",
+            help="Server URLs, with commas between; else those of NATS_URL or of the context.",
+            rich_help_panel=_PANEL,
+        ),
     ],
     "context": Annotated[
         str,

@@ -13,9 +13,9 @@ import typer
 from natsrpc import discovery
 from natsrpc.describe import ContractDiff, document, read_document, version_numbers
 from natsrpc.describe import diff as compare
-from natsrpc.errors import ConfigError
+from natsrpc.errors import ConfigError, NoRespondersError
 
-from .asking import AsJson, Timeout, connected, print_table
+from .asking import AsJson, NotThereError, Timeout, connected, print_table
 from .command import connecting, say
 from .context import Place, parse_seconds
 from .target import load_services
@@ -78,9 +78,12 @@ async def contract_of(place: Place, target: str, timeout: float) -> dict[str, An
             raise ConfigError(f"{target!r} holds several services ({names}): name one of them")
         return document(services[0].contract)
     async with connected(place) as connection:
-        found = await discovery.schemas(connection, target, timeout=timeout)
-        if not found:  # asked alone, one that refuses says why
-            found = [await discovery.schema(connection, target, timeout=timeout)]
+        try:
+            found = await discovery.schemas(connection, target, timeout=timeout)
+            if not found:  # asked alone, one that refuses says why
+                found = [await discovery.schema(connection, target, timeout=timeout)]
+        except NoRespondersError as error:
+            raise NotThereError(f"no service {target!r} answered") from error
     return _newest(target, [read_document(each) for each in found])
 
 

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from natsrpc import discovery
+from natsrpc.errors import NoRespondersError
 
-from .asking import AsJson, Name, Timeout, check_found, connected, print_json, print_table
+from .asking import AsJson, NotThereError, Timeout, check_found, connected, print_json, print_table
 from .context import Place, parse_seconds
 
 __all__ = ["info"]
@@ -17,7 +18,7 @@ __all__ = ["info"]
 
 async def info(
     place: Place,
-    name: Name,
+    name: Annotated[str, typer.Argument(help="The service's name, as `natsrpc ls` shows it.")],
     timeout: Timeout = "2s",
     json: AsJson = False,
     schema: Annotated[
@@ -28,7 +29,10 @@ async def info(
     seconds = parse_seconds(timeout)
     async with connected(place) as connection:
         if schema:
-            found = await discovery.schema(connection, name, timeout=seconds)
+            try:
+                found = await discovery.schema(connection, name, timeout=seconds)
+            except NoRespondersError as error:
+                raise NotThereError(f"no service {name!r} answered") from error
             print(json_module.dumps(found, indent=2, ensure_ascii=False))
             return
         instances = await discovery.info(connection, name, timeout=seconds)

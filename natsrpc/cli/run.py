@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from natsrpc.errors import ConfigError
+from natsrpc.errors import ConfigError, ServerStartError
 from natsrpc.testing import NatsServer
 
 from .command import say
@@ -50,7 +50,10 @@ async def run(
     async with contextlib.AsyncExitStack() as stack:
         if embedded:
             server = NatsServer(port=urlsplit(place.servers[0]).port or 4222)
-            await stack.enter_async_context(server)
+            try:
+                await stack.enter_async_context(server)
+            except ServerStartError as error:
+                raise _why(error, server.port) from error
             say(f"nats-server is ready on {server.url}")
         try:
             return await _supervise(Supervisor(settings, workers, say=say), watch=reload)
@@ -58,6 +61,20 @@ async def run(
             # a worker's traceback is worth its many lines: it is about the user's own module
             say(f"error: {error}")
             return 1
+
+
+def _why(error: ServerStartError, port: int) -> ServerStartError:
+    """The error with what matters of the server's log; where the port is taken, with a way out."""
+    said = [line for line in error.log.splitlines() if "[FTL]" in line or "[ERR]" in line]
+    if any("address already in use" in line for line in said):
+        return ServerStartError(
+            f"port {port} is in use: leave out --embedded to use the server that is there, or "
+            f"name another port, as in --server nats://127.0.0.1:{port + 1}",
+            log=error.log,
+        )
+    if not said:
+        return error
+    return ServerStartError(f"nats-server does not start: {' '.join(said)}", log=error.log)
 
 
 async def _supervise(supervisor: Supervisor, *, watch: bool) -> int:

@@ -391,6 +391,10 @@ def _at_least(name: str, value: int, least: int) -> int:
 
 
 def _check_errors(handler: str, errors: tuple[type[RpcError], ...]) -> tuple[type[RpcError], ...]:
+    if not isinstance(errors, tuple | list):
+        raise ConfigTypeError(
+            f"errors of handler {handler!r}: expected a tuple of RpcError classes, not {errors!r}"
+        )
     for error in errors:
         if not (inspect.isclass(error) and issubclass(error, RpcError)):
             raise ConfigError(f"errors of handler {handler!r}: {error!r} is not an RpcError class")

@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+import natsrpc
+from natsrpc.testing import NatsServer
+
 from .processes import ROOT, Command, environment, run_command
 
 
@@ -59,6 +62,27 @@ def test_unreachable_server_is_one_line(arguments: tuple[str, ...]) -> None:
     assert err.startswith("error: ")
     assert "127.0.0.1:1" in err
     assert err.count("\n") == 1
+
+
+def test_version_is_printed() -> None:
+    code, out, err = run_command("--version")
+    assert (code, out, err) == (0, f"natsrpc {natsrpc.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("info", "x"),
+        ("info", "x", "--schema"),
+        ("stats", "x"),
+        ("ping", "x"),
+        ("stub", "x"),
+        ("contract", "export", "x"),
+    ],
+)
+def test_unknown_service_is_one_line(arguments: tuple[str, ...], nats_server: NatsServer) -> None:
+    code, _, err = run_command(*arguments, "-t", "500ms", "--server", nats_server.url)
+    assert (code, err) == (1, "error: no service 'x' answered\n")
 
 
 def test_missing_context_is_one_line() -> None:

@@ -264,3 +264,14 @@ def test_embedded_server_comes_and_goes_with_the_pool(target: Path, unused_tcp_p
         command.wait_for("is served by 1 workers")
         command.signal(signal.SIGTERM)
         assert command.wait() == 0
+
+
+def test_embedded_server_on_a_port_in_use_says_what_to_do(
+    target: Path, nats_server: NatsServer
+) -> None:
+    arguments = ("run", str(target), "--embedded", "--server", nats_server.url)
+    with Command(*arguments, cwd=target.parent) as command:
+        assert command.wait() == 1
+        port = nats_server.port
+        assert command.output.startswith(f"error: port {port} is in use: leave out --embedded")
+        assert command.output.strip().count("\n") == 0

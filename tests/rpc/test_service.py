@@ -9,7 +9,13 @@ import pytest
 from pydantic import BaseModel
 
 from natsrpc.codecs import Bound
-from natsrpc.errors import BadSubjectError, ConfigError, RpcError, UnknownCodecError
+from natsrpc.errors import (
+    BadSubjectError,
+    ConfigError,
+    ConfigTypeError,
+    RpcError,
+    UnknownCodecError,
+)
 from natsrpc.rpc import Client, Service
 
 
@@ -271,3 +277,10 @@ async def test_the_reply_is_in_the_requests_codec(client: Client, unique: str) -
             b"\x81\xa3sku\xa1a",
             "application/msgpack",
         )
+
+
+def test_errors_are_a_tuple_of_error_classes() -> None:
+    service = Service("x", version="1.0.0")
+    lone: Any = RpcError
+    with pytest.raises(ConfigTypeError, match="errors of handler 'handler': expected a tuple"):
+        service.handler("x", errors=lone)(handler)
