@@ -1,4 +1,4 @@
-"""Every snippet of the README is run, and prints what the README says it prints."""
+"""Every snippet of the README and the guide is run, and prints what is said that it prints."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from .cli.processes import ROOT, Command, environment
 pytestmark = pytest.mark.live
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
 URL = "nats://127.0.0.1:4222"
 
 
@@ -32,17 +33,17 @@ class Block:
     line: int
 
 
-def blocks() -> Iterator[Block]:
-    for found in re.finditer(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL):
-        yield Block(found[1], found[2], README.count("\n", 0, found.start()) + 1)
+def blocks(page: str) -> Iterator[Block]:
+    for found in re.finditer(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        yield Block(found[1], found[2], page.count("\n", 0, found.start()) + 1)
 
 
-BLOCKS = list(blocks())
+BLOCKS = [*blocks(README), *blocks(GUIDE)]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files that the README names in the first line of a block."""
+    """The files that a page names in the first line of a block."""
     folder = tmp_path_factory.mktemp("readme")
     for block in BLOCKS:
         name = re.match(r"# (\w+\.py)\n", block.text)
