@@ -2,6 +2,7 @@
 
 from natsrpc.errors import RpcError
 
+from .caller import Caller
 from .calls import Call
 from .client import Client, connect
 from .context import Context
@@ -22,6 +23,7 @@ ServedService = RunningService
 __all__ = [
     "Attachment",
     "Call",
+    "Caller",
     "Client",
     "Context",
     "Dependencies",

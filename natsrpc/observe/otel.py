@@ -1,0 +1,144 @@
+"""Traces: a span for each call, one for each request served, joined by the `traceparent` header.
+
+The propagator, the tracer provider and the sampler are those of OpenTelemetry, as the program has
+set them up. Names and attributes follow its conventions for RPC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from natsrpc.core import Headers
+from natsrpc.errors import ConfigError, RpcError
+from natsrpc.rpc import Call, Caller, Context, EndpointContract, Service
+
+try:
+    from opentelemetry import propagate, trace
+    from opentelemetry.propagators.textmap import Getter
+    from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
+except ModuleNotFoundError as error:
+    raise ConfigError(
+        "natsrpc.observe.otel needs OpenTelemetry: pip install 'natsrpc[otel]'"
+    ) from error
+
+__all__ = ["instrument"]
+
+
+class _Reader(Getter[Headers]):
+    """Reads a request's headers for the propagator."""
+
+    def get(self, carrier: Headers, key: str) -> list[str] | None:
+        return carrier.get_all(key) or None
+
+    def keys(self, carrier: Headers) -> list[str]:
+        return list(carrier)
+
+
+_READER = _Reader()
+
+
+def instrument(*targets: Service | Caller, tracer_provider: TracerProvider | None = None) -> None:
+    """Trace what these services serve, and what these clients call.
+
+    Call it before a service is served: its middleware is folded then.
+
+    Args:
+        targets: services and clients.
+        tracer_provider: where spans go; OpenTelemetry's global one if not given.
+
+    Raises:
+        ConfigError: a target is neither.
+    """
+    tracer = trace.get_tracer("natsrpc", tracer_provider=tracer_provider)
+    for target in targets:
+        if isinstance(target, Service):
+            target.middleware(_serving(tracer))
+        elif isinstance(target, Caller):
+            target.middleware(_calling(tracer))
+        else:
+            raise ConfigError(f"instrument takes services and clients, not {target!r}")
+
+
+def _serving(tracer: trace.Tracer) -> Callable[[Context, Any], Awaitable[Any]]:
+    async def serve(context: Context, call_next: Callable[[Context], Awaitable[Any]]) -> Any:
+        name = f"{context.service.name}/{context.endpoint.name}"
+        attributes = {
+            "rpc.system": "natsrpc",
+            "rpc.service": context.service.name,
+            "rpc.method": context.endpoint.name,
+            "messaging.destination.name": context.subject,
+        }
+        parent = propagate.extract(context.headers, getter=_READER)
+        with (
+            tracer.start_as_current_span(
+                name,
+                context=parent,
+                kind=SpanKind.SERVER,
+                attributes=attributes,
+                record_exception=False,
+                set_status_on_exception=False,
+            ) as span,
+            _noting(span),
+        ):
+            return await call_next(context)
+
+    return serve
+
+
+def _calling(tracer: trace.Tracer) -> Callable[[Call, Any], Awaitable[Any]]:
+    async def call(made: Call, call_next: Callable[[Call], Awaitable[Any]]) -> Any:
+        name = _subject(made.target)
+        attributes = {"rpc.system": "natsrpc", "messaging.destination.name": name}
+        span = tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
+        propagate.inject(made.headers, context=trace.set_span_in_context(span))
+        if made.kind == "stream":
+            with trace.use_span(span, record_exception=False, set_status_on_exception=False):
+                items = await call_next(made)
+            return _items(items, span)
+        with (
+            trace.use_span(
+                span, end_on_exit=True, record_exception=False, set_status_on_exception=False
+            ),
+            _noting(span),
+        ):
+            return await call_next(made)
+
+    return call
+
+
+async def _items(items: AsyncGenerator[Any, None], span: Span) -> AsyncGenerator[Any, None]:
+    """The items of a stream; its span ends with it."""
+    try:
+        with _noting(span):
+            async for item in items:
+                yield item
+    finally:
+        await items.aclose()
+        span.end()
+
+
+@contextmanager
+def _noting(span: Span) -> Iterator[None]:
+    """Note on a span what went wrong; errors that a service answers, by their code."""
+    try:
+        yield
+    except GeneratorExit:  # the reader of a stream left it, which is no error
+        raise
+    except BaseException as error:
+        if isinstance(error, RpcError):
+            span.set_attribute("rpc.natsrpc.code", error.code)
+        span.set_attribute("error.type", type(error).__qualname__)
+        span.record_exception(error)
+        span.set_status(StatusCode.ERROR, str(error))
+        raise
+
+
+def _subject(target: Any) -> str:
+    """What is called, in words: a subject, an endpoint's subject, a handler's name."""
+    if isinstance(target, str):
+        return target
+    if isinstance(target, EndpointContract):
+        return target.template or target.subject
+    return str(getattr(target, "__qualname__", target))
