@@ -4,6 +4,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from natsrpc.codecs import registry
+from natsrpc.errors import RpcError
 
 pytest_plugins = ["natsrpc.testing.fixtures"]
 
@@ -16,3 +17,25 @@ def restored_codecs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget at the end of the test which codecs it registered."""
     for table in ("_by_name", "_by_content_type"):
         monkeypatch.setattr(registry, table, dict(getattr(registry, table)))
+
+
+@pytest.fixture(autouse=True)
+def only_the_module_s_own_error_classes(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Let a test know the error classes that a program of its module alone would know.
+
+    Error classes are registered by name for the whole process, and here one process imports all
+    test modules, several of which have an error of the same name.
+    """
+    module = request.module
+    own = [value for value in vars(module).values() if isinstance(value, type)]
+    known = {
+        name: [
+            cls
+            for cls in classes
+            if cls in own or cls.__module__ in (module.__name__, "natsrpc.errors")
+        ]
+        for name, classes in RpcError.registered.items()
+    }
+    monkeypatch.setattr(RpcError, "registered", {n: found for n, found in known.items() if found})

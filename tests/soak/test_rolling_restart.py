@@ -14,7 +14,7 @@ async def test_restarting_one_server_of_three_under_load_loses_nothing(kind: typ
     assert tally.asked > 100
     assert (tally.lost, tally.handled_twice) == (0, 0), str(tally)
     assert tally.reconnects >= 1
-    assert (tally.restarts, tally.drains) == (1, 1)
+    assert tally.restarts == tally.drains >= 1
 
 
 @pytest.mark.soak
