@@ -7,6 +7,7 @@ nested bytes are base64. Nesting is bounded by pydantic's parser, at about 200 l
 
 from __future__ import annotations
 
+import abc
 import json
 import math
 from collections.abc import Callable
@@ -26,11 +27,8 @@ from .raw import bind_plain
 from .typed import Typed, make_adapter
 
 
-class JsonCodec:
-    """JSON, with pydantic's validation and serialization."""
-
-    name = "json"
-    content_type = "application/json"
+class PydanticCodec(abc.ABC):
+    """What codecs on pydantic share: a type is bound once, and has pydantic's schema."""
 
     def __init__(self) -> None:
         self._cache = BindCache()
@@ -41,10 +39,12 @@ class JsonCodec:
         Raises:
             ConfigTypeError: pydantic cannot make a schema of it.
         """
-        return self._cache.find(type_) or self._cache.keep(type_, self._bind(type_))
+        known = self._cache.find(type_)
+        return known or self._cache.keep(type_, bind_plain(type_) or self._bind(type_))
 
     def schema(self, type_: Any, *, mode: Mode = "validation") -> dict[str, Any] | None:
-        """Return the JSON Schema (2020-12); None for `None`, `bytes` and types without one.
+        """Return the JSON Schema (2020-12) of the values; None for `None`, `bytes` and types
+        without one.
 
         Raises:
             ConfigTypeError: pydantic cannot make a schema of it.
@@ -53,10 +53,18 @@ class JsonCodec:
             return None
         return json_schema(type_, mode)
 
+    @abc.abstractmethod
     def _bind(self, type_: Any) -> Bound:
-        plain = bind_plain(type_)
-        if plain is not None:
-            return plain
+        """Bind a type that is not plain bytes or nothing."""
+
+
+class JsonCodec(PydanticCodec):
+    """JSON, with pydantic's validation and serialization."""
+
+    name = "json"
+    content_type = "application/json"
+
+    def _bind(self, type_: Any) -> Bound:
         typed = Typed(type_, json=True)
         encode = _make_encode(typed)
         if typed.outer["type"] == "any":

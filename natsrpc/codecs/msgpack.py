@@ -20,44 +20,19 @@ from pydantic_core import to_json, to_jsonable_python
 
 from natsrpc.errors import DecodeError, EncodeError
 
-from .codec import BindCache, Bound, Decode, Encode, Mode
+from .codec import Bound, Decode, Encode
 from .exact import exact_test, is_exact_class
-from .json import empty, json_schema
-from .raw import bind_plain
+from .json import PydanticCodec, empty
 from .typed import Typed
 
 
-class MsgpackCodec:
+class MsgpackCodec(PydanticCodec):
     """MessagePack, with pydantic's validation and serialization."""
 
     name = "msgpack"
     content_type = "application/msgpack"
 
-    def __init__(self) -> None:
-        self._cache = BindCache()
-
-    def bind(self, type_: Any) -> Bound:
-        """Bind any type that pydantic understands.
-
-        Raises:
-            ConfigTypeError: pydantic cannot make a schema of it.
-        """
-        return self._cache.find(type_) or self._cache.keep(type_, self._bind(type_))
-
-    def schema(self, type_: Any, *, mode: Mode = "validation") -> dict[str, Any] | None:
-        """Return the JSON Schema of the values; None for `None`, `bytes` and types without one.
-
-        Raises:
-            ConfigTypeError: pydantic cannot make a schema of it.
-        """
-        if bind_plain(type_) is not None:
-            return None
-        return json_schema(type_, mode)
-
     def _bind(self, type_: Any) -> Bound:
-        plain = bind_plain(type_)
-        if plain is not None:
-            return plain
         typed = Typed(type_, json=False)
         encode = _make_encode(typed)
         if typed.outer["type"] == "any":
