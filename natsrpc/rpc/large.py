@@ -40,6 +40,8 @@ PREFIX = "_NATSRPC.large."
 ALLOWED = 4
 """Bodies of the largest size that a service puts together at one time."""
 
+_HEAD = FRAME_BYTES + b": large "
+
 TAKEN_WITHIN = 10.0
 """Seconds within which a caller must begin to take a large reply."""
 
@@ -66,8 +68,8 @@ def with_head(block: bytes, size: int) -> bytes:
 
 
 def is_head(raw_headers: bytes) -> bool:
-    """Whether a reply's header block says that its body follows in parts."""
-    return FRAME_BYTES in raw_headers
+    """Whether a reply's header block says that its body follows in parts; `end` does not."""
+    return _HEAD in raw_headers
 
 
 class Allowance:

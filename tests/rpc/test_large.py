@@ -201,6 +201,14 @@ async def test_a_plain_requester_of_a_stream_is_told_so(
     assert got[1].headers["Nats-Service-Error-Code"] == "413"
 
 
+async def test_the_end_of_an_empty_stream_is_no_head(
+    client: Client, unique: str, store: Store
+) -> None:
+    async with client.serve(store.service):
+        async with asyncio.timeout(10):
+            assert await client.call(f"{unique}.texts", [], timeout=1) is None
+
+
 async def test_cancelling_a_large_call_cancels_the_handler(
     client: Client, other: Client, store: Store
 ) -> None:
