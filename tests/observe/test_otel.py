@@ -83,6 +83,21 @@ async def test_a_call_and_its_request_are_one_trace() -> None:
     assert server.status.status_code is StatusCode.UNSET
 
 
+async def test_a_handler_runs_once_where_nothing_records() -> None:
+    ran: list[str] = []
+    service = natsrpc.Service("untraced", version="1.0.0")
+
+    @service.handler("note")
+    async def note(text: str) -> None:
+        ran.append(text)
+
+    otel.instrument(service, tracer_provider=trace.NoOpTracerProvider())
+    async with service.test() as client:
+        otel.instrument(client, tracer_provider=trace.NoOpTracerProvider())
+        await client.call(note, "once")
+    assert ran == ["once"]
+
+
 async def test_a_stranger_s_traceparent_is_continued() -> None:
     traced = Traced()
     async with traced.service.test() as client:
