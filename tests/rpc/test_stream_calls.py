@@ -348,9 +348,9 @@ async def test_a_slow_reader_is_no_idle_stream(client: Client, other: Client, un
             yield number
 
     async with other.serve(service):
-        stream = client.stream(plenty, idle_timeout=0.05)
+        stream = client.stream(plenty, idle_timeout=0.4)
         assert await anext(stream) == 0
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.8)  # twice the limit
         assert [item async for item in stream] == list(range(1, 1000))
 
 
