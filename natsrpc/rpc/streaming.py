@@ -153,7 +153,7 @@ class Outgoing:
         self._pump: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._idle_timeout = idle_timeout
-        self._seen = 0
+        self._seen = 0, 0
         self.channel = Channel(
             connection,
             b"",
@@ -263,12 +263,13 @@ class Outgoing:
 
     def _check_idle(self) -> None:
         reader = self.channel.reader
-        received = reader.received
+        # What is still here, or was taken only since the last look, tells of a slow reader.
+        seen = reader.received, len(reader.buffer)
         assert self._idle_timeout is not None  # it set this timer
-        if received == self._seen and not reader.buffer:  # else it is this side that is slow
+        if seen == self._seen and not reader.buffer:
             self._expire(f"the stream was idle for {self._idle_timeout:g} s")
             return
-        self._seen = received
+        self._seen = seen
         later = self._connection.loop.call_later
         self._timers[-1] = later(self._idle_timeout, self._check_idle)
 

@@ -19,6 +19,7 @@ from natsrpc.errors import (
     UnavailableError,
 )
 from natsrpc.rpc import Call, Client, Context, Next, Policy, Service, no_deadline
+from natsrpc.testing import Broker, Clock
 from tests.core.harness import eventually
 
 pytestmark = pytest.mark.live
@@ -339,19 +340,29 @@ async def test_gather_inherits_the_deadline_of_the_handler_it_is_called_in(
             await client.gather(f"{unique}.nobody")
 
 
-async def test_a_slow_reader_is_no_idle_stream(client: Client, other: Client, unique: str) -> None:
+async def test_a_slow_reader_is_no_idle_stream() -> None:
     service = Service("plenty", version="1.0.0")
+    broker, clock = Broker(), Clock.install()
 
-    @service.handler(unique)
+    @service.handler("plenty")
     async def plenty() -> AsyncIterator[int]:
         for number in range(1000):
             yield number
 
-    async with other.serve(service):
-        stream = client.stream(plenty, idle_timeout=0.4)
+    async with service.test(broker=broker) as client:
+        stream = client.stream(plenty, idle_timeout=0.3)
         assert await anext(stream) == 0
-        await asyncio.sleep(0.8)  # twice the limit
-        assert [item async for item in stream] == list(range(1, 1000))
+        await clock.advance(0.59)  # looked once: nothing was taken
+        with broker.fault("_INBOX.>", delay=0.1):  # the next items take a while
+            got = [await anext(stream) for _ in range(127)]
+            await clock.advance(0.02)  # looked again: all that was here is taken
+        rest = asyncio.create_task(_all(stream))
+        await clock.advance(0.1)
+        assert got + await rest == list(range(1, 1000))
+
+
+async def _all(stream: AsyncIterator[int]) -> list[int]:
+    return [item async for item in stream]
 
 
 async def test_cancelling_the_end_of_a_stream_is_not_swallowed(
