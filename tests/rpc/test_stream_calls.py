@@ -352,10 +352,11 @@ async def test_a_slow_reader_is_no_idle_stream() -> None:
     async with service.test(broker=broker) as client:
         stream = client.stream(plenty, idle_timeout=0.3)
         assert await anext(stream) == 0
-        await clock.advance(0.59)  # looked once: nothing was taken
-        with broker.fault("_INBOX.>", delay=0.1):  # the next items take a while
-            got = [await anext(stream) for _ in range(127)]
-            await clock.advance(0.02)  # looked again: all that was here is taken
+        await clock.advance(0.31)  # looked once: nothing was taken, 31 items are here
+        await clock.advance(0.28)
+        with broker.fault("_INBOX.>", delay=0.1):  # the next ones take a while
+            got = [await anext(stream) for _ in range(31)]
+            await clock.advance(0.04)  # looked again: all that was here is taken
         rest = asyncio.create_task(_all(stream))
         await clock.advance(0.1)
         assert got + await rest == list(range(1, 1000))
