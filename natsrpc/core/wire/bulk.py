@@ -1,0 +1,84 @@
+"""Runs of small messages without headers, cut with few calls: what a busy connection receives.
+
+One `bytes.split` does for many frames what a loop in Python does for each. Measured against taking
+them one by one: 0.66 us instead of 0.84 a message (CPython 3.11), 0.79 instead of 0.94 (3.13). For
+messages with headers the same was tried, split at the header block of the first; it gained nothing.
+
+Only frames that are whole and exactly as nats-server writes them are taken. At the first that is
+not, a run ends and says where: the parser's own loop, which knows the whole grammar, judges it. So
+nothing is decided here about the protocol.
+
+A small window of the chunk is looked at first, then twice as much, and so on: where payloads turn
+out to hold line ends, little was split in vain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .events import Event, Msg, Responder
+
+_FIRST_WINDOW = 4096
+_LARGEST_WINDOW = 65_536
+
+SMALLEST = 1024
+"""Chunks that are smaller are not worth it."""
+
+
+def take_run(
+    data: bytes, sizes: Mapping[bytes, int], responder: Responder | None, events: list[Event]
+) -> tuple[int, int]:
+    """Take the run of `MSG` that a chunk begins with.
+
+    Split at every line end, such frames are pairs of line and payload.
+
+    Args:
+        data: the chunk.
+        sizes: the sizes known so far, as written, and what they are as numbers.
+        responder: put on every message.
+        events: where the messages go.
+
+    Returns:
+        Where in the chunk the first frame begins that was not taken, and the bytes of the payloads
+        that were.
+    """
+    if not data.startswith(b"MSG ") or data.find(b"\r\nMSG ", 4, _FIRST_WINDOW) < 0:
+        return 0, 0
+    new, append = object.__new__, events.append
+    pos, window, taken = 0, _FIRST_WINDOW, 0
+    while True:
+        piece = data[pos : pos + window]
+        lines = piece.split(b"\r\n")
+        rest = lines.pop()  # no line end behind it
+        tabs = 9 in piece
+        done = -len(events)
+        pairs = iter(lines)
+        for line, payload in zip(pairs, pairs):  # noqa: B905  the last line may lack its payload
+            args = line.split(b" ")
+            size = len(payload)
+            if sizes.get(args[-1]) != size or args[0] != b"MSG":
+                break
+            count = len(args)
+            if 10 in line or (tabs and 9 in line):
+                break
+            if not (4 <= count <= 5 and args[1] and args[2]):
+                break
+            msg: Msg = new(Msg)
+            msg.raw_subject = args[1]
+            msg.sid = args[2]
+            msg.raw_reply = args[3] if count == 5 else b""
+            msg.data = payload
+            msg.raw_headers = b""
+            msg.responder = responder
+            msg.sub = msg.decoded = None
+            append(msg)
+            taken += size
+        done += len(events)
+        left = len(lines) - 2 * done
+        if left > 1:  # a frame of another kind
+            return pos + sum(map(len, lines[: 2 * done])) + 4 * done, taken
+        end = pos + len(piece)
+        pos = end - len(rest) - (len(lines[-1]) + 2 if left else 0)
+        if not done or end == len(data):
+            return pos, taken
+        window = min(2 * window, _LARGEST_WINDOW)
