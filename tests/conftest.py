@@ -34,7 +34,7 @@ def only_the_module_s_own_error_classes(
         name: [
             cls
             for cls in classes
-            if cls in own or cls.__module__ in (module.__name__, "natsrpc.errors")
+            if cls in own or cls.__module__ in (module.__name__, RpcError.__module__)
         ]
         for name, classes in RpcError.registered.items()
     }

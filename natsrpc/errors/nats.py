@@ -1,0 +1,253 @@
+"""Errors of the NATS client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .root import NatsRpcError
+
+
+class NatsError(NatsRpcError):
+    """The root of the NATS client's errors."""
+
+
+class NatsTimeoutError(NatsError, TimeoutError):
+    """The time allowed for a flush, request, read or drain ran out."""
+
+
+class DrainTimeoutError(NatsTimeoutError):
+    """Draining did not finish within `drain_timeout`; the connection was closed anyway."""
+
+
+class ConnectError(NatsError, ConnectionError):
+    """One attempt to connect to one server failed.
+
+    `server` is the redacted address that was tried.
+    """
+
+    def __init__(self, message: str, *, server: str = "") -> None:
+        super().__init__(message)
+        self.server = server
+
+
+class NoServersError(ConnectError):
+    """No server of the pool could be reached.
+
+    `attempts` holds one `(server, error)` pair per try, in order.
+    """
+
+    def __init__(self, message: str, *, attempts: Sequence[tuple[str, BaseException]] = ()) -> None:
+        super().__init__(message)
+        self.attempts = tuple(attempts)
+
+
+class TLSError(ConnectError):
+    """The TLS handshake, or the verification of the server's name or chain, failed."""
+
+
+class SecureConnectionRequiredError(TLSError):
+    """The server requires TLS, and it was ruled out by `tls=False`."""
+
+
+class SecureConnectionUnavailableError(TLSError):
+    """TLS was asked for, and the server does not offer it."""
+
+
+class AuthorizationError(ConnectError):
+    """The server refused the credentials."""
+
+
+class AuthExpiredError(AuthorizationError):
+    """The user's or account's credentials expired while connected."""
+
+
+class AuthRevokedError(AuthorizationError):
+    """The user's credentials were revoked while connected."""
+
+
+class ConnectionClosedError(NatsError, ConnectionError):
+    """The connection is closed, or was closed during the wait."""
+
+    def __init__(self, message: str = "connection is closed") -> None:
+        super().__init__(message)
+
+
+class FlushInterruptedError(ConnectionClosedError):
+    """The physical connection was lost while a flush waited for its PONG."""
+
+
+class StaleConnectionError(ConnectionClosedError):
+    """The server left more than `max_pings_out` PINGs unanswered."""
+
+
+class ConnectionDrainingError(NatsError):
+    """The connection is draining and takes no new work of this kind."""
+
+
+class ConnectionReconnectingError(NatsError):
+    """Not possible while reconnecting."""
+
+
+class ReconnectBufferExceededError(NatsError):
+    """The buffer for publishes made while reconnecting is full (or switched off)."""
+
+
+class ProtocolError(NatsError):
+    """The NATS protocol would be, or was, broken."""
+
+
+class LocalProtocolError(ProtocolError, ValueError):
+    """Refused here, before a byte was written."""
+
+
+class BadSubjectError(LocalProtocolError):
+    """A subject is empty or malformed. `subject` is the value refused."""
+
+    def __init__(self, message: str, *, subject: object = "") -> None:
+        super().__init__(message)
+        self.subject = subject
+
+
+class BadQueueNameError(LocalProtocolError):
+    """A queue group's name is malformed."""
+
+
+class BadHeaderError(LocalProtocolError):
+    """A header's name or value cannot be sent, or a received block cannot be read."""
+
+
+class BadTimeoutError(LocalProtocolError):
+    """A timeout is not a positive number of seconds."""
+
+
+class MaxPayloadError(LocalProtocolError):
+    """Headers plus payload are larger than the server's `max_payload`.
+
+    `size` and `max_payload` are in bytes.
+    """
+
+    def __init__(self, size: int, max_payload: int) -> None:
+        super().__init__(
+            f"message of {size} bytes (headers included) exceeds the server's "
+            f"max_payload of {max_payload} bytes"
+        )
+        self.size = size
+        self.max_payload = max_payload
+
+
+class InvalidMsgError(LocalProtocolError):
+    """What was passed as a message is not one."""
+
+
+class HeadersNotSupportedError(LocalProtocolError):
+    """The server does not support message headers."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The server sent something that is not the NATS protocol."""
+
+
+class ServerError(NatsError):
+    """The server reported an error with `-ERR`. `text` is its text as received."""
+
+    def __init__(self, message: str, *, text: str = "") -> None:
+        super().__init__(message)
+        self.text = text or message
+
+
+class PermissionsError(ServerError):
+    """The server denied a publish or a subscription.
+
+    `operation` is "publish" or "subscribe"; `subject` and `queue_group` keep their case.
+    `sid` is the subscription's number where the server named it, `reply` the reply subject where
+    that is what was denied.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        operation: str = "",
+        subject: str = "",
+        queue_group: str = "",
+        sid: int | None = None,
+        reply: str = "",
+        text: str = "",
+    ) -> None:
+        super().__init__(message, text=text)
+        self.reply = reply
+        self.operation = operation
+        self.subject = subject
+        self.queue_group = queue_group
+        self.sid = sid
+
+
+class MaxConnectionsError(ServerError):
+    """The server or account takes no more connections."""
+
+
+class MaxSubscriptionsError(ServerError):
+    """The account or connection takes no more subscriptions."""
+
+
+class ServerClosedConnectionError(ServerError):
+    """The server closed the connection with an `-ERR` of no more particular kind."""
+
+
+class NoRespondersError(NatsError):
+    """Nobody is subscribed to the request's subject. `subject` is that subject."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(f"no responders: nobody is subscribed to {subject!r}")
+        self.subject = subject
+
+
+class SlowConsumerError(NatsError):
+    """A subscription's pending limit was reached and messages were dropped.
+
+    `subject`, `sid` and `dropped` (messages dropped so far) tell which and how much.
+    """
+
+    def __init__(self, subject: str, *, sid: int = 0, dropped: int = 0) -> None:
+        super().__init__(
+            f"slow consumer: subscription {sid} on {subject!r} has dropped {dropped} messages"
+        )
+        self.subject = subject
+        self.sid = sid
+        self.dropped = dropped
+
+
+class SubscriptionError(NatsError):
+    """The root of errors about the use of one subscription."""
+
+
+class BadSubscriptionError(SubscriptionError):
+    """The subscription has ended."""
+
+
+class MaxMessagesError(SubscriptionError):
+    """The subscription received all of its `max_msgs`."""
+
+
+class SubscriptionTypeError(SubscriptionError, TypeError):
+    """This kind of subscription does not offer that."""
+
+
+class SyncSubRequiredError(SubscriptionError, TypeError):
+    """`next_msg` and iteration need a subscription made without `cb` and `into`."""
+
+
+class MsgError(NatsError):
+    """The root of errors about the use of one message."""
+
+
+class MsgNotBoundError(MsgError):
+    """The message did not come from a connection, so it cannot be answered."""
+
+
+class MsgNoReplyError(MsgError):
+    """The message carries no reply subject, so it cannot be answered."""
+
+
+class MsgAlreadyRespondedError(MsgError):
+    """The message was answered before."""

@@ -1,0 +1,158 @@
+"""What a handler raises and its caller catches: `RpcError`, and its class for each code."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from .nats import NatsTimeoutError
+from .root import ConfigError, NatsRpcError
+
+
+class RpcError(NatsRpcError):
+    """What a handler raises and its caller catches, same class.
+
+    A subclass states its code as a class keyword and its fields as annotations; the fields become
+    keyword arguments and attributes, and travel as the JSON body of the reply:
+
+        class OutOfStock(RpcError, code=409):
+            sku: str
+
+        raise OutOfStock("none left", sku="A-7")
+
+    Where no class of that name is known, a plain `RpcError` with `code`, `name` and `details`
+    arrives. Class keyword `name` replaces the class's own name on the wire, `retryable` lets a
+    caller's policy send again. Without fields, `details` (anything JSON can express) is the body.
+    """
+
+    default_code: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+    wire_name: ClassVar[str] = "RpcError"
+    registered: ClassVar[dict[str, list[type[RpcError]]]] = {}
+    _fields: ClassVar[dict[str, Any]]
+    name: str = "RpcError"
+
+    def __init_subclass__(
+        cls, *, code: int | None = None, name: str = "", retryable: bool | None = None, **kw: Any
+    ) -> None:
+        super().__init_subclass__(**kw)
+        cls.retryable = cls.retryable if retryable is None else retryable
+        if code is not None:
+            if isinstance(code, bool) or not isinstance(code, int) or not 100 <= code <= 9999:
+                raise ConfigError(f"code of {cls.__name__!r} is {code!r}: expected 100 to 9999")
+            cls.default_code = code
+        taken = {"args", "code", "details", "message"} & inspect.get_annotations(cls).keys()
+        if taken:
+            raise ConfigError(f"{cls.__name__!r} cannot have a field named {min(taken)!r}")
+        cls.wire_name = name or cls.__name__
+        if "name" not in cls.fields():
+            cls.name = cls.wire_name
+        others = RpcError.registered.get(cls.wire_name, [])
+        place = (cls.__module__, cls.__qualname__)  # a class defined again replaces itself
+        kept = [each for each in others if (each.__module__, each.__qualname__) != place]
+        RpcError.registered[cls.wire_name] = [cls, *kept]
+
+    def __init__(
+        self, message: str = "", *, code: int | None = None, details: Any = None, **fields: Any
+    ) -> None:
+        cls = type(self)
+        self.message = message or cls.__name__
+        super().__init__(self.message)
+        self.code = self.default_code if code is None else code
+        for key in cls.fields():
+            if key not in fields:
+                owner = next((base for base in cls.__mro__ if key in vars(base)), RpcError)
+                if owner is RpcError:
+                    raise TypeError(f"{cls.__name__}() needs the keyword argument {key!r}")
+                fields[key] = vars(owner)[key]
+            setattr(self, key, fields[key])
+        for key in fields.keys() - cls.fields().keys():
+            raise TypeError(f"{cls.__name__}() has no field {key!r}")
+        self.details: Any = fields if details is None and fields else details
+
+    @classmethod
+    def fields(cls) -> dict[str, Any]:
+        """The names and types of the fields this class declares, base classes first."""
+        if "_fields" not in vars(cls):
+            cls._fields = {}
+            for base in reversed(cls.__mro__):
+                if issubclass(base, RpcError) and base is not RpcError:
+                    cls._fields.update(_annotated(base))
+        return cls._fields
+
+    @classmethod
+    def rebuild(cls, message: str, code: int, details: Any, fields: Mapping[str, Any]) -> RpcError:
+        """Make an instance from what came over the wire, whatever `__init__` a subclass has."""
+        error = cls.__new__(cls)
+        RpcError.__init__(error, message, code=code, details=details, **fields)
+        return error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = {key: getattr(self, key) for key in self.fields()}
+        return type(self).rebuild, (self.message, self.code, self.details, fields)
+
+
+def _annotated(cls: type) -> dict[str, Any]:
+    """The fields annotated in one class body, resolved where that can be done."""
+    try:
+        hints = typing.get_type_hints(cls, include_extras=True)
+    except Exception:  # a name that only exists inside a function: the field is then untyped
+        hints = {}
+    return {
+        key: hints.get(key, Any)
+        for key, hint in inspect.get_annotations(cls).items()
+        if not str(hint).removeprefix("typing.").startswith("ClassVar")
+    }
+
+
+class BadRequestError(RpcError, code=400):
+    """The service could not decode the request's body."""
+
+
+class NotFoundError(RpcError, code=404):
+    """What was asked for does not exist."""
+
+
+class ConflictError(RpcError, code=409):
+    """The request does not fit the present state."""
+
+
+class ReplyTooLargeError(RpcError, code=413):
+    """The reply is larger than its caller takes, or than a message may be."""
+
+
+class RequestTooLargeError(RpcError, code=413):
+    """The request is larger than the service takes."""
+
+
+class UnsupportedCodecError(RpcError, code=415):
+    """The service does not know the codec the request's `Content-Type` names."""
+
+
+class InvalidRequestError(RpcError, code=422):
+    """The request's body was decoded, and does not fit the handler's types.
+
+    `details` lists `{"path": "a.0.b", "reason": "…"}`.
+    """
+
+
+class OverloadedError(RpcError, code=429):
+    """The service is at its limits and refused the request at once, unrun."""
+
+
+class CallCancelledError(RpcError, code=499):
+    """The caller cancelled the call, and the handler was stopped."""
+
+
+class InternalError(RpcError, code=500):
+    """The handler failed. `details["error_id"]` finds the traceback in the service's log."""
+
+
+class UnavailableError(RpcError, code=503):
+    """The service is stopping, and did not run or did not finish the request."""
+
+
+class DeadlineExceededError(RpcError, NatsTimeoutError, code=504):
+    """The deadline passed before the handler ended; it was not run, or was cancelled."""
