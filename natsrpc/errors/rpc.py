@@ -25,6 +25,10 @@ class RpcError(NatsRpcError):
     Where no class of that name is known, a plain `RpcError` with `code`, `name` and `details`
     arrives. Class keyword `name` replaces the class's own name on the wire, `retryable` lets a
     caller's policy send again. Without fields, `details` (anything JSON can express) is the body.
+
+    Raises:
+        ConfigError: the code is no number from 100 to 9999, or a field has the name of an argument.
+        TypeError: a field is missing, or there is no such field.
     """
 
     default_code: ClassVar[int] = 500
@@ -40,9 +44,7 @@ class RpcError(NatsRpcError):
         super().__init_subclass__(**kw)
         cls.retryable = cls.retryable if retryable is None else retryable
         if code is not None:
-            if isinstance(code, bool) or not isinstance(code, int) or not 100 <= code <= 9999:
-                raise ConfigError(f"code of {cls.__name__!r} is {code!r}: expected 100 to 9999")
-            cls.default_code = code
+            cls.default_code = _check_code(cls, code)
         taken = {"args", "code", "details", "message"} & inspect.get_annotations(cls).keys()
         if taken:
             raise ConfigError(f"{cls.__name__!r} cannot have a field named {min(taken)!r}")
@@ -60,7 +62,7 @@ class RpcError(NatsRpcError):
         cls = type(self)
         self.message = message or cls.__name__
         super().__init__(self.message)
-        self.code = self.default_code if code is None else code
+        self.code = self.default_code if code is None else _check_code(cls, code)
         for key in cls.fields():
             if key not in fields:
                 owner = next((base for base in cls.__mro__ if key in vars(base)), RpcError)
@@ -84,14 +86,24 @@ class RpcError(NatsRpcError):
 
     @classmethod
     def rebuild(cls, message: str, code: int, details: Any, fields: Mapping[str, Any]) -> RpcError:
-        """Make an instance from what came over the wire, whatever `__init__` a subclass has."""
+        """Make an instance from what came over the wire, whatever `__init__` a subclass has.
+
+        Other programs choose their codes as they like, so `code` may be any number.
+        """
         error = cls.__new__(cls)
-        RpcError.__init__(error, message, code=code, details=details, **fields)
+        RpcError.__init__(error, message, details=details, **fields)
+        error.code = code
         return error
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {key: getattr(self, key) for key in self.fields()}
         return type(self).rebuild, (self.message, self.code, self.details, fields)
+
+
+def _check_code(cls: type[RpcError], code: int) -> int:
+    if isinstance(code, bool) or not isinstance(code, int) or not 100 <= code <= 9999:
+        raise ConfigError(f"code of {cls.__name__!r} is {code!r}: expected a number, 100 to 9999")
+    return code
 
 
 def _annotated(cls: type) -> dict[str, Any]:

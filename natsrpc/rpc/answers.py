@@ -57,7 +57,7 @@ class Answering:
         try:
             self._send(msg.raw_reply, data, b"", headers)
         except MaxPayloadError:
-            short = RpcError(error.message, code=error.code)
+            short = RpcError.rebuild(error.message, error.code, None, {})
             short.name = error.name
             self._send_last(msg, to_wire(short)[0])
         except NatsError as failure:

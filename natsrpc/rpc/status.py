@@ -47,7 +47,7 @@ def to_wire(error: RpcError) -> tuple[bytes, bytes]:
     """The header block and the body of an error reply."""
     cls = type(error)
     name = cls.wire_name if cls is not RpcError else error.name
-    headers = {ERROR: description(error), CODE: str(error.code)}
+    headers = {ERROR: description(error), CODE: f"{error.code:d}"}
     if name != RpcError.wire_name:
         headers[NAME] = name
     body = _encode_body(error, cls)
@@ -101,7 +101,7 @@ def from_wire(msg: Msg, known: dict[str, type[RpcError]] | None = None) -> RpcEr
         error = _rebuild(cls, text, code, msg.data)
         if error is not None:
             return error
-    plain = RpcError(text or f"error {code}", code=code, details=_read_details(msg.data))
+    plain = RpcError.rebuild(text or f"error {code}", code, _read_details(msg.data), {})
     if name:
         plain.name = name
     return plain

@@ -70,9 +70,21 @@ def test_fields_are_checked() -> None:
 
 @pytest.mark.parametrize("code", [0, 99, 10_000, True, "409", 4.0])
 def test_a_code_is_a_number(code: Any) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match="expected a number, 100 to 9999"):
 
         class Bad(RpcError, code=code): ...
+
+    with pytest.raises(ConfigError, match=r"code of 'RpcError' is .*: expected a number"):
+        RpcError("none left", code=code)
+    with pytest.raises(ConfigError, match="code of 'OutOfStock'"):
+        OutOfStock("none left", sku="a", code=code)
+
+
+@pytest.mark.parametrize("code", [0, 7, 123_456_789])
+def test_codes_of_other_programs_are_kept_and_passed_on(code: int) -> None:
+    error = RpcError.rebuild("elsewhere", code, None, {})
+    assert over_the_wire(error).code == code
+    assert copy.copy(error).code == code
 
 
 def test_fields_may_not_hide_what_every_error_has() -> None:

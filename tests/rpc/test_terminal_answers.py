@@ -290,6 +290,21 @@ async def test_an_error_too_large_to_send_loses_its_body_only(client: Client, un
     assert (caught.value.code, caught.value.message, caught.value.details) == (418, "large", None)
 
 
+async def test_a_code_that_is_none_is_refused_where_it_is_made(
+    client: Client, unique: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = Service("odd-code", version="1.0.0")
+
+    @service.handler(unique)
+    async def handle() -> None:
+        raise RpcError("odd", code="abc")  # type: ignore[arg-type]  # the mistake
+
+    async with client.serve(service):
+        with pytest.raises(InternalError):
+            await client.call(unique)
+    assert "code of 'RpcError' is 'abc': expected a number, 100 to 9999" in caplog.text
+
+
 async def test_details_that_cannot_be_written_become_an_internal_error(
     client: Client, unique: str
 ) -> None:
@@ -417,8 +432,18 @@ class Careless(RpcError, code=418):  # noqa: N818 — as users name theirs
         self.message = None  # type: ignore[assignment]  # the mistake
 
 
+class Coded(RpcError):  # noqa: N818 — as users name theirs
+    """With a code that no caller could read."""
+
+    def __init__(self) -> None:
+        super().__init__("fine")
+        self.code = "E7"  # type: ignore[assignment]  # the mistake
+
+
 @pytest.mark.parametrize("plain", [False, True])
-@pytest.mark.parametrize("error", [SystemExit(3), Careless(), ExceptionGroup("x", [OSError()])])
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), Careless(), Coded(), ExceptionGroup("x", [OSError()])]
+)
 async def test_whatever_is_raised_is_answered_and_ends_no_worker(
     client: Client, other: Client, unique: str, error: BaseException, plain: bool
 ) -> None:
