@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from natsrpc.core import Msg
+from natsrpc.rpc import is_error
 
 _MOMENT = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(\.\d+)?([Zz]|[+-]\d{2}:?\d{2})?"
@@ -97,7 +98,7 @@ Identity = TypeVar("Identity", bound=ServiceIdentity)
 
 def read(msg: Msg, kind: type[Identity], rtt: float = 0.0) -> Identity | None:
     """Read one response; None if it is not one (an error, no JSON object, no name or id)."""
-    if msg.raw_headers and ("Nats-Service-Error" in msg.headers or msg.status is not None):
+    if is_error(msg.raw_headers) or msg.status is not None:
         return None
     value = read_object(msg.data)
     if value is None or not (_text(value, "name") and _text(value, "id")):

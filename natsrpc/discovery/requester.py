@@ -6,10 +6,11 @@ over when none has answered for `stall` seconds. An instance asked for by its id
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from natsrpc.core import Connection
 from natsrpc.errors import ConfigError, NoRespondersError, RpcError
+from natsrpc.rpc import from_wire, is_error
 
 from .reader import ServiceIdentity, ServiceInfo, ServiceStats, read, read_object
 from .responder import PREFIX
@@ -20,14 +21,16 @@ STALL = 0.3
 Identity = TypeVar("Identity", bound=ServiceIdentity)
 
 
+class Asking(TypedDict, total=False):
+    """How to ask, and how long to wait, in seconds."""
+
+    timeout: float
+    stall: float
+    prefix: str
+
+
 async def ping(
-    connection: Connection,
-    name: str = "",
-    id: str = "",
-    *,
-    timeout: float = TIMEOUT,
-    stall: float = STALL,
-    prefix: str = PREFIX,
+    connection: Connection, name: str = "", id: str = "", **options: Unpack[Asking]
 ) -> list[ServiceIdentity]:
     """Return the instances that answer, in the order they did, with their round-trip times.
 
@@ -35,45 +38,29 @@ async def ping(
         connection: where to ask.
         name: only services of this name.
         id: only this instance of it.
-        timeout: seconds in all.
-        stall: seconds after the last answer.
-        prefix: the first token of the subjects.
+        options: `timeout`, seconds in all; `stall`, seconds after the last answer; `prefix`, the
+            first token of the subjects.
 
     Raises:
         ConfigError: an id without a name.
         BadSubjectError: the name or id cannot be part of a subject.
         ConnectionClosedError: the connection is closed.
     """
-    subject = _subject("PING", name, id, prefix)
-    return await _ask(connection, subject, ServiceIdentity, bool(id), timeout, stall)
+    return await _ask(connection, "PING", ServiceIdentity, name, id, **options)
 
 
 async def info(
-    connection: Connection,
-    name: str = "",
-    id: str = "",
-    *,
-    timeout: float = TIMEOUT,
-    stall: float = STALL,
-    prefix: str = PREFIX,
+    connection: Connection, name: str = "", id: str = "", **options: Unpack[Asking]
 ) -> list[ServiceInfo]:
     """Return the instances with their endpoints. Arguments and errors are those of `ping`."""
-    subject = _subject("INFO", name, id, prefix)
-    return await _ask(connection, subject, ServiceInfo, bool(id), timeout, stall)
+    return await _ask(connection, "INFO", ServiceInfo, name, id, **options)
 
 
 async def stats(
-    connection: Connection,
-    name: str = "",
-    id: str = "",
-    *,
-    timeout: float = TIMEOUT,
-    stall: float = STALL,
-    prefix: str = PREFIX,
+    connection: Connection, name: str = "", id: str = "", **options: Unpack[Asking]
 ) -> list[ServiceStats]:
     """Return the instances with their counters. Arguments and errors are those of `ping`."""
-    subject = _subject("STATS", name, id, prefix)
-    return await _ask(connection, subject, ServiceStats, bool(id), timeout, stall)
+    return await _ask(connection, "STATS", ServiceStats, name, id, **options)
 
 
 async def schema(
@@ -103,10 +90,8 @@ async def schema(
     """
     subject = _subject("SCHEMA", name, id, prefix)
     msg = await connection.request(subject, endpoint.encode(), timeout=timeout)
-    refused = msg.headers.get("Nats-Service-Error") if msg.raw_headers else None
-    if refused is not None:
-        code = msg.headers.get("Nats-Service-Error-Code") or ""
-        raise RpcError(refused, code=int(code) if code.isdecimal() else 500)
+    if is_error(msg.raw_headers):
+        raise from_wire(msg)
     found = read_object(msg.data)
     if found is None:
         raise RpcError(f"what {subject!r} answered is not a schema")
@@ -144,16 +129,20 @@ def _subject(verb: str, name: str, id_: str, prefix: str) -> str:
 
 async def _ask(
     connection: Connection,
-    subject: str,
+    verb: str,
     kind: type[Identity],
-    alone: bool,
-    timeout: float,
-    stall: float,
+    name: str,
+    id_: str,
+    *,
+    timeout: float = TIMEOUT,
+    stall: float = STALL,
+    prefix: str = PREFIX,
 ) -> list[Identity]:
+    subject = _subject(verb, name, id_, prefix)
     found: dict[tuple[str, str], Identity] = {}
     asked = connection.loop.time()
     replies = connection.request_many(
-        subject, timeout=timeout, stall=stall, max_msgs=1 if alone else None
+        subject, timeout=timeout, stall=stall, max_msgs=1 if id_ else None
     )
     try:
         async for msg in replies:

@@ -17,6 +17,7 @@ from .policy import Policy
 from .process import Stopping, run, serve_until
 from .server import Attachment, RunningService, Server, attachments
 from .service import Group, Service, kits
+from .status import from_wire, is_error
 
 ServedService = RunningService
 
@@ -50,6 +51,8 @@ __all__ = [
     "attachments",
     "compose",
     "connect",
+    "from_wire",
+    "is_error",
     "kits",
     "no_deadline",
     "run",

@@ -317,6 +317,21 @@ async def test_what_is_no_schema_is_an_error(
         await discovery.schema(connection, name)
 
 
+async def test_a_refused_schema_is_the_error_that_was_sent(
+    connection: Connection, stranger: Any, name: str
+) -> None:
+    async def answer(msg: Any) -> None:
+        headers = {"Nats-Service-Error": "not today", "Nats-Service-Error-Code": "7"}
+        await stranger.publish(msg.reply, b'{"retry":true}', headers=headers)
+
+    await stranger.subscribe(f"$SRV.SCHEMA.{name}", cb=answer)
+    await stranger.flush()
+    await stranger.flush()
+    with pytest.raises(RpcError, match="not today") as caught:
+        await discovery.schema(connection, name)
+    assert (caught.value.code, caught.value.details) == (7, {"retry": True})
+
+
 async def test_without_a_description_there_is_no_pointer(
     connection: Connection, service: Service, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
