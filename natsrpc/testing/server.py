@@ -11,6 +11,7 @@ on meanwhile, call them through `asyncio.to_thread`; `async with` does so by its
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import atexit
 import contextlib
@@ -74,7 +75,41 @@ def _from_wheel() -> str | None:
     return None
 
 
-class NatsServer:
+class _Process(abc.ABC):
+    """What is started and stopped: by those methods, by `with`, or by `async with` in a thread."""
+
+    @abc.abstractmethod
+    def start(self) -> None: ...
+
+    @abc.abstractmethod
+    def stop(self) -> None: ...
+
+    async def __aenter__(self) -> Self:
+        await _start_in_thread(self.start, self.stop)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await _finish_in_thread(self.stop)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+class NatsServer(_Process):
     """A nats-server process on loopback, on a port of its own choice that it keeps over restarts.
 
     Use it as `async with`, as `with`, or by `start()` and `stop()`.
@@ -236,30 +271,6 @@ class NatsServer:
         fields: dict[str, Any] = json.loads(line.removeprefix(b"INFO "))
         return fields
 
-    async def __aenter__(self) -> Self:
-        await _start_in_thread(self.start, self.stop)
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await _finish_in_thread(self.stop)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-
     # -- within ----------------------------------------------------------------------------------
 
     def _arguments(self) -> list[str]:
@@ -313,7 +324,7 @@ class NatsServer:
         _running.discard(self)
 
 
-class Cluster:
+class Cluster(_Process):
     """Some nats-servers on loopback, joined by routes, ready when each knows all the others.
 
     Args:
@@ -367,30 +378,6 @@ class Cluster:
                 return
         logs = "\n".join(server.log for server in self.servers)
         raise ServerStartError(f"the cluster did not form within {timeout} s", log=logs)
-
-    async def __aenter__(self) -> Self:
-        await _start_in_thread(self.start, self.stop)
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await _finish_in_thread(self.stop)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _arguments(self, index: int) -> list[str]:
         own = self.servers[index].cluster_port or -1
