@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Annotated, Any
+import json as json_module
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from natsrpc.core import Connection, connect
+from natsrpc.discovery import ServiceIdentity
 from natsrpc.errors import NatsRpcError
 
-from .context import Place
+from .command import say
+from .context import Place, parse_seconds
 
 __all__ = [
     "AsJson",
     "Name",
     "NotThereError",
     "Timeout",
-    "check_found",
+    "ask",
     "connected",
     "print_json",
     "print_table",
 ]
+
+Found = TypeVar("Found", bound=ServiceIdentity)
 
 Name = Annotated[str, typer.Argument(help="Only services of this name.")]
 Timeout = Annotated[str, typer.Option("--timeout", "-t", help="How long to wait for answers.")]
@@ -45,19 +49,35 @@ async def connected(place: Place) -> AsyncIterator[Connection]:
         yield connection
 
 
-def check_found(found: Sequence[object], name: str) -> None:
-    """Refuse to print nothing where something was asked for by name.
+async def ask(
+    question: Callable[..., Awaitable[list[Found]]],
+    place: Place,
+    name: str = "",
+    *,
+    timeout: str,
+    json: bool,
+) -> list[Found]:
+    """What is left to print of the answers: nothing, where they are printed as JSON.
 
     Raises:
-        NotThereError: nothing was found.
+        NotThereError: nobody answered to that name.
     """
+    seconds = parse_seconds(timeout)
+    async with connected(place) as connection:
+        found = await question(connection, name, timeout=seconds)
     if name and not found:
         raise NotThereError(f"no service {name!r} answered")
+    if json:
+        print_json([_plain(one) for one in found])
+        return []
+    if not found:
+        say("no services answered")
+    return found
 
 
-def print_json(found: Sequence[Any]) -> None:
-    """Print dataclasses as a JSON list."""
-    print(json.dumps([_plain(one) for one in found], indent=2, ensure_ascii=False, default=str))
+def print_json(value: object) -> None:
+    """Print plain data as JSON for people to read."""
+    print(json_module.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def _plain(value: Any) -> Any:

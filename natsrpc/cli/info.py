@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 from typing import Annotated
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from natsrpc import discovery
 from natsrpc.errors import NoRespondersError
 
-from .asking import AsJson, NotThereError, Timeout, check_found, connected, print_json, print_table
+from .asking import AsJson, NotThereError, Timeout, ask, connected, print_json, print_table
 from .context import Place, parse_seconds
 
 __all__ = ["info"]
@@ -26,19 +25,16 @@ async def info(
     ] = False,
 ) -> None:
     """Show a service's instances and endpoints."""
-    seconds = parse_seconds(timeout)
-    async with connected(place) as connection:
-        if schema:
+    if schema:
+        seconds = parse_seconds(timeout)
+        async with connected(place) as connection:
             try:
-                found = await discovery.schema(connection, name, timeout=seconds)
+                print_json(await discovery.schema(connection, name, timeout=seconds))
             except NoRespondersError as error:
                 raise NotThereError(f"no service {name!r} answered") from error
-            print(json_module.dumps(found, indent=2, ensure_ascii=False))
-            return
-        instances = await discovery.info(connection, name, timeout=seconds)
-    check_found(instances, name)
-    if json:
-        print_json(instances)
+        return
+    instances = await ask(discovery.info, place, name, timeout=timeout, json=json)
+    if not instances:
         return
     first = instances[0]
     print(f"{first.name} {first.version}  {first.description}".rstrip())

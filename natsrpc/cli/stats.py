@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from natsrpc import discovery
 
-from .asking import AsJson, Name, Timeout, check_found, connected, print_json, print_table
-from .command import say
-from .context import Place, parse_seconds
+from .asking import AsJson, Name, Timeout, ask, print_table
+from .context import Place
 
 __all__ = ["stats"]
 
@@ -15,15 +14,7 @@ async def stats(
     place: Place, name: Name = "", timeout: Timeout = "2s", json: AsJson = False
 ) -> None:
     """Show the counters of each endpoint of each instance."""
-    async with connected(place) as connection:
-        found = await discovery.stats(connection, name, timeout=parse_seconds(timeout))
-    check_found(found, name)
-    if json:
-        print_json(found)
-        return
-    if not found:
-        say("no services answered")
-        return
+    found = await ask(discovery.stats, place, name, timeout=timeout, json=json)
     rows = [
         (
             one.name,
@@ -38,4 +29,5 @@ async def stats(
         for endpoint in one.endpoints
     ]
     columns = ("service", "instance", "endpoint", "requests", "errors", "avg ms", "last error")
-    print_table(columns, rows)
+    if found:
+        print_table(columns, rows)
