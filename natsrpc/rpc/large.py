@@ -8,7 +8,8 @@ Nothing here is used before a message was refused for its size.
   caller's address. The worker gives credit, the caller sends the body in parts.
 - A *reply* is sent so only if the request said `Natsrpc-Max-Reply: <bytes>`, and fits that. Its
   head has the reply's headers and `Natsrpc-Frame: large <bytes>`, and as reply subject the worker's
-  address; `Natsrpc-Timeout` says how long the worker will go on. The caller gives credit.
+  address; `Natsrpc-Timeout` says how long the worker will go on. The caller gives credit, and
+  waits no longer than that, or than its own time where the worker names none.
 
 What is put together at a worker at one time is bounded by its `Allowance`, at a caller by what it
 asked for.
@@ -20,7 +21,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 
-from natsrpc.core import Connection, Msg
+from natsrpc.core import Connection, Headers, Msg
 from natsrpc.errors import (
     NatsTimeoutError,
     OverloadedError,
@@ -44,6 +45,11 @@ _HEAD = FRAME_BYTES + b": large "
 
 TAKEN_WITHIN = 10.0
 """Seconds within which a caller must begin to take a large reply."""
+
+PATIENCE = 30.0
+SLOWEST = 16 * 1024
+"""Seconds that a large reply may take where neither its worker nor its caller named a time, and the
+bytes a second that come on top."""
 
 
 def large_subject(subject: str) -> str:
@@ -193,16 +199,23 @@ async def take_reply(
     limit: int,
     error_of: Callable[[Msg], RpcError],
     grace: float,
+    wait: float | None = None,
 ) -> Msg:
     """The reply that `msg` is the head of, with its whole body.
+
+    Args:
+        connection: where it comes.
+        msg: the head.
+        limit: the largest body taken, in bytes.
+        error_of: what an error reply stands for.
+        grace: seconds beyond the time that the worker named.
+        wait: seconds that its caller waits at most.
 
     Raises:
         RpcError: the worker gave it up, or parts were lost.
         NatsTimeoutError: it did not arrive in time.
         ConnectionClosedError: the connection was closed meanwhile.
     """
-    text = msg.headers.get(TIMEOUT_HEADER.decode())
-    left = None if text is None else parse_timeout(text)
 
     def take(reply: Msg) -> None:
         channel.fail(error_of(reply))
@@ -218,7 +231,7 @@ async def take_reply(
     whole = False
     try:
         channel.open_credit()
-        async with asyncio.timeout(None if left is None else left + grace):
+        async with asyncio.timeout(_reply_time(msg.headers, limit, grace, wait)):
             async for data in channel.items(bytes):
                 msg.data = data
                 whole = True
@@ -232,3 +245,14 @@ async def take_reply(
         if not whole:
             channel.stop()
         channel.close()
+
+
+def _reply_time(headers: Headers, limit: int, grace: float, wait: float | None) -> float:
+    """Seconds within which a large reply must be here, whole."""
+    text = headers.get(TIMEOUT_HEADER.decode())
+    told = None if text is None else parse_timeout(text)
+    bounds = [] if wait is None else [wait]
+    if told is not None:
+        bounds.append(told + grace)
+    _, size = read_control(headers) or ("", limit)
+    return min(bounds, default=PATIENCE + min(size, limit) / SLOWEST)

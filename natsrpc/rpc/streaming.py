@@ -152,6 +152,7 @@ class Outgoing:
         self._reply: Msg | None = None
         self._pump: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
+        self._timeout = timeout
         self._idle_timeout = idle_timeout
         self._seen = 0, 0
         self.channel = Channel(
@@ -213,7 +214,7 @@ class Outgoing:
             if is_head(reply.raw_headers):
                 bound = self._bound
                 reply = await take_reply(
-                    self._connection, reply, bound.max_body, bound.error, GRACE
+                    self._connection, reply, bound.max_body, bound.error, GRACE, self._timeout
                 )
             return self._bound.read(reply)
         finally:

@@ -22,7 +22,7 @@ from natsrpc.errors import (
     RpcError,
     UnavailableError,
 )
-from natsrpc.rpc import Client, Context, Policy, Server, Service, connect
+from natsrpc.rpc import Client, Context, EndpointContract, Policy, Server, Service, connect
 from natsrpc.rpc.large import ALLOWED, Allowance, large_subject
 from natsrpc.rpc.stream import control
 from natsrpc.testing import NatsServer
@@ -455,6 +455,57 @@ async def test_a_head_and_an_end_with_nothing_between(
         assert (await inbox.next_msg(1)).headers["Nats-Service-Error-Code"] == "503"
         assert store.started == 0
         await nothing_left(server, client, other)
+
+
+async def offer_for_ever(client: Client, subject: str) -> None:
+    """A worker by hand: offers a large reply, names no time, and only says that it is there."""
+    address = client.connection.new_inbox().encode()
+    send = client.connection.send
+
+    def worker(msg: Msg) -> None:
+        if msg.raw_reply:
+            send(msg.raw_reply, b"", address, control("alive", 0))
+
+    await client.connection.subscribe(address.decode(), cb=worker)
+
+    def answer(msg: Msg) -> None:
+        peer = msg.raw_reply
+        if "open" in (msg.headers.get("Natsrpc-Frame") or ""):
+            send(peer, b"", address, control("credit", 1))
+        send(peer, b"", address, control("large", 5))
+
+    await client.connection.subscribe(subject, cb=answer)
+    await client.connection.flush()
+
+
+async def test_a_worker_that_goes_on_for_ever_without_naming_a_time(
+    client: Client, other: Client, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("natsrpc.rpc.channel.TICK", 0.01)
+    monkeypatch.setattr("natsrpc.rpc.channel.PATIENCE", 3)
+    monkeypatch.setattr("natsrpc.rpc.large.PATIENCE", 0.1)
+    await offer_for_ever(other, unique)
+    async with asyncio.timeout(10):
+        with pytest.raises(NatsTimeoutError, match="large reply did not arrive in time"):
+            await client.call(unique, timeout=None)
+    assert not client.connection.mux.streams
+
+
+async def test_a_worker_that_goes_on_for_longer_than_its_caller_waits(
+    client: Client, other: Client, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("natsrpc.rpc.channel.TICK", 0.01)
+    await offer_for_ever(other, unique)
+    contract = EndpointContract("sum", unique, "", kind="request_stream", response_type=bytes)
+    async with asyncio.timeout(10):
+        with pytest.raises(NatsTimeoutError, match="large reply did not arrive in time"):
+            await client.upload(contract, no_items(), timeout=0.1)
+    assert not client.connection.mux.streams
+
+
+async def no_items() -> AsyncIterator[bytes]:
+    return
+    yield b""
 
 
 async def test_a_worker_that_offers_and_falls_silent(
