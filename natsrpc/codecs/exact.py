@@ -47,7 +47,7 @@ def _fields_test(type_: type[Fields]) -> Test | None:
         return None
 
     def test(value: Any) -> bool:
-        if type(value) is not dict:
+        if type(value) is not dict or len(value) != len(classes):
             return False
         for name, cls in classes:  # noqa: SIM110 - a generator would cost as much as the loop
             if type(value.get(name)) is not cls:

@@ -14,6 +14,7 @@ Settings of a user's own `model_config` win.
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import inspect
 import operator
@@ -98,7 +99,8 @@ class Typed:
         self.outer = _outermost(schema)
         self.optional = _takes_none(schema)
         self.required = _required_keys(self.outer)
-        self._is_fields = isinstance(type_, type) and issubclass(type_, Fields)
+        is_fields = isinstance(type_, type) and issubclass(type_, Fields)
+        self._parameters = type_.parameters.keys() if is_fields else None
         self.validator = self._validator(schema)
         self.serializer = SchemaSerializer(cast(CoreSchema, schema), self._config, **_REBUILD)
         self.finite = not self.custom and self.kinds <= _FINITE
@@ -135,17 +137,39 @@ class Typed:
         Raises:
             EncodeError: the value does not fit; caused by `reason`, the serializer's error.
         """
+        self._check_parameters(value)
         try:
             return self.validator.validate_python(value)
         except ValidationError as error:
             found = decode_error(error, self.name)
             where = "; ".join(_line(line) for line in found.errors) or str(found)
-            raise EncodeError(f"cannot encode as {self.name}: {where}") from reason
+            hint = self._hint(value)
+            raise EncodeError(f"cannot encode as {self.name}: {where}{hint}") from reason
         except Exception as error:
             raise EncodeError(f"cannot encode as {self.name}: {type(error).__name__}") from error
 
+    def _check_parameters(self, value: Any) -> None:
+        """Refuse what cannot be the parameters of a handler, and names that are none of them."""
+        if self._parameters is None:
+            return
+        names = ", ".join(map(repr, self._parameters))
+        if not isinstance(value, Mapping):
+            what = "None" if value is None else type_name(type(value))
+            raise EncodeError(f"cannot encode {what}: expected a mapping of {names}")
+        for name in value.keys() - self._parameters:
+            raise EncodeError(f"there is no parameter {name!r}: expected a mapping of {names}")
+
+    def _hint(self, value: Any) -> str:
+        """What to pass instead of a mapping of the one parameter to its value."""
+        if isinstance(value, Mapping) and len(value) == 1:
+            ((name, inner),) = value.items()
+            with contextlib.suppress(Exception):
+                self.validator.validate_python(inner)
+                return f"; the value of {name!r} would fit: pass it by itself"
+        return ""
+
     def check_presence(self, value: Any) -> None:
-        """Look for what serializers let pass: a None where none belongs, a missing key.
+        """Look for what serializers let pass: a None where none belongs, a key missing or unknown.
 
         Raises:
             TypeError, AttributeError: it must be validated before it is written.
@@ -155,8 +179,10 @@ class Typed:
                 raise TypeError(f"None is not a {self.name}")
         elif self.required and not self.required <= value.keys():
             raise TypeError(f"keys of {self.name} are missing")
-        elif self._is_fields and None in value.values():
-            raise TypeError(f"None may not be among {self.name}")
+        elif self._parameters is not None and (
+            None in value.values() or not value.keys() <= self._parameters
+        ):
+            raise TypeError(f"None, or a name that is unknown, is among {self.name}")
 
     def _validator(self, schema: _Node) -> SchemaValidator:
         return SchemaValidator(cast(CoreSchema, schema), self._config, **_REBUILD)

@@ -68,6 +68,45 @@ def test_arguments_encode_with_those_left_out_that_have_defaults(codec: codecs.C
         bound.encode({"a": "x"})
 
 
+class Three(BaseModel):
+    a: int
+    b: int
+    items: list[Item]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("value", "what"), [(Three(a=1, b=2, items=[]), "Three"), ([1, 2], "list"), (None, "None")]
+)
+def test_what_is_no_mapping_of_arguments_is_told_what_is(
+    codec: codecs.Codec, value: Any, what: str
+) -> None:
+    with pytest.raises(EncodeError) as caught:
+        codec.bind(ARGUMENTS).encode(value)
+    assert str(caught.value) == f"cannot encode {what}: expected a mapping of 'a', 'b', 'items'"
+
+
+@BOTH
+@pytest.mark.parametrize("type_", [ARGUMENTS, fields({"a": (int, REQUIRED), "b": (int, 2)})])
+def test_a_name_that_is_no_argument_is_refused(codec: codecs.Codec, type_: Any) -> None:
+    for value in ({"a": 1, "c": 3}, {"a": 1, "b": 2, "c": 3}):
+        with pytest.raises(EncodeError, match="there is no parameter 'c': expected a mapping of"):
+            codec.bind(type_).encode(value)
+
+
+@BOTH
+@pytest.mark.parametrize(("type_", "inner"), [(Item, {"sku": "x"}), (int, 5), (list[int], [1])])
+def test_one_argument_in_a_mapping_is_told_to_go_by_itself(
+    codec: codecs.Codec, type_: Any, inner: Any
+) -> None:
+    bound = codec.bind(type_)
+    with pytest.raises(EncodeError, match="the value of 'item' would fit: pass it by itself"):
+        bound.encode({"item": inner})
+    with pytest.raises(EncodeError) as caught:
+        bound.encode({"item": object()})
+    assert "would fit" not in str(caught.value)
+
+
 @BOTH
 def test_the_empty_payload_stands_for_defaults(codec: codecs.Codec) -> None:
     assert codec.bind(fields({"a": (int, 1), "b": (str, "x")})).decode(b"") == {"a": 1, "b": "x"}

@@ -107,6 +107,30 @@ async def test_what_cannot_be_bound(client: Client) -> None:
         client.bind(lambda: None)
 
 
+async def test_a_request_of_the_wrong_shape_is_told_the_right_one(
+    client: Client, unique: str
+) -> None:
+    service = Service("shapes", version="1.0.0")
+
+    @service.handler(f"{unique}.ask")
+    async def ask(question: Question) -> str:
+        return question.topic
+
+    @service.handler(f"{unique}.add")
+    async def add(a: int, b: int = 2) -> int:
+        return a + b
+
+    wrong: list[tuple[Any, Any, str]] = [
+        (ask, {"question": {"topic": "x"}}, "the value of 'question' would fit: pass it by itself"),
+        (add, 1, "cannot encode int: expected a mapping of 'a', 'b'"),
+        (add, {"a": 1, "bb": 5}, "there is no parameter 'bb': expected a mapping of 'a', 'b'"),
+    ]
+    async with client.serve(service):
+        for handler, request, text in wrong:
+            with pytest.raises(EncodeError, match=text):
+                await client.call(handler, request)
+
+
 async def test_targets_that_cannot_be_called(client: Client) -> None:
     async def stranger() -> None: ...
 
