@@ -8,7 +8,7 @@ headers are not in a contract, so every method takes `headers`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,7 @@ class _Method:
     """One endpoint's method as it is put together."""
 
     name: str
+    constant: str
     endpoint: Mapping[str, Any]
     parameters: list[str] = field(default_factory=list)
     keyword_only: list[str] = field(default_factory=list)
@@ -57,10 +58,6 @@ class _Method:
     items_type: str = "None"
     response: str = "None"
     tokens: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def constant(self) -> str:
-        return f"_{self.name.strip('_').upper()}"
 
 
 class _Module:
@@ -75,22 +72,24 @@ class _Module:
         self._left_out: list[str] = []
 
     def text(self) -> str:
-        names = Names(self._titles | _BUILTIN_TYPES)
-        methods = []
+        names, constant_names = Names(self._titles | _BUILTIN_TYPES), Names()
+        methods: dict[str, _Method] = {}
         for endpoint in self._document["endpoints"]:
             if {"*", ">"} & set(endpoint["template"].split(".")):
                 self._left_out.append(endpoint["template"])
                 continue
             name = method_name(endpoint["name"])
-            methods.append(self._method(names.take(name, f"{name}_"), endpoint))
-        constants = ["\n".join(self._constant(method)) for method in methods]
-        client = "\n".join(self._class(methods))
-        parts = [*self._types.classes, *constants]
+            # endpoints may share a name: their subjects tell them apart
+            other = method_name(endpoint["template"]) if name in methods else f"{name}_"
+            name = names.take(name, other)
+            constant = constant_names.take(f"_{name.strip('_').upper()}")
+            methods[name] = self._method(name, constant, endpoint)
+        constants = ["\n".join(self._constant(method)) for method in methods.values()]
+        client = "\n".join(self._class(methods.values()))
         imports = "\n".join(_imports(self._types.imports))
         head = f"{self._doc()}\n\nfrom __future__ import annotations\n\n{imports}\n"
         classes = "".join(f"\n\n{part}\n" for part in self._types.classes)
-        tables = "".join(f"\n{part}" for part in constants)
-        tables = f"\n\n{tables.lstrip()}\n" if parts and tables else ""
+        tables = "\n\n{}\n".format("\n".join(constants)) if constants else ""
         return f"{head}{classes}{tables}\n\n{client}\n"
 
     def _doc(self) -> str:
@@ -105,8 +104,8 @@ class _Module:
 
     # one endpoint
 
-    def _method(self, name: str, endpoint: Mapping[str, Any]) -> _Method:
-        method = _Method(name, endpoint)
+    def _method(self, name: str, constant: str, endpoint: Mapping[str, Any]) -> _Method:
+        method = _Method(name, constant, endpoint)
         taken = Names(_GIVEN)
         request = endpoint["request"]
         if request is not None and _is_arguments(request):
@@ -187,7 +186,7 @@ class _Module:
 
     # the class
 
-    def _class(self, methods: list[_Method]) -> list[str]:
+    def _class(self, methods: Iterable[_Method]) -> list[str]:
         lines = [f"class {self._client}:"]
         lines += docstring(
             self._document["description"] or f"Calls to {self._document['name']}.", INDENT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import sys
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from natsrpc.describe import document, stub
 from natsrpc.errors import ConfigError
-from natsrpc.rpc import Service
+from natsrpc.rpc import EndpointContract, Service
 
 from .wide import service
 
@@ -170,6 +171,30 @@ def test_other_definitions_of_one_name_are_numbered() -> None:
     source = stub({"name": "desk", "version": "1.0.0", "endpoints": endpoints})
     for name in ("Order", "OrderReply", "Order2", "Order3"):
         assert f"class {name}(BaseModel):" in source
+
+
+def test_endpoints_of_one_name_are_told_apart_by_their_subjects() -> None:
+    places = [("get", "users.get"), ("get", "orders.{id}.get"), ("get_", "x"), ("list", "list")]
+    endpoints = [{"name": n, "subject": s.replace("{id}", "*"), "template": s} for n, s in places]
+    module = loaded(stub({"name": "desk", "version": "1.0.0", "endpoints": endpoints}))
+    called: dict[str, str] = {}
+
+    class Client:
+        def call(self, contract: EndpointContract, **_: Any) -> Any:
+            called[name] = contract.template or contract.subject
+            return asyncio.sleep(0)
+
+    desk = module.Desk(Client())
+    methods = [name for name in vars(module.Desk) if not name.startswith("__")]
+    for name in methods:
+        tokens = {"id": "7"} if name == "orders_id_get" else {}
+        asyncio.run(getattr(desk, name)(**tokens))
+    assert called == {
+        "get": "users.get",
+        "orders_id_get": "orders.{id}.get",
+        "x": "x",
+        "list_": "list",
+    }
 
 
 def test_a_service_without_endpoints_is_a_module_too() -> None:
