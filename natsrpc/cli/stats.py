@@ -20,6 +20,7 @@ async def stats(
             one.name,
             one.id,
             endpoint.name,
+            endpoint.subject,
             endpoint.num_requests,
             endpoint.num_errors,
             round(endpoint.average_processing_time_ns / 1e6, 3),
@@ -28,6 +29,15 @@ async def stats(
         for one in sorted(found, key=lambda one: (one.name, one.id))
         for endpoint in one.endpoints
     ]
-    columns = ("service", "instance", "endpoint", "requests", "errors", "avg ms", "last error")
+    columns = (
+        "service",
+        "instance",
+        "endpoint",
+        "subject",
+        "requests",
+        "errors",
+        "avg ms",
+        "last error",
+    )
     if found:
         print_table(columns, rows)

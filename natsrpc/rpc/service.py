@@ -86,7 +86,8 @@ class Endpoints:
         Args:
             subject: where it is called; the function's name if not given. A part in braces, as
                 in `orders.{user}.get`, takes any token, which `Token("user")` reads.
-            name: the endpoint's name in listings; made from the subject if not given.
+            name: the endpoint's name in listings; made from the subject if not given. Endpoints may
+                share one, as ADR-32 has it: their subjects tell them apart.
             queue_group: None makes every instance answer; not given, the group's or service's.
             metadata: what INFO shows of this endpoint.
             errors: the error classes it raises, for the contract and for callers.

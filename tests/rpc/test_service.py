@@ -63,6 +63,15 @@ def test_queue_groups_are_inherited_from_the_nearest_level() -> None:
     assert found == {"a": "workers", "all.b": "", "all.c": "some", "all.d.e": "", "f": ""}
 
 
+def test_endpoints_on_different_subjects_may_share_a_name() -> None:
+    """Ref: ADR-32, "Multiple endpoints can have the same names"."""
+    service = Service("shop", version="1.0.0")
+    for prefix in ("users", "orders"):
+        service.group(prefix).handler("get")(handler)
+    found = [(each.name, each.subject) for each in service.contract.endpoints]
+    assert found == [("get", "users.get"), ("get", "orders.get")]
+
+
 def test_names_are_made_from_subjects_or_functions() -> None:
     service = make()
     service.handler()(handler)
