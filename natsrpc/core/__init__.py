@@ -17,6 +17,7 @@ from .intake import SubscriptionKind
 from .mux import is_no_responders
 from .opening import Opening
 from .options import DEFAULT_URL, Options
+from .reply import Reply
 from .session import Sink
 from .stats import Statistics, Status
 from .subscription import Subscription
@@ -48,6 +49,7 @@ __all__ = [
     "Options",
     "ReconnectFailed",
     "Reconnected",
+    "Reply",
     "ServerInfo",
     "ServersDiscovered",
     "Sink",

@@ -30,7 +30,7 @@ from .session import Sink
 from .stats import Status
 from .subscription import Subscription
 from .wire import HeaderValues, Msg, Payload, payload_bytes
-from .wire.subject import check_fit, check_publish, check_reply
+from .wire.subject import check_fit, check_publish, check_reply, published
 
 log = getLogger("natsrpc.core")
 
@@ -116,7 +116,12 @@ class Connection(Requests):
 
         Ref: nats.go `Conn.PublishMsg`.
         """
-        encoded = check_publish(subject)
+        try:
+            encoded = published[subject]
+        except (KeyError, TypeError):
+            encoded = b""
+        if not encoded:
+            encoded = check_publish(subject)
         answer_to = b""
         if reply:
             answer_to = check_reply(reply)
@@ -125,9 +130,8 @@ class Connection(Requests):
             data = payload_bytes(data)
         block = self._block(headers) if headers else b""
         self.send(encoded, data, answer_to, block)
-        session = self._session
-        if session is not None and session.transport.is_congested:
-            await session.transport.writable()
+        if self.congested:
+            await self.writable()
 
     async def publish_msg(self, msg: Msg) -> None:
         """Publish a message made by hand, or forward a received one to its own subject.
@@ -347,7 +351,7 @@ class Connection(Requests):
 
     async def _finish_draining(self) -> None:
         self._status = Status.DRAINING_PUBS
-        self._write = self._refuse_draining
+        self._write_nowhere(self._refuse_draining)
         try:
             await self.flush(_FINAL_FLUSH_TIMEOUT)
         except NatsTimeoutError as timeout:

@@ -142,7 +142,7 @@ class Handover:
         token = self._mux.token_of(msg)
         if token in self._streams:
             self._twins.take_old(msg)
-        elif token in self._asked and token in self._mux.pending:
+        elif msg.raw_subject in self._asked and msg.raw_subject in self._mux.pending:
             self._mux.route(msg)
 
     def route_new(self, msg: Msg) -> None:
@@ -150,7 +150,7 @@ class Handover:
         token = self._mux.token_of(msg)
         if token in self._streams:
             self._twins.take_new(msg)
-        elif token not in self._asked or token in self._mux.pending:
+        elif msg.raw_subject not in self._asked or msg.raw_subject in self._mux.pending:
             self._mux.route(msg)
 
     # what may happen meanwhile

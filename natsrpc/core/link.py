@@ -4,9 +4,8 @@ States: CONNECTING → CONNECTED ⇄ RECONNECTING; CONNECTED → DRAINING_SUBS �
 any → CLOSED. Who moves them: `adopt` to CONNECTED, `session_lost` to RECONNECTING,
 `Connection.drain` to the draining ones, `_shut` to CLOSED.
 
-Outbound, `_write` is where a frame goes in the present state: a session's transport, the reconnect
-buffer, or a refusal. It is switched with the state, so `send` need not ask. A replay happens within
-one loop turn, before `_write` is switched, so nothing newer overtakes what was buffered.
+Outbound (`outbound`), a replay happens within one loop turn, before what is sent goes to the new
+session, so nothing newer overtakes what was buffered.
 
 Inbound, a session calls the sinks registered in `sinks` by subscription number; they stay over
 reconnects.
@@ -23,9 +22,7 @@ from natsrpc.errors import (
     AuthorizationError,
     ConnectionClosedError,
     ConnectionDrainingError,
-    MaxPayloadError,
     NatsError,
-    NatsTimeoutError,
     PermissionsError,
     SubscriptionError,
 )
@@ -36,14 +33,13 @@ from .callbacks import Callbacks
 from .handover import Handover
 from .mux import RequestMux
 from .options import Options
-from .outbox import Outbox
+from .outbound import NO_LIMIT, Outbound
 from .replay import refusal, restore
 from .servers import Server
 from .session import Session, Sink
 from .stats import Counts, Status, add_counts
 from .subscription import Subscription, denied_subscription
 from .supervisor import Supervisor
-from .timers import check_timeout
 from .wire import Msg, ServerInfo, frames
 from .wire.subject import check_fit, check_queue_group, check_subscribe
 
@@ -51,32 +47,23 @@ log = getLogger("natsrpc.core")
 
 _CLOSE_CALLBACKS_TIMEOUT = 5.0
 _LINGER = 2.0
-_NO_LIMIT = 1 << 62
 
 
-class Link:
+class Link(Outbound):
     """What a `Connection` is made of; users see the `Connection`."""
 
     def __init__(self, options: Options) -> None:
-        self.options = options
-        self.loop = asyncio.get_running_loop()
+        super().__init__(options)
         self.read_at = 0.0
         self.sinks: dict[bytes, Sink] = {}
-        self.max_payload = _NO_LIMIT
         self.last_error: Exception | None = None
-        self._status = Status.CONNECTING
-        self._session: Session | None = None
         self._subs: dict[int, Subscription] = {}
         self._finishing: set[Subscription] = set()
         self._last_sid = 0
-        self._outbox = Outbox(options.reconnect_buffer_size)
-        self._write: Callable[[bytes], None] = self._outbox.put
-        self._parked_flushes: list[asyncio.Future[None]] = []
         self._handovers: list[Handover] = []
         self._was_connected = False
         self._forced = False
         self._lame: Session | None = None
-        self._out_msgs = self._out_bytes = 0
         self._past: Counts = (0, 0, 0, 0)
         self._reconnects = 0
         self._closed = asyncio.Event()
@@ -96,86 +83,13 @@ class Link:
         except NatsError:
             if not self.options.retry_on_failed_connect:
                 self._status = Status.CLOSED
-                self._write = self._refuse
+                self._write_nowhere(self._refuse)
                 self._closed.set()
                 raise
             self._status = Status.RECONNECTING
             self._supervisor.start_reconnecting()
             return
         self.adopt(session)
-
-    # sending
-
-    def send(self, subject: bytes, data: bytes, reply: bytes = b"", headers: bytes = b"") -> None:
-        """Publish without checks and without waiting: the path that requests and replies take.
-
-        `subject` and `reply` are checked and encoded, `headers` is an encoded block or `b""`. Who
-        sends much should look at `congested` first.
-
-        Raises:
-            MaxPayloadError: headers and data are larger than the server's `max_payload`.
-            ConnectionClosedError: the connection is closed, or draining and done with publishing.
-            ReconnectBufferExceededError: there is no connection now, and no room to keep the
-                message.
-        """
-        size = len(data) + len(headers)
-        if size > self.max_payload:
-            raise MaxPayloadError(size, self.max_payload)
-        if headers:
-            self._write(frames.hpub(subject, headers, data, reply))
-        elif reply:  # as `frames.pub` does; the call would be a tenth of a publish
-            self._write(b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, size, data))
-        else:
-            self._write(b"PUB %b %d\r\n%b\r\n" % (subject, size, data))
-        self._out_msgs += 1
-        self._out_bytes += size
-
-    @property
-    def congested(self) -> bool:
-        """Whether so much is unsent that producers should wait for `writable`."""
-        session = self._session
-        return session is not None and session.transport.is_congested
-
-    def push(self) -> None:
-        """Hand over to the socket what it takes of what was sent in this loop turn."""
-        if self._session is not None:
-            self._session.transport.write_now()
-
-    async def writable(self) -> None:
-        """Wait until the socket takes more, or the session is lost."""
-        if self._session is not None:
-            await self._session.transport.writable()
-
-    async def flush(self, timeout: float | None = 10.0) -> None:
-        """Wait until the server has processed all that was sent so far.
-
-        While reconnecting it waits for the new session. Cancelling it is safe.
-
-        Raises:
-            NatsTimeoutError: no answer came in time.
-            FlushInterruptedError: the connection was lost meanwhile.
-            ConnectionClosedError: the connection is closed.
-            BadTimeoutError: `timeout` is not above 0.
-
-        Ref: nats.go `Conn.FlushTimeout`.
-        """
-        if timeout is not None:
-            check_timeout(timeout)
-        if self._status is Status.CLOSED:
-            raise ConnectionClosedError
-        waiter: asyncio.Future[None] = self.loop.create_future()
-        if self._session is not None:
-            self._session.ping(waiter)
-        else:
-            self._parked_flushes.append(waiter)
-        timer = self.loop.call_later(timeout, _flush_expired, waiter, timeout) if timeout else None
-        try:
-            await waiter
-        finally:
-            if timer is not None:
-                timer.cancel()
-            if waiter in self._parked_flushes:
-                self._parked_flushes.remove(waiter)
 
     async def barrier(self) -> None:
         """As `flush`, for a subscription that ends; gives up early when the session is lost."""
@@ -283,7 +197,7 @@ class Link:
                 self.report(error, None)
             else:
                 write(frame)
-        self._write = write
+        self._write_to(session)
         flushes, self._parked_flushes = self._parked_flushes, []
         for waiter in flushes:
             session.ping(waiter)
@@ -293,7 +207,7 @@ class Link:
         return restore(self._subs[sid] for sid in sids if sid in self._subs)
 
     def _note_info(self, info: ServerInfo) -> None:
-        self.max_payload = info.max_payload or _NO_LIMIT
+        self.max_payload = info.max_payload or NO_LIMIT
 
     def session_info(self, session: Session, info: ServerInfo) -> None:
         """A later INFO: limits, members of the cluster, lame duck."""
@@ -343,7 +257,7 @@ class Link:
             return
         self.last_error = None
         self._status = Status.RECONNECTING
-        self._write = self._outbox.put
+        self._write_nowhere(self._outbox.put)
         self._supervisor.pool.retire_current()
         self._supervisor.start_reconnecting(now=forced)
 
@@ -384,7 +298,7 @@ class Link:
         self._session = session
         self._note_info(session.info)
         self.mux.allow_again()
-        self._write = session.transport.write
+        self._write_to(session)
         session.go_live()
         return True
 
@@ -438,7 +352,7 @@ class Link:
         if self._status is Status.CLOSED:
             return
         self._status = Status.CLOSED
-        self._write = self._refuse
+        self._write_nowhere(self._refuse)
         closed = ConnectionClosedError()
         if error is not None:
             self.last_error = error
@@ -471,12 +385,6 @@ class Link:
         ended = [handover.old for handover in handovers] + ([session] if session else [])
         await asyncio.gather(*(s.transport.gone(_LINGER) for s in ended))
 
-    def _refuse(self, frame: bytes) -> None:
-        raise ConnectionClosedError
-
-    def _refuse_draining(self, frame: bytes) -> None:
-        raise ConnectionDrainingError("the connection is draining: nothing more is published")
-
     # states
 
     @property
@@ -493,8 +401,3 @@ class Link:
     def is_draining(self) -> bool:
         """Whether `drain` is under way."""
         return self._status in (Status.DRAINING_SUBS, Status.DRAINING_PUBS)
-
-
-def _flush_expired(waiter: asyncio.Future[None], timeout: float) -> None:
-    if not waiter.done():
-        waiter.set_exception(NatsTimeoutError(f"flush not answered within {timeout:g} s"))

@@ -1,9 +1,9 @@
 """The request mux: one wildcard subscription for the replies to all requests of a connection.
 
-A request publishes with the reply subject `<prefix>.<token>`. The reply is routed by its token, cut
-off the subject, to the future in `pending`; whichever comes first of reply, timeout, cancellation
-and close removes the entry, so nothing is resolved twice and nothing stays behind. The mux has no
-pending limits: it queues nothing.
+A request publishes with an inbox of its own as the reply subject, `<prefix>.<token>`. What comes
+there is routed to the `Reply` in `pending`; whichever is first of reply, timeout, cancellation and
+close removes it, so nothing is resolved twice and nothing stays behind. The mux has no pending
+limits: it queues nothing.
 
 Several replies to one token (streams) go to a sink in `streams`.
 
@@ -15,13 +15,14 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Collection
-from functools import partial
 from logging import getLogger
-from typing import Protocol, TypeAlias
+from operator import attrgetter
+from typing import Protocol
 
 from natsrpc.errors import NatsTimeoutError, NoRespondersError, PermissionsError
 
 from .inbox import INBOX_SIZE, TOKEN_SIZE, new_tokens, random_text
+from .reply import Reply
 from .timers import Due
 from .wire import Msg
 from .wire.headers import NO_RESPONDERS
@@ -52,26 +53,22 @@ class Sender(Protocol):
         """Subscribe to the replies, in front of the first request."""
 
 
-Entry: TypeAlias = "tuple[asyncio.Future[Msg], bytes, float | None, float]"
-"""A waiting request: where its reply goes, its subject, its timeout and its deadline."""
-
-
 class RequestMux:
     """All requests of one connection."""
 
     def __init__(self, sender: Sender, inbox_prefix: str) -> None:
         self._sender = sender
-        self._loop = sender.loop
+        self.loop = self._loop = sender.loop
         self._prefix = f"{inbox_prefix}.".encode() + random_text(INBOX_SIZE) + b"."
         self._cut = len(self._prefix)
-        self._tokens: list[bytes] = []
-        # what `create_future` does, without its call
-        self._new_future = partial(asyncio.Future[Msg], loop=self._loop)
+        self._inboxes: list[bytes] = []
+        self._ready: list[Reply] = []
         self._time = self._loop.time
+        self._send = sender.send
         self._started = False
         self._denied: PermissionsError | None = None
         self._watchers: list[asyncio.Future[None]] = []
-        self.pending: Due[bytes, Entry] = Due(self._loop, self._expired)
+        self.pending: Due[bytes, Reply] = Due(self._loop, self._expired, attrgetter("deadline"))
         self.streams: dict[bytes, Callable[[Msg], None]] = {}
         self.unmatched = 0
 
@@ -84,12 +81,16 @@ class RequestMux:
         self._started = True
         self._sender.start_mux(self._prefix + b"*", self.route)
 
+    def _new_inboxes(self) -> list[bytes]:
+        """Some hundred reply subjects that are not in use. Taken one by one they stay so: others
+        are only made when these are used up."""
+        tokens = set(new_tokens()) - self.streams.keys()
+        self._inboxes = list({self._prefix + token for token in tokens} - self.pending.keys())
+        return self._inboxes
+
     def new_token(self) -> bytes:
-        """A token that no pending request uses."""
-        if not self._tokens:
-            self._tokens = new_tokens()
-        token = self._tokens.pop()
-        return token if token not in self.pending else self.new_token()
+        """A token that nothing else uses, for a stream of replies."""
+        return (self._inboxes or self._new_inboxes()).pop()[self._cut :]
 
     def reply_subject(self, token: bytes) -> bytes:
         """The reply subject that leads back to `token`; the mux is listening after the call.
@@ -97,11 +98,15 @@ class RequestMux:
         Raises:
             PermissionsError: the server denied the subscription to the replies.
         """
+        self._listen()
+        return self._prefix + token
+
+    def _listen(self) -> None:
+        """Subscribe, unless that was done, or denied."""
         if self._denied is not None:
             raise self._denied.with_traceback(None)
         if not self._started:
             self._start()
-        return self._prefix + token
 
     async def request(
         self,
@@ -124,50 +129,49 @@ class RequestMux:
         """
         if self._sender.congested:
             timeout = await self.room(timeout)
-        token, future = self.begin(subject, data, headers, timeout)
+        reply = self.begin(subject, data, headers, timeout)
         try:
-            msg = await future
+            await reply
         except BaseException as error:
-            self.abandon(token)
+            self.abandon(reply)
             if abandoned is not None and isinstance(error, asyncio.CancelledError):
-                abandoned(self._prefix + token)
+                abandoned(reply.inbox)
             raise
+        msg = reply.msg
         if msg.raw_headers and is_no_responders(msg):
             raise NoRespondersError(decode(subject))
         return msg
 
     # the steps of a request, for whoever cannot afford to wait for one that is a coroutine (0.3 us)
 
-    def begin(
-        self, subject: bytes, data: bytes, headers: bytes, timeout: float | None
-    ) -> tuple[bytes, asyncio.Future[Msg]]:
-        """Send a request; its token and the future of its reply.
+    def begin(self, subject: bytes, data: bytes, headers: bytes, timeout: float | None) -> Reply:
+        """Send a request. Its reply is to be awaited at once, and given to `abandon` if that fails.
 
         Raises:
             PermissionsError: the server denied the subscription to the replies.
             MaxPayloadError, ConnectionClosedError, ReconnectBufferExceededError: as `send`.
         """
-        if self._denied is not None:
-            raise self._denied.with_traceback(None)
-        if not self._started:
-            self._start()
+        if self._denied is not None or not self._started:
+            self._listen()
+        inbox = (self._inboxes or self._new_inboxes()).pop()
+        self._send(subject, data, inbox, headers)
         pending = self.pending
-        token = self._tokens.pop() if self._tokens else self.new_token()
-        if token in pending:
-            token = self.new_token()
-        self._sender.send(subject, data, self._prefix + token, headers)
         deadline = math.inf if timeout is None else self._time() + timeout
         if deadline < pending.next:
             pending.watch(deadline)
-        future: asyncio.Future[Msg] = self._new_future()
-        pending[token] = (future, subject, timeout, deadline)
-        return token, future
+        pending[inbox] = reply = Reply(self, inbox, subject, timeout, deadline)
+        return reply
 
-    def abandon(self, token: bytes) -> None:
+    def abandon(self, reply: Reply) -> None:
         """Forget a request that nobody waits for any more."""
-        self.pending.pop(token, None)
+        self.forget(reply.inbox)
+
+    def forget(self, inbox: bytes) -> bool:
+        """Wait no more for a reply; whether it was waited for."""
+        found = self.pending.pop(inbox, None) is not None
         if self._watchers:
             self._tell_news()
+        return found
 
     async def room(self, timeout: float | None) -> float | None:
         """Wait for room to write; what is left of `timeout`."""
@@ -187,14 +191,36 @@ class RequestMux:
 
     def route(self, msg: Msg) -> None:
         """The sink of the mux's subscription."""
-        entry = self.pending.pop(msg.raw_subject[self._cut :], None)
-        if entry is not None:
-            if not entry[0].done():
-                entry[0].set_result(msg)
+        reply = self.pending.pop(msg.raw_subject, None)
+        if reply is not None:
+            reply.msg = msg
+            ready = self._ready
+            if not ready:
+                self._loop.call_soon(self._resume)
+            ready.append(reply)
             if self._watchers:
                 self._tell_news()
         else:
             self._route_other(msg)
+
+    def wake(self, reply: Reply) -> None:
+        """Resume the task that awaits a reply, in the next turn of the loop."""
+        if not self._ready:
+            self._loop.call_soon(self._resume)
+        self._ready.append(reply)
+
+    def _resume(self) -> None:
+        """Resume the tasks whose replies are there, each in its own context."""
+        ready, self._ready = self._ready, []
+        each = iter(ready)
+        try:
+            for reply in each:
+                reply.context.run(reply.callback, reply)
+        except BaseException:
+            # Only what ends the loop (KeyboardInterrupt, SystemExit) comes out of a task.
+            for reply in each:
+                self.wake(reply)
+            raise
 
     def _route_other(self, msg: Msg) -> None:
         if msg.raw_subject.startswith(self._prefix):
@@ -205,17 +231,15 @@ class RequestMux:
         elif len(self.pending) == 1:
             # A server's subject mapping rewrote the reply: with one request waiting, it is that
             # one's.
-            _, (future, *_) = self.pending.popitem()
-            if not future.done():
-                future.set_result(msg)
+            _, reply = self.pending.popitem()
+            reply.msg = msg
+            self.wake(reply)
             return
         self.unmatched += 1
 
-    def _expired(self, token: bytes, entry: Entry) -> None:
-        future, subject, timeout, _ = entry
-        if not future.done():
-            text = f"no reply on {decode(subject)!r} within {timeout:g} s"
-            future.set_exception(NatsTimeoutError(text))
+    def _expired(self, inbox: bytes, reply: Reply) -> None:
+        text = f"no reply on {decode(reply.subject)!r} within {reply.timeout:g} s"
+        reply.fail(NatsTimeoutError(text))
 
     # while two sessions carry replies
 
@@ -233,12 +257,11 @@ class RequestMux:
             return True
         if error.operation != "publish":
             return False
-        for token, (future, subject, *_) in self.pending.items():
-            reply = decode(self._prefix + token)
-            if error.reply == reply or (error.subject and error.subject == decode(subject)):
-                del self.pending[token]
-                if not future.done():
-                    future.set_exception(error)
+        for inbox, reply in self.pending.items():
+            subject = decode(reply.subject)
+            if error.reply == decode(inbox) or (error.subject and error.subject == subject):
+                del self.pending[inbox]
+                reply.fail(error)
                 return True
         return False
 
@@ -248,11 +271,10 @@ class RequestMux:
 
     def fail_all(self, error: Exception) -> None:
         """Wake every waiting request with `error`."""
-        entries = list(self.pending.values())
+        replies = list(self.pending.values())
         self.pending.clear()
-        for future, *_ in entries:
-            if not future.done():
-                future.set_exception(error)
+        for reply in replies:
+            reply.fail(error)
         self._tell_news()
 
     def stop(self, error: Exception) -> None:
@@ -270,9 +292,9 @@ class RequestMux:
         """Wait until no request is waiting for its reply."""
         await self.answered(self.pending)
 
-    async def answered(self, tokens: Collection[bytes]) -> None:
-        """Wait until none of these requests is waiting for its reply."""
-        while any(token in self.pending for token in tokens):
+    async def answered(self, inboxes: Collection[bytes]) -> None:
+        """Wait until none of the requests with these inboxes is waiting for its reply."""
+        while any(inbox in self.pending for inbox in inboxes):
             watcher = self._loop.create_future()
             self._watchers.append(watcher)
             await watcher

@@ -143,8 +143,11 @@ class Requests(Facts):
 
         Ref: nats.go `Conn.RequestMsg`; ADR-4 for no responders.
         """
-        encoded = published.get(subject) if type(subject) is str else None
-        if encoded is None:
+        try:
+            encoded = published[subject]
+        except (KeyError, TypeError):
+            encoded = b""
+        if not encoded:
             encoded = check_publish(subject)
         if timeout is not None and (type(timeout) is not float or not timeout > 0):
             check_timeout(timeout)
@@ -155,15 +158,15 @@ class Requests(Facts):
             return await self._request_old_style(subject, encoded, data, block, timeout)
         # As `mux.request` does, which would be one more coroutine.
         mux = self.mux
-        session = self._session
-        if session is not None and session.transport.is_congested:
+        if self.congested:
             timeout = await mux.room(timeout)
-        token, future = mux.begin(encoded, data, block, timeout)
+        reply = mux.begin(encoded, data, block, timeout)
         try:
-            msg = await future
+            await reply
         except BaseException:
-            mux.abandon(token)
+            mux.abandon(reply)
             raise
+        msg = reply.msg
         if msg.raw_headers and is_no_responders(msg):
             raise NoRespondersError(subject)
         return msg

@@ -12,6 +12,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol, TypeAlias
 
 from natsrpc.errors import (
@@ -53,6 +54,9 @@ class Owner(Responder, Protocol):
     def session_lost(self, session: Session, error: Exception | None) -> None:
         """The session is over."""
 
+    def session_pressed(self, session: Session, congested: bool) -> None:
+        """Its output became congested, or is no longer."""
+
     def sink_failed(self, msg: Msg, error: BaseException) -> None:
         """A sink raised, or let through that something it looked at was cancelled."""
 
@@ -86,6 +90,7 @@ class Session:
             self._loop,
             receive=self._receive,
             lost=self._socket_gone,
+            pressed=partial(owner.session_pressed, self),
             write_timeout=options.write_timeout,
         )
         self._handshake = Handshake(
@@ -157,13 +162,12 @@ class Session:
         owner.read_at = self._loop.time()
         sinks = owner.sinks
         for event in parser.feed(data):
-            if event.__class__ is Msg:
-                sink = sinks.get(event.sid)
-                if sink is not None:
-                    try:
-                        sink(event)
-                    except (Exception, asyncio.CancelledError) as error:
-                        owner.sink_failed(event, error)
+            sink = sinks.get(event.sid)
+            if sink is not None:
+                try:
+                    sink(event)  # type: ignore[arg-type]  # only a message has a number
+                except (Exception, asyncio.CancelledError) as error:
+                    owner.sink_failed(event, error)  # type: ignore[arg-type]
             else:
                 self._control(event)
             if self.is_lost:

@@ -11,20 +11,23 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 from natsrpc.errors import BadTimeoutError
 
 K = TypeVar("K")
-E = TypeVar("E", bound=tuple[Any, ...])
+E = TypeVar("E")
 
 _LOOK_EVERY = 0.01
 _LOOK_SHARE = 20
 
 
 class Due(dict[K, E], Generic[K, E]):
-    """A dict of tuples that end with a deadline (`loop.time()`; infinity for none). Once it has
+    """A dict of entries that have a deadline (`loop.time()`; infinity for none). Once it has
     passed, the entry is removed and `on_expire(key, entry)` called.
+
+    Entries are tuples that end with their deadline, or what `deadline_of` reads it from.
 
     Whoever sets an entry looks whether it is the next to expire:
 
@@ -36,12 +39,18 @@ class Due(dict[K, E], Generic[K, E]):
     many there are: an entry may expire late, by 10 ms, or by twenty such looks.
     """
 
-    __slots__ = ("_loop", "_on_expire", "_timer", "next")
+    __slots__ = ("_deadline_of", "_loop", "_on_expire", "_timer", "next")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_expire: Callable[[K, E], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        on_expire: Callable[[K, E], None],
+        deadline_of: Callable[[Any], float] = itemgetter(-1),
+    ) -> None:
         super().__init__()
         self._loop = loop
         self._on_expire = on_expire
+        self._deadline_of = deadline_of
         self._timer: asyncio.TimerHandle | None = None
         self.next = math.inf
 
@@ -55,10 +64,11 @@ class Due(dict[K, E], Generic[K, E]):
     def _look(self) -> None:
         self._timer, self.next = None, math.inf
         start = self._loop.time()
-        for key in [key for key, entry in self.items() if entry[-1] <= start]:
+        deadline_of = self._deadline_of
+        for key in [key for key, entry in self.items() if deadline_of(entry) <= start]:
             if key in self:
                 self._on_expire(key, self.pop(key))
-        earliest = min((entry[-1] for entry in self.values()), default=math.inf)
+        earliest = min(map(deadline_of, self.values()), default=math.inf)
         if earliest < self.next:
             end = self._loop.time()
             self.watch(max(earliest, end + max(_LOOK_EVERY, _LOOK_SHARE * (end - start))))

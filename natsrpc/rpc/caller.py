@@ -11,7 +11,7 @@ from collections.abc import (
 from typing import TYPE_CHECKING, Any, Concatenate, TypeVar, Unpack, overload
 
 from natsrpc import codecs
-from natsrpc.core import is_no_responders
+from natsrpc.core import Reply, is_no_responders
 from natsrpc.errors import (
     DecodeError,
     MaxPayloadError,
@@ -170,17 +170,18 @@ class Caller(Streamer):
         # As `_attempt` does, in place.
         data = bound.encode(None if request is NOTHING else request)
         block, wait = bound.blocks.get(timeout) or bound.block(timeout)
-        token = b""
         try:
-            token, future = begin(bound.subject, data, block, wait)
-            msg = await future
+            reply = begin(bound.subject, data, block, wait)
         except MaxPayloadError as error:
             return await self._call_large(bound, data, block, wait, error)
+        try:
+            await reply
         except NatsTimeoutError as error:
             raise bound.late(error, wait) from None
         except BaseException as error:
-            self._abandon(bound, token, error)
+            self._abandon(bound, reply, error)
             raise
+        msg = reply.msg
         if msg.raw_headers:
             if is_no_responders(msg):
                 raise NoRespondersError(bound.subject.decode())
@@ -190,12 +191,11 @@ class Caller(Streamer):
         except DecodeError as error:
             raise bound.misfit(error) from None
 
-    def _abandon(self, bound: BoundCall, token: bytes, error: BaseException) -> None:
+    def _abandon(self, bound: BoundCall, reply: Reply, error: BaseException) -> None:
         """Forget a request that nobody waits for any more; its worker too, if it was canceled."""
-        mux = self.connection.mux
-        mux.abandon(token)
-        if token and isinstance(error, asyncio.CancelledError):
-            bound.abandoned(mux.reply_subject(token))
+        self.connection.mux.abandon(reply)
+        if isinstance(error, asyncio.CancelledError):
+            bound.abandoned(reply.inbox)
 
     async def _call_large(
         self,

@@ -428,11 +428,13 @@ async def test_streams_take_every_message_of_their_token() -> None:
 async def test_a_token_in_use_is_not_given_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
     mux, sender = muxed()
     task = await start(mux, sender, b"s", b"")
-    (used,) = mux.pending
-    monkeypatch.setattr("natsrpc.core.mux.new_tokens", lambda: [b"freetokn", used])
-    monkeypatch.setattr(mux, "_tokens", [])
-    assert mux.new_token() == b"freetokn"
-    monkeypatch.setattr(mux, "_tokens", [b"freetokn", used])
+    token, used = mux.new_token(), next(iter(mux.pending))[-TOKEN_SIZE:]
+    mux.streams[token] = lambda msg: None
+    drawn = [token, used, b"freetokn", b"freetokn", b"freetok2"]
+    monkeypatch.setattr("natsrpc.core.mux.new_tokens", lambda: drawn)
+    while (fresh := mux.new_token()) not in drawn:  # use up those drawn before
+        pass
+    assert {fresh, mux.new_token()} == {b"freetokn", b"freetok2"}
     second = await start(mux, sender, b"s", b"")
     sender.answer(sender.sent[0][2], b"first")
     assert (await task).data == b"first"

@@ -6,7 +6,7 @@ received until somebody reads them as text.
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol, TypeAlias, final
+from typing import Any, ClassVar, Final, Protocol, TypeAlias, final
 
 from natsrpc.errors import InvalidMsgError, MsgNoReplyError, MsgNotBoundError
 
@@ -183,6 +183,7 @@ class Info:
     """`INFO`: what the server says of itself, as JSON text not yet read."""
 
     __slots__ = ("json",)
+    sid: ClassVar = b""
 
     def __init__(self, json: bytes) -> None:
         self.json: Final = json
@@ -193,6 +194,7 @@ class Err:
     """`-ERR`: an error, its text without the quotes."""
 
     __slots__ = ("text",)
+    sid: ClassVar = b""
 
     def __init__(self, text: str) -> None:
         self.text: Final = text
@@ -203,6 +205,7 @@ class Ping:
     """`PING`: the server asks for a PONG."""
 
     __slots__ = ()
+    sid: ClassVar = b""
 
 
 @final
@@ -210,6 +213,7 @@ class Pong:
     """`PONG`: the answer to the oldest unanswered PING of ours."""
 
     __slots__ = ()
+    sid: ClassVar = b""
 
 
 @final
@@ -217,6 +221,7 @@ class Ok:
     """`+OK`: an acknowledgement, sent in verbose mode only."""
 
     __slots__ = ()
+    sid: ClassVar = b""
 
 
 Event: TypeAlias = Msg | Info | Err | Ping | Pong | Ok
