@@ -58,15 +58,22 @@ def take_run(
             size = len(payload)
             if sizes.get(args[-1]) != size or args[0] != b"MSG":
                 break
-            count = len(args)
             if 10 in line or (tabs and 9 in line):
                 break
-            if not (4 <= count <= 5 and args[1] and args[2]):
+            count = len(args)
+            if count == 4:
+                reply = b""
+            elif count == 5:
+                reply = args[3]
+            else:
+                break
+            subject, sid = args[1], args[2]
+            if not subject or not sid:
                 break
             msg: Msg = new(Msg)
-            msg.raw_subject = args[1]
-            msg.sid = args[2]
-            msg.raw_reply = args[3] if count == 5 else b""
+            msg.raw_subject = subject
+            msg.sid = sid
+            msg.raw_reply = reply
             msg.data = payload
             msg.raw_headers = b""
             msg.responder = responder
