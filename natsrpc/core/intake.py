@@ -64,6 +64,7 @@ class Intake(abc.ABC):
         self.received = self.received_before = 0
         self.is_valid = True
         self._delivered = 0
+        self._statuses = 0
         self._dropped = 0
         self._max_msgs = max_msgs
         self._pending = Pending(loop, pending_msgs_limit, pending_bytes_limit)
@@ -118,7 +119,6 @@ class Intake(abc.ABC):
         msg.sub = self
         if self._max_msgs is not None:
             self._reap()
-        self._delivered += 1
         result = self._cb(msg)  # type: ignore[misc]  # this sink is chosen only where there is one
         if result is not None:
             self._check_result(result)
@@ -178,6 +178,7 @@ class Intake(abc.ABC):
             self._plain_blocks.add(block)
         elif msg.status == 503:
             self.received -= 1
+            self._statuses += 1
 
     def _reap(self) -> None:
         """End with the last of `max_msgs`: nothing more reaches the sink then."""
@@ -200,6 +201,8 @@ class Intake(abc.ABC):
     @property
     def delivered(self) -> int:
         """Messages handed over to whoever consumes them."""
+        if self.sink == self._take_in_place:  # at once, so they are not counted again
+            return self.received + self._statuses
         return self._delivered
 
     @property

@@ -71,11 +71,12 @@ class Outbound:
         if transport is None:
             self._divert(frame)
         else:  # as `transport.write` does
-            if not transport.frames:
+            collected = transport.frames
+            if not collected:
                 transport.begin()
-            transport.frames.append(frame)
-            transport.unsent += len(frame)
-            if transport.unsent >= HIGH_WATER:
+            collected.append(frame)
+            transport.unsent = unsent = transport.unsent + len(frame)
+            if unsent >= HIGH_WATER:
                 transport.press(congested=True)
         self._out_msgs += 1
         self._out_bytes += size

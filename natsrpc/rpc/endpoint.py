@@ -90,7 +90,6 @@ class Endpoint(Answering):
         self._allowance = allowance
         self._book = TermsBook(contract, limits, codec, gates)
         self._terms = self._book.known
-        self._plain = self._book.plain
         self._lanes = self._book.lanes
         self._waits: Due[Msg, tuple[Lane, float]] = Due(connection.loop, self._expired_waiting)
         self._direct = _direct(plan)
@@ -106,14 +105,11 @@ class Endpoint(Answering):
 
     def accept(self, msg: Msg) -> None:
         """Take a request: run it, let it wait, or refuse it. The sink of the subscription."""
-        terms = self._plain
-        if msg.raw_headers:
-            known = self._terms.get(msg.raw_headers)
-            if known is None:
-                known = self._read_terms(msg)
-                if known is None:
-                    return
-            terms = known
+        terms = self._terms.get(msg.raw_headers)
+        if terms is None:
+            terms = self._read_terms(msg)
+            if terms is None:
+                return
         timeout = terms.timeout
         deadline = None if timeout is None else self._connection.read_at + timeout
         lane = terms.lane
@@ -122,8 +118,11 @@ class Endpoint(Answering):
             lane.free -= 1
             gate.free -= 1
             task = self._start_task(self._run(msg, terms, deadline))
-            if not task.done():
-                self._note_live(msg, task, deadline)
+            if not task.done():  # as `_note_live` does
+                live, due = self.live, math.inf if deadline is None else deadline
+                if due < live.next:
+                    live.watch(due)
+                live[msg] = (task, due)
         else:
             self._wait(msg, terms, deadline, self._run)
 

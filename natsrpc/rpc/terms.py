@@ -110,7 +110,7 @@ def read_depth(headers: Headers) -> int:
 
 
 class TermsBook:
-    """The header blocks an endpoint has read, and the lanes they led to."""
+    """The header blocks an endpoint has read (`b""` is none), and the lanes they led to."""
 
     def __init__(
         self,
@@ -126,7 +126,8 @@ class TermsBook:
         self._codec = codec
         self._gates = gates
         self._bound: dict[str, BoundTypes] = {}
-        self.plain = self._make(codec, Headers(), 0)
+        self._plain = self._make(codec, Headers(), 0)
+        self.known[b""] = self._plain
 
     def read(self, block: bytes, headers: Headers) -> Terms:
         """What a header block not seen before asks for, remembered.
@@ -152,6 +153,7 @@ class TermsBook:
         if len(block) <= MAX_BLOCK:
             if len(self.known) >= MAX_TERMS:
                 self.known.clear()
+                self.known[b""] = self._plain
             self.known[block] = terms
         return terms
 
