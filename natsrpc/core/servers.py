@@ -12,11 +12,12 @@ import math
 import random
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_address
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from natsrpc.errors import AuthorizationError, ConfigError, ConfigTypeError
+from natsrpc.record import record
 
 from .options import DEFAULT_URL, Options
 
@@ -25,7 +26,7 @@ _LATER_SCHEMES = ("ws", "wss")
 _MAX_POOL = 1000
 
 
-@dataclass(slots=True, eq=False)
+@record(slots=True, eq=False)
 class Server:
     """One server of the pool, with what is known of it.
 

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
+
+from natsrpc.record import record
 
 Node: TypeAlias = Mapping[str, Any]
 
@@ -38,7 +40,7 @@ _ANY: Node = {}
 _NULL: Node = {"type": "null"}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Difference:
     """One difference. `path` is dotted, with `[]` for the items of a list and `{}` for values.
 

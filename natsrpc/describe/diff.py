@@ -10,8 +10,9 @@ Ref: https://semver.org
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+
+from natsrpc.record import record
 
 from .compare import compare, spelled
 from .document import read_document
@@ -22,7 +23,7 @@ Document: TypeAlias = Mapping[str, Any]
 _STEPS: tuple[Step, ...] = ("none", "patch", "minor", "major")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Change:
     """One change. `endpoint` is "" where it is the service's own.
 
@@ -48,7 +49,7 @@ class Change:
         return " ".join(filter(None, (self.endpoint, field))) or "service"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ContractDiff:
     """All changes from one contract to another.
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+from natsrpc.record import record
 
 from .names import Names, class_name, docstring, identifier, literal
 
@@ -70,7 +71,7 @@ RESERVED_CLASSES = frozenset(name for name in _RESERVED if name[0].isupper()) | 
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class FieldSource:
     """One field of a model: the parts that its line, or a parameter, is made of."""
 

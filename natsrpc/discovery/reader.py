@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from natsrpc.core import Msg
+from natsrpc.record import record
 from natsrpc.rpc import is_error
 
 _MOMENT = re.compile(
@@ -22,7 +23,7 @@ _MOMENT = re.compile(
 ).fullmatch
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ServiceIdentity:
     """Who answered: one instance of a service. `rtt` is in seconds."""
 
@@ -33,7 +34,7 @@ class ServiceIdentity:
     rtt: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EndpointInfo:
     """Where an endpoint is. `queue_group` is "" if queueing is off."""
 
@@ -43,7 +44,7 @@ class EndpointInfo:
     metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ServiceInfo(ServiceIdentity):
     """An instance and its endpoints."""
 
@@ -51,7 +52,7 @@ class ServiceInfo(ServiceIdentity):
     endpoints: tuple[EndpointInfo, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EndpointStats:
     """An endpoint's counters since `started` of its service. Times are in nanoseconds."""
 
@@ -66,7 +67,7 @@ class EndpointStats:
     data: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ServiceStats(ServiceIdentity):
     """An instance and its counters. `started` is None if it could not be read."""
 

@@ -12,10 +12,10 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from natsrpc.errors import ConfigError
+from natsrpc.record import record
 
 from .markers import FACTORIES, MARKERS, MISSING, Marker
 
@@ -23,7 +23,7 @@ UNANNOTATED: Any = object()
 """The parameter, or the result, has no annotation."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Parameter:
     """One parameter: its type without `Annotated` markers of ours, its default, its marker."""
 

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any, Literal
 
 from natsrpc.errors import RpcError
+from natsrpc.record import record
 
 Kind = Literal["unary", "response_stream", "request_stream", "both_stream"]
 
@@ -19,7 +20,7 @@ def _no_metadata() -> Mapping[str, str]:
     return MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Limits:
     """How much of an endpoint or a service may run, wait and last."""
 
@@ -28,7 +29,7 @@ class Limits:
     timeout: float | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(frozen=True, slots=True, eq=False)
 class EndpointContract:
     """One endpoint: its place on the wire and its types.
 
@@ -53,7 +54,7 @@ class EndpointContract:
     idempotent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ServiceContract:
     """One service: its name and version, and its endpoints in the order they were added."""
 

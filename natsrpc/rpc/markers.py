@@ -7,14 +7,15 @@ The factories are typed `Any` so that they fit as a default of any parameter.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from natsrpc.record import record
 
 MISSING: Any = object()
 """There is no default."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class HeaderMarker:
     """Read a header of the request."""
 
@@ -22,14 +23,14 @@ class HeaderMarker:
     default: Any = MISSING
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class TokenMarker:
     """Read a token of the request's subject."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class DependsMarker:
     """Call a function, and clean up after it if it is a generator."""
 
@@ -37,7 +38,7 @@ class DependsMarker:
     scope: Literal["request", "app"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class EmbedMarker:
     """Make the only body parameter a field of the body."""
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from natsrpc.errors import ConfigError
+from natsrpc.record import record
 
 from .annotations import describe
 from .contract import EndpointContract
 from .params import CallPlan
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Registered:
     """An endpoint's contract, how its handler is called, and the instance it is a method of."""
 

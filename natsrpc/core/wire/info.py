@@ -8,13 +8,14 @@ field is checked for its type.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any
 
 from natsrpc.errors import RemoteProtocolError
+from natsrpc.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ServerInfo:
     """The fields of one `INFO`, as the server sent them; `max_payload` is in bytes.
 
