@@ -12,7 +12,7 @@ from .callbacks import (
     ServersDiscovered,
 )
 from .connection import Connection, connect
-from .inbox import new_inbox
+from .inbox import new_inbox, random_text
 from .intake import SubscriptionKind
 from .mux import is_no_responders
 from .opening import Opening
@@ -67,4 +67,5 @@ __all__ = [
     "matches",
     "new_inbox",
     "overlaps",
+    "random_text",
 ]

@@ -20,7 +20,6 @@ import stat
 from collections.abc import Callable
 from logging import getLogger
 from os import PathLike
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from natsrpc.errors import AuthorizationError, ConfigError, ConfigTypeError
@@ -221,10 +220,10 @@ def _block(text: str, kind: str) -> str | None:
 
 def _read_file(path: str | PathLike[str], option: str, *, warn: bool) -> str:
     try:
-        place = Path(path).expanduser()
-        text = place.read_text(encoding="utf-8-sig")
-        mode = place.stat().st_mode
-    except (OSError, ValueError, RuntimeError) as error:
+        place = os.path.expanduser(os.fspath(path))
+        with open(place, encoding="utf-8-sig") as file:
+            text, mode = file.read(), os.fstat(file.fileno()).st_mode
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a readable text file"
     else:
         if warn and os.name == "posix" and mode & (stat.S_IRGRP | stat.S_IROTH):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from natsrpc.errors import (
     AuthExpiredError,
@@ -25,9 +24,10 @@ from natsrpc.errors import (
     ServerError,
     StaleConnectionError,
 )
+from natsrpc.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Verdict:
     """What an `-ERR` means: `closes` if the server ends the connection after it.
 
@@ -52,22 +52,21 @@ def classify(text: str) -> Verdict:
 
 
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
-_PUBLISH_REPLY = re.compile(rf"publish with reply of {_QUOTED}", re.IGNORECASE).search
-_PUBLISH = re.compile(rf"publish to {_QUOTED}", re.IGNORECASE).search
-_SUBSCRIBE = re.compile(
-    rf"subscription to {_QUOTED}(?: using queue {_QUOTED})?", re.IGNORECASE
-).search
-_SID = re.compile(r'\(sid "(\d+)"\)', re.IGNORECASE).search
+# Compiled when an error comes, by `re` itself: most programs never see one.
+_PUBLISH_REPLY = rf"publish with reply of {_QUOTED}"
+_PUBLISH = rf"publish to {_QUOTED}"
+_SUBSCRIBE = rf"subscription to {_QUOTED}(?: using queue {_QUOTED})?"
+_SID = r'\(sid "(\d+)"\)'
 
 
 def _permissions(text: str) -> PermissionsError:
     message = f"permission denied by the server: {text}"
-    if found := _PUBLISH_REPLY(text):
+    if found := re.search(_PUBLISH_REPLY, text, re.IGNORECASE):
         return PermissionsError(message, operation="publish", reply=_unquote(found[1]), text=text)
-    if found := _PUBLISH(text):
+    if found := re.search(_PUBLISH, text, re.IGNORECASE):
         return PermissionsError(message, operation="publish", subject=_unquote(found[1]), text=text)
-    if found := _SUBSCRIBE(text):
-        sid = _SID(text)
+    if found := re.search(_SUBSCRIBE, text, re.IGNORECASE):
+        sid = re.search(_SID, text, re.IGNORECASE)
         return PermissionsError(
             message,
             operation="subscribe",
@@ -79,7 +78,7 @@ def _permissions(text: str) -> PermissionsError:
     return PermissionsError(message, text=text)
 
 
-_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)")
+_ESCAPE = r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)"
 _LETTERS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
@@ -92,7 +91,7 @@ def _unquote(quoted: str) -> str:
             return chr(int(escape[1:], 16))
         return _LETTERS.get(escape, escape)
 
-    return _ESCAPE.sub(plain, quoted)
+    return re.sub(_ESCAPE, plain, quoted)
 
 
 def _said(kind: type[ServerError]) -> Callable[[str], NatsError]:

@@ -108,15 +108,18 @@ def _check_code(cls: type[RpcError], code: int) -> int:
 
 def _annotated(cls: type) -> dict[str, Any]:
     """The fields annotated in one class body, resolved where that can be done."""
+    keys = [
+        key
+        for key, hint in inspect.get_annotations(cls).items()
+        if not str(hint).removeprefix("typing.").startswith("ClassVar")
+    ]
+    if not keys:  # as of most classes: resolving would read the annotations of all bases, too
+        return {}
     try:
         hints = typing.get_type_hints(cls, include_extras=True)
     except Exception:  # a name that only exists inside a function: the field is then untyped
         hints = {}
-    return {
-        key: hints.get(key, Any)
-        for key, hint in inspect.get_annotations(cls).items()
-        if not str(hint).removeprefix("typing.").startswith("ClassVar")
-    }
+    return {key: hints.get(key, Any) for key in keys}
 
 
 class BadRequestError(RpcError, code=400):

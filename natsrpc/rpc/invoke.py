@@ -6,12 +6,12 @@ The endpoint takes shorter ways for handlers that need none of this.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import contextvars
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from natsrpc.errors import DecodeError
@@ -30,7 +30,7 @@ class Threads:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: concurrent.futures.ThreadPoolExecutor | None = None
 
     async def run(self, call: Callable[[], Any]) -> Any:
         """Run `call` in a thread, with a copy of the current context variables.
@@ -39,7 +39,10 @@ class Threads:
         that the handler's slot stays taken for as long as it really runs.
         """
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.limit, thread_name_prefix="natsrpc-handler")
+            # taken from the package as late as this, it is loaded as late as this
+            self._pool = concurrent.futures.ThreadPoolExecutor(
+                self.limit, thread_name_prefix="natsrpc-handler"
+            )
         context = contextvars.copy_context()
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self._pool, context.run, _guarded, call)

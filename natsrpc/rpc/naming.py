@@ -17,12 +17,13 @@ _name = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _not_in_name = re.compile(r"[^A-Za-z0-9_-]+")
 _token = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}").fullmatch
 # The published expression of SemVer 2.0.0, with [0-9] for \d, which also matches other digits.
-_version = re.compile(
+# Compiled by `re` when a service is made: it is long, and programs that only call check none.
+_VERSION = (
     r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)"
     r"(?:-((?:0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)"
     r"(?:\.(?:0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*))*))?"
     r"(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?"
-).fullmatch
+)
 
 
 def is_name(text: str) -> bool:
@@ -47,7 +48,7 @@ def check_version(version: str) -> str:
     Raises:
         ConfigError: it is not one.
     """
-    if not isinstance(version, str) or _version(version) is None:
+    if not isinstance(version, str) or re.fullmatch(_VERSION, version) is None:
         raise ConfigError(f"bad version {version!r}: expected a semantic version as in '1.0.0'")
     return version
 

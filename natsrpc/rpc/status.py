@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-import secrets
+import os
 from typing import Any
 
 from natsrpc import codecs
@@ -61,8 +61,7 @@ def _encode_body(error: RpcError, cls: type[RpcError]) -> bytes:
         return _bound(cls).encode({key: getattr(error, key) for key in cls.fields()})
     if error.details is None:
         return b""
-    encoded: bytes = _details.encode(error.details)
-    return encoded
+    return codecs.get("json").bind(Any).encode(error.details)
 
 
 def _bound(cls: type[RpcError]) -> codecs.Bound:
@@ -71,9 +70,6 @@ def _bound(cls: type[RpcError]) -> codecs.Bound:
         fields = {key: (type_, codecs.REQUIRED) for key, type_ in cls.fields().items()}
         bound = _bodies[cls] = codecs.get("json").bind(codecs.fields(fields))
     return bound
-
-
-_details = codecs.get("json").bind(Any)
 
 
 def is_error(raw_headers: bytes) -> bool:
@@ -163,6 +159,6 @@ def refused_request(error: DecodeError, service: ServiceContract) -> RpcError:
 
 def internal(error: BaseException, handler: str) -> RpcError:
     """Log `error` with its traceback under a fresh id, and give back what the caller may know."""
-    error_id = secrets.token_hex(8)
+    error_id = os.urandom(8).hex()
     logger.error("handler %r failed (error id %s)", handler, error_id, exc_info=error)
     return InternalError(f"internal error {error_id}", details={"error_id": error_id})

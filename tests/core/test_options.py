@@ -77,6 +77,17 @@ async def test_options_and_keyword_arguments_together_are_refused() -> None:
 async def test_an_unknown_option_is_refused_with_the_nearest_known_one() -> None:
     with pytest.raises(ConfigTypeError, match=r"'reconect_wait'; did you mean 'reconnect_wait'\?"):
         await connect(reconect_wait=1)
+    for unknown, known in {
+        "nmae": "name",
+        "servrs": "servers",
+        "inboxprefix": "inbox_prefix",
+        "on_closed": "on_close",
+        "max_reconnects": "max_reconnect_attempts",
+        "pasword": "password",
+        "tls_cafile": "tls_ca",
+    }.items():
+        with pytest.raises(ConfigTypeError, match=rf"'{unknown}'; did you mean '{known}'\?"):
+            Options.of({unknown: 1})
     with pytest.raises(ConfigTypeError, match=r"unknown connect option 'xyzzy'$"):
         await connect(xyzzy=1)
 
