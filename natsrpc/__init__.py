@@ -2,7 +2,8 @@
 
 Names are loaded when they are first used, so that `import natsrpc.core` brings in the NATS client
 and nothing else (no pydantic, no msgpack). Loading any name of `natsrpc.rpc` this way also makes
-services answer discovery, and `Service.test` serve in memory.
+services answer discovery, and `Service.test` serve in memory; the codecs, discovery and the broker
+are loaded when they are first needed.
 """
 
 from __future__ import annotations
@@ -141,12 +142,20 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'natsrpc' has no attribute {name!r}")
+    module = importlib.import_module(home)
     if home == "natsrpc.rpc":
-        describe = importlib.import_module("natsrpc.describe")
-        importlib.import_module("natsrpc.discovery").attach(schema=describe.schema)
-        importlib.import_module("natsrpc.rpc.service").kits[:] = [_serve_in_memory]
-    value = globals()[name] = getattr(importlib.import_module(home), name)
+        module.before_start[:] = [_attach_discovery]
+        module.kits[:] = [_serve_in_memory]
+    value = globals()[name] = getattr(module, name)
     return value
+
+
+def _attach_discovery() -> None:
+    """With the first service that starts, unless it was attached before: what only calls does
+    without it."""
+    discovery = importlib.import_module("natsrpc.discovery")
+    if discovery.Discovery not in importlib.import_module("natsrpc.rpc").attachments:
+        discovery.attach(schema=importlib.import_module("natsrpc.describe").schema)
 
 
 def _serve_in_memory(*services: Any, **options: Any) -> Any:

@@ -1,13 +1,36 @@
-"""Bytes to typed values and back: the codecs and their registry."""
+"""Bytes to typed values and back: the codecs and their registry.
+
+The classes of the built-in codecs are loaded when they are first used, as the registry does it.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from .codec import BindCache, Bound, Codec
 from .fields import REQUIRED, Fields, fields
-from .json import JsonCodec
-from .msgpack import MsgpackCodec
-from .protobuf import ProtobufCodec
-from .raw import RawCodec
-from .registry import by_content_type, get, names, register
-from .text import TextCodec
+from .registry import by_content_type, get, load, names, register
+
+if TYPE_CHECKING:
+    from .json import JsonCodec
+    from .msgpack import MsgpackCodec
+    from .protobuf import ProtobufCodec
+    from .raw import RawCodec
+    from .text import TextCodec
+else:
+    _HOMES = {
+        "JsonCodec": ".json",
+        "MsgpackCodec": ".msgpack",
+        "ProtobufCodec": ".protobuf",
+        "RawCodec": ".raw",
+        "TextCodec": ".text",
+    }
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(importlib.import_module(_HOMES[name], __name__), name)
+        return value
+
 
 __all__ = [
     "REQUIRED",
@@ -23,6 +46,7 @@ __all__ = [
     "by_content_type",
     "fields",
     "get",
+    "load",
     "names",
     "register",
 ]

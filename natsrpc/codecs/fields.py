@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
-from pydantic import GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
 
 
 class _Required(enum.Enum):
@@ -35,14 +36,18 @@ class Fields(dict[str, Any]):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Describe the fields to pydantic as a typed dict with defaults."""
-        parts = {}
+        """Describe the fields to pydantic as a typed dict with defaults.
+
+        Its schemas are plain dicts, so that this file does without it.
+        """
+        parts: dict[str, Any] = {}
         for name, (type_, default) in cls.parameters.items():
-            inner = handler.generate_schema(type_)
+            inner: Any = handler.generate_schema(type_)
             if default is not REQUIRED:
-                inner = core_schema.with_default_schema(inner, default=default)
-            parts[name] = core_schema.typed_dict_field(inner, required=default is REQUIRED)
-        return core_schema.typed_dict_schema(parts, cls_name=cls.__name__)
+                inner = {"type": "default", "schema": inner, "default": default}
+            required = default is REQUIRED
+            parts[name] = {"type": "typed-dict-field", "schema": inner, "required": required}
+        return {"type": "typed-dict", "fields": parts, "cls_name": cls.__name__}
 
 
 def fields(parameters: Mapping[str, tuple[Any, Any]], *, name: str = "Arguments") -> type[Fields]:

@@ -32,6 +32,9 @@ class PydanticCodec(abc.ABC):
 
     def __init__(self) -> None:
         self._cache = BindCache()
+        # pydantic looks for its plugins at the first type it sees, for 10 ms: now, and not while
+        # the first message waits
+        self.bind(Any)
 
     def bind(self, type_: Any) -> Bound:
         """Bind any type that pydantic understands.

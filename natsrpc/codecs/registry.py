@@ -1,21 +1,46 @@
-"""Codecs by name and by content type. The last one registered under a name wins."""
+"""Codecs by name and by content type. The last one registered under a name wins.
+
+The built-in ones are loaded when they are first asked for: JSON and MessagePack bring in pydantic,
+which takes as long to load as all the rest of a client. `load` is for those who cannot wait then.
+"""
 
 from __future__ import annotations
+
+import importlib
 
 from natsrpc.errors import ConfigTypeError, UnknownCodecError
 
 from .codec import Codec
-from .json import JsonCodec
-from .msgpack import MsgpackCodec
-from .protobuf import ProtobufCodec
-from .raw import RawCodec
-from .text import TextCodec
 
 _NEVER = {
     "gob": "gob is a format of Go alone; 'msgpack' is the compact binary codec here",
     "pickle": "loading a pickle from the network runs its sender's code; use 'msgpack' or 'json'",
 }
 
+_CLASSES = {
+    "json": "JsonCodec",
+    "msgpack": "MsgpackCodec",
+    "protobuf": "ProtobufCodec",
+    "raw": "RawCodec",
+    "text": "TextCodec",
+}
+"""The built-in codecs, each in the module of its name."""
+
+_NAMES = {name: name for name in _CLASSES} | {"default": "text"}
+_CONTENT_TYPES = {
+    "application/json": "json",
+    "text/json": "json",
+    "application/msgpack": "msgpack",
+    "application/vnd.msgpack": "msgpack",
+    "application/x-msgpack": "msgpack",
+    "application/protobuf": "protobuf",
+    "application/vnd.google.protobuf": "protobuf",
+    "application/x-protobuf": "protobuf",
+    "application/octet-stream": "raw",
+    "text/plain": "text",
+}
+
+_built_in: dict[str, Codec] = {}
 _by_name: dict[str, Codec] = {}
 _by_content_type: dict[str, Codec] = {}
 
@@ -42,9 +67,12 @@ def get(codec: str | Codec) -> Codec:
     """
     if not isinstance(codec, str):
         return _check(codec)
-    found = _by_name.get(codec) or by_content_type(codec)
+    found = _by_name.get(codec)
+    if found is None and codec in _NAMES:
+        found = _by_name[codec] = _load(_NAMES[codec])
+    found = found or by_content_type(codec)
     if found is None:
-        known = ", ".join(sorted(map(repr, _by_name)))
+        known = ", ".join(map(repr, names()))
         hint = _NEVER.get(codec.lower(), f"known are {known}")
         raise UnknownCodecError(f"unknown codec {codec!r}: {hint}")
     return found
@@ -60,14 +88,31 @@ def by_content_type(content_type: str) -> Codec | None:
         return found
     essence = _essence(content_type)
     found = _by_content_type.get(essence)
+    if found is None and essence in _CONTENT_TYPES:
+        found = _by_content_type[essence] = _load(_CONTENT_TYPES[essence])
     if found is None and essence.endswith("+json"):
-        found = _by_content_type.get("application/json")
+        found = by_content_type("application/json")
     return found
 
 
 def names() -> list[str]:
     """Return the names registered, sorted."""
-    return sorted(_by_name)
+    return sorted(_NAMES.keys() | _by_name)
+
+
+def load() -> None:
+    """Load all built-in codecs, so that no message is the first to ask for one."""
+    for content_type in _CONTENT_TYPES:
+        by_content_type(content_type)
+
+
+def _load(name: str) -> Codec:
+    """The built-in codec of that name: one, under all its names and content types."""
+    found = _built_in.get(name)
+    if found is None:
+        module = importlib.import_module(f".{name}", __package__)
+        found = _built_in[name] = getattr(module, _CLASSES[name])()
+    return found
 
 
 def _essence(content_type: str) -> str:
@@ -80,22 +125,3 @@ def _check(codec: Codec) -> Codec:
             f"{codec!r} is not a codec: it needs name, content_type, bind() and schema()"
         )
     return codec
-
-
-def _register_built_in() -> None:
-    text = TextCodec()
-    msgpack = MsgpackCodec()
-    register("json", JsonCodec())
-    register("msgpack", msgpack)
-    register("protobuf", ProtobufCodec())
-    register("raw", RawCodec())
-    register("text", text)
-    _by_name["default"] = text
-    _by_content_type["text/json"] = _by_name["json"]
-    for alias in ("application/vnd.msgpack", "application/x-msgpack"):
-        _by_content_type[alias] = msgpack
-    for alias in ("application/x-protobuf", "application/vnd.google.protobuf"):
-        _by_content_type[alias] = _by_name["protobuf"]
-
-
-_register_built_in()

@@ -15,7 +15,7 @@ from .markers import Depends, Embed, Header, Token
 from .middleware import Middleware, Next, compose
 from .policy import Policy
 from .process import Stopping, run, serve_until
-from .server import Attachment, RunningService, Server, attachments
+from .server import Attachment, RunningService, Server, attachments, before_start
 from .service import Group, Service, kits
 from .status import from_wire, is_error
 
@@ -49,6 +49,7 @@ __all__ = [
     "Stopping",
     "Token",
     "attachments",
+    "before_start",
     "compose",
     "connect",
     "from_wire",

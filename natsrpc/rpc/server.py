@@ -12,13 +12,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
 
-from natsrpc.core import AsyncError, Connection, ConnectionEvent, Subscription
+from natsrpc import codecs
+from natsrpc.core import AsyncError, Connection, ConnectionEvent, Subscription, random_text
 from natsrpc.errors import ConfigError, NatsError, PermissionsError
 
 from .admission import Gate
@@ -31,7 +31,8 @@ from .service import Handler, Service, check_overlap
 
 logger = logging.getLogger("natsrpc.rpc")
 
-_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+ID_SIZE = 22
+"""Characters of a running service's id, as long as those of other implementations."""
 
 THREADS = 32
 """Plain handlers that run at once in one server."""
@@ -61,7 +62,7 @@ class RunningService:
     def __init__(self, connection: Connection, service: Service, threads: Threads) -> None:
         self.service = service
         self.contract = service.contract
-        self.id = "".join(secrets.choice(_BASE62) for _ in range(22))
+        self.id = random_text(ID_SIZE).decode()
         self.started = datetime.now(UTC)
         self.endpoints: list[Endpoint] = []
         self.state: Any = None
@@ -100,6 +101,9 @@ class RunningService:
             for endpoint in self.endpoints:
                 self._subscribe(endpoint)
             self.service.on_added.append(self._add)
+            codecs.load()  # each request names its own
+            for prepare in before_start:
+                prepare()
             for factory in attachments:
                 attachment = factory(self._connection, self)
                 await attachment.start()
@@ -228,6 +232,10 @@ AttachmentFactory = Callable[[Connection, RunningService], Attachment]
 
 attachments: list[AttachmentFactory] = []
 """Makes what every running service carries. The rooms above add to it, unknown to this one."""
+
+before_start: list[Callable[[], None]] = []
+"""Called before a service makes its attachments: what attaches something only then, for programs
+that serve nothing not to load it."""
 
 
 async def _drain(subscription: Subscription) -> None:

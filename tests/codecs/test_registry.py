@@ -81,6 +81,38 @@ def test_the_last_one_registered_wins() -> None:
     assert codecs.by_content_type("text/x-loud") is second
 
 
+@pytest.mark.usefixtures("restored_codecs")
+def test_one_registered_under_a_built_in_s_name_stays() -> None:
+    mine = Loud()
+    codecs.register("json", mine)
+    codecs.load()
+    assert codecs.get("json") is mine
+    assert codecs.by_content_type("text/x-loud") is mine
+    assert isinstance(codecs.by_content_type("application/json"), codecs.JsonCodec)
+
+
+@pytest.mark.usefixtures("restored_codecs")
+def test_one_registered_with_a_built_in_s_content_type_stays() -> None:
+    mine = Loud()
+    mine.content_type = "application/json"
+    codecs.register("loud", mine)
+    codecs.load()
+    assert codecs.by_content_type("application/json") is mine
+    assert codecs.by_content_type("application/problem+json") is mine
+    assert isinstance(codecs.get("json"), codecs.JsonCodec)
+
+
+def test_a_built_in_is_one_under_all_its_names() -> None:
+    codecs.load()
+    assert codecs.get("json") is codecs.get("text/json") is codecs.get("application/json")
+    assert codecs.get("default") is codecs.by_content_type("text/plain")
+
+
+def test_an_attribute_that_is_not_there_is_named() -> None:
+    with pytest.raises(AttributeError, match=r"natsrpc\.codecs.*'XmlCodec'"):
+        codecs.XmlCodec  # type: ignore[attr-defined]  # noqa: B018 — that it raises is the point
+
+
 def test_what_is_not_a_codec_is_refused() -> None:
     wrong: Any = object()
     with pytest.raises(ConfigTypeError, match="not a codec"):

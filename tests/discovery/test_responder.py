@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import nats
@@ -35,12 +35,15 @@ def describe(contract: Any) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(autouse=True)
-def attached(monkeypatch: pytest.MonkeyPatch) -> None:
+def attached(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Discovery with a description of our own, whatever else is attached in this process."""
     monkeypatch.setattr(responder, "_describe", [])
+    before = list(attachments)
     discovery.attach()
     discovery.attach(schema=describe)
     assert attachments.count(discovery.Discovery) == 1
+    yield
+    attachments[:] = before
 
 
 @pytest.fixture
