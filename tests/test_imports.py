@@ -1,0 +1,133 @@
+"""What an import loads, and what it leaves until it is used: sets of modules, so that it holds on
+any machine. What has been found to cost is named here; seconds are measured by `scripts/bench`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+# Each takes a millisecond or more with what it brings in, and none is needed to begin.
+COSTLY = {
+    "concurrent.futures.thread",
+    "difflib",
+    "email",
+    "hashlib",
+    "hmac",
+    "importlib.metadata",
+    "secrets",
+    "unittest",
+    "zipfile",
+}
+PYDANTIC = {"annotated_types", "msgpack", "pydantic", "pydantic_core", "typing_inspection"}
+SERVING = {
+    "natsrpc.codecs.json",
+    "natsrpc.codecs.msgpack",
+    "natsrpc.codecs.protobuf",
+    "natsrpc.codecs.text",
+    "natsrpc.describe",
+    "natsrpc.discovery",
+    "natsrpc.observe",
+    "natsrpc.testing",
+}
+
+
+def run(code: str) -> Any:
+    """What a fresh process finds in `found` at the end of the code."""
+    code = f"import json, sys\nbefore = set(sys.modules)\n{code}\nprint(json.dumps(sorted(found)))"
+    done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def loaded_by(code: str) -> set[str]:
+    """The modules that a fresh process loads to run the code."""
+    return set(run(f"{code}\nfound = sys.modules.keys() - before"))
+
+
+def rooms(loaded: set[str]) -> set[str]:
+    """What of ours stands at the top among these."""
+    return {name for name in loaded if name.count(".") == 1 and name.startswith("natsrpc.")}
+
+
+def test_the_package_alone_loads_errors_and_the_version() -> None:
+    loaded = loaded_by("import natsrpc")
+    assert rooms(loaded) == {"natsrpc.errors", "natsrpc.version"}
+    assert loaded & (COSTLY | PYDANTIC | {"asyncio"}) == set()
+
+
+def test_core_loads_neither_types_nor_services() -> None:
+    loaded = loaded_by("import natsrpc.core")
+    assert rooms(loaded) == {"natsrpc.core", "natsrpc.errors", "natsrpc.record", "natsrpc.version"}
+    assert loaded & (COSTLY | PYDANTIC | {"glob", "pathlib"}) == set()
+
+
+@pytest.mark.parametrize("name", ["Client", "Service", "connect", "run"])
+def test_a_name_of_rpc_loads_no_codec_and_nothing_that_serves(name: str) -> None:
+    loaded = loaded_by(f"import natsrpc; natsrpc.{name}")
+    assert "natsrpc.rpc.client" in loaded
+    assert loaded & (COSTLY | PYDANTIC | SERVING) == set()
+
+
+def test_a_codec_loads_when_it_is_asked_for() -> None:
+    loaded = loaded_by("from natsrpc import codecs; codecs.get('raw'); codecs.get('text')")
+    assert loaded & PYDANTIC == set()
+    loaded = loaded_by("from natsrpc import codecs; codecs.by_content_type('application/json')")
+    assert "pydantic" in loaded
+    assert loaded & {"msgpack", "natsrpc.codecs.text"} == set()
+
+
+def test_no_class_of_ours_is_compiled_while_it_is_imported() -> None:
+    # what `dataclass` generates has no file: see natsrpc/record.py for what that costs
+    code = """
+import natsrpc, natsrpc.discovery, natsrpc.describe
+natsrpc.Client
+found = {
+    f"{name}.{cls.__name__}"
+    for name, module in list(sys.modules.items()) if name.startswith("natsrpc")
+    for cls in list(vars(module).values()) if isinstance(cls, type)
+    for method in list(vars(cls).values())
+    if getattr(getattr(method, "__code__", None), "co_filename", "") == "<string>"
+}
+"""
+    assert run(code) == []
+
+
+def test_a_running_service_loads_nothing_for_a_message() -> None:
+    code = """
+import asyncio, natsrpc
+from natsrpc.testing import Broker
+
+service = natsrpc.Service("sums", version="1.0.0")
+
+@service.handler("add")
+async def add(a: int, b: int) -> int:
+    if a > b:
+        raise natsrpc.ConflictError("the wrong way round", details=[a, b])
+    return a + b
+
+async def main():
+    options = Broker().options()
+    async with (
+        natsrpc.connect("nats://memory:4222", **options) as worker,
+        natsrpc.connect("nats://memory:4222", **options) as client,
+        worker.serve(service),
+    ):
+        before = set(sys.modules)
+        for codec in natsrpc.codecs.names():
+            if codec in ("json", "msgpack"):
+                assert await client.call(add, {"a": 1, "b": 2}, codec=codec) == 3
+                try:
+                    await client.call(add, {"a": 2, "b": 1}, codec=codec)
+                except natsrpc.ConflictError:
+                    pass
+        assert await natsrpc.discovery.schemas(client.connection, "sums")
+        return sys.modules.keys() - before
+
+found = asyncio.run(main())
+"""
+    loaded = run(code)
+    assert [name for name in loaded if name.startswith(("natsrpc", "msgpack"))] == []
