@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from natsrpc.core.wire import Event, Parser, bulk, parser
+from natsrpc.core.wire import Event, bulk, parser
 from tests.core.wire.test_parser import (  # collected here again, for small windows
     Fields,
     fields,
@@ -91,6 +91,7 @@ def test_a_frame_that_is_not_whole_is_left(cut: int) -> None:
         b"MSG a 1 12\r\n\r\nMSG a 1 2\r\n\r\n",  # and something that looks like a frame
         b"MSG a 1 7\r\nunknown\r\n",  # a size not seen before
         b"MSG a 1 2\nhi\r\n",
+        b"MSG a\nb 1 2\r\nhi\r\n",
         b"MSG a\t1 2\r\nhi\r\n",
         b"MSG a\t1 r 2\r\nhi\r\n",
         b"MSG  a 1 2\r\nhi\r\n",
