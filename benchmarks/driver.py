@@ -29,6 +29,8 @@ IMPORTS = {
 }
 MORE_IMPORTS = {
     "natsrpc (typed)": "natsrpc; natsrpc.Client",
+    # pydantic comes with the codec, which is loaded by whoever connects with it
+    "natsrpc (typed, JSON)": "natsrpc; natsrpc.Client, natsrpc.codecs.get('json')",
     "pydantic alone": "pydantic; pydantic.TypeAdapter, pydantic.BaseModel",
 }
 
