@@ -216,16 +216,12 @@ async def take_reply(
         NatsTimeoutError: it did not arrive in time.
         ConnectionClosedError: the connection was closed meanwhile.
     """
-
-    def take(reply: Msg) -> None:
-        channel.fail(error_of(reply))
-
     channel = Channel(
         connection,
         msg.raw_reply,
         credit=UNLIMITED,
         on_stop=lambda: None,
-        on_reply=take,
+        on_reply=lambda reply: channel.fail(error_of(reply)),
         reader=Reader(limit=limit),
     )
     whole = False

@@ -109,8 +109,8 @@ class Streamer(Sender):
     ) -> AsyncGenerator[Any, None]:
         """Call a handler that answers with a stream, and iterate over its items.
 
-        The handler is held when this side reads more slowly than it yields. Leaving the loop
-        early, cancelling it, or the death of this process closes the handler's generator.
+        The handler is held while this side reads more slowly than it yields. Leaving the loop,
+        cancelling it, or the death of this process closes the handler's generator.
 
         Args:
             target, request, returns, headers, codec, tokens, errors: as for `call`; `returns` is
@@ -118,14 +118,12 @@ class Streamer(Sender):
             timeout: seconds for the whole stream; None for no limit but an inherited deadline.
             idle_timeout: seconds without an item after which the stream is given up.
             items: what to send, for a handler that reads a stream of requests.
-            policy: what is done when it cannot be opened: until its first item, a stream without
-                `items` is repeated as a call is. Hedging and `attempt_timeout` are for calls only.
+            policy: how it is repeated until its first item; not hedged, and not with `items`.
 
         Raises:
             RpcError: what the stream ended with, after the items before it; `UnavailableError` if
                 the worker is gone or items were lost.
-            NoRespondersError, NatsTimeoutError, ContractError, ConnectionClosedError: as for
-                `call`.
+            NoRespondersError, NatsTimeoutError, ContractError, ConnectionClosedError: as `call`.
         """
         if items is None and isinstance(request, AsyncIterable):
             items, request = request, NOTHING
@@ -143,9 +141,7 @@ class Streamer(Sender):
             items=items,
             idle_timeout=idle_timeout,
         )
-        if self._call is not None:
-            return _through(self._call, call)
-        return self._stream(call)
+        return self._stream(call) if self._call is None else _through(self._call, call)
 
     def _stream(self, call: Call) -> AsyncGenerator[Any, None]:
         """The items of a stream, which is opened with the first one."""
