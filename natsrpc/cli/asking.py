@@ -98,7 +98,6 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
         table.add_column(column, no_wrap=True, justify="right" if numbers else "left")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
-    console = Console(highlight=False)
-    if not console.is_terminal:  # a pipe has no width: nothing is cut off there
-        console = Console(highlight=False, width=10_000)
-    console.print(table)
+    # what services say of themselves is text: "[red]" is no color and ":b:" no emoji in it
+    width = None if Console().is_terminal else 10_000  # a pipe has none: nothing is cut off there
+    Console(highlight=False, markup=False, emoji=False, width=width).print(table)

@@ -98,7 +98,7 @@ class Demo:
         self._whole = path is not None
         self._workers = workers
         self._codec = codec
-        self._console = Console(soft_wrap=True, highlight=False)
+        self._console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
         self._events: list[str] = []
         self._tally = Tally()
         self._interrupted = False

@@ -175,6 +175,24 @@ async def test_stats_count_requests_and_errors(natsrpc_command: Shell) -> None:
     assert ["missing", "cli.missing", "1", "1"] in [line.split()[2:6] for line in out.splitlines()]
 
 
+async def test_what_services_say_is_shown_as_it_is(fresh_server: NatsServer) -> None:
+    texts = ["a [red]word[/red], :b: and [/nothing]", "code 422:b: x"]
+    said = natsrpc.Service("said", version="1.0.0", description=texts[0])
+
+    @said.handler("said.error")
+    async def error() -> None:
+        raise natsrpc.RpcError(texts[1])
+
+    shell = Shell(fresh_server.url)
+    async with natsrpc.connect(fresh_server.url) as client, client.serve(said):
+        with pytest.raises(natsrpc.RpcError):
+            await client.call(error)
+        for verb, text in zip(("ls", "stats"), texts, strict=True):
+            code, out, err = await shell(verb)
+            assert (code, err) == (0, "")
+            assert text in out
+
+
 async def test_ping_lists_the_instances(natsrpc_command: Shell) -> None:
     code, out, _ = await natsrpc_command("ping")
     assert code == 0
