@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 C = TypeVar("C", bound=AbstractAsyncContextManager[Any])
 
@@ -14,20 +15,27 @@ class Opening(Generic[C]):
     """Something on its way to being open.
 
     `await` it for the open object, which the caller closes; or use it with `async with`, which
-    leaves the block by the object's own `__aexit__`.
+    leaves the block by the object's own `__aexit__`. Nothing happens before.
+
+    Args:
+        open_: opens it.
+        call: the call that gave this, for who forgets to await it.
     """
 
-    __slots__ = ("_open", "_opened")
+    __slots__ = ("_awaited", "_call", "_open", "_opened")
 
-    def __init__(self, open_: Callable[[], Awaitable[C]]) -> None:
+    def __init__(self, open_: Callable[[], Awaitable[C]], call: str = "connect(...)") -> None:
         self._open = open_
+        self._call = call
+        self._awaited = False
         self._opened: C | None = None
 
     def __await__(self) -> Generator[Any, None, C]:
+        self._awaited = True
         return self._open().__await__()
 
     async def __aenter__(self) -> C:
-        self._opened = await self._open()
+        self._opened = await self
         return self._opened
 
     async def __aexit__(
@@ -38,3 +46,18 @@ class Opening(Generic[C]):
     ) -> None:
         if self._opened is not None:
             await self._opened.__aexit__(kind, error, trace)
+
+    if not TYPE_CHECKING:  # a checker is to say itself that there is no such attribute
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            raise AttributeError(f"no {name!r} before it is open: write {self._how()}")
+
+    def __del__(self) -> None:
+        if not self._awaited:
+            text = f"{self._call} was never awaited: write {self._how()}"
+            warnings.warn(text, RuntimeWarning, stacklevel=2, source=self)
+
+    def _how(self) -> str:
+        return f"'await {self._call}' or 'async with {self._call}'"

@@ -15,7 +15,7 @@ from natsrpc.errors import ConfigError
 from .binder import Errors
 from .caller import Caller
 from .proxy import make_proxy
-from .server import Server, Serving
+from .server import Server
 from .service import Service
 from .stream import MAX_BODY
 
@@ -87,7 +87,7 @@ class Client(Caller):
             await self.connection.writable()
         self.connection.send(check_publish(subject), data, b"", block)
 
-    def serve(self, *services: Service) -> Serving:
+    def serve(self, *services: Service) -> Opening[Server]:
         """Serve services on this connection: await it, or enter it with `async with`.
 
         Once it is awaited or entered every request sent reaches a handler, and the services are
@@ -100,7 +100,7 @@ class Client(Caller):
             self._servers.append(server)
             return server
 
-        return Serving(start)
+        return Opening(start, "client.serve(...)")
 
     async def drain(self) -> None:
         """Stop serving after all that was delivered is answered, then close the connection."""

@@ -12,10 +12,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from natsrpc import codecs
 from natsrpc.core import AsyncError, Connection, ConnectionEvent, Subscription, random_text
@@ -244,7 +244,10 @@ async def _drain(subscription: Subscription) -> None:
 
 
 class Server:
-    """Services running on a client's connection. Made by `Client.serve`."""
+    """Services running on a client's connection. Made by `Client.serve`.
+
+    Leaving it as a block drains it.
+    """
 
     def __init__(self, connection: Connection, services: Sequence[Service]) -> None:
         if not services:
@@ -327,6 +330,12 @@ class Server:
             if isinstance(result, BaseException):
                 raise result
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.drain()
+
     @property
     def inflight(self) -> int:
         """Requests of all services that run or wait."""
@@ -340,24 +349,3 @@ def _check_services(services: Sequence[Service]) -> None:
         others = [c for other in services[:index] for c in other.contract.endpoints]
         for contract in service.contract.endpoints:
             check_overlap(contract, others, service.name)
-
-
-class Serving:
-    """What `Client.serve` returns: await it, or enter it with `async with`, which then drains."""
-
-    __slots__ = ("_server", "_start")
-
-    def __init__(self, start: Callable[[], Awaitable[Server]]) -> None:
-        self._start = start
-        self._server: Server | None = None
-
-    def __await__(self) -> Generator[Any, None, Server]:
-        return self._start().__await__()
-
-    async def __aenter__(self) -> Server:
-        self._server = await self._start()
-        return self._server
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._server is not None:
-            await self._server.drain()
