@@ -147,7 +147,9 @@ class Attempts:
                 pause = policy.pause(tries, random.random())
                 if (deadline is not None and time() + pause >= deadline) or not self._spend():
                     raise
-            await asyncio.sleep(pause)
+                await asyncio.sleep(pause)
+                if deadline is not None and time() >= deadline:  # the loop was busy
+                    raise
 
     def _spend(self) -> bool:
         """Take a retry out of the budget; false if there is none left."""

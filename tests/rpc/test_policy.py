@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -107,6 +108,16 @@ async def test_no_retry_outlives_the_timeout(client: Client) -> None:
         await Attempts(client.connection).run(policy, attempt, timeout=0.12, idempotent=False)
     assert time.perf_counter() - began < 0.13
     assert 2 <= len(made) <= 5
+
+
+async def test_a_pause_that_ends_too_late_hides_no_error() -> None:
+    """On a busy machine a pause lasts longer than it should."""
+    times = iter([0.0, 0.0, 0.0, 1.0])
+    connection: Any = SimpleNamespace(loop=SimpleNamespace(time=lambda: next(times)))
+    _, attempt = failing(OverloadedError("full"), OverloadedError("not asked"))
+    policy = Policy(attempts=2, wait=0.001)
+    with pytest.raises(OverloadedError, match="full"):
+        await Attempts(connection).run(policy, attempt, timeout=0.5, idempotent=False)
 
 
 async def test_the_budget_bounds_retries_over_all_calls(client: Client) -> None:
