@@ -289,7 +289,11 @@ def empty(typed: Typed, from_nothing: Callable[[], Any]) -> Any:
         return None
     if _all_have_defaults(typed.type):
         return from_nothing()
-    raise DecodeError(f"empty payload where {typed.name} is expected", malformed=True)
+    raise DecodeError(
+        f"empty payload where {typed.name} is expected",
+        errors=[{"path": "", "reason": f"it is empty, and {typed.name} is expected"}],
+        malformed=True,
+    )
 
 
 def _all_have_defaults(cls: Any) -> bool:

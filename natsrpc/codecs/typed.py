@@ -144,9 +144,11 @@ class Typed:
             found = decode_error(error, self.name)
             where = "; ".join(_line(line) for line in found.errors) or str(found)
             hint = self._hint(value)
-            raise EncodeError(f"cannot encode as {self.name}: {where}{hint}") from reason
+            text = f"cannot encode {_class_name(value)} as {self.name}: {where}{hint}"
+            raise EncodeError(text) from reason
         except Exception as error:
-            raise EncodeError(f"cannot encode as {self.name}: {type(error).__name__}") from error
+            text = f"cannot encode {_class_name(value)} as {self.name}: {type(error).__name__}"
+            raise EncodeError(text) from error
 
     def _check_parameters(self, value: Any) -> None:
         """Refuse what cannot be the parameters of a handler, and names that are none of them."""
@@ -154,7 +156,7 @@ class Typed:
             return
         names = ", ".join(map(repr, self._parameters))
         if not isinstance(value, Mapping):
-            what = "None" if value is None else type_name(type(value))
+            what = _class_name(value)
             raise EncodeError(f"cannot encode {what}: expected a mapping of {names}")
         for name in value.keys() - self._parameters:
             raise EncodeError(f"there is no parameter {name!r}: expected a mapping of {names}")
@@ -279,6 +281,10 @@ def _takes_none(node: _Node) -> bool:
     return kind in _OPTIONAL
 
 
+def _class_name(value: Any) -> str:
+    return "None" if value is None else type_name(type(value))
+
+
 def type_name(type_: Any) -> str:
     """Return what to call a type in a message."""
     if isinstance(type_, type) and not isinstance(type_, types.GenericAlias):
@@ -305,6 +311,8 @@ def make_adapter(type_: Any) -> TypeAdapter[Any]:
         TypeError,
     ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, PydanticSchemaGenerationError):
+            reason = "pydantic does not know it; make it a BaseModel, a dataclass or a TypedDict"
         raise ConfigTypeError(f"cannot make a codec for {type_name(type_)}: {reason}") from error
     return adapter
 

@@ -18,8 +18,8 @@ class EncodeError(CodecError):
 class DecodeError(CodecError):
     """Bytes cannot be decoded into the type asked for.
 
-    `errors` lists `{"path": "a.0.b", "reason": "…"}`; it is empty when the bytes are not the
-    codec's format at all (`malformed` is then true). Input values never appear in it.
+    `errors` lists `{"path": "a.0.b", "reason": "…"}`. Where the bytes are not the codec's format at
+    all (`malformed` is then true), no path is known. Input values never appear in it.
     """
 
     def __init__(

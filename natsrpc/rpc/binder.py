@@ -16,6 +16,9 @@ from .contract import EndpointContract
 Errors = tuple[type[RpcError], ...]
 """Error classes that are looked at before those registered under the same names."""
 
+_VALUES = (str, bytes, int, float, list, tuple, dict, set)
+"""What is no type, though it may stand where one is expected."""
+
 MAX_BOUND = 2048
 """Bound calls kept at most; then all are forgotten, and made again as they are needed."""
 
@@ -65,6 +68,8 @@ class Binder:
             EncodeError: the codec cannot write this kind of request.
         """
         kind = type(request)
+        if errors:
+            _check_errors(errors)
         if tokens is not None:
             return self._bind(target, kind, returns, codec, tokens, streams, errors)
         kept = self._streams if streams else self.calls
@@ -90,7 +95,11 @@ class Binder:
         streams: bool,
         errors: Errors,
     ) -> BoundCall:
-        _check_errors(errors)
+        if isinstance(returns, _VALUES):
+            raise ConfigTypeError(
+                f"returns is {returns!r}: expected a type; "
+                "several body parameters are passed as one mapping"
+            )
         chosen = self._codec if codec is None else codecs.get(codec)
         if isinstance(target, str):
             return self._bind_subject(target, kind, returns, chosen, tokens, errors)
@@ -131,7 +140,7 @@ class Binder:
             raise EncodeError(f"cannot write a {kind.__name__}: {error}") from error
         return BoundCall(
             self._connection,
-            check_publish(naming.fill(subject, tokens) if tokens else subject),
+            check_publish(naming.fill(subject, tokens or {})),
             request_type,
             Any if returns is NOTHING else returns,
             codec=codec,
@@ -141,6 +150,8 @@ class Binder:
 
 
 def _check_errors(errors: Errors) -> None:
+    if not isinstance(errors, tuple | list):
+        raise ConfigTypeError(f"errors: expected a tuple of RpcError classes, not {errors!r}")
     for error in errors:
         if not (isinstance(error, type) and issubclass(error, RpcError)):
             raise ConfigError(f"errors: {error!r} is not an RpcError class")

@@ -41,7 +41,7 @@ class Client(Caller):
         Args:
             api: the Protocol or class.
             prefix: stands before the methods' names.
-            timeout: for each call through the proxy.
+            timeout: seconds for each call through the proxy; those that stream have no limit.
             errors: as for `call`.
 
         Raises:

@@ -316,10 +316,13 @@ def _item_type(stream: Any) -> Any:
 def _check_body(name: str, body: list[Parameter], whole: bool) -> None:
     for parameter in body:
         if parameter.type is UNANNOTATED:
-            hint = " (register methods of an instance, not of the class)"
+            way = (
+                "register methods of an instance, not of the class"
+                if parameter.name == "self"
+                else f"write its type, as in '{parameter.name}: int'"
+            )
             raise ConfigError(
-                f"parameter {parameter.name!r} of handler {name!r} has no annotation"
-                f"{hint if parameter.name == 'self' else ''}"
+                f"parameter {parameter.name!r} of handler {name!r} has no annotation: {way}"
             )
         if not whole and parameter.type is bytes and not isinstance(parameter.marker, EmbedMarker):
             raise ConfigError(

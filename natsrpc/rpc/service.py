@@ -310,7 +310,9 @@ class Service(Endpoints):
         self, max_concurrency: int | None, max_waiting: int | None, timeout: float | None
     ) -> Limits:
         """A handler's limits, with the service's where it names none."""
-        if timeout is not None and not 0 < timeout < float("inf"):
+        if timeout is not None and not (
+            isinstance(timeout, int | float) and 0 < timeout < float("inf")
+        ):
             raise ConfigError(f"timeout is {timeout!r}: expected a positive number of seconds")
         running = self.max_concurrency if max_concurrency is None else max_concurrency
         waiting = self.max_waiting if max_waiting is None else max_waiting
@@ -360,7 +362,7 @@ def check_overlap(new: EndpointContract, others: list[EndpointContract], service
             raise ConfigError(
                 f"service {service!r} already serves {new.subject!r} in queue group "
                 f"{new.queue_group!r}: endpoints {other.name!r} and {new.name!r} would each get "
-                "only some of the requests"
+                "only some of the requests; give one of them another subject"
             )
         if overlaps(new.subject, other.subject):
             warnings.warn(

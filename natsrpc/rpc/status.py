@@ -149,7 +149,8 @@ def refused_request(error: DecodeError, service: ServiceContract) -> RpcError:
     The service's version is told: of replicas of two versions, one may take what the other refuses.
     """
     if error.malformed or not error.errors:
-        return BadRequestError("the request's body cannot be decoded")
+        reason = f": {error.errors[0]['reason']}" if error.errors else ""
+        return BadRequestError(f"the request's body cannot be decoded{reason}")
     first = error.errors[0]
     more = f" (and {len(error.errors) - 1} more)" if len(error.errors) > 1 else ""
     where = f"{first['path']}: " if first["path"] else ""

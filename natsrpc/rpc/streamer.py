@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, TypeAlias, TypeVar, Unpack, 
 
 from natsrpc import codecs
 from natsrpc.core import Headers
-from natsrpc.errors import ConfigError, ContractError, RpcError
+from natsrpc.errors import ConfigError, ConfigTypeError, ContractError, RpcError
 
 from .binder import NOTHING, Errors
 from .calls import GRACE, BoundCall, Call
@@ -256,6 +256,11 @@ class Streamer(Sender):
 
     def _open(self, bound: BoundCall, call: Call, timeout: float | None) -> Outgoing:
         data, block, wait = self._prepare(bound, call.request, timeout, call.headers)
+        if call.items is not None and not isinstance(call.items, AsyncIterable):
+            raise ConfigTypeError(
+                f"items are {type(call.items).__name__}: expected an async iterable, "
+                "such as an `async def` with `yield` makes"
+            )
         outgoing = Outgoing(self.connection, bound, timeout=wait, idle_timeout=call.idle_timeout)
         outgoing.open(data, block, call.items)
         return outgoing

@@ -415,13 +415,29 @@ def test_an_aliased_integer_type_keeps_the_rule() -> None:
         bound.decode(b'{"value":true}')
 
 
-@pytest.mark.parametrize("data", [b"", b"   "])
+@pytest.mark.parametrize(
+    ("data", "reasons"), [(b"", ["it is empty, and Question is expected"]), (b"   ", [])]
+)
 @pytest.mark.parity("N12")
-def test_an_empty_payload_is_malformed(data: bytes) -> None:
+def test_an_empty_payload_is_malformed(data: bytes, reasons: list[str]) -> None:
     with pytest.raises(DecodeError) as caught:
         JSON.bind(Question).decode(data)
     assert caught.value.malformed
-    assert caught.value.errors == ()
+    assert caught.value.errors == tuple({"path": "", "reason": reason} for reason in reasons)
+
+
+class Unknown: ...
+
+
+def test_a_class_that_pydantic_does_not_know_is_told_what_to_be() -> None:
+    with pytest.raises(ConfigTypeError, match=r"codec for Unknown: .*; make it a BaseModel, a"):
+        JSON.bind(Unknown)
+
+
+def test_what_cannot_be_encoded_is_named_by_its_class() -> None:
+    for value, name in ((None, "None"), ("x", "str"), (5, "int")):
+        with pytest.raises(EncodeError, match=f"cannot encode {name} as Question: "):
+            JSON.bind(Question).encode(value)
 
 
 @pytest.mark.parametrize("type_", [int | None, Question | None, Any, int | str | None])

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from natsrpc.core import Msg
 from natsrpc.errors import (
+    BadRequestError,
     BadSubjectError,
     ConfigError,
     ConnectionClosedError,
@@ -144,6 +145,22 @@ async def test_targets_that_cannot_be_called(client: Client) -> None:
         await client.call("a.*")
     with pytest.raises(UnknownCodecError):
         await client.call("a", codec="yaml")
+    with pytest.raises(ConfigError, match="needs a value for token 'user'"):
+        await client.call("orders.{user}.get")
+    with pytest.raises(ConfigError, match="returns is 2: expected a type; several body parameters"):
+        await client.call("add", 1, 2)  # type: ignore[call-overload]  # the mistake
+    with pytest.raises(ConfigError, match="expected a tuple of RpcError classes, not <class"):
+        await client.call("add", 1, errors=RpcError)  # type: ignore[call-overload]  # the mistake
+    with pytest.raises(ConfigError, match="items are list: expected an async iterable"):
+        await client.upload("mean", [1.0, 2.0])  # type: ignore[call-overload]  # the mistake
+    with pytest.raises(ConfigError, match="items are list: expected an async iterable"):
+        await anext(client.stream("each", items=[1]))  # type: ignore[call-overload]  # the mistake
+
+
+async def test_a_request_without_the_body_it_needs_is_told_so(client: Client, unique: str) -> None:
+    async with client.serve(desk_service(unique)):
+        with pytest.raises(BadRequestError, match="it is empty, and Question is expected"):
+            await client.call(f"{unique}.help")
 
 
 async def test_a_handler_under_two_subjects_is_called_by_subject(

@@ -217,7 +217,10 @@ async def not_callable(value: int = Depends(3)) -> None: ...  # type: ignore[arg
         (plain_generator, "'plain_generator' is a plain generator"),
         (needs_model, "'sku' of dependency 'Item'"),
         (Desk, "'Desk' is a class"),
-        (Desk.ask, "'self'"),
+        (
+            Desk.ask,
+            "'self' of handler 'Desk.ask' has no annotation: register methods of an instance",
+        ),
         (3, "3"),
     ],
 )

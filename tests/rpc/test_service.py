@@ -136,6 +136,7 @@ def test_an_unknown_codec_is_refused() -> None:
         ("fine", {"queue_group": "a b"}),
         ("fine", {"max_concurrency": 0}),
         ("fine", {"timeout": 0}),
+        ("fine", {"timeout": "5"}),
         ("fine", {"timeout": float("inf")}),
         ("fine", {"errors": (ValueError,)}),
         ("fine", {"metadata": {"_nats": "x"}}),
