@@ -3,14 +3,15 @@
 A serializer writes a wrong value too, with a warning; having it raise instead costs about a
 microsecond. Where the class settles it (a scalar, a model, which was validated when it was made, a
 list or dict of those), a test of the class is enough, and costs a tenth of that. A value that fails
-the test may still be right: then the serializer is asked.
+the test may still be right: then the serializer is asked. It takes any object for a model, though,
+and writes of its attributes those that it finds (`{}`, often): `model_test` is asked before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from types import NoneType, UnionType
-from typing import Any, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -74,3 +75,49 @@ def _dict_test(cls: type) -> Test:
 def _union_test(classes: tuple[type, ...]) -> Test:
     only = frozenset(classes)
     return lambda value: type(value) in only
+
+
+def model_test(type_: Any) -> Test | None:
+    """Return a test that every model in a value is an instance of its class; None without models.
+
+    Unions are looked into where each choice is a class or a list or dict with models.
+    """
+    origin, args = get_origin(type_), get_args(type_)
+    if origin is Annotated:
+        return model_test(args[0])
+    if isinstance(type_, type) and issubclass(type_, BaseModel):
+        return lambda value: isinstance(value, type_)
+    if isinstance(type_, type) and issubclass(type_, Fields):
+        return _model_fields_test(type_)
+    if origin is list or (origin is dict and args[0] is str):
+        inner = model_test(args[-1])
+        return None if inner is None else _items_test(origin, inner)
+    if origin in (Union, UnionType):
+        return _choices_test(args)
+    return None
+
+
+def _model_fields_test(type_: type[Fields]) -> Test | None:
+    found = ((name, model_test(inner)) for name, (inner, _) in type_.parameters.items())
+    tests = [(name, test) for name, test in found if test is not None]
+    if not tests:
+        return None
+    return lambda value: all(test(value[name]) for name, test in tests if name in value)
+
+
+def _items_test(kind: type[list[Any] | dict[Any, Any]], inner: Test) -> Test:
+    def test(value: Any) -> bool:
+        if not isinstance(value, kind):
+            return False
+        return all(map(inner, value.values() if isinstance(value, dict) else value))
+
+    return test
+
+
+def _choices_test(choices: tuple[Any, ...]) -> Test | None:
+    models = [model_test(choice) for choice in choices]
+    classes = tuple(c for c, test in zip(choices, models, strict=True) if test is None)
+    tests = [test for test in models if test is not None]
+    if not tests or not all(isinstance(each, type) and not get_args(each) for each in classes):
+        return None
+    return lambda value: isinstance(value, classes) or any(test(value) for test in tests)

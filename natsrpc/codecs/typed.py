@@ -37,6 +37,7 @@ from pydantic_core import (
 
 from natsrpc.errors import ConfigTypeError, DecodeError, EncodeError
 
+from .exact import model_test
 from .fields import Fields
 
 _Node: TypeAlias = dict[str, Any]
@@ -101,6 +102,7 @@ class Typed:
         self.required = _required_keys(self.outer)
         is_fields = isinstance(type_, type) and issubclass(type_, Fields)
         self._parameters = type_.parameters.keys() if is_fields else None
+        self._has_models = model_test(type_)
         self.validator = self._validator(schema)
         self.serializer = SchemaSerializer(cast(CoreSchema, schema), self._config, **_REBUILD)
         self.finite = not self.custom and self.kinds <= _FINITE
@@ -185,6 +187,8 @@ class Typed:
             None in value.values() or not value.keys() <= self._parameters
         ):
             raise TypeError(f"None, or a name that is unknown, is among {self.name}")
+        if self._has_models is not None and not self._has_models(value):
+            raise TypeError(f"a model in {self.name} is another object")
 
     def _validator(self, schema: _Node) -> SchemaValidator:
         return SchemaValidator(cast(CoreSchema, schema), self._config, **_REBUILD)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, TypedDict
+from collections.abc import Callable
+from typing import Annotated, Any, Optional, TypedDict
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from natsrpc import codecs
-from natsrpc.codecs.exact import exact_test, is_exact_class
+from natsrpc.codecs.exact import exact_test, is_exact_class, model_test
+from natsrpc.errors import EncodeError
 
 
 class Item(BaseModel):
@@ -77,3 +79,45 @@ def test_only_values_of_the_very_classes_pass(
 )
 def test_other_types_are_for_the_serializer_to_judge(type_: Any) -> None:
     assert exact_test(type_) is None
+
+
+class Other(BaseModel):
+    number: int
+
+
+class Alike:
+    """Not a model, though it has the attributes of one."""
+
+    def __init__(self) -> None:
+        self.sku = "x"
+
+
+@pytest.mark.parametrize("codec", [codecs.get("json"), codecs.get("msgpack")])
+@pytest.mark.parametrize("wrong", [Other(number=1), Alike(), ValueError("x"), lambda: None])
+@pytest.mark.parametrize(
+    ("type_", "wrap"),
+    [
+        (Item, lambda value: value),
+        (Annotated[Item, Field(description="sold")], lambda value: value),
+        (Item | None, lambda value: value),
+        (int | list[Item], lambda value: [ITEM, value]),
+        (list[Item], lambda value: [ITEM, value]),
+        (dict[str, list[Item]], lambda value: {"a": [value]}),
+        (ARGUMENTS, lambda value: {"a": 1, "item": value}),
+    ],
+)
+def test_another_object_is_no_model(
+    codec: codecs.Codec, type_: Any, wrap: Callable[[Any], Any], wrong: Any
+) -> None:
+    """The serializer would write `{}`."""
+    bound = codec.bind(type_)
+    with pytest.raises(EncodeError, match="valid dictionary or instance of Item"):
+        bound.encode(wrap(wrong))
+    for right in (ITEM, Special(sku="x"), {"sku": "x"}):
+        assert bound.decode(bound.encode(wrap(right))) == wrap(ITEM)
+
+
+def test_unions_with_types_that_no_class_tells_are_not_looked_into() -> None:
+    assert model_test(Item | list[int]) is None
+    assert model_test(int | str) is None
+    assert model_test(dict[int, Item]) is None

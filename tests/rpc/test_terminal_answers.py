@@ -41,6 +41,10 @@ class OutOfStock(RpcError, code=409):  # noqa: N818 — as users name theirs
     sku: str
 
 
+class Other(BaseModel):
+    number: int = 1
+
+
 def failing_service(prefix: str) -> Service:
     service = Service("failing", version="1.0.0")
     group = service.group(prefix)
@@ -56,6 +60,10 @@ def failing_service(prefix: str) -> Service:
     @group.handler("unserialisable")
     async def unserialisable() -> Item:
         return object()  # type: ignore[return-value]  # what cannot be written
+
+    @group.handler("other")
+    async def other() -> Item:
+        return Other()  # type: ignore[return-value]  # written as `{}` if nobody looks
 
     @group.handler("stock")
     async def stock() -> None:
@@ -110,6 +118,7 @@ FAILURES: dict[str, Failure] = {
         500,
         lambda client, prefix: client.call(f"{prefix}.unserialisable"),
     ),
+    "another model": (InternalError, 500, lambda client, prefix: client.call(f"{prefix}.other")),
     "own error": (OutOfStock, 409, lambda client, prefix: client.call(f"{prefix}.stock")),
     "too large": (
         ReplyTooLargeError,
