@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn, get_type_hints
 
 import typer
 
-from natsrpc.errors import DecodeError, NatsRpcError, RpcError
+from natsrpc.errors import DecodeError, NatsRpcError, NoServersError, RpcError
 
 from .context import Flags, find_place
 
@@ -108,6 +108,8 @@ def one_line(error: NatsRpcError) -> str:
         return f"{error.code} {error.name}: {text}{details}"
     if isinstance(error, DecodeError) and error.errors:
         return f"{text} {_compact(error.errors)}"
+    if isinstance(error, NoServersError):
+        text += "; `natsrpc server` starts one, --server or NATS_URL names another"
     return text or type(error).__name__
 
 

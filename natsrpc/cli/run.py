@@ -112,9 +112,8 @@ async def _supervise(supervisor: Supervisor, *, watch: bool) -> int:
             await start
         if not stop.is_set():
             pids = ", ".join(map(str, supervisor.pids))
-            say(
-                f"{supervisor.settings.target} is served by {len(supervisor.pids)} workers ({pids})"
-            )
+            workers = "1 worker" if len(supervisor.pids) == 1 else f"{len(supervisor.pids)} workers"
+            say(f"{supervisor.settings.target} is served by {workers} ({pids})")
             if watch:
                 jobs.add(asyncio.ensure_future(_reload_on_change(supervisor, folder, seen)))
             await stop.wait()

@@ -28,10 +28,13 @@ def load_services(target: str) -> list[Service]:
     module = load_module(where)
     value = getattr(module, attribute, None)
     if value is None:
-        raise ConfigError(f"{where!r} has no attribute {attribute!r}; name one: `{where}:NAME`")
+        found = [name for name, each in vars(module).items() if isinstance(each, Service)]
+        named = " or ".join(f"`{where}:{name}`" for name in found or ["NAME"])
+        raise ConfigError(f"{where!r} has no attribute {attribute!r}; name one: {named}")
     services = [value] if isinstance(value, Service) else value
     if not isinstance(services, list | tuple) or not services:
-        raise ConfigError(f"{target!r} is {type(value).__name__}, expected a Service or a list")
+        kind = type(value).__name__
+        raise ConfigError(f"{target!r} is of type {kind}, expected a Service or a list of them")
     for service in services:
         if not isinstance(service, Service):
             raise ConfigError(f"{target!r} holds {service!r}, expected a Service")

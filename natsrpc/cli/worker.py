@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from natsrpc.errors import NatsRpcError
+from natsrpc.errors import NatsRpcError, NoServersError
 
 __all__ = ["CONTROL_VARIABLE", "main", "on_signals"]
 
@@ -65,6 +65,9 @@ async def _work(port: int, token: str) -> int:
     listening = asyncio.ensure_future(_drain_when_told(reader, stopping.drain))
     try:
         return await _serve(settings, stopping, tell)
+    except NoServersError as error:
+        tell(failed=f"{error}; --embedded starts one, --server or NATS_URL names another")
+        return 1
     except NatsRpcError as error:
         tell(failed=str(error))
         return 1

@@ -61,6 +61,7 @@ def test_unreachable_server_is_one_line(arguments: tuple[str, ...]) -> None:
     assert code == 1
     assert err.startswith("error: ")
     assert "127.0.0.1:1" in err
+    assert "`natsrpc server` starts one, --server or NATS_URL names another" in err
     assert err.count("\n") == 1
 
 

@@ -66,7 +66,7 @@ async def test_pool_answers_all_it_has_and_drains_on_sigterm(
     target: Path, fresh_server: NatsServer, workers: int, requests: int
 ) -> None:
     with start(target, fresh_server, "--workers", str(workers)) as command:
-        pids = pids_of(await in_thread(command, f"is served by {workers} workers"))
+        pids = pids_of(await in_thread(command, f"is served by {workers} worker"))
         async with natsrpc.connect(fresh_server.url) as client:
             calls = [
                 asyncio.create_task(client.call("pool.pid", 0.5, int, timeout=10.0))
@@ -151,7 +151,7 @@ async def test_reload_keeps_the_old_workers_if_the_new_one_fails(
     target: Path, fresh_server: NatsServer
 ) -> None:
     with start(target, fresh_server) as command:
-        pids = pids_of(await in_thread(command, "is served by 1 workers"))
+        pids = pids_of(await in_thread(command, "is served by 1 worker "))
         target.write_text("this is no Python\n")
         command.signal(signal.SIGHUP)
         await in_thread(command, "the old ones stay")
@@ -165,7 +165,7 @@ async def test_worker_that_cannot_be_replaced_is_tried_again_until_it_can(
     target: Path, fresh_server: NatsServer
 ) -> None:
     with start(target, fresh_server) as command:
-        pids = pids_of(await in_thread(command, "is served by 1 workers"))
+        pids = pids_of(await in_thread(command, "is served by 1 worker "))
         target.write_text("this is no Python\n")
         os.kill(pids[0], signal.SIGKILL)
         await in_thread(command, "its replacement did not start")
@@ -182,7 +182,7 @@ async def test_changed_file_is_taken_up_with_the_reload_flag(
     target: Path, fresh_server: NatsServer
 ) -> None:
     with start(target, fresh_server, "--reload") as command:
-        await in_thread(command, "is served by 1 workers")
+        await in_thread(command, "is served by 1 worker ")
         target.write_text(SERVICE.replace("return 1", "return 2222"))
         await in_thread(command, "has changed")
         await in_thread(command, "all workers are replaced")
@@ -195,7 +195,7 @@ async def test_changed_file_is_taken_up_with_the_reload_flag(
 @pytest.mark.skipif(sys.platform == "win32", reason="uvloop is not made for Windows")
 async def test_uvloop_can_be_asked_for(target: Path, fresh_server: NatsServer) -> None:
     with start(target, fresh_server, "--uvloop") as command:
-        await in_thread(command, "is served by 1 workers")
+        await in_thread(command, "is served by 1 worker ")
         async with natsrpc.connect(fresh_server.url) as client:
             assert await client.call("pool.loop", None, str) == "uvloop"
             assert await client.call("pool.pid", 0.1, int) > 0
@@ -212,7 +212,7 @@ def test_missing_uvloop_is_named(target: Path) -> None:
 
 async def test_second_signal_ends_at_once(target: Path, fresh_server: NatsServer) -> None:
     with start(target, fresh_server) as command:
-        pids = pids_of(await in_thread(command, "is served by 1 workers"))
+        pids = pids_of(await in_thread(command, "is served by 1 worker "))
         async with natsrpc.connect(fresh_server.url) as client:
             call = asyncio.create_task(client.call("pool.pid", 60.0, int, timeout=60.0))
             await client.call("pool.pid", 0.0, int)
@@ -254,6 +254,7 @@ def test_unreachable_server_ends_with_each_server_and_why(target: Path) -> None:
         assert command.wait() == 1
         assert command.output.startswith("error: ")
         assert "127.0.0.1:1" in command.output
+        assert "--embedded starts one, --server or NATS_URL names another" in command.output
         assert "Traceback" not in command.output
 
 
@@ -261,7 +262,7 @@ def test_embedded_server_comes_and_goes_with_the_pool(target: Path, unused_tcp_p
     url = f"nats://127.0.0.1:{unused_tcp_port}"
     with Command("run", str(target), "--embedded", "--server", url, cwd=target.parent) as command:
         command.wait_for(f"nats-server is ready on {url}")
-        command.wait_for("is served by 1 workers")
+        command.wait_for("is served by 1 worker ")
         command.signal(signal.SIGTERM)
         assert command.wait() == 0
 
