@@ -22,11 +22,11 @@ class Opening(Generic[C]):
         call: the call that gave this, for who forgets to await it.
     """
 
-    __slots__ = ("_awaited", "_call", "_open", "_opened")
+    __slots__ = ("_awaited", "_spelled", "_open", "_opened")
 
     def __init__(self, open_: Callable[[], Awaitable[C]], call: str = "connect(...)") -> None:
         self._open = open_
-        self._call = call
+        self._spelled = call
         self._awaited = False
         self._opened: C | None = None
 
@@ -56,8 +56,8 @@ class Opening(Generic[C]):
 
     def __del__(self) -> None:
         if not self._awaited:
-            text = f"{self._call} was never awaited: write {self._how()}"
+            text = f"{self._spelled} was never awaited: write {self._how()}"
             warnings.warn(text, RuntimeWarning, stacklevel=2, source=self)
 
     def _how(self) -> str:
-        return f"'await {self._call}' or 'async with {self._call}'"
+        return f"'await {self._spelled}' or 'async with {self._spelled}'"
