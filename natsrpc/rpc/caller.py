@@ -26,12 +26,13 @@ from .contract import EndpointContract
 from .deadline import scope
 from .middleware import Middleware, compose
 from .policy import ONCE, Policy, scoped
-from .sender import CallOptions
 from .streamer import Streamer
 from .streaming import Outgoing
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
+
+    from .arguments import CallOptions
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Mapping
-from typing import Any, TypedDict
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from natsrpc import codecs
 from natsrpc.core import Connection, Headers, Msg
-from natsrpc.errors import RpcError
 
 from .binder import NOTHING, Binder
 from .calls import GRACE, BoundCall, Call
@@ -16,47 +15,6 @@ from .large import is_head, take_reply
 from .middleware import Middleware, Next
 from .policy import Attempts, Policy, scoped
 from .stream import MAX_BODY
-
-
-class Options(TypedDict, total=False):
-    """What every way to call takes beside target, request and response type."""
-
-    timeout: float | None
-    headers: Mapping[str, str] | None
-    codec: str | codecs.Codec | None
-    tokens: Mapping[str, str] | None
-    errors: tuple[type[RpcError], ...]
-
-
-class CallOptions(Options, total=False):
-    """What `call` takes besides."""
-
-    policy: Policy | None
-
-
-class OpeningOptions(Options, total=False):
-    """What `stream` takes besides, but for its items."""
-
-    idle_timeout: float | None
-    policy: Policy | None
-
-
-class StreamOptions(OpeningOptions, total=False):
-    """What `stream` takes besides."""
-
-    items: AsyncIterable[Any] | None
-
-
-class GatherOptions(TypedDict, total=False):
-    """What `gather` takes beside target, request and response type."""
-
-    timeout: float
-    headers: Mapping[str, str] | None
-    codec: str | codecs.Codec | None
-    tokens: Mapping[str, str] | None
-    errors: tuple[type[RpcError], ...]
-    stall: float | None
-    max_responses: int | None
 
 
 class Sender:

@@ -25,11 +25,13 @@ from .context import Context
 from .contract import EndpointContract
 from .middleware import Next
 from .policy import Policy
-from .sender import GatherOptions, OpeningOptions, Options, Sender, StreamOptions
+from .sender import Sender
 from .streaming import Outgoing, stream_items
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
+
+    from .arguments import GatherOptions, OpeningOptions, Options, StreamOptions
 
 T = TypeVar("T")
 R = TypeVar("R")
