@@ -22,7 +22,7 @@ class Opening(Generic[C]):
         call: the call that gave this, for who forgets to await it.
     """
 
-    __slots__ = ("_awaited", "_spelled", "_open", "_opened")
+    __slots__ = ("_awaited", "_open", "_opened", "_spelled")
 
     def __init__(self, open_: Callable[[], Awaitable[C]], call: str = "connect(...)") -> None:
         self._open = open_
