@@ -17,8 +17,8 @@ from typing import Any
 from natsrpc.errors import DecodeError
 
 from .context import Context
-from .markers import MISSING, DependsMarker
-from .params import CallPlan, Dependency, dependency
+from .markers import MISSING
+from .params import CallPlan, Dependency, substitute
 from .status import refused_request
 from .streaming import answer_items, gives_stream, request_items
 
@@ -75,7 +75,7 @@ class Dependencies:
 
     def __init__(self, overrides: Mapping[Callable[..., Any], Callable[..., Any]]) -> None:
         self._overrides = overrides
-        self._replaced: dict[Callable[..., Any], Dependency] = {}
+        self._replaced: dict[Any, Dependency] = {}
         self._app: dict[Callable[..., Any], Any] = {}
         self._stack = contextlib.AsyncExitStack()
 
@@ -100,10 +100,10 @@ class Dependencies:
         override = self._overrides.get(wanted.function) if self._overrides else None
         if override is None:
             return wanted
-        replaced = self._replaced.get(override)
+        key = override, wanted.scope, wanted.tokens
+        replaced = self._replaced.get(key)
         if replaced is None:
-            replaced = dependency(DependsMarker(override, wanted.scope))
-            self._replaced[override] = replaced
+            replaced = self._replaced[key] = substitute(wanted, override)
         return replaced
 
     async def resolve(

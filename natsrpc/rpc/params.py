@@ -13,7 +13,7 @@ import inspect
 import json
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from natsrpc import codecs
@@ -38,10 +38,11 @@ STREAMS = (
 
 @record(frozen=True, slots=True)
 class Dependency:
-    """One `Depends`, with its own parameters resolved."""
+    """One `Depends`, with its own parameters resolved; `tokens` are those of the subject."""
 
     function: Callable[..., Any]
     scope: Literal["request", "app"]
+    tokens: tuple[tuple[str, int], ...]
     sources: tuple[tuple[str, Source], ...]
     dependencies: tuple[tuple[str, Dependency], ...]
     style: Literal["plain", "async", "generator", "async_generator"]
@@ -280,7 +281,30 @@ def dependency(
             )
     if marker.scope == "app" and (sources or any(d.scope != "app" for _, d in inner)):
         raise ConfigError(f"dependency {name!r} lives as long as the app: it cannot read a request")
-    return Dependency(function, marker.scope, tuple(sources), tuple(inner), _style(function))
+    return Dependency(
+        function,
+        marker.scope,
+        tuple((tokens or {}).items()),
+        tuple(sources),
+        tuple(inner),
+        _style(function),
+    )
+
+
+def substitute(wanted: Dependency, function: Callable[..., Any]) -> Dependency:
+    """`function` in the place of a dependency.
+
+    Raises:
+        ConfigError: as for `dependency`.
+    """
+    return dependency(DependsMarker(function, wanted.scope), dict(wanted.tokens))
+
+
+def all_dependencies(found: tuple[tuple[str, Dependency], ...]) -> Iterator[Dependency]:
+    """The dependencies, and theirs."""
+    for _, each in found:
+        yield each
+        yield from all_dependencies(each.dependencies)
 
 
 def _style(

@@ -23,7 +23,7 @@ from .caller import Caller
 from .context import Context
 from .contract import EndpointContract, Limits, ServiceContract
 from .middleware import Middleware
-from .params import CallPlan, plan
+from .params import CallPlan, all_dependencies, plan, substitute
 from .stream import MAX_BODY
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -285,7 +285,15 @@ class Service(Endpoints):
     def override(
         self, function: Callable[..., Any], replacement: Callable[..., Any]
     ) -> Iterator[None]:
-        """Let `Depends(function)` call `replacement` instead, in this service: for tests."""
+        """Let `Depends(function)` call `replacement` instead, in this service: for tests.
+
+        Raises:
+            ConfigError: it cannot be called there.
+        """
+        for handler in self.handlers:
+            for each in all_dependencies(handler.plan.dependencies):
+                if each.function == function:
+                    substitute(each, replacement)
         before = self.overrides.get(function)
         self.overrides[function] = replacement
         try:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from natsrpc import Client, Context, Depends, Embed, Header, Service, Token
 from natsrpc.core import Msg
-from natsrpc.errors import InvalidRequestError
+from natsrpc.errors import ConfigError, InvalidRequestError
 
 pytestmark = pytest.mark.live
 
@@ -265,6 +265,56 @@ async def test_overriding_a_dependency_in_one_service(client: Client, unique: st
         with service.override(real, fake):
             assert await client.call(which) == "fake"
         assert await client.call(which) == "real"
+
+
+async def test_what_stands_in_for_a_dependency_reads_what_it_read(
+    client: Client, unique: str
+) -> None:
+    def user_of(user: Annotated[str, Token("user")]) -> str:
+        return user
+
+    def greeted(real: Annotated[str, Depends(user_of)]) -> str:
+        return f"hello {real}"
+
+    def fake(user: Annotated[str, Token("user")], tone: Annotated[str, Header("Tone")]) -> str:
+        return f"{tone} {user}"
+
+    service = Service("stand-in", version="1.0.0")
+
+    @service.handler(f"{unique}.{{user}}.first", name="first")
+    async def first(greeting: Annotated[str, Depends(greeted)]) -> str:
+        return greeting
+
+    @service.handler(f"{unique}.the.second.{{user}}", name="second")
+    async def second(greeting: Annotated[str, Depends(greeted)]) -> str:
+        return greeting
+
+    async with client.serve(service):
+        with service.override(user_of, fake):
+            handlers: list[Any] = [first, second]
+            for handler in handlers:
+                found = await client.call(handler, tokens={"user": "ann"}, headers={"Tone": "dear"})
+                assert found == "hello dear ann"
+
+
+def test_what_cannot_stand_in_for_a_dependency_is_refused_at_once() -> None:
+    def real() -> str:
+        return "real"
+
+    def needs_body(number: int) -> str:
+        return str(number)
+
+    service = Service("stand-in", version="1.0.0")
+
+    @service.handler("which")
+    async def which(value: str = Depends(lambda real=Depends(real): real)) -> str:
+        return value
+
+    wrong: list[tuple[Any, str]] = [(needs_body, "'number' of dependency"), (5, "callable, not 5")]
+    for replacement, text in wrong:
+        with pytest.raises(ConfigError, match=text), service.override(real, replacement):
+            pass
+    assert service.overrides == {}
 
 
 async def test_objects_methods_are_served_under_their_names(client: Client, unique: str) -> None:
