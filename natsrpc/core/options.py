@@ -63,6 +63,20 @@ class Options:
     credentials twice in a row from one server closes the connection, unless
     `ignore_auth_error_abort`.
 
+    First: `connect_timeout` is for one attempt, its handshake included. With
+    `retry_on_failed_connect`, `connect` returns a connection that goes on trying, where it would
+    have raised `NoServersError`.
+
+    Servers: `ignore_discovered_servers` keeps to those named here; `lame_duck_reconnect=False`
+    stays with a server that says it is going away until it is gone.
+
+    Traffic: `name` is shown by the server; `echo=False` has it leave out this connection's own
+    messages; `verbose` (each line is acknowledged) and `pedantic` (subjects are checked there, too)
+    are for looking into trouble. `inbox_prefix` begins the subjects of replies;
+    `old_style_requests` gives each request an inbox of its own. `max_message_size` is the largest
+    message taken from the server. A server that takes nothing for `write_timeout` is given up;
+    `drain` gives up after `drain_timeout`. `dialer` stands in for `loop.create_connection`.
+
     Callbacks may be plain or async functions; they run one at a time, in the order of the events,
     beside the traffic: `on_connect(nc)`, `on_disconnect(nc, error)`, `on_reconnect(nc)`,
     `on_reconnect_error(nc, error)`, `on_close(nc)`, `on_error(nc, subscription, error)`,

@@ -32,8 +32,8 @@ class Server:
 
     `discovered` ones were named by another server and go when that no longer names them. `attempts`
     counts failed attempts since the last success, `tried_at` is when the last attempt at
-    reconnecting began. `tls_name` is the host name to verify when `host`
-    is a bare address that a server gossiped. `is_final` tells that trying again is pointless.
+    reconnecting began. `tls_name` is the host name to verify when `host` is a bare address that a
+    server gossiped. `is_final` tells that trying again is pointless.
     """
 
     scheme: str

@@ -72,8 +72,15 @@ class Policy:
             raise ConfigError(f"attempts is {self.attempts!r}: expected 1 or more")
         for name in ("wait", "max_wait", "attempt_timeout", "hedge_after"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value < float("inf"):
+            if value is None and name in ("attempt_timeout", "hedge_after"):
+                continue
+            if not isinstance(value, int | float) or not 0 <= value < float("inf"):
                 raise ConfigError(f"{name} is {value!r}: expected seconds, 0 or more")
+        classes = self.retry_on if isinstance(self.retry_on, tuple) else ("",)
+        if not all(isinstance(each, type) and issubclass(each, Exception) for each in classes):
+            raise ConfigError(
+                f"retry_on is {self.retry_on!r}: expected a tuple of exception classes"
+            )
 
     def is_safe(self, error: Exception, *, idempotent: bool) -> bool:
         """Whether a call that failed with `error` may be sent again."""

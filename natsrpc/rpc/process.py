@@ -123,7 +123,8 @@ def run(
         servers: one or more URLs.
         codec: what calls made through this connection are written in.
         on_ready: called once every request sent reaches a handler.
-        drain_timeout: seconds after which what still runs is cut short.
+        drain_timeout: seconds after which what still runs is cut short; the connection's if not
+            given.
         options: those of `natsrpc.core.connect`.
 
     Raises:

@@ -37,10 +37,8 @@ ID_SIZE = 22
 THREADS = 32
 """Plain handlers that run at once in one server."""
 
-
 WITHDRAWAL = 1.0
 """Seconds that taking interest back may always take, whatever the time for draining is."""
-
 
 FLUSH = 5.0
 """Seconds that pushing the last replies out may take."""

@@ -146,6 +146,10 @@ def test_pauses_grow_with_jitter_up_to_a_limit() -> None:
         {"wait": -1},
         {"max_wait": float("inf")},
         {"hedge_after": float("nan")},
+        {"wait": None},
+        {"wait": "1"},
+        {"retry_on": OSError},
+        {"retry_on": ("OSError",)},
     ],
 )
 def test_what_a_policy_may_not_be(arguments: dict[str, Any]) -> None:
