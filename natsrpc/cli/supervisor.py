@@ -242,13 +242,8 @@ class Supervisor:
                 }
                 writer.write(json.dumps(settings).encode() + b"\n")
                 await worker.listen(reader, writer)
-        except (
-            OSError,
-            ValueError,
-            LookupError,
-            TypeError,
-        ):  # a stranger, or a worker killed at its first word
-            pass
+        except (OSError, ValueError, LookupError, TypeError):
+            pass  # a stranger, or a worker killed at its first word
         finally:
             writer.close()
 

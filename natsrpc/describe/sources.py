@@ -376,8 +376,6 @@ class _Document:
 
 
 _PLAIN = frozenset({"str", "int", "float", "bool", "None", "Any"})
-
-
 _PLAIN_LISTS = frozenset(f"list[{name}]" for name in _PLAIN)
 
 

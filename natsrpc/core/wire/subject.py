@@ -3,9 +3,8 @@
 A subject is a row of tokens joined by dots. A token is UTF-8 text without blanks, control
 characters and dots. `*` as a whole token stands for one token, `>` as the last one for all that
 follow. The server itself checks almost nothing (it splits lines at blanks and drops what it can't
-route), so every name is checked here before
-it reaches a control line: a stray blank would turn into a queue group, a line break into a second
-command.
+route), so every name is checked here before it reaches a control line: a stray blank would turn
+into a queue group, a line break into a second command.
 
 Ref: https://docs.nats.io/nats-concepts/subjects, ADR-6.
 """
@@ -191,11 +190,7 @@ def overlaps(a: str, b: str) -> bool:
             return True
         if x != y and x != "*" and y != "*":
             return False
-    if len(left) == len(right):
-        return True
-    longer = max(left, right, key=len)
-    shorter = min(left, right, key=len)
-    return shorter[-1] == ">" and len(longer) >= len(shorter)
+    return len(left) == len(right)
 
 
 def join(*parts: str) -> str:
