@@ -121,3 +121,10 @@ def test_unions_with_types_that_no_class_tells_are_not_looked_into() -> None:
     assert model_test(Item | list[int]) is None
     assert model_test(int | str) is None
     assert model_test(dict[int, Item]) is None
+
+
+@pytest.mark.parametrize("codec", [codecs.get("json"), codecs.get("msgpack")])
+def test_other_collections_of_models_are_written_as_the_one_asked_for(codec: codecs.Codec) -> None:
+    bound = codec.bind(list[Item])
+    for given in ((ITEM,), {"a": ITEM}.values(), iter([ITEM])):
+        assert bound.decode(bound.encode(given)) == [ITEM]
