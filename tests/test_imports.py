@@ -61,7 +61,7 @@ def test_the_package_alone_loads_errors_and_the_version() -> None:
 
 def test_core_loads_neither_types_nor_services() -> None:
     loaded = loaded_by("import natsrpc.core")
-    assert rooms(loaded) == {"natsrpc.core", "natsrpc.errors", "natsrpc.record", "natsrpc.version"}
+    assert rooms(loaded) == {"natsrpc.core", "natsrpc.errors", "natsrpc.version"}
     assert loaded & (COSTLY | PYDANTIC | {"glob", "pathlib"}) == set()
 
 
@@ -79,22 +79,6 @@ def test_a_codec_loads_when_it_is_asked_for() -> None:
     loaded = loaded_by("from natsrpc import codecs; codecs.by_content_type('application/json')")
     assert "pydantic" in loaded
     assert loaded & {"msgpack", "natsrpc.codecs.text"} == set()
-
-
-def test_no_class_of_ours_is_compiled_while_it_is_imported() -> None:
-    # what `dataclass` generates has no file: see natsrpc/record.py for what that costs
-    code = """
-import natsrpc, natsrpc.discovery, natsrpc.describe
-natsrpc.Client
-found = {
-    f"{name}.{cls.__name__}"
-    for name, module in list(sys.modules.items()) if name.startswith("natsrpc")
-    for cls in list(vars(module).values()) if isinstance(cls, type)
-    for method in list(vars(cls).values())
-    if getattr(getattr(method, "__code__", None), "co_filename", "") == "<string>"
-}
-"""
-    assert run(code) == []
 
 
 def test_a_running_service_loads_nothing_for_a_message() -> None:

@@ -39,23 +39,22 @@ IMPURE = names(
     "threading time urllib"
 )
 EVERY_ROOM = names(
-    "errors record version core.wire core codecs rpc discovery describe observe testing console cli"
+    "errors version core.wire core codecs rpc discovery describe observe testing console cli"
 )
 ROOMS = {
     "errors": Room(),
-    "record": Room(),
     "version": Room(),
-    "core.wire": Room(names("errors record"), banned=IMPURE),
-    "core": Room(names("errors record version core.wire"), optional=names("nkeys cryptography")),
+    "core.wire": Room(names("errors"), banned=IMPURE),
+    "core": Room(names("errors version core.wire"), optional=names("nkeys cryptography")),
     "codecs": Room(
         names("errors"),
         packages=names("pydantic pydantic_core msgpack annotated_types typing_extensions"),
         optional=names("google"),
     ),
-    "rpc": Room(names("errors record core codecs"), packages=names("typing_extensions")),
+    "rpc": Room(names("errors core codecs"), packages=names("typing_extensions")),
     "jetstream": Room(names("errors core codecs")),
-    "discovery": Room(names("errors record core rpc")),
-    "describe": Room(names("errors record codecs rpc")),
+    "discovery": Room(names("errors core rpc")),
+    "describe": Room(names("errors codecs rpc")),
     "observe": Room(names("errors core rpc"), optional=names("opentelemetry prometheus_client")),
     "testing": Room(names("errors core core.wire rpc"), packages=names("pytest")),
     "console": Room(names("errors core rpc discovery describe observe")),

@@ -18,11 +18,11 @@ import math
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from logging import getLogger
 from typing import Any, TypeAlias
 
 from natsrpc.errors import NatsRpcError, SlowConsumerError
-from natsrpc.record import record
 
 log = getLogger("natsrpc.core")
 
@@ -36,12 +36,12 @@ ERROR_LIMIT = 1024
 """Events that wait for the callbacks before further errors are only counted and logged."""
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Connected:
     """The first connection stands."""
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Disconnected:
     """The connection was lost.
 
@@ -52,12 +52,12 @@ class Disconnected:
     error: Exception | None
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Reconnected:
     """A new connection stands; subscriptions and buffered messages were replayed."""
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class ReconnectFailed:
     """One attempt at reconnecting failed."""
 
@@ -65,21 +65,21 @@ class ReconnectFailed:
     error: Exception
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class ServersDiscovered:
     """The cluster has servers that were not known before; `servers` are their addresses."""
 
     servers: tuple[str, ...]
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class LameDuck:
     """The server is about to shut down."""
 
     server: str
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class AsyncError:
     """Something failed that no call of the user's could report.
 
@@ -90,7 +90,7 @@ class AsyncError:
     subscription: Any = None
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The end: no further connecting will happen. `error` is why, None if the user closed it."""
 

@@ -6,13 +6,12 @@ import asyncio
 import math
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from os import PathLike
 from typing import Any, TypeAlias
 
 from natsrpc.errors import ConfigError, ConfigTypeError
-from natsrpc.record import record
 
 from .wire.subject import check_inbox_prefix
 
@@ -33,7 +32,7 @@ Dialer: TypeAlias = (
 )
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """All settings of a connection. Times are in seconds, sizes in bytes.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 from natsrpc.errors import (
     AuthExpiredError,
@@ -24,11 +25,9 @@ from natsrpc.errors import (
     ServerError,
     StaleConnectionError,
 )
-from natsrpc.record import record
 
 
-@record(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What an `-ERR` means: `closes` if the server ends the connection after it.
 
     `known` is whether the text is in the table; `fatal` whether a further attempt would end alike.

@@ -12,12 +12,11 @@ import math
 import random
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from natsrpc.errors import AuthorizationError, ConfigError, ConfigTypeError
-from natsrpc.record import record
 
 from .options import DEFAULT_URL, Options
 
@@ -26,7 +25,7 @@ _LATER_SCHEMES = ("ws", "wss")
 _MAX_POOL = 1000
 
 
-@record(slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Server:
     """One server of the pool, with what is known of it.
 

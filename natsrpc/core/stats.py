@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 from typing import TypeAlias
-
-from natsrpc.record import record
 
 Counts: TypeAlias = tuple[int, int, int, int]
 """Messages in and their bytes, bytes in and out of sockets."""
@@ -33,7 +32,7 @@ class Status(enum.IntEnum):
     DRAINING_PUBS = 6
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Statistics:
     """A consistent copy of a connection's counters, over its whole life.
 

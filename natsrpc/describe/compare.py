@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
-
-from natsrpc.record import record
 
 Node: TypeAlias = Mapping[str, Any]
 
@@ -40,7 +38,7 @@ _ANY: Node = {}
 _NULL: Node = {"type": "null"}
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Difference:
     """One difference. `path` is dotted, with `[]` for the items of a list and `{}` for values.
 

@@ -10,9 +10,8 @@ Ref: https://semver.org
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
-
-from natsrpc.record import record
 
 from .compare import compare, spelled
 from .document import read_document
@@ -23,7 +22,7 @@ Document: TypeAlias = Mapping[str, Any]
 _STEPS: tuple[Step, ...] = ("none", "patch", "minor", "major")
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Change:
     """One change. `endpoint` is "" where it is the service's own.
 
@@ -49,7 +48,7 @@ class Change:
         return " ".join(filter(None, (self.endpoint, field))) or "service"
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class ContractDiff:
     """All changes from one contract to another.
 

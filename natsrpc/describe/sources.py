@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
-
-from natsrpc.record import record
+from typing import Any, NamedTuple, TypeAlias
 
 from .names import Names, class_name, docstring, identifier, literal
 
@@ -71,8 +69,7 @@ RESERVED_CLASSES = frozenset(name for name in _RESERVED if name[0].isupper()) | 
 }
 
 
-@record(frozen=True, slots=True)
-class FieldSource:
+class FieldSource(NamedTuple):
     """One field of a model: the parts that its line, or a parameter, is made of."""
 
     name: str

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from natsrpc import errors
-from natsrpc.record import record
 
 from .document import read_document
 from .names import Names, class_name, docstring, identifier, literal, method_name
@@ -44,7 +43,7 @@ def stub(contract: Mapping[str, Any]) -> str:
     return _Module(read_document(contract)).text()
 
 
-@record(slots=True)
+@dataclass(slots=True)
 class _Method:
     """One endpoint's method as it is put together."""
 

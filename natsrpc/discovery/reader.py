@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from natsrpc.core import Msg
-from natsrpc.record import record
 from natsrpc.rpc import is_error
 
 _MOMENT = re.compile(
@@ -23,7 +22,7 @@ _MOMENT = re.compile(
 ).fullmatch
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class ServiceIdentity:
     """Who answered: one instance of a service. `rtt` is in seconds."""
 
@@ -34,7 +33,7 @@ class ServiceIdentity:
     rtt: float = 0.0
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class EndpointInfo:
     """Where an endpoint is. `queue_group` is "" if queueing is off."""
 
@@ -44,7 +43,7 @@ class EndpointInfo:
     metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class ServiceInfo(ServiceIdentity):
     """An instance and its endpoints."""
 
@@ -52,7 +51,7 @@ class ServiceInfo(ServiceIdentity):
     endpoints: tuple[EndpointInfo, ...] = ()
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class EndpointStats:
     """An endpoint's counters since `started` of its service. Times are in nanoseconds."""
 
@@ -67,7 +66,7 @@ class EndpointStats:
     data: Any = None
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class ServiceStats(ServiceIdentity):
     """An instance and its counters. `started` is None if it could not be read."""
 

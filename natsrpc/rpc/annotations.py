@@ -12,10 +12,9 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from natsrpc.errors import ConfigError
-from natsrpc.record import record
 
 from .markers import FACTORIES, MARKERS, MISSING, Marker
 
@@ -23,8 +22,7 @@ UNANNOTATED: Any = object()
 """The parameter, or the result, has no annotation."""
 
 
-@record(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """One parameter: its type without `Annotated` markers of ours, its default, its marker."""
 
     name: str

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
 from natsrpc.errors import RpcError
-from natsrpc.record import record
 
 Kind = Literal["unary", "response_stream", "request_stream", "both_stream"]
 
@@ -20,7 +19,7 @@ def _no_metadata() -> Mapping[str, str]:
     return MappingProxyType({})
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Limits:
     """How much of an endpoint or a service may run, wait and last."""
 
@@ -29,7 +28,7 @@ class Limits:
     timeout: float | None = None
 
 
-@record(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class EndpointContract:
     """One endpoint: its place on the wire and its types.
 
@@ -54,7 +53,7 @@ class EndpointContract:
     idempotent: bool = False
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class ServiceContract:
     """One service: its name and version, and its endpoints in the order they were added."""
 

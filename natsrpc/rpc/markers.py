@@ -7,15 +7,14 @@ The factories are typed `Any` so that they fit as a default of any parameter.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
-
-from natsrpc.record import record
 
 MISSING: Any = object()
 """There is no default."""
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class HeaderMarker:
     """Read a header of the request."""
 
@@ -23,14 +22,14 @@ class HeaderMarker:
     default: Any = MISSING
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class TokenMarker:
     """Read a token of the request's subject."""
 
     name: str
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class DependsMarker:
     """Call a function, and clean up after it if it is a generator."""
 
@@ -38,7 +37,7 @@ class DependsMarker:
     scope: Literal["request", "app"]
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class EmbedMarker:
     """Make the only body parameter a field of the body."""
 

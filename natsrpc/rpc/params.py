@@ -14,12 +14,12 @@ import json
 import types
 import typing
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from natsrpc import codecs
 from natsrpc.core import Msg
 from natsrpc.errors import ConfigError, DecodeError, InvalidRequestError
-from natsrpc.record import record
 
 from .annotations import UNANNOTATED, Parameter, describe, is_async, layers, parameters
 from .context import Context
@@ -36,7 +36,7 @@ STREAMS = (
 )
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Dependency:
     """One `Depends`, with its own parameters resolved; `tokens` are those of the subject."""
 
@@ -48,7 +48,7 @@ class Dependency:
     style: Literal["plain", "async", "generator", "async_generator"]
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class CallPlan:
     """How one handler is called, and what it reads and answers.
 

@@ -14,6 +14,7 @@ import contextlib
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from natsrpc.core import Connection, Reconnected
@@ -26,7 +27,6 @@ from natsrpc.errors import (
     RpcError,
     UnavailableError,
 )
-from natsrpc.record import record
 
 Attempt = Callable[[float | None], Awaitable[Any]]
 """One attempt at a call, within so many seconds."""
@@ -38,7 +38,7 @@ BUDGET_PER_CALL = 0.1
 """What each call adds to the budget, up to `BUDGET`: one retry for ten calls."""
 
 
-@record(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """How a call is repeated: given to one call, to all calls of a client (`client.policy = ...`),
     or to those made in a `with policy.scope():` block. The closest one counts.

@@ -8,18 +8,16 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from natsrpc.errors import ConfigError
-from natsrpc.record import record
 
 from .annotations import describe
 from .contract import EndpointContract
 from .params import CallPlan
 
 
-@record(frozen=True, slots=True)
-class Registered:
+class Registered(NamedTuple):
     """An endpoint's contract, how its handler is called, and the instance it is a method of."""
 
     contract: EndpointContract

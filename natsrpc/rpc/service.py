@@ -10,12 +10,11 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from natsrpc import codecs
 from natsrpc.core import check_queue_group, overlaps
 from natsrpc.errors import ConfigError, ConfigTypeError, RpcError
-from natsrpc.record import record
 
 from . import naming, registry
 from .annotations import describe
@@ -39,8 +38,7 @@ INHERIT: Any = object()
 """The queue group of the level above."""
 
 
-@record(frozen=True, slots=True)
-class Handler:
+class Handler(NamedTuple):
     """One registered endpoint: what it promises, how it is called, how much of it may run."""
 
     contract: EndpointContract

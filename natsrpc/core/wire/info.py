@@ -8,14 +8,13 @@ field is checked for its type.
 from __future__ import annotations
 
 import json
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from natsrpc.errors import RemoteProtocolError
-from natsrpc.record import record
 
 
-@record(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class ServerInfo:
     """The fields of one `INFO`, as the server sent them; `max_payload` is in bytes.
 
