@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from natsrpc import discovery
+from natsrpc.discovery import ServiceInfo
 from natsrpc.errors import NoRespondersError
 
 from .asking import AsJson, NotThereError, Timeout, ask, connected, print_json, print_table
@@ -33,9 +34,15 @@ async def info(
             except NoRespondersError as error:
                 raise NotThereError(f"no service {name!r} answered") from error
         return
-    instances = await ask(discovery.info, place, name, timeout=timeout, json=json)
-    if not instances:
-        return
+    by_version: dict[str, list[ServiceInfo]] = {}
+    for one in await ask(discovery.info, place, name, timeout=timeout, json=json):
+        by_version.setdefault(one.version, []).append(one)
+    for _, instances in sorted(by_version.items()):
+        _print(instances)
+
+
+def _print(instances: list[ServiceInfo]) -> None:
+    """Show the instances of one version; one stands for all."""
     first = instances[0]
     print(f"{first.name} {first.version}  {first.description}".rstrip())
     for key, value in first.metadata.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 
@@ -173,6 +174,32 @@ async def test_stats_count_requests_and_errors(natsrpc_command: Shell) -> None:
     code, out, _ = await natsrpc_command("stats")
     assert code == 0
     assert ["missing", "cli.missing", "1", "1"] in [line.split()[2:6] for line in out.splitlines()]
+
+
+async def test_info_shows_each_version_that_runs(fresh_server: NatsServer) -> None:
+    def of_version(version: str) -> natsrpc.Service:
+        found = natsrpc.Service("mixed", version=version)
+
+        @found.handler(f"mixed.since{version[0]}", name="since")
+        async def since() -> str:
+            return version
+
+        return found
+
+    versions = [of_version(version) for version in ("2.0.0", "1.0.0", "2.0.0")]
+    async with contextlib.AsyncExitStack() as stack:
+        client = await stack.enter_async_context(natsrpc.connect(fresh_server.url))
+        for version in versions:
+            await stack.enter_async_context(client.serve(version))
+        code, out, _ = await Shell(fresh_server.url)("info", "mixed")
+    assert code == 0
+    lines = [line.split() for line in out.splitlines()]
+    assert [line for line in lines if line[0] == "mixed"] == [
+        ["mixed", "1.0.0"],
+        ["mixed", "2.0.0"],
+    ]
+    assert [line[1] for line in lines if line[0] == "since"] == ["mixed.since1", "mixed.since2"]
+    assert [len(line) - 1 for line in lines if line[0] == "instances"] == [1, 2]
 
 
 async def test_what_services_say_is_shown_as_it_is(fresh_server: NatsServer) -> None:
