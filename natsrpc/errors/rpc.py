@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import typing
 from collections.abc import Mapping
@@ -68,7 +69,7 @@ class RpcError(NatsRpcError):
                 owner = next((base for base in cls.__mro__ if key in vars(base)), RpcError)
                 if owner is RpcError:
                     raise TypeError(f"{cls.__name__}() needs the keyword argument {key!r}")
-                fields[key] = vars(owner)[key]
+                fields[key] = copy.copy(vars(owner)[key])
             setattr(self, key, fields[key])
         for key in fields.keys() - cls.fields().keys():
             raise TypeError(f"{cls.__name__}() has no field {key!r}")

@@ -57,6 +57,15 @@ def test_fields_are_inherited_and_class_variables_are_none() -> None:
     assert (error.code, error.message) == (410, "OutOfStockHere")
 
 
+def test_a_default_is_not_shared_between_errors() -> None:
+    class Several(RpcError):
+        skus: list[str] = []  # noqa: RUF012 — a field, as of a model
+
+    first = Several("first")
+    first.skus.append("a")
+    assert Several("second").skus == []
+
+
 def test_fields_are_checked() -> None:
     with pytest.raises(TypeError, match="needs the keyword argument 'sku'"):
         OutOfStock("none")
