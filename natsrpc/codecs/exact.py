@@ -9,18 +9,27 @@ and writes of its attributes those that it finds (`{}`, often): `model_test` is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
+from typing import Any, TypeAlias, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
 from .fields import Fields
 
 Test: TypeAlias = Callable[[Any], bool]
+Node: TypeAlias = Mapping[str, Any]
 
 _SCALARS = (int, str, bool, float)
 _STR = frozenset({str})
+_CLASSES: dict[str, Any] = {
+    "int": int,
+    "str": str,
+    "bool": bool,
+    "float": (int, float),
+    "none": NoneType,
+}
+_ABSENT: Any = object()
 
 
 def is_exact_class(type_: Any) -> bool:
@@ -77,47 +86,99 @@ def _union_test(classes: tuple[type, ...]) -> Test:
     return lambda value: type(value) in only
 
 
-def model_test(type_: Any) -> Test | None:
-    """Return a test that every model in a value is an instance of its class; None without models.
+def model_test(schema: Node) -> Test | None:
+    """Return a test that each model in a value is one; None for a type without models.
 
-    Unions are looked into where each choice is a class or a list or dict with models.
+    It is made of pydantic's schema of the type. What a model itself holds was looked at when it was
+    made. A type is not looked into where it stands within itself, nor a union with choices that no
+    class tells.
     """
-    origin, args = get_origin(type_), get_args(type_)
-    if origin is Annotated:
-        return model_test(args[0])
-    if isinstance(type_, type) and issubclass(type_, BaseModel):
-        return lambda value: isinstance(value, type_)
-    if isinstance(type_, type) and issubclass(type_, Fields):
-        return _model_fields_test(type_)
-    if origin is list or (origin is dict and args[0] is str):
-        inner = model_test(args[-1])
-        return None if inner is None else _items_test(origin, inner)
-    if origin in (Union, UnionType):
-        return _choices_test(args)
-    return None
+    definitions = {each["ref"]: each for each in schema.get("definitions", ())}
+    return _model_test(schema, definitions)
 
 
-def _model_fields_test(type_: type[Fields]) -> Test | None:
-    found = ((name, model_test(inner)) for name, (inner, _) in type_.parameters.items())
-    tests = [(name, test) for name, test in found if test is not None]
-    if not tests:
+def _model_test(node: Node, definitions: Mapping[str, Node]) -> Test | None:
+    kind = node["type"]
+    if kind == "definition-ref":
+        name = node["schema_ref"]
+        rest = {key: each for key, each in definitions.items() if key != name}
+        return _model_test(definitions[name], rest) if name in definitions else None
+    if kind == "model":
+        cls = node["cls"]
+        return lambda value: isinstance(value, cls)
+    if kind in ("definitions", "default", "function-before", "function-after", "function-wrap"):
+        return _model_test(node["schema"], definitions)
+    if kind == "nullable":
+        inner = _model_test(node["schema"], definitions)
+        return inner and (lambda value: value is None or inner(value))
+    if kind == "list":
+        return _items_test(list, node.get("items_schema"), definitions)
+    if kind == "dict":
+        return _items_test(dict, node.get("values_schema"), definitions)
+    if kind == "tuple":
+        return _tuple_test(node, definitions)
+    if kind in ("typed-dict", "dataclass"):
+        return _named_test(node, definitions)
+    return _choices_test(node, definitions) if kind == "union" else None
+
+
+def _items_test(
+    kind: type[Any], inner: Node | None, definitions: Mapping[str, Node]
+) -> Test | None:
+    test = None if inner is None else _model_test(inner, definitions)
+    if test is None:
         return None
-    return lambda value: all(test(value[name]) for name, test in tests if name in value)
+    if kind is dict:
+        return lambda value: isinstance(value, dict) and all(map(test, value.values()))
+    return lambda value: isinstance(value, kind) and all(map(test, value))
 
 
-def _items_test(kind: type[list[Any] | dict[Any, Any]], inner: Test) -> Test:
+def _tuple_test(node: Node, definitions: Mapping[str, Node]) -> Test | None:
+    items = node["items_schema"]
+    if node.get("variadic_item_index") == 0 and len(items) == 1:
+        return _items_test(tuple, items[0], definitions)
+    tests = [_model_test(each, definitions) for each in items]
+    if not any(tests) or "variadic_item_index" in node:
+        return None
+
     def test(value: Any) -> bool:
-        if not isinstance(value, kind):
+        if not isinstance(value, tuple) or len(value) != len(tests):
             return False
-        return all(map(inner, value.values() if isinstance(value, dict) else value))
+        return all(test is None or test(each) for test, each in zip(tests, value, strict=True))
 
     return test
 
 
-def _choices_test(choices: tuple[Any, ...]) -> Test | None:
-    models = [model_test(choice) for choice in choices]
-    classes = tuple(c for c, test in zip(choices, models, strict=True) if test is None)
-    tests = [test for test in models if test is not None]
-    if not tests or not all(isinstance(each, type) and not get_args(each) for each in classes):
+def _named_test(node: Node, definitions: Mapping[str, Node]) -> Test | None:
+    """For what has fields: a dict, or a dataclass, which is not looked at when it is made."""
+    cls: Any
+    read: Any
+    if node["type"] == "dataclass":
+        cls, read = node["cls"], getattr
+        fields = [(each["name"], each) for each in node["schema"].get("fields", ())]
+    else:
+        cls, read = dict, dict.get
+        fields = list(node["fields"].items())
+    found = ((name, _model_test(each["schema"], definitions)) for name, each in fields)
+    tests = [(name, test) for name, test in found if test is not None]
+    if not tests:
         return None
+
+    def test(value: Any) -> bool:
+        if not isinstance(value, cls):
+            return False
+        parts = ((test, read(value, name, _ABSENT)) for name, test in tests)
+        return all(part is _ABSENT or test(part) for test, part in parts)
+
+    return test
+
+
+def _choices_test(node: Node, definitions: Mapping[str, Node]) -> Test | None:
+    choices = [each[0] if isinstance(each, tuple) else each for each in node["choices"]]
+    found = [_model_test(each, definitions) for each in choices]
+    tests = [test for test in found if test is not None]
+    kinds = [each["type"] for each, test in zip(choices, found, strict=True) if test is None]
+    if not tests or not all(kind in _CLASSES for kind in kinds):
+        return None
+    classes = tuple(_CLASSES[kind] for kind in kinds)
     return lambda value: isinstance(value, classes) or any(test(value) for test in tests)

@@ -102,7 +102,7 @@ class Typed:
         self.required = _required_keys(self.outer)
         is_fields = isinstance(type_, type) and issubclass(type_, Fields)
         self._parameters = type_.parameters.keys() if is_fields else None
-        self._has_models = model_test(type_)
+        self._models = model_test(self._source)
         self.validator = self._validator(schema)
         self.serializer = SchemaSerializer(cast(CoreSchema, schema), self._config, **_REBUILD)
         self.finite = not self.custom and self.kinds <= _FINITE
@@ -141,7 +141,7 @@ class Typed:
         """
         self._check_parameters(value)
         try:
-            return self.validator.validate_python(value)
+            made = self.validator.validate_python(value)
         except ValidationError as error:
             found = decode_error(error, self.name)
             where = "; ".join(_line(line) for line in found.errors) or str(found)
@@ -151,6 +151,13 @@ class Typed:
         except Exception as error:
             text = f"cannot encode {_class_name(value)} as {self.name}: {type(error).__name__}"
             raise EncodeError(text) from error
+        if not self._has_its_models(made):  # the validator takes a dataclass as it is
+            text = f"cannot encode {_class_name(value)} as {self.name}: a model in it is none"
+            raise EncodeError(text) from reason
+        return made
+
+    def _has_its_models(self, value: Any) -> bool:
+        return self._models is None or self._models(value)
 
     def _check_parameters(self, value: Any) -> None:
         """Refuse what cannot be the parameters of a handler, and names that are none of them."""
@@ -187,7 +194,7 @@ class Typed:
             None in value.values() or not value.keys() <= self._parameters
         ):
             raise TypeError(f"None, or a name that is unknown, is among {self.name}")
-        if self._has_models is not None and not self._has_models(value):
+        if not self._has_its_models(value):
             raise TypeError(f"a model in {self.name} is another object")
 
     def _validator(self, schema: _Node) -> SchemaValidator:

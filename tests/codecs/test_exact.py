@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import Annotated, Any, Optional, TypedDict
+from typing import Annotated, Any, NotRequired, Optional
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
+from typing_extensions import TypedDict
 
 from natsrpc import codecs
 from natsrpc.codecs.exact import exact_test, is_exact_class, model_test
@@ -117,10 +119,55 @@ def test_another_object_is_no_model(
         assert bound.decode(bound.encode(wrap(right))) == wrap(ITEM)
 
 
-def test_unions_with_types_that_no_class_tells_are_not_looked_into() -> None:
-    assert model_test(Item | list[int]) is None
-    assert model_test(int | str) is None
-    assert model_test(dict[int, Item]) is None
+@dataclasses.dataclass
+class Order:
+    item: Item
+    count: int = 1
+    rest: list[Order] = dataclasses.field(default_factory=list)
+
+
+class Line(TypedDict):
+    item: Item
+    note: NotRequired[str]
+
+
+@pytest.mark.parametrize("codec", [codecs.get("json"), codecs.get("msgpack")])
+@pytest.mark.parametrize(
+    ("type_", "wrap"),
+    [
+        (Line, lambda value: {"item": value}),
+        (dict[int, Item], lambda value: {1: value}),
+        (tuple[Item, ...], lambda value: (ITEM, value)),
+        (tuple[int, Item], lambda value: (1, value)),
+        (Item | None | str, lambda value: value),
+    ],
+)
+def test_another_object_is_no_model_wherever_it_stands(
+    codec: codecs.Codec, type_: Any, wrap: Callable[[Any], Any]
+) -> None:
+    bound = codec.bind(type_)
+    with pytest.raises(EncodeError, match="valid dictionary or instance of Item"):
+        bound.encode(wrap(Other(number=1)))
+    for right in (ITEM, Special(sku="x"), {"sku": "x"}):
+        assert bound.decode(bound.encode(wrap(right))) == wrap(ITEM)
+
+
+@pytest.mark.parametrize("codec", [codecs.get("json"), codecs.get("msgpack")])
+def test_another_object_in_a_dataclass_is_no_model(codec: codecs.Codec) -> None:
+    bound = codec.bind(Order)
+    wrong: Any = Other(number=1)
+    with pytest.raises(EncodeError, match="cannot encode Order as Order: a model in it is none"):
+        bound.encode(Order(wrong))
+    for right in (Order(ITEM), Order(ITEM, rest=[Order(ITEM)])):
+        assert bound.decode(bound.encode(right)) == right
+    assert bound.decode(bound.encode({"item": {"sku": "x"}})) == Order(ITEM)
+
+
+def test_types_without_models_and_unions_that_no_class_tells_are_not_looked_into() -> None:
+    types: list[Any] = [Item | list[int], int | str, dict[int, str], tuple[int, str], Loose, Any]
+    for type_ in types:
+        schema: Any = TypeAdapter(type_).core_schema
+        assert model_test(schema) is None
 
 
 @pytest.mark.parametrize("codec", [codecs.get("json"), codecs.get("msgpack")])
