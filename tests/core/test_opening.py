@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import warnings
 from typing import Any
@@ -53,3 +54,21 @@ async def test_its_attributes_are_asked_for_too_early() -> None:
     assert not hasattr(opening, "__len__")
     with pytest.raises(natsrpc.NoServersError):
         await opening
+
+
+@pytest.mark.parametrize("turns", range(3))
+async def test_a_task_that_is_cancelled_at_once_has_awaited_it(turns: int) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        task = asyncio.ensure_future(natsrpc.connect("nats://127.0.0.1:1"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert "Opening" in repr(task)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with pytest.raises(natsrpc.NoServersError):
+            await asyncio.gather(connect("nats://127.0.0.1:1"))
+        connect("nats://127.0.0.1:1").close()
+        del task
+        gc.collect()
+    assert caught == []
