@@ -21,7 +21,7 @@ from .reply import Reply
 from .session import Sink
 from .stats import Statistics, Status
 from .subscription import Subscription
-from .timers import Due
+from .timers import Due, clock
 from .wire import Headers, HeaderValues, Msg, ServerInfo, encode_headers
 from .wire.subject import (
     check_publish,
@@ -60,6 +60,7 @@ __all__ = [
     "check_publish",
     "check_queue_group",
     "check_subscribe",
+    "clock",
     "connect",
     "encode_headers",
     "is_no_responders",

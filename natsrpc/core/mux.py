@@ -23,7 +23,7 @@ from natsrpc.errors import NatsTimeoutError, NoRespondersError, PermissionsError
 
 from .inbox import INBOX_SIZE, TOKEN_SIZE, new_tokens, random_text
 from .reply import Reply
-from .timers import Due
+from .timers import Due, clock
 from .wire import Msg
 from .wire.headers import NO_RESPONDERS
 from .wire.subject import decode
@@ -66,7 +66,7 @@ class RequestMux:
         self._arrived: asyncio.Future[None] = self._loop.create_future()
         self._arrived.set_result(None)
         self._new = object.__new__
-        self._time = self._loop.time
+        self._time = clock(self._loop)
         self._send = sender.send
         self._started = False
         self._denied: PermissionsError | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
@@ -78,6 +79,14 @@ class Due(dict[K, E], Generic[K, E]):
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self.next = None, -math.inf
+
+
+def clock(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """What `loop.time` gives, without a call of Python's where asyncio's own only passes on
+    `time.monotonic` (0.05 us)."""
+    if getattr(loop.time, "__func__", None) is asyncio.BaseEventLoop.time:
+        return time.monotonic
+    return loop.time
 
 
 def check_timeout(timeout: float) -> None:

@@ -186,7 +186,7 @@ class Caller(Streamer):
         if msg.raw_headers:
             if is_no_responders(msg):
                 raise NoRespondersError(bound.subject.decode())
-            return await self._read(bound, msg)
+            return await self._read(bound, msg, wait)
         try:
             return bound.decode(msg.data)
         except DecodeError as error:
@@ -243,7 +243,7 @@ class Caller(Streamer):
         except NatsTimeoutError as error:
             raise bound.late(error, wait) from None
         if msg.raw_headers:
-            return await self._read(bound, msg)
+            return await self._read(bound, msg, wait)
         try:
             return bound.decode(msg.data)
         except DecodeError as error:

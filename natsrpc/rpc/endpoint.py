@@ -31,7 +31,7 @@ from time import perf_counter_ns
 from typing import Any
 
 from natsrpc import codecs
-from natsrpc.core import Connection, Due, Msg, encode_headers
+from natsrpc.core import Connection, Due, Msg, clock, encode_headers
 from natsrpc.errors import (
     CallCancelledError,
     DeadlineExceededError,
@@ -95,7 +95,7 @@ class Endpoint(Answering):
         self._direct = _direct(plan)
         self._general: Next[Context] | None = None
         self._start_task = task_starter(connection.loop, f"natsrpc handler {plan.name}")
-        self._time = connection.loop.time
+        self._time = clock(connection.loop)
 
     def use(self, general: Next[Context]) -> None:
         """Call the handler the general way: it needs more than its body, or has middleware."""

@@ -57,10 +57,11 @@ class Sender:
             block, wait = bound.inherited(timeout, inherited, self._time())
         return data, bound.with_headers(block, headers), wait
 
-    async def _read(self, bound: BoundCall, msg: Msg) -> Any:
-        """The value of a reply with headers, or its error; the whole of it if it is large."""
+    async def _read(self, bound: BoundCall, msg: Msg, wait: float | None) -> Any:
+        """The value of a reply with headers, or its error; all of it, within `wait` seconds, if it
+        is large."""
         if is_head(msg.raw_headers):
-            msg = await take_reply(self.connection, msg, bound.max_body, bound.error, GRACE)
+            msg = await take_reply(self.connection, msg, bound.max_body, bound.error, GRACE, wait)
         return bound.read(msg)
 
     def _chosen(self, policy: Policy | None) -> Policy | None:

@@ -370,7 +370,7 @@ class Streamer(Sender):
             headers=Headers.decode(block),
         ):
             try:
-                found.append(await self._read(bound, msg))
+                found.append(await self._read(bound, msg, wait))
             except (RpcError, ContractError) as error:
                 found.append(error)
         return found

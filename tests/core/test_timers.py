@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 
-from natsrpc.core.timers import Due
+from natsrpc.core.timers import Due, clock
+from natsrpc.testing import Clock
 from tests.core.harness import warped
 
 
@@ -96,3 +97,26 @@ async def test_a_stopped_watch_tells_nothing() -> None:
     await asyncio.sleep(5)
     assert told == {}
     assert len(due) == 2
+
+
+async def test_the_clock_is_the_loops_whatever_that_is() -> None:
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    now = clock(loop)()
+    assert before <= now <= loop.time()
+    warped_clock = Clock.install()
+    read = clock(loop)
+    await warped_clock.advance(1000.0)
+    assert read() - now > 999
+
+
+def test_the_clock_of_a_loop_with_a_time_of_its_own_is_asked() -> None:
+    class Late(asyncio.SelectorEventLoop):
+        def time(self) -> float:
+            return super().time() - 1000
+
+    loop = Late()
+    try:
+        assert abs(clock(loop)() - loop.time()) < 10
+    finally:
+        loop.close()
