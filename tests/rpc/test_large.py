@@ -500,6 +500,8 @@ async def test_a_worker_that_goes_on_for_longer_than_its_caller_waits(
     async with asyncio.timeout(10):
         with pytest.raises(NatsTimeoutError, match="large reply did not arrive in time"):
             await client.upload(contract, no_items(), timeout=0.1)
+        with pytest.raises(NatsTimeoutError, match="large reply did not arrive in time"):
+            await client.call(unique, timeout=0.1)
     assert not client.connection.mux.streams
 
 
