@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 
 import pytest
-from pydantic import BaseModel
 
 import natsrpc
 from natsrpc.core import Msg, connect
 from natsrpc.testing import NatsServer
-from tests.perf.counting import count_hops
+
+from .counting import count_hops
+from .operations import Answer, Question, answer_question, service
 
 pytestmark = pytest.mark.live
 
@@ -19,26 +20,6 @@ ONE_TURN_EACH = 5
 
 EAGER = sys.version_info >= (3, 12)
 """Whether a handler's task begins in the turn that read its request."""
-
-service = natsrpc.Service("hops", version="1.0.0")
-
-
-class Question(BaseModel):
-    topic: str
-
-
-class Answer(BaseModel):
-    text: str
-
-
-@service.handler("perf.help")
-async def answer_question(question: Question) -> Answer:
-    return Answer(text=question.topic)
-
-
-@service.handler("perf.add")
-async def add(a: int, b: int) -> int:
-    return a + b
 
 
 async def test_a_typed_call_takes_few_calls_and_loop_callbacks(nats_server: NatsServer) -> None:

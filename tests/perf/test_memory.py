@@ -13,6 +13,11 @@ from natsrpc.core import Msg, connect
 from natsrpc.core.wire import Parser
 from natsrpc.testing import NatsServer
 
+from .allocations import left_by
+from .budgets import BLOCK_HEADROOM, MEMORY, SIZE_HEADROOM, THIS_PYTHON, memory_of
+from .operations import HELD_THINGS, OPERATIONS
+from .tracing import hindrance
+
 
 def grown(work: Callable[[], object]) -> int:
     """Bytes allocated by `work` and still held by what it returns."""
@@ -66,3 +71,33 @@ async def test_requests_leave_nothing_behind(nats_server: NatsServer) -> None:
             tracemalloc.stop()
     assert left < 60_000  # fresh tokens at most
     assert peak < 450_000
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_messages_that_are_done_leave_nothing_behind(
+    nats_server: NatsServer, operation: str
+) -> None:
+    """What stays is a few dozen objects replaced in place: counters, and timers that expire."""
+    measured = OPERATIONS[operation]
+    async with measured.start(nats_server.url) as run:
+        left = await left_by(run, 2000 // measured.per)
+    assert left.blocks < 150, left.table()
+    assert left.size < 15_000, left.table()
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("thing", HELD_THINGS)
+async def test_what_is_held_takes_no_more_objects_than_it_did(
+    nats_server: NatsServer, thing: str
+) -> None:
+    hindered = hindrance()
+    if hindered:
+        pytest.skip(f"memory cannot be compared: {hindered}")
+    memory = await memory_of(thing, nats_server.url)
+    if THIS_PYTHON not in MEMORY:
+        pytest.skip(f"no budget was measured on Python {THIS_PYTHON} yet: {memory!r}")
+    blocks, size = MEMORY[THIS_PYTHON][thing]
+    told = f"{thing}: {blocks:.2f} blocks of {size:.0f} bytes were measured before; now it is\n"
+    assert memory.blocks <= blocks + BLOCK_HEADROOM, told + memory.table()
+    assert memory.size <= size * SIZE_HEADROOM, told + memory.table()
