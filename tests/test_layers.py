@@ -79,6 +79,7 @@ class Import:
         return f"{self.file.relative_to(ROOT)}:{self.line} imports {self.name or self.target}"
 
 
+@functools.cache  # asked for each pair of a module and an import
 def module_of(file: Path) -> str:
     parts = file.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)

@@ -32,6 +32,8 @@ from typing import Any, Self
 
 from natsrpc.errors import ServerNotFoundError, ServerStartError
 
+from .ports import hold_port
+
 __all__ = ["Cluster", "NatsServer", "find_server"]
 
 _POLL = 0.005  # seconds between two looks at a file that the server is about to write
@@ -144,6 +146,8 @@ class NatsServer(_Process):
         self._executable = executable
         self._ready_timeout = ready_timeout
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._chooses_port = not port
+        self._held_port: socket.socket | None = None
 
     def __repr__(self) -> str:
         state = f"pid {self.pid}" if self.is_running else "not running"
@@ -194,6 +198,7 @@ class NatsServer(_Process):
             return
         executable = self._executable or find_server()
         folder = self.folder
+        self._hold_port()
         for old in folder.glob("*.ports"):
             old.unlink()
         if self.config is not None:
@@ -220,6 +225,9 @@ class NatsServer(_Process):
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
+        if self._held_port is not None:
+            self._held_port.close()
+            self._held_port = None
 
     def kill(self) -> None:
         """End it at once (SIGKILL). Port, files and log stay for `start()`."""
@@ -280,6 +288,12 @@ class NatsServer(_Process):
             arguments += ["-c", str(self.folder / "server.conf")]
         return arguments + self.args
 
+    def _hold_port(self) -> None:
+        if self._chooses_port and self._held_port is None:
+            self._held_port = hold_port(self.host, self.port)
+            if self._held_port is not None:
+                self.port = self._held_port.getsockname()[1]
+
     def _await_ready(self) -> None:
         process = self._alive()
         for _ in _looks(self._ready_timeout):
@@ -336,6 +350,7 @@ class Cluster(_Process):
     def __init__(self, n: int = 3, config: str | None = None, *, args: Sequence[str] = ()) -> None:
         self.servers = [NatsServer(config, args=args) for _ in range(n)]
         self._args = list(args)
+        self._held_ports: list[socket.socket] = []
 
     @property
     def urls(self) -> list[str]:
@@ -349,6 +364,7 @@ class Cluster(_Process):
             ServerNotFoundError: no executable was found.
             ServerStartError: one did not start, or they did not find each other.
         """
+        self._hold_ports()
         try:
             for index, server in enumerate(self.servers):
                 server.args = self._arguments(index)
@@ -365,6 +381,8 @@ class Cluster(_Process):
         """End all of them."""
         for server in self.servers:
             server.stop()
+        while self._held_ports:
+            self._held_ports.pop().close()
 
     def await_mesh(self, timeout: float = 10.0) -> None:
         """Wait until every running server advertises all running servers to its clients.
@@ -379,8 +397,15 @@ class Cluster(_Process):
         logs = "\n".join(server.log for server in self.servers)
         raise ServerStartError(f"the cluster did not form within {timeout} s", log=logs)
 
+    def _hold_ports(self) -> None:
+        if not self._held_ports:
+            held = [hold_port(server.host, server.cluster_port) for server in self.servers]
+            self._held_ports = [holder for holder in held if holder is not None]
+
     def _arguments(self, index: int) -> list[str]:
         own = self.servers[index].cluster_port or -1
+        if own < 0 and len(self._held_ports) == len(self.servers):
+            own = self._held_ports[index].getsockname()[1]
         arguments = ["--cluster_name", "natsrpc-test", "--cluster", f"nats://127.0.0.1:{own}"]
         routes = [
             f"nats://127.0.0.1:{other.cluster_port}"

@@ -8,6 +8,8 @@ import socket
 from types import TracebackType
 from typing import Self
 
+from natsrpc.testing.ports import hold_port
+
 from .frames import Frame, parse_frames
 from .server import reset_socket
 from .waiting import turns
@@ -51,6 +53,7 @@ class Proxy:
         self.port = port
         self._target = (host, target)
         self._listener: asyncio.Server | None = None
+        self._held_port: socket.socket | None = None
         self._flowing = {"up": asyncio.Event(), "down": asyncio.Event()}
         self._tasks: set[asyncio.Task[None]] = set()
         self.resume()
@@ -66,6 +69,8 @@ class Proxy:
         trace: TracebackType | None,
     ) -> None:
         self.refuse()
+        if self._held_port is not None:
+            self._held_port.close()
         self.cut()
         for task in self._tasks:
             task.cancel()
@@ -78,6 +83,10 @@ class Proxy:
 
     async def listen(self) -> None:
         """Accept connections (again), on the same port as before."""
+        if self._held_port is None:  # it must be ours also while nobody listens
+            self._held_port = hold_port("127.0.0.1", self.port)
+            if self._held_port is not None:
+                self.port = self._held_port.getsockname()[1]
         # asyncio sets TCP_NODELAY on sockets that say they are TCP.
         sock = socket.socket(proto=socket.IPPROTO_TCP)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

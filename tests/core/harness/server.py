@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, cast
 
+from natsrpc.testing.ports import hold_port
+
 from .frames import Frame, FrameReader, MalformedFrameError
 from .waiting import eventually, turns
 
@@ -243,6 +245,7 @@ class ScriptedServer:
         self._tls_first = tls_first
         self._receive_buffer = receive_buffer
         self._listener: asyncio.Server | None = None
+        self._held_port: socket.socket | None = None
         self._upgrades: set[asyncio.Task[None]] = set()
         self._handed_out = 0
 
@@ -257,6 +260,8 @@ class ScriptedServer:
         trace: TracebackType | None,
     ) -> None:
         self.refuse()
+        if self._held_port is not None:
+            self._held_port.close()
         for peer in self.peers:
             reset_socket(peer.transport)
         for upgrade in self._upgrades:
@@ -277,6 +282,10 @@ class ScriptedServer:
 
     async def listen(self) -> None:
         """Accept connections (again), on the same port as before."""
+        if self._held_port is None:  # it must be ours also while nobody listens
+            self._held_port = hold_port("127.0.0.1", self.port)
+            if self._held_port is not None:
+                self.port = self._held_port.getsockname()[1]
         # asyncio sets TCP_NODELAY on sockets that say they are TCP.
         sock = socket.socket(proto=socket.IPPROTO_TCP)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
