@@ -1,18 +1,22 @@
 # make demo ARGS="--workers 4"   the whole thing at work: a server, three workers, the standard library scanned
-# make test                      format, lint, types and tests, then the tests on every other Python found
+# make test                      format, lint and types, and the tests on every supported Python found
 # make test ARGS="-k wire"       arguments for pytest
 
 ARGS ?=
 OLDEST := 2.10.25
 
-.PHONY: demo test check soak test-oldest bench fix venv js clean
+.PHONY: demo test ci check soak test-oldest bench fix venv js clean
 
 demo:
 	@scripts/venv .venv cli,server
 	@.venv/bin/natsrpc demo $(ARGS)
 
-test: check
-	@scripts/others $(ARGS)
+test: venv js
+	@scripts/everything $(ARGS)
+
+# All that continuous integration runs: `test` and `test-oldest`, side by side.
+ci: venv js .make/nats-server-$(OLDEST)/bin/nats-server
+	@scripts/everything --oldest "$(CURDIR)/.make/nats-server-$(OLDEST)/bin/nats-server" $(ARGS)
 
 check: venv js
 	@scripts/check $(ARGS)

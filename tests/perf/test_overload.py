@@ -11,6 +11,7 @@ from benchmarks.overload import CAPACITY, measure, quantile
 from natsrpc.testing import NatsServer
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.live,
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
 ]

@@ -210,6 +210,7 @@ async def test_a_flood_is_refused_and_the_service_stays_up(
 
 
 @pytest.mark.live
+@pytest.mark.alone
 @pytest.mark.slow
 async def test_overload_keeps_accepted_calls_quick_and_refuses_the_rest_at_once(
     client: Client, other: Client, unique: str

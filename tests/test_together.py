@@ -1,0 +1,90 @@
+"""scripts/together: what runs the tests on several Pythons side by side."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).parent.parent / "scripts" / "together"
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+
+
+def together(folder: Path, at_a_time: int, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(PROGRAM), str(folder / "logs"), str(at_a_time), *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_one_that_fails_is_shown_whole_and_fails_all(tmp_path: Path) -> None:
+    with together(
+        tmp_path, 2, "good", "echo much; echo last", "bad", "echo why; echo so; exit 3", "--"
+    ) as done:
+        told, _ = done.communicate(timeout=60)
+    assert done.returncode == 3
+    assert "passed  good, 0 s: last\n" in told
+    assert "much" not in told
+    assert "FAILED  bad, 0 s, exit code 3:\n\nwhy\nso\n" in told
+    assert (tmp_path / "logs" / "good.log").read_text() == "much\nlast\n"
+
+
+def test_every_command_gets_the_arguments_as_they_are(tmp_path: Path) -> None:
+    show = """printf '<%s>' "$@"; echo"""
+    with together(tmp_path, 2, "a", show, "b", show, "--", "-k", "one or 'two'", "") as done:
+        told, _ = done.communicate(timeout=60)
+    assert done.returncode == 0
+    assert told.count(": <-k><one or 'two'><>\n") == 2
+
+
+@pytest.mark.parametrize("at_a_time", [1, 2])
+def test_no_more_run_at_a_time_than_said(tmp_path: Path, at_a_time: int) -> None:
+    # each waits for the other to begin, which it does only where both may run
+    meet = """touch here-$$; i=0
+        while [ "$(ls here-* | wc -l)" -lt 2 ]; do
+            i=$((i + 1)); [ $i -lt "$1" ] || { rm here-$$; exit 4; }; sleep 0.02
+        done"""
+    patience = "10" if at_a_time == 1 else "2000"
+    with together(tmp_path, at_a_time, "a", meet, "b", meet, "--", patience) as done:
+        done.communicate(timeout=60)
+    assert done.returncode == (4 if at_a_time == 1 else 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_all_that_was_started(tmp_path: Path, number: int) -> None:
+    # a child of the command has to go too; what is still to come does not begin
+    wait = "sleep 600 & echo $! >>pids; wait"
+    jobs = ("a", wait, "b", wait, "c", "echo begun >c", "--")
+    with together(tmp_path, 2, *jobs) as ended:
+        pids = tmp_path / "pids"
+        until = time.monotonic() + 60
+        while not pids.exists() or len(pids.read_text().split()) < 2:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        ended.send_signal(number)
+        ended.communicate(timeout=60)
+    assert ended.returncode == 128 + number
+    assert not (tmp_path / "c").exists()
+    for pid in map(int, pids.read_text().split()):
+        while is_there(pid):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+
+def is_there(pid: int) -> bool:
+    """Whether the process runs; one that nobody has waited for yet does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")
+    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
