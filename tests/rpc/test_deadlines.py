@@ -54,6 +54,7 @@ async def test_the_callers_timeout_reaches_the_handler(client: Client, unique: s
         assert reply.data == b"null"
 
 
+@pytest.mark.alone
 async def test_a_handlers_own_timeout_is_the_shorter_one(client: Client, unique: str) -> None:
     service = Service("own", version="1.0.0")
 
@@ -84,6 +85,7 @@ async def test_an_expired_request_is_answered_unrun(client: Client, unique: str)
     assert ran == []
 
 
+@pytest.mark.alone
 async def test_time_spent_waiting_counts(client: Client, other: Client, unique: str) -> None:
     ran: list[int] = []
     service = Service("queued", version="1.0.0")
@@ -124,6 +126,7 @@ async def test_a_blocked_worker_does_not_run_what_expired(
     assert [type(result) for result in results[1:]] == [DeadlineExceededError] * 2
 
 
+@pytest.mark.alone
 async def test_nested_calls_inherit_what_is_left(
     client: Client, other: Client, unique: str
 ) -> None:
@@ -166,6 +169,7 @@ async def test_nested_calls_inherit_what_is_left(
     assert all(0.95 < end - began < 1.3 for end in stopped.values())
 
 
+@pytest.mark.alone
 async def test_an_own_shorter_timeout_goes_before_the_inherited_one(
     client: Client, unique: str
 ) -> None:

@@ -100,6 +100,7 @@ async def test_attempts_are_counted(client: Client) -> None:
     assert len(made) == 3
 
 
+@pytest.mark.alone
 async def test_no_retry_outlives_the_timeout(client: Client) -> None:
     made, attempt = failing(*[OverloadedError() for _ in range(9)])
     policy = Policy(attempts=9, wait=0.05, max_wait=0.05)

@@ -195,6 +195,7 @@ async def test_a_request_that_is_refused_opens_no_stream(
         nothing_left(client, server)
 
 
+@pytest.mark.alone
 async def test_the_deadline_ends_a_stream(
     client: Client, other: Client, produced: Produced
 ) -> None:
@@ -401,6 +402,7 @@ PROGRAM = """
 """
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 async def test_kill_9_of_either_side_is_noticed_within_a_second_or_so(
     client: Client, nats_server: NatsServer, tmp_path: Path, unique: str, produced: Produced

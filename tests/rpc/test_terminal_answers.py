@@ -144,6 +144,7 @@ async def _second(client: Client, prefix: str) -> None:
         first.cancel()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", FAILURES)
 async def test_each_failure_is_its_own_error_at_once(
     client: Client, other: Client, unique: str, kind: str
@@ -405,6 +406,7 @@ async def test_a_dead_worker_is_a_timeout_and_not_a_service_error(
     assert not isinstance(caught.value, RpcError)
 
 
+@pytest.mark.alone
 async def test_the_end_of_a_drains_patience_is_answered(
     client: Client, other: Client, unique: str
 ) -> None:

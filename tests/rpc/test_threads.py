@@ -70,6 +70,7 @@ async def test_cancelled_it_waits_for_the_thread_and_raises() -> None:
     threads.stop()
 
 
+@pytest.mark.alone
 @pytest.mark.live
 async def test_the_deadline_is_answered_while_the_thread_runs_on(
     client: Client, other: Client, unique: str
