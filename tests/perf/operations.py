@@ -20,6 +20,9 @@ from .counting import Operation
 BURST = 100
 """Messages published or delivered at a time, so that the turns of the loop are shared."""
 
+AT_A_TIME = 64
+"""Requests or calls in flight."""
+
 HELD = 200
 """Messages or calls that are held at a time."""
 
@@ -68,6 +71,19 @@ async def typed_call(url: str) -> AsyncIterator[Operation]:
     question = Question(topic="hops")
     async with natsrpc.connect(url) as client, client.serve(service):
         yield lambda: client.call("perf.help", question, Answer)
+
+
+def many(
+    start: Callable[[str], AbstractAsyncContextManager[Operation]],
+) -> Callable[[str], AbstractAsyncContextManager[Operation]]:
+    """The same, many at a time, each in a task: turns of the loop are shared."""
+
+    @asynccontextmanager
+    async def started(url: str) -> AsyncIterator[Operation]:
+        async with start(url) as operation:
+            yield lambda: asyncio.gather(*(operation() for _ in range(AT_A_TIME)))
+
+    return started
 
 
 @asynccontextmanager
@@ -123,6 +139,8 @@ class Measured:
 OPERATIONS = {
     "raw request": Measured(raw_request),
     "typed call": Measured(typed_call),
+    "raw requests, 64 at a time": Measured(many(raw_request), per=AT_A_TIME),
+    "typed calls, 64 at a time": Measured(many(typed_call), per=AT_A_TIME),
     "publish": Measured(publishing, per=BURST),
     "delivery": Measured(delivery, per=BURST),
 }
