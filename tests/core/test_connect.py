@@ -359,6 +359,7 @@ async def test_a_first_connect_may_go_on_in_the_background() -> None:
             got: asyncio.Queue[Any] = asyncio.Queue()
             await nc.subscribe("early", into=got)
             await nc.publish("early", b"kept")
+            await eventually(lambda: "on_reconnect_error" in told)
             await asyncio.to_thread(server.start)
             assert (await asyncio.wait_for(got.get(), 10)).data == b"kept"
             assert nc.status is Status.CONNECTED
