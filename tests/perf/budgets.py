@@ -82,7 +82,9 @@ async def work_of(name: str, url: str) -> Work:
     """What each message or call of an operation executes."""
     measured = OPERATIONS[name]
     async with measured.start(url) as operation:
-        return await count_work(operation, times=max(1, 100 // measured.per), per=measured.per)
+        if measured.per == 1:
+            return await count_work(operation, times=100)
+        return await count_work(operation, times=1, per=measured.per, rounds=10)
 
 
 async def memory_of(name: str, url: str) -> Memory:
