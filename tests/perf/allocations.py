@@ -54,12 +54,13 @@ def _held(messages: int) -> Memory:
     )
 
 
-async def left_by(operation: Operation, times: int) -> Memory:
+async def left_by(operation: Operation, messages: int, per: int = 1) -> Memory:
     """What is held after an operation was run many times, and was not before.
 
-    It is the least of several looks, fifty operations apart at most: the connection makes some
-    hundred tokens at a time for the requests to come.
+    It is the least of several looks, fifty messages apart or one operation of `per`: the connection
+    makes some hundred tokens at a time for the requests to come.
     """
+    times = messages // per
     for _ in range(times):
         await operation()
     with _traced():
@@ -67,7 +68,7 @@ async def left_by(operation: Operation, times: int) -> Memory:
             await operation()
         looks = []
         for _ in range(12):
-            for _ in range(min(times, 50)):
+            for _ in range(max(1, 50 // per)):
                 await operation()
             looks.append(_held(1))
         return min(looks, key=lambda look: look.blocks)

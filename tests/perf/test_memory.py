@@ -74,14 +74,15 @@ async def test_requests_leave_nothing_behind(nats_server: NatsServer) -> None:
 
 
 @pytest.mark.live
-@pytest.mark.parametrize("operation", OPERATIONS)
+# many at a time are held by the task that gathered them until that goes on
+@pytest.mark.parametrize("operation", [name for name in OPERATIONS if "at a time" not in name])
 async def test_messages_that_are_done_leave_nothing_behind(
     nats_server: NatsServer, operation: str
 ) -> None:
     """What stays is a few dozen objects replaced in place: counters, and timers that expire."""
     measured = OPERATIONS[operation]
     async with measured.start(nats_server.url) as run:
-        left = await left_by(run, 1000 // measured.per)
+        left = await left_by(run, 1000, measured.per)
     assert left.blocks < 120, left.table()
     assert left.size < 12_000, left.table()
 
