@@ -7,7 +7,6 @@ import math
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import pairwise
 from os import PathLike
 from typing import Any, TypeAlias
 
@@ -307,17 +306,8 @@ def _check_number(option: str, value: object, *, above_zero: bool | None) -> Non
 
 
 def _nearest(name: str) -> str:
-    """A hint at the option that shares most letters and pairs of letters with an unknown one.
-    (`difflib` would tell, too, and costs every import half a millisecond.)"""
-    given = _parts(name)
+    """A hint at the option that looks most like an unknown one."""
+    from difflib import get_close_matches  # noqa: PLC0415  only a mistake needs it, not each import
 
-    def likeness(option: str) -> float:
-        known = _parts(option)
-        return 2 * len(given & known) / (len(given) + len(known))
-
-    close = max(sorted(_NAMES), key=likeness)
-    return f"; did you mean {close!r}?" if likeness(close) >= 0.55 else ""
-
-
-def _parts(text: str) -> set[str]:
-    return {*text, *map("".join, pairwise(text))}
+    close = get_close_matches(name, sorted(_NAMES), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
