@@ -25,6 +25,7 @@ REACH = (
     ("raw-1MiB", "cpu_us", ("nats-py", "natsio", "nats.go")),
     ("idle-10000", "bytes", ("nats-py", "natsio", "nats.go")),
     ("waiting-10000", "bytes", ("nats-py", "natsio", "nats.go")),
+    ("import", "cpu_us", ("nats-py", "natsio")),
 )
 """Scenario, figure and peers of the table at the top."""
 
@@ -41,7 +42,32 @@ def summary(runs: list[dict[str, Any]]) -> list[str]:
             if any(cells):
                 title = next(each["title"] for each in runs[0]["scenarios"] if each["name"] == name)
                 lines.append(f"| {title}: {_FIGURES[figure]} | {peer} | {' | '.join(cells)} |")
+    typed = [_across(run, ("typed-64", "natsrpc"), ("raw-64", "nats.go")) for run in runs]
+    lines.append(
+        f"| a typed call, 64 in flight: CPU | nats.go's raw request | {' | '.join(typed)} |"
+    )
+    for name in ("natsrpc (typed)", "natsrpc (typed, JSON)"):
+        more = [_import_more(run, name) for run in runs]
+        lines.append(f"| import of {name}: CPU | pydantic alone | {' | '.join(more)} |")
     return lines
+
+
+def _median(run: dict[str, Any], name: str, peer: str) -> float | None:
+    for scenario in run["scenarios"]:
+        if scenario["name"] == name:
+            median: float | None = scenario["peers"].get(peer, {}).get("medians", {}).get("cpu_us")
+            return median
+    return None
+
+
+def _across(run: dict[str, Any], ours: tuple[str, str], theirs: tuple[str, str]) -> str:
+    mine, other = _median(run, *ours), _median(run, *theirs)
+    return f"{mine / other:.2f} x" if mine and other else ""
+
+
+def _import_more(run: dict[str, Any], name: str) -> str:
+    mine, other = _median(run, "import", name), _median(run, "import", "pydantic alone")
+    return f"{(mine - other) / 1000:+.0f} ms" if mine and other else ""
 
 
 def _share(run: dict[str, Any], name: str, figure: str, peer: str) -> str:
