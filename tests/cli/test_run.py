@@ -74,6 +74,7 @@ async def test_pool_answers_all_it_has_and_drains_on_sigterm(
             ]
             seen = await client.call("pool.pid", 0.0, int)
             assert seen in pids
+            await client.connection.flush()  # all calls are with the server, however busy it is
             command.signal(signal.SIGTERM)
             answers = await asyncio.gather(*calls, return_exceptions=True)
         assert [answer for answer in answers if not isinstance(answer, int)] == []
@@ -95,6 +96,7 @@ async def test_a_signal_to_every_process_of_the_pool_drains_it_all_the_same(
                 for _ in range(50)
             ]
             await client.call("pool.pid", 0.0, int)
+            await client.connection.flush()
             command.signal(signal.SIGTERM)
             await in_thread(command, "draining")
             await asyncio.sleep(0.3)  # they have been told
