@@ -86,15 +86,15 @@ class RequestMux:
         self._sender.start_mux(self._prefix + b"*", self.route)
 
     def _new_inboxes(self) -> list[bytes]:
-        """Some hundred reply subjects that are not in use. Taken one by one they stay so: others
-        are only made when these are used up."""
-        tokens = set(new_tokens()) - self.streams.keys()
-        self._inboxes = list({self._prefix + token for token in tokens} - self.pending.keys())
+        """Some hundred reply subjects, to be taken one by one."""
+        self._inboxes = [self._prefix + token for token in new_tokens()]
         return self._inboxes
 
     def new_token(self) -> bytes:
-        """A token that nothing else uses, for a stream of replies."""
-        return (self._inboxes or self._new_inboxes()).pop()[self._cut :]
+        """A token for a stream of replies, that no other has; a request's never begins so."""
+        inbox = (self._inboxes or self._new_inboxes()).pop()
+        token = b"-" + inbox[self._cut + 1 :]
+        return token if token not in self.streams else self.new_token()
 
     def reply_subject(self, token: bytes) -> bytes:
         """The reply subject that leads back to `token`; the mux is listening after the call.
@@ -158,9 +158,11 @@ class RequestMux:
         """
         if not self._listening:
             self._listen()
-        inbox = (self._inboxes or self._new_inboxes()).pop()
-        self._send(subject, data, inbox, headers)
         pending = self.pending
+        inbox = (self._inboxes or self._new_inboxes()).pop()
+        while inbox in pending:
+            inbox = (self._inboxes or self._new_inboxes()).pop()
+        self._send(subject, data, inbox, headers)
         deadline = math.inf if timeout is None else self._time() + timeout
         if deadline < pending.next:
             pending.watch(deadline)

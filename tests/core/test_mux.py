@@ -428,15 +428,26 @@ async def test_streams_take_every_message_of_their_token() -> None:
 async def test_a_token_in_use_is_not_given_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
     mux, sender = muxed()
     task = await start(mux, sender, b"s", b"")
-    token, used = mux.new_token(), next(iter(mux.pending))[-TOKEN_SIZE:]
-    mux.streams[token] = lambda msg: None
-    drawn = [token, used, b"freetokn", b"freetokn", b"freetok2"]
-    monkeypatch.setattr("natsrpc.core.mux.new_tokens", lambda: drawn)
-    while (fresh := mux.new_token()) not in drawn:  # use up those drawn before
-        pass
-    assert {fresh, mux.new_token()} == {b"freetokn", b"freetok2"}
+    used = next(iter(mux.pending))[-TOKEN_SIZE:]
+    monkeypatch.setattr(mux, "_inboxes", [])
+    monkeypatch.setattr("natsrpc.core.mux.new_tokens", lambda: [b"freetokn", used])
     second = await start(mux, sender, b"s", b"")
     sender.answer(sender.sent[0][2], b"first")
     assert (await task).data == b"first"
     sender.answer(sender.sent[1][2], b"second")
     assert (await second).data == b"second"
+
+
+async def test_a_stream_has_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    mux, sender = muxed()
+    monkeypatch.setattr("natsrpc.core.mux.new_tokens", lambda: [b"freetokn", b"sametokn"] * 2)
+    first = mux.new_token()
+    got: list[Msg] = []
+    mux.streams[first] = got.append
+    monkeypatch.setattr(mux, "_inboxes", [])
+    assert mux.new_token() != first
+    monkeypatch.setattr(mux, "_inboxes", [])
+    task = await start(mux, sender, b"s", b"")  # drawn the same
+    sender.answer(sender.sent[0][2], b"reply")
+    assert (await task).data == b"reply"
+    assert not got
