@@ -13,7 +13,6 @@ import pytest
 # Each takes a millisecond or more with what it brings in, and none is needed to begin.
 COSTLY = {
     "concurrent.futures.thread",
-    "difflib",
     "email",
     "hashlib",
     "hmac",

@@ -7,6 +7,7 @@ import math
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from os import PathLike
 from typing import Any, TypeAlias
 
@@ -307,7 +308,5 @@ def _check_number(option: str, value: object, *, above_zero: bool | None) -> Non
 
 def _nearest(name: str) -> str:
     """A hint at the option that looks most like an unknown one."""
-    from difflib import get_close_matches  # noqa: PLC0415  only a mistake needs it, not each import
-
     close = get_close_matches(name, sorted(_NAMES), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
