@@ -118,9 +118,7 @@ class Connection(Requests):
         """
         try:
             encoded = published[subject]
-        except (KeyError, TypeError):
-            encoded = b""
-        if not encoded:
+        except TypeError:  # it cannot even be hashed
             encoded = check_publish(subject)
         answer_to = b""
         if reply:

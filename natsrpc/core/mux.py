@@ -81,10 +81,6 @@ class RequestMux:
         """The wildcard subject of all replies."""
         return decode(self._prefix) + "*"
 
-    def _start(self) -> None:
-        self._started = True
-        self._sender.start_mux(self._prefix + b"*", self.route)
-
     def _new_inboxes(self) -> list[bytes]:
         """Some hundred reply subjects, to be taken one by one."""
         self._inboxes = [self._prefix + token for token in new_tokens()]
@@ -110,7 +106,8 @@ class RequestMux:
         if self._denied is not None:
             raise self._denied.with_traceback(None)
         if not self._started:
-            self._start()
+            self._started = True
+            self._sender.start_mux(self._prefix + b"*", self.route)
         self._listening = True
 
     async def request(

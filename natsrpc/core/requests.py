@@ -145,9 +145,7 @@ class Requests(Facts):
         """
         try:
             encoded = published[subject]
-        except (KeyError, TypeError):
-            encoded = b""
-        if not encoded:
+        except TypeError:  # it cannot even be hashed
             encoded = check_publish(subject)
         if timeout is not None and (type(timeout) is not float or not timeout > 0):
             check_timeout(timeout)

@@ -29,7 +29,7 @@ CHUNK = 64 * 1024
 
 asyncio reserves that much before it knows how much there is. Its own 256 KiB are more than the C
 library keeps at hand, so that memory is given back to the system and fetched again: some 5 page
-faults a chunk, 0.5 us of system time for each of 64 small messages.
+faults a chunk, 0.4 us of system time for each of 64 typed calls (CPython 3.11).
 """
 
 JOIN_BELOW = 64 * 1024

@@ -41,8 +41,17 @@ class _Checked(dict[str, bytes]):
         return encoded
 
 
-published = _Checked()
-"""Subjects checked by `check_publish`; looked up in place where a call would cost too much."""
+class _Published(_Checked):
+    """As above; one that was not checked yet is, when it is looked up."""
+
+    __slots__ = ()
+
+    def __missing__(self, subject: str) -> bytes:
+        return self.keep(subject, check_reply(subject))
+
+
+published = _Published()
+"""`check_publish` without its call, where that would cost too much."""
 _subscribe_cache = _Checked()
 
 
@@ -52,10 +61,9 @@ def check_publish(subject: str) -> bytes:
     Raises:
         BadSubjectError: it is empty, malformed, holds a wildcard or is over 3900 bytes.
     """
-    encoded = published.get(subject) if type(subject) is str else None
-    if encoded is not None:
-        return encoded
-    return published.keep(subject, check_reply(subject))
+    if type(subject) is not str:  # it may not even be hashable
+        return check_reply(subject)
+    return published[subject]
 
 
 def check_reply(subject: str) -> bytes:
