@@ -10,6 +10,7 @@ import functools
 import inspect
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, NoReturn, get_type_hints
@@ -79,9 +80,15 @@ def connecting(command: Callable[..., Coroutine[Any, Any, int | None]]) -> Calla
 
 
 def run_command(start: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
-    """Run a coroutine to its end, and end the command with its exit code."""
+    """Run a coroutine to its end, and end the command with its exit code.
+
+    From here on an interrupt is asyncio's: it cancels the coroutine, so that it tidies up.
+    """
     try:
-        code = asyncio.run(start())
+        coroutine = start()
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        code = asyncio.run(coroutine)
     except NatsRpcError as error:
         fail(one_line(error))
     except KeyboardInterrupt:

@@ -10,13 +10,24 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line; ends the process."""
+    """Run the command line; ends the process.
+
+    Until a command runs its coroutine, an interrupt is left to the system, which ends the process:
+    a `KeyboardInterrupt` raised inside a callback of the import system or of the garbage collector
+    is written to stderr and forgotten, and the command would go on.
+    """
+    _leave_interrupts_to_the_system()
     try:
         _find_app()()
     except KeyboardInterrupt:  # outside of a command, which would have ended in its own way
         sys.exit(130)
     finally:
         # all is done: an interrupt while Python tidies up is not worth a traceback
+        _leave_interrupts_to_the_system()
+
+
+def _leave_interrupts_to_the_system() -> None:
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell's background job ignores it
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

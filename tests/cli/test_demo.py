@@ -101,6 +101,36 @@ def test_interrupt_ends_cleanly_at_the_start(folder: Path, delay: float) -> None
     assert all_gone(children)
 
 
+# What is raised in a finalizer goes nowhere, and imports run many of them.
+INTERRUPTED = """
+import signal, sys
+from natsrpc.cli import main
+class Finalized:
+    def __del__(self): signal.raise_signal(signal.SIGINT)
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "natsrpc.cli.app": Finalized()
+sys.meta_path.insert(0, Interrupting())
+"""
+
+
+def test_interrupt_that_python_would_forget_ends_the_start() -> None:
+    with Command("--version", program=("-c", INTERRUPTED + "main.main()")) as command:
+        assert command.wait() == -signal.SIGINT
+    assert command.output == ""
+
+
+def test_ignored_interrupt_stays_ignored() -> None:
+    code = f"""{INTERRUPTED}
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+try: main.main()
+finally: signal.raise_signal(signal.SIGINT)
+"""
+    with Command("--version", program=("-c", code)) as command:
+        assert command.wait() == 0
+    assert "natsrpc" in command.output
+
+
 def test_interrupt_before_any_command_has_begun_is_quiet() -> None:
     code = (
         "import sys; from natsrpc.cli import main\n"
