@@ -74,6 +74,22 @@ def test_a_signal_ends_all_that_was_started(tmp_path: Path, number: int) -> None
         ended.communicate(timeout=60)
     assert ended.returncode == 128 + number
     assert not (tmp_path / "c").exists()
+    assert_gone(pids)
+
+
+def test_a_signal_ends_even_what_is_just_being_started(tmp_path: Path) -> None:
+    for _ in range(5):  # the command is quicker than the one who starts it, but not always
+        with together(
+            tmp_path, 1, "a", "echo $$ >>pids; kill $PPID; exec sleep 600", "--"
+        ) as ended:
+            ended.communicate(timeout=60)
+        assert ended.returncode == 128 + signal.SIGTERM
+    assert_gone(tmp_path / "pids")
+
+
+def assert_gone(pids: Path) -> None:
+    """All processes in the file end, soon."""
+    until = time.monotonic() + 20
     for pid in map(int, pids.read_text().split()):
         while is_there(pid):
             assert time.monotonic() < until
