@@ -46,6 +46,16 @@ class Outbound:
         self._parked_flushes: list[asyncio.Future[None]] = []
         self._out_msgs = self._out_bytes = 0
 
+    @property
+    def max_payload(self) -> int:
+        """How many bytes of headers and data the server takes in one message."""
+        return self._max_payload
+
+    @max_payload.setter
+    def max_payload(self, size: int) -> None:
+        self._max_payload = size
+        self._max_copied = min(size, frames.LARGE)
+
     def send(self, subject: bytes, data: bytes, reply: bytes = b"", headers: bytes = b"") -> None:
         """Publish without checks and without waiting: the path that requests and replies take.
 
@@ -59,8 +69,9 @@ class Outbound:
                 message.
         """
         size = len(data) + len(headers)
-        if size > self.max_payload:
-            raise MaxPayloadError(size, self.max_payload)
+        if size > self._max_copied:
+            self._send_large(subject, data, reply, headers, size)
+            return
         if headers:
             frame = frames.hpub(subject, headers, data, reply)
         elif reply:  # as `frames.pub` does; the call would be a tenth of a publish
@@ -78,6 +89,21 @@ class Outbound:
             transport.unsent = unsent = transport.unsent + len(frame)
             if unsent >= HIGH_WATER:
                 transport.press(congested=True)
+        self._out_msgs += 1
+        self._out_bytes += size
+
+    def _send_large(
+        self, subject: bytes, data: bytes, reply: bytes, headers: bytes, size: int
+    ) -> None:
+        if size > self._max_payload:
+            raise MaxPayloadError(size, self._max_payload)
+        if type(data) is not bytes:  # a codec's: it could change before it is written
+            data = bytes(data)
+        frame = frames.large(subject, headers, data, reply)
+        if self._transport is None:
+            self._divert(bytes(frame))
+        else:
+            self._transport.write(frame)
         self._out_msgs += 1
         self._out_bytes += size
 

@@ -21,6 +21,8 @@ from typing import cast
 
 from natsrpc.errors import NatsTimeoutError
 
+from .wire.frames import LARGE, Frame, LargeFrame
+
 HIGH_WATER = 256 * 1024
 """Unsent bytes from which producers are asked to wait."""
 
@@ -32,8 +34,8 @@ library keeps at hand, so that memory is given back to the system and fetched ag
 faults a chunk, 0.4 us of system time for each of 64 typed calls (CPython 3.11).
 """
 
-JOIN_BELOW = 64 * 1024
-"""Frames are joined, and written by one system call, up to so many bytes."""
+JOIN_BELOW = LARGE
+"""Frames are joined, and written by one system call, up to so many bytes: none of them is large."""
 
 
 class Transport(asyncio.Protocol):
@@ -61,7 +63,7 @@ class Transport(asyncio.Protocol):
         self._pressed = pressed
         self._write_timeout = write_timeout
         self._socket: asyncio.Transport | None = None
-        self.frames: list[bytes] = []
+        self.frames: list[Frame] = []
         self.unsent = 0
         self.is_congested = False
         self._full = False
@@ -105,7 +107,7 @@ class Transport(asyncio.Protocol):
 
     # outbound
 
-    def write(self, frame: bytes) -> None:
+    def write(self, frame: Frame) -> None:
         """Send a frame with the others of this loop turn. Never waits."""
         if not self.frames:
             self.begin()
@@ -131,7 +133,7 @@ class Transport(asyncio.Protocol):
         if self.unsent > JOIN_BELOW:
             self._write_pieces()
         else:
-            joined = b"".join(self.frames)
+            joined = b"".join(self.frames)  # type: ignore[arg-type]  # none is large
             self.frames.clear()
             self.unsent = 0
             self.bytes_out += len(joined)
@@ -158,10 +160,17 @@ class Transport(asyncio.Protocol):
                 done += 1
             self.bytes_out += size
             self.unsent -= size
-            piece = out[start:done]
-            self._socket.write(piece[0] if len(piece) == 1 else b"".join(piece))
+            self._write_together(out[start:done])
         self.frames[:0] = out[done:]
         self._note_congestion()
+
+    def _write_together(self, some: list[Frame]) -> None:
+        assert self._socket is not None
+        if isinstance(some[0], LargeFrame):  # which is alone, and goes out whole or not at all
+            for piece in some[0].pieces():
+                self._socket.write(piece)
+        else:
+            self._socket.write(b"".join(cast("list[bytes]", some)))
 
     def write_now(self) -> None:
         """Hand over what is collected, without waiting for the end of the loop turn."""
@@ -238,7 +247,7 @@ class Transport(asyncio.Protocol):
 
     def take_unsent(self) -> list[bytes]:
         """The frames never handed over, which are then forgotten here."""
-        out = self.frames.copy()
+        out = list(map(bytes, self.frames))
         self.frames.clear()
         self.unsent = 0
         self._note_congestion()

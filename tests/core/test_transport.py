@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from natsrpc.core.transport import HIGH_WATER, JOIN_BELOW, Transport
+from natsrpc.core.wire.frames import large
 from natsrpc.errors import NatsTimeoutError
 from tests.core.harness import turns, warped
 
@@ -224,17 +225,45 @@ async def test_producers_stopped_by_what_one_turn_collected_go_on_once_it_is_wri
 
 async def test_much_is_written_in_pieces_and_only_until_the_socket_is_full() -> None:
     transport, socket, _ = opened()
-    large = bytes(JOIN_BELOW + 1)
-    for frame in (b"1", b"2", large, b"3", large):
+    much = bytes(JOIN_BELOW + 1)
+    for frame in (b"1", b"2", much, b"3", much):
         transport.write(frame)
     await turns(1)
-    assert socket.writes == [b"12", large, b"3", large]
-    assert transport.bytes_out == 3 + 2 * len(large)
+    assert socket.writes == [b"12", much, b"3", much]
+    assert transport.bytes_out == 3 + 2 * len(much)
     assert not transport.is_congested
     socket.writes.clear()
     socket.room = False
-    for frame in (large, b"4", large):
+    for frame in (much, b"4", much):
         transport.write(frame)
     await turns(1)
-    assert socket.writes == [large]
-    assert transport.take_unsent() == [b"4", large]
+    assert socket.writes == [much]
+    assert transport.take_unsent() == [b"4", much]
+
+
+async def test_a_large_frame_is_written_whole_or_kept_whole() -> None:
+    transport, socket, _ = opened()
+    frame = large(b"a", b"", bytes(JOIN_BELOW + 1))
+    transport.write(b"1")
+    transport.write(frame)
+    transport.write(b"2")
+    await turns(1)
+    assert socket.writes == [b"1", *map(bytes, frame.pieces()), b"2"]
+    assert transport.bytes_out == 2 + len(frame)
+    socket.writes.clear()
+    socket.room = False  # it is full from the first piece on
+    transport.write(frame)
+    transport.write(frame)
+    await turns(1)
+    assert b"".join(socket.writes) == bytes(frame)
+    assert transport.buffered == len(frame)
+    assert transport.take_unsent() == [bytes(frame)]
+
+
+async def test_a_large_frame_held_at_the_end_is_written_by_close() -> None:
+    transport, socket, _ = opened()
+    frame = large(b"a", b"", bytes(JOIN_BELOW + 1))
+    transport.hold()
+    transport.write(frame)
+    transport.close()
+    assert socket.writes == [bytes(frame)]

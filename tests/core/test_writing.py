@@ -224,6 +224,19 @@ async def test_a_message_as_large_as_the_server_allows_is_sent() -> None:
         assert [len(f.payload) for f in peer.frames if f.op == b"PUB"] == [3 * 1024 * 1024, size]
 
 
+async def test_a_large_buffer_may_be_used_again_as_soon_as_it_is_published() -> None:
+    async with connected(info={"max_payload": 1024 * 1024}, receive_buffer=65536) as (nc, peer, _):
+        peer.stall()
+        buffer = bytearray(b"a" * 500_000)
+        await nc.publish("a", buffer)
+        nc.send(b"a", memoryview(buffer))  # type: ignore[arg-type]  # what a codec might give
+        buffer[:] = b"b" * 500_000
+        buffer.clear()
+        peer.resume()
+        await nc.flush()
+        assert [f.payload for f in peer.frames if f.op == b"PUB"] == [b"a" * 500_000] * 2
+
+
 async def test_the_header_block_counts_towards_max_payload() -> None:
     async with connected(info={"max_payload": 100}) as (nc, peer, _):
         block = len(b"NATS/1.0\r\nA: b\r\n\r\n")

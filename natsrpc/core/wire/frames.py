@@ -1,4 +1,4 @@
-"""Frames from client to server, each as one `bytes`.
+"""Frames from client to server, each as one `bytes`, but for those with a large payload.
 
 The arguments are trusted: whoever calls has checked subjects and encoded headers. Every frame
 carries its payload, so that frames can be joined, counted and dropped as wholes.
@@ -12,6 +12,37 @@ from typing import Any
 
 PING = b"PING\r\n"
 PONG = b"PONG\r\n"
+
+LARGE = 64 * 1024
+"""Messages with more bytes of headers and payload are not copied into their frame."""
+
+
+class LargeFrame:
+    """A `PUB` or `HPUB` beside its payload, which is written from where it is.
+
+    The copy is the smaller part of what that saves: its memory is fetched from the system and given
+    back each time, page by page. Without it a client that echoes 1 MiB takes 0.6 ms of CPU time
+    instead of 1.2 (CPython 3.11 and 3.13, on a virtual machine, where page faults are dear).
+    """
+
+    __slots__ = ("_data", "_head")
+
+    def __init__(self, head: bytes, data: bytes) -> None:
+        self._head = head
+        self._data = data
+
+    def __len__(self) -> int:
+        return len(self._head) + len(self._data) + 2
+
+    def __bytes__(self) -> bytes:
+        return b"%b%b\r\n" % (self._head, self._data)
+
+    def pieces(self) -> tuple[bytes | memoryview, ...]:
+        """What to write, in order."""
+        return self._head, memoryview(self._data), b"\r\n"
+
+
+Frame = bytes | LargeFrame
 
 
 def connect(fields: Mapping[str, Any]) -> bytes:
@@ -33,6 +64,16 @@ def hpub(subject: bytes, headers: bytes, data: bytes, reply: bytes = b"") -> byt
     if reply:
         return b"HPUB %b %b %d %d\r\n%b%b\r\n" % (subject, reply, size, total, headers, data)
     return b"HPUB %b %d %d\r\n%b%b\r\n" % (subject, size, total, headers, data)
+
+
+def large(subject: bytes, headers: bytes, data: bytes, reply: bytes = b"") -> LargeFrame:
+    """`PUB`, or `HPUB` where there are headers, with a payload that is not copied."""
+    size = len(headers)
+    total = size + len(data)
+    name = b"%b %b" % (subject, reply) if reply else subject
+    if headers:
+        return LargeFrame(b"HPUB %b %d %d\r\n%b" % (name, size, total, headers), data)
+    return LargeFrame(b"PUB %b %d\r\n" % (name, total), data)
 
 
 def sub(subject: bytes, queue_group: bytes, sid: bytes) -> bytes:

@@ -35,6 +35,19 @@ def test_a_frame_is_written_byte_for_byte(frame: bytes, expected: bytes) -> None
     assert frame == expected
 
 
+@pytest.mark.parametrize("reply", [b"", b"_INBOX.x.1"])
+@pytest.mark.parametrize("block", [b"", BLOCK])
+def test_a_large_frame_is_the_same_bytes_in_pieces_and_leaves_its_payload_where_it_is(
+    block: bytes, reply: bytes
+) -> None:
+    data = bytes(frames.LARGE + 1)
+    frame = frames.large(b"a", block, data, reply)
+    whole = frames.hpub(b"a", block, data, reply) if block else frames.pub(b"a", data, reply)
+    assert bytes(frame) == b"".join(frame.pieces()) == whole
+    assert len(frame) == len(whole)
+    assert any(isinstance(piece, memoryview) and piece.obj is data for piece in frame.pieces())
+
+
 def test_frames_written_one_after_another_are_read_apart() -> None:
     read = parse_frames(b"".join(frame for frame, _ in WRITTEN))
     assert [frame.raw for frame in read] == [frame for frame, _ in WRITTEN]
