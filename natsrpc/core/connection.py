@@ -29,6 +29,7 @@ from .requests import Requests
 from .session import Sink
 from .stats import Status
 from .subscription import Subscription
+from .transport import HIGH_WATER
 from .wire import HeaderValues, Msg, Payload, payload_bytes
 from .wire.subject import check_fit, check_publish, check_reply, published
 
@@ -120,16 +121,33 @@ class Connection(Requests):
             encoded = published[subject]
         except TypeError:  # it cannot even be hashed
             encoded = check_publish(subject)
+        if type(data) is not bytes:
+            data = payload_bytes(data)
+        size, transport = len(data), self._transport
+        if reply or headers or transport is None or size > self._max_copied:
+            self._publish(encoded, data, reply, headers)
+        else:  # as `send` and `transport.write` do: each call would be a tenth of it
+            frame = b"PUB %b %d\r\n%b\r\n" % (encoded, size, data)
+            collected = transport.frames
+            if not collected:
+                transport.begin()
+            collected.append(frame)
+            transport.unsent = unsent = transport.unsent + len(frame)
+            if unsent >= HIGH_WATER:
+                transport.press(congested=True)
+            self._out_msgs += 1
+            self._out_bytes += size
+        if self.congested:
+            await self.writable()
+
+    def _publish(
+        self, subject: bytes, data: bytes, reply: str | None, headers: HeaderValues | None
+    ) -> None:
         answer_to = b""
         if reply:
             answer_to = check_reply(reply)
-            check_fit(encoded, answer_to)
-        if type(data) is not bytes:
-            data = payload_bytes(data)
-        block = self._block(headers) if headers else b""
-        self.send(encoded, data, answer_to, block)
-        if self.congested:
-            await self.writable()
+            check_fit(subject, answer_to)
+        self.send(subject, data, answer_to, self._block(headers) if headers else b"")
 
     async def publish_msg(self, msg: Msg) -> None:
         """Publish a message made by hand, or forward a received one to its own subject.

@@ -33,6 +33,18 @@ class Outbound:
     `congested` tells that so much is unsent that producers should wait for `writable`.
     """
 
+    # A connection has more attributes than CPython keeps within an object (30): what every message
+    # needs has slots.
+    __slots__ = (
+        "__dict__",
+        "__weakref__",
+        "_max_copied",
+        "_out_bytes",
+        "_out_msgs",
+        "_transport",
+        "congested",
+    )
+
     def __init__(self, options: Options) -> None:
         self.options = options
         self.loop = asyncio.get_running_loop()

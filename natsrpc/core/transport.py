@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import cast
 
 from natsrpc.errors import NatsTimeoutError
@@ -152,12 +154,11 @@ class Transport(asyncio.Protocol):
         assert self._socket is not None
         out = self.frames.copy()
         self.frames.clear()
-        done = 0
+        ends = list(accumulate(map(len, out)))
+        done = written = 0
         while done < len(out) and not self._full:
-            start, size = done, 0
-            while done < len(out) and (not size or size + len(out[done]) <= JOIN_BELOW):
-                size += len(out[done])
-                done += 1
+            start, done = done, max(done + 1, bisect_right(ends, written + JOIN_BELOW, done))
+            size, written = ends[done - 1] - written, ends[done - 1]
             self.bytes_out += size
             self.unsent -= size
             self._write_together(out[start:done])
