@@ -189,6 +189,30 @@ async def test_messages_and_bytes_are_counted_both_ways(
             stats.out_msgs = 0  # type: ignore[misc]  # the point of the test
 
 
+@pytest.mark.parametrize(
+    ("how", "size"),
+    [
+        ({}, 128),
+        ({}, 100_000),
+        ({"reply": "to.me"}, 128),
+        ({"headers": {"A": "b"}}, 128),
+        ({"headers": {"A": "b"}, "reply": "to.me"}, 100_000),
+    ],
+    ids=["plain", "large", "reply", "headers", "all"],
+)
+async def test_a_message_is_counted_however_it_is_published(
+    nats_server: NatsServer, subject: str, how: dict[str, Any], size: int
+) -> None:
+    block = len(b"NATS/1.0\r\nA: b\r\n\r\n") if "headers" in how else 0
+    async with connect(nats_server.url) as nc:
+        await nc.publish(subject, b"x" * size, **how)
+        await nc.publish(subject, b"x" * size, **how)
+        await nc.flush()
+        stats = nc.stats()
+        assert (stats.out_msgs, stats.out_bytes) == (2, 2 * (size + block))
+        assert stats.wire_bytes_out > stats.out_bytes
+
+
 @pytest.mark.parity("G2", "G3")
 async def test_counters_go_on_over_reconnects(nats_server: NatsServer, subject: str) -> None:
     async with (
@@ -202,7 +226,7 @@ async def test_counters_go_on_over_reconnects(nats_server: NatsServer, subject: 
         proxy.cut()
         await eventually(lambda: nc.is_reconnecting)
         await nc.publish(subject, b"while down")
-        assert nc.stats().out_msgs == 2
+        assert (nc.stats().out_msgs, nc.stats().out_bytes) == (2, 13)
         await eventually(lambda: nc.stats().attempts > 2)
         await proxy.listen()
         assert (await sub.next_msg(5)).data == b"while down"
