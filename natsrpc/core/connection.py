@@ -123,7 +123,7 @@ class Connection(Requests):
             encoded = check_publish(subject)
         if type(data) is not bytes:
             data = payload_bytes(data)
-        size, transport = len(data), self._transport
+        size, transport = len(data), self.transport
         if reply or headers or transport is None or size > self._max_copied:
             self._publish(encoded, data, reply, headers)
         else:  # as `send` and `transport.write` do: each call would be a tenth of it

@@ -83,7 +83,7 @@ class Handover:
             (self._shared if may_overlap(sub, echo=echo) else self._plain).append(sub.sid)
         for frame in self._owner.restored(self._shared):
             self.new.transport.write(frame)
-        self.new.transport.write_now()
+        self.new.transport.write_out()
         self.new.transport.hold()
         for sid in self._plain:
             self.old.transport.write(frames.unsub(b"%d" % sid))

@@ -213,7 +213,7 @@ class Handshake:
         self._warn_of_secrets_in_the_clear(who)
         self._doing = "signing in"
         self._transport.write(frames.connect(self._connect_fields(version, who)) + frames.PING)
-        self._transport.write_now()
+        self._transport.write_out()
         while not isinstance(event := await self._next_event(), Pong):
             self._take(event)
         if self.arrivals.is_over:

@@ -24,6 +24,7 @@ from natsrpc.errors import NatsTimeoutError, NoRespondersError, PermissionsError
 from .inbox import INBOX_SIZE, TOKEN_SIZE, new_tokens, random_text
 from .reply import Reply
 from .timers import Due, clock
+from .transport import Transport
 from .wire import Msg
 from .wire.headers import NO_RESPONDERS
 from .wire.subject import decode
@@ -35,6 +36,7 @@ class Sender(Protocol):
     """What the mux needs of its connection."""
 
     loop: asyncio.AbstractEventLoop
+    transport: Transport | None
 
     @property
     def congested(self) -> bool:
@@ -219,6 +221,9 @@ class RequestMux:
         if self._watchers:
             self._tell_news()
         each, arrived = iter(ready), self._arrived
+        transport = self._sender.transport
+        if transport is not None:
+            transport.is_corked = True  # what they ask next leaves at once, together
         try:
             for reply in each:
                 reply.context.run(reply.resume, arrived)
@@ -229,6 +234,11 @@ class RequestMux:
                 self._ready[:0] = left
                 self._loop.call_soon(self._resume)
             raise
+        finally:
+            if transport is not None:
+                transport.is_corked = False
+                if transport.frames:
+                    transport.write_out()
 
     def fail(self, reply: Reply, error: BaseException) -> None:
         """Raise `error` in the task that awaits a reply, in the next turn of the loop."""

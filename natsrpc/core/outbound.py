@@ -1,6 +1,6 @@
 """The way out of a connection, which stays while sessions come and go.
 
-Frames go to `_transport`, the current session's, or where there is none to `_divert`: the reconnect
+Frames go to `transport`, the current session's, or where there is none to `_divert`: the reconnect
 buffer, or a refusal. Both are switched with the state, so `send` need not ask.
 """
 
@@ -41,8 +41,8 @@ class Outbound:
         "_max_copied",
         "_out_bytes",
         "_out_msgs",
-        "_transport",
         "congested",
+        "transport",
     )
 
     def __init__(self, options: Options) -> None:
@@ -53,7 +53,7 @@ class Outbound:
         self._status = Status.CONNECTING
         self._session: Session | None = None
         self._outbox = Outbox(options.reconnect_buffer_size)
-        self._transport: Transport | None = None
+        self.transport: Transport | None = None
         self._divert: Callable[[bytes], None] = self._outbox.put
         self._parked_flushes: list[asyncio.Future[None]] = []
         self._out_msgs = self._out_bytes = 0
@@ -90,7 +90,7 @@ class Outbound:
             frame = b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, size, data)
         else:
             frame = b"PUB %b %d\r\n%b\r\n" % (subject, size, data)
-        transport = self._transport
+        transport = self.transport
         if transport is None:
             self._divert(frame)
         else:  # as `transport.write` does
@@ -112,10 +112,10 @@ class Outbound:
         if type(data) is not bytes:  # a codec's: it could change before it is written
             data = bytes(data)
         frame = frames.large(subject, headers, data, reply)
-        if self._transport is None:
+        if self.transport is None:
             self._divert(bytes(frame))
         else:
-            self._transport.write(frame)
+            self.transport.write(frame)
         self._out_msgs += 1
         self._out_bytes += size
 
@@ -127,7 +127,7 @@ class Outbound:
     def push(self) -> None:
         """Hand over to the socket what it takes of what was sent in this loop turn."""
         if self._session is not None:
-            self._session.transport.write_now()
+            self._session.transport.write_out()
 
     async def writable(self) -> None:
         """Wait until the socket takes more, or the session is lost."""
@@ -169,12 +169,12 @@ class Outbound:
 
     def _write_to(self, session: Session) -> None:
         """What is sent from now on goes to a session."""
-        self._transport = session.transport
+        self.transport = session.transport
         self.congested = session.transport.is_congested
 
     def _write_nowhere(self, divert: Callable[[bytes], None]) -> None:
         """What is sent from now on goes to no session."""
-        self._transport, self._divert = None, divert
+        self.transport, self._divert = None, divert
         self.congested = False
 
     def _refuse(self, frame: bytes) -> None:

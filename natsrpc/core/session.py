@@ -160,20 +160,26 @@ class Session:
             self._arrivals.put(parser.feed(data))
             return
         owner.read_at = self._loop.time()
-        sinks = owner.sinks
-        for event in parser.feed(data):
-            sink = sinks.get(event.sid)
-            if sink is not None:
-                try:
-                    sink(event)  # type: ignore[arg-type]  # only a message has a number
-                except (Exception, asyncio.CancelledError) as error:
-                    owner.sink_failed(event, error)  # type: ignore[arg-type]
-            else:
-                self._control(event)
-            if self.is_lost:
-                return
-        if parser.failure is not None:
-            self.lose(parser.failure)
+        sinks, transport = owner.sinks, self.transport
+        transport.is_corked = True  # what is answered in place leaves at once, together
+        try:
+            for event in parser.feed(data):
+                sink = sinks.get(event.sid)
+                if sink is not None:
+                    try:
+                        sink(event)  # type: ignore[arg-type]  # only a message has a number
+                    except (Exception, asyncio.CancelledError) as error:
+                        owner.sink_failed(event, error)  # type: ignore[arg-type]
+                else:
+                    self._control(event)
+                if self.is_lost:
+                    return
+            if parser.failure is not None:
+                self.lose(parser.failure)
+        finally:
+            transport.is_corked = False
+            if transport.frames:
+                transport.write_out()
 
     def _control(self, event: Event) -> None:
         if isinstance(event, Ping):

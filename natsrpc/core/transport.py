@@ -1,10 +1,12 @@
 """The one place that touches a socket.
 
-Outbound, frames are collected in a list; the first of a loop turn schedules `_write_out`, which
-joins and sends all of that turn in one system call. While the socket is full (asyncio calls
-`pause_writing`) frames stay in the list, so that what was never handed over can be carried into the
-next connection, and `is_congested` tells producers to wait; `pressed` is called when it changes.
-`hold` keeps frames in the list in the same way, for the owner's reasons.
+Outbound, frames are collected in a list; the first of a loop turn schedules `write_out`, which
+joins and sends all of that turn in one system call. Who knows when the last one was written sets
+`is_corked` meanwhile, so that nothing is scheduled, and calls `write_out` itself: a loop turn less.
+While the socket is full (asyncio calls `pause_writing`) frames stay in the list, so that what was
+never handed over can be carried into the next connection, and `is_congested` tells producers to
+wait; `pressed` is called when it changes. `hold` keeps frames in the list in the same way, for the
+owner's reasons.
 
 Inbound, each chunk goes to the receiver at once: no reader task, no queue.
 
@@ -76,6 +78,7 @@ class Transport(asyncio.Protocol):
         self._socket_gone = asyncio.Event()
         self.is_open = False
         self.bytes_out = 0
+        self.is_corked = False
 
     # asyncio.Protocol
 
@@ -120,8 +123,8 @@ class Transport(asyncio.Protocol):
 
     def begin(self) -> None:
         """The first frame of a loop turn is about to be written."""
-        if not self._full:
-            self._loop.call_soon(self._write_out)
+        if not (self._full or self.is_corked):
+            self._loop.call_soon(self.write_out)
 
     def press(self, *, congested: bool) -> None:
         """Note whether producers should wait, and tell it when it changed."""
@@ -129,9 +132,11 @@ class Transport(asyncio.Protocol):
             self.is_congested = congested
             self._pressed(congested)
 
-    def _write_out(self) -> None:
-        if not self.frames or self._full or self._held or self._socket is None:
+    def write_out(self) -> None:
+        """Hand over what is collected to the socket, as far as it takes it."""
+        if not (self.frames and self.is_open) or self._full or self._held:
             return
+        assert self._socket is not None
         if self.unsent > JOIN_BELOW:
             self._write_pieces()
         else:
@@ -173,10 +178,6 @@ class Transport(asyncio.Protocol):
         else:
             self._socket.write(b"".join(cast("list[bytes]", some)))
 
-    def write_now(self) -> None:
-        """Hand over what is collected, without waiting for the end of the loop turn."""
-        self._write_out()
-
     def hold(self) -> None:
         """Keep what is written from now on until `release`."""
         self._held = True
@@ -189,7 +190,7 @@ class Transport(asyncio.Protocol):
         self._go_on()
 
     def _go_on(self) -> None:
-        self._write_out()
+        self.write_out()
         self._note_congestion()
         if not self.is_congested:
             self._wake()

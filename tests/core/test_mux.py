@@ -11,6 +11,7 @@ import pytest
 
 from natsrpc.core.inbox import TOKEN_SIZE
 from natsrpc.core.mux import RequestMux
+from natsrpc.core.transport import Transport
 from natsrpc.core.wire import Msg, Parser
 from natsrpc.errors import (
     ConnectionClosedError,
@@ -33,6 +34,7 @@ class Sender:
         self.room = asyncio.Event()
         self.room.set()
         self.pushed = 0
+        self.transport: Transport | None = None
         self.only_collected = False
         self.sink: Callable[[Msg], None]
 

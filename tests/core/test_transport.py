@@ -73,15 +73,40 @@ async def test_the_frames_of_one_turn_are_written_together_in_order() -> None:
     assert transport.bytes_out == 17
 
 
-async def test_write_now_takes_the_frames_written_before() -> None:
+async def test_write_out_takes_the_frames_written_before() -> None:
     transport, socket, _ = opened()
     transport.write(b"one")
-    transport.write_now()
+    transport.write_out()
     assert socket.writes == [b"one"]
     await turns(2)
     assert socket.writes == [b"one"]
-    transport.write_now()
+    transport.write_out()
     assert socket.writes == [b"one"]
+
+
+async def test_while_corked_nothing_leaves_by_itself() -> None:
+    transport, socket, _ = opened()
+    transport.is_corked = True
+    transport.write(b"one")
+    await turns(3)
+    assert socket.writes == []
+    transport.is_corked = False
+    transport.write_out()
+    assert socket.writes == [b"one"]
+    transport.write(b"two")
+    await turns(1)
+    assert socket.writes == [b"one", b"two"]
+
+
+async def test_nothing_is_written_to_a_socket_that_was_dropped() -> None:
+    transport, socket, _ = opened()
+    transport.write(b"one")
+    transport.abort()
+    transport.write_out()
+    await turns(2)
+    assert socket.writes == []
+    assert transport.take_unsent() == [b"one"]
+    assert transport.bytes_out == 0
 
 
 async def test_a_full_socket_keeps_later_frames_here_and_in_order() -> None:

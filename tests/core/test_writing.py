@@ -26,6 +26,76 @@ from natsrpc.errors import (
 from tests.core.connected import connected, sid_of
 from tests.core.harness import ScriptedServer, eventually, turns
 
+# When
+
+
+async def test_what_is_answered_in_place_leaves_together() -> None:
+    async with connected() as (nc, peer, _):
+        await nc.subscribe("a", cb=lambda msg: msg.respond_nowait(b"re " + msg.data))
+        await nc.flush()
+        chunks: list[bytes] = []
+        take = peer.data_received
+        peer.data_received = lambda data: (chunks.append(data), take(data))[1]
+        peer.send(b"".join(b"MSG a 1 r.%d 1\r\n%d\r\n" % (number, number) for number in range(9)))
+        await eventually(lambda: chunks)
+        answers = [b"PUB r.%d 4\r\nre %d\r\n" % (number, number) for number in range(9)]
+        assert chunks == [b"".join(answers)]
+
+
+def test_what_ends_the_loop_within_a_read_leaves_a_connection_that_writes() -> None:
+    loop = asyncio.new_event_loop()
+    done: list[str] = []
+
+    def stop(msg: Msg) -> None:
+        msg.respond_nowait(b"before")
+        raise KeyboardInterrupt
+
+    async def scenario() -> None:
+        async with connected() as (nc, peer, _):
+            await nc.subscribe("a", cb=stop)
+            await nc.flush()
+            peer.send(b"MSG a 1 r 0\r\n\r\n")
+            await peer.expect(b"PUB r 6")
+            await nc.publish("after")
+            await peer.expect(b"PUB after ")
+        done.append("all")
+
+    task = loop.create_task(scenario())
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    loop.run_until_complete(asyncio.wait_for(task, 5))
+    loop.close()
+    assert done == ["all"]
+
+
+def test_what_ends_the_loop_behind_a_reply_leaves_a_connection_that_writes() -> None:
+    loop = asyncio.new_event_loop()
+    done: list[str] = []
+
+    async def ask_and_stop(nc: Connection) -> None:
+        await nc.request("a")
+        await nc.publish("before")
+        raise KeyboardInterrupt
+
+    async def scenario() -> None:
+        async with connected() as (nc, peer, _):
+            asking = asyncio.create_task(ask_and_stop(nc))
+            question = await peer.expect(b"PUB a ")
+            peer.send(b"MSG %b 1 0\r\n\r\n" % question.reply)
+            await peer.expect(b"PUB before ")
+            await nc.publish("after")
+            await peer.expect(b"PUB after ")
+            assert isinstance(asking.exception(), KeyboardInterrupt)
+        done.append("all")
+
+    task = loop.create_task(scenario())
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    loop.run_until_complete(asyncio.wait_for(task, 5))
+    loop.close()
+    assert done == ["all"]
+
+
 # Order
 
 
