@@ -273,7 +273,7 @@ async def test_a_large_frame_is_written_whole_or_kept_whole() -> None:
     transport.write(frame)
     transport.write(b"2")
     await turns(1)
-    assert socket.writes == [b"1", *map(bytes, frame.pieces()), b"2"]
+    assert socket.writes == [b"1", *map(bytes, frame.parts()), b"2"]
     assert transport.bytes_out == 2 + len(frame)
     socket.writes.clear()
     socket.room = False  # it is full from the first piece on

@@ -29,13 +29,12 @@ from tests.core.harness import ScriptedServer, eventually, turns
 # When
 
 
-async def test_what_is_answered_in_place_leaves_together() -> None:
+async def test_what_is_answered_in_place_leaves_together(monkeypatch: pytest.MonkeyPatch) -> None:
     async with connected() as (nc, peer, _):
         await nc.subscribe("a", cb=lambda msg: msg.respond_nowait(b"re " + msg.data))
         await nc.flush()
         chunks: list[bytes] = []
-        take = peer.data_received
-        peer.data_received = lambda data: (chunks.append(data), take(data))[1]
+        monkeypatch.setattr(peer, "data_received", chunks.append)
         peer.send(b"".join(b"MSG a 1 r.%d 1\r\n%d\r\n" % (number, number) for number in range(9)))
         await eventually(lambda: chunks)
         answers = [b"PUB r.%d 4\r\nre %d\r\n" % (number, number) for number in range(9)]

@@ -16,7 +16,7 @@ from .operations import Answer, Question, answer_question, service
 pytestmark = pytest.mark.live
 
 ONE_TURN_EACH = 3
-"""Read and answer at the server's end, read at the caller's end, resume the caller, who asks anew."""
+"""Read and answer at the server's end, read at the caller's end, resume the caller, who asks on."""
 
 EAGER = sys.version_info >= (3, 12)
 """Whether a handler's task begins in the turn that read its request.

@@ -37,7 +37,7 @@ class LargeFrame:
     def __bytes__(self) -> bytes:
         return b"%b%b\r\n" % (self._head, self._data)
 
-    def pieces(self) -> tuple[bytes | memoryview, ...]:
+    def parts(self) -> tuple[bytes | memoryview, ...]:
         """What to write, in order."""
         return self._head, memoryview(self._data), b"\r\n"
 

@@ -43,9 +43,9 @@ def test_a_large_frame_is_the_same_bytes_in_pieces_and_leaves_its_payload_where_
     data = bytes(frames.LARGE + 1)
     frame = frames.large(b"a", block, data, reply)
     whole = frames.hpub(b"a", block, data, reply) if block else frames.pub(b"a", data, reply)
-    assert bytes(frame) == b"".join(frame.pieces()) == whole
+    assert bytes(frame) == b"".join(frame.parts()) == whole
     assert len(frame) == len(whole)
-    assert any(isinstance(piece, memoryview) and piece.obj is data for piece in frame.pieces())
+    assert any(isinstance(part, memoryview) and part.obj is data for part in frame.parts())
 
 
 def test_frames_written_one_after_another_are_read_apart() -> None:
