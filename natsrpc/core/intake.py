@@ -34,6 +34,7 @@ PENDING_BYTES_LIMIT = 64 * 1024 * 1024
 _NO_STATUS = b"NATS/1.0\r\n"
 _MAX_PLAIN_BLOCKS = 128
 _MAX_PLAIN_SIZE = 1024
+_NO_BLOCKS: frozenset[bytes] = frozenset()  # an empty set takes 216 bytes: there is one for all
 
 
 class SubscriptionKind(enum.IntEnum):
@@ -67,15 +68,16 @@ class Intake(abc.ABC):
         self._statuses = 0
         self._dropped = 0
         self._max_msgs = max_msgs
-        self._pending = Pending(loop, pending_msgs_limit, pending_bytes_limit)
         self._is_slow = False
         self._slow_untold = False
         # Header blocks known to be well-formed and without a status: callers repeat theirs, and
         # reading one costs more (3 us) than the rest of a delivery.
-        self._plain_blocks: set[bytes] = set()
+        self._plain_blocks: set[bytes] | frozenset[bytes] = _NO_BLOCKS
         self._cb = cb
         self._into = into
         self.kind, self.sink = self._choose_sink()
+        keeps = self.sink == self._take_pending
+        self._pending = Pending(loop, pending_msgs_limit, pending_bytes_limit, keeps=keeps)
 
     def _choose_sink(self) -> tuple[SubscriptionKind, Callable[[Msg], None]]:
         if self._into is not None:
@@ -173,9 +175,10 @@ class Intake(abc.ABC):
         elif block.startswith(_NO_STATUS):
             if len(block) > _MAX_PLAIN_SIZE:  # a publisher must not make us keep megabytes
                 return
-            if len(self._plain_blocks) >= _MAX_PLAIN_BLOCKS:
-                self._plain_blocks.clear()
-            self._plain_blocks.add(block)
+            blocks = self._plain_blocks
+            if not isinstance(blocks, set) or len(blocks) >= _MAX_PLAIN_BLOCKS:
+                self._plain_blocks = blocks = set()
+            blocks.add(block)
         elif msg.status == 503:
             self.received -= 1
             self._statuses += 1

@@ -15,12 +15,17 @@ from .wire import Msg
 
 UNLIMITED = float("inf")
 
+_NONE: deque[Msg] = deque(maxlen=0)
+
 
 class Pending:
     """A bounded queue of messages.
 
     `size` is the bytes of headers and payload in `msgs`; whoever takes from `msgs` in place keeps
-    it so. The peaks count a message that was refused, too.
+    it so. The peaks count a message that was refused, too. One that `keeps` no messages is never
+    put one: its limits are only remembered.
+
+    A deque takes 760 bytes, empty: there is none before it is needed.
     """
 
     __slots__ = (
@@ -35,11 +40,16 @@ class Pending:
     )
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, msgs_limit: int | None, bytes_limit: int | None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        msgs_limit: int | None,
+        bytes_limit: int | None,
+        *,
+        keeps: bool = True,
     ) -> None:
         self._loop = loop
-        self._waiters: deque[asyncio.Future[None]] = deque()
-        self.msgs: deque[Msg] = deque()
+        self._waiters: deque[asyncio.Future[None]] | None = None
+        self.msgs: deque[Msg] = deque() if keeps else _NONE
         self.size = 0
         self.peak_msgs = self.peak_bytes = 0
         self.limit(msgs_limit, bytes_limit)
@@ -86,6 +96,8 @@ class Pending:
         Raises:
             TimeoutError: nobody woke it in time.
         """
+        if self._waiters is None:
+            self._waiters = deque()
         waiter = self._loop.create_future()
         self._waiters.append(waiter)
         timer = None

@@ -67,18 +67,21 @@ MEMORY: dict[str, dict[str, tuple[float, float]]] = {
         "call in flight": (36.83, 3982),
         "message pending": (3.08, 314),
         "message unsent": (1.03, 193),
+        "subscription idle": (7.03, 728),
     },
     "3.12": {
         "request in flight": (12.61, 1222),
         "call in flight": (36.83, 3912),
         "message pending": (3.08, 314),
         "message unsent": (1.03, 193),
+        "subscription idle": (7.03, 712),
     },
     "3.13": {
         "request in flight": (12.61, 1206),
         "call in flight": (36.83, 3896),
         "message pending": (3.09, 314),
         "message unsent": (1.03, 193),
+        "subscription idle": (6.03, 720),
     },
 }
 

@@ -224,9 +224,26 @@ async def messages_unsent(url: str) -> AsyncIterator[Begin]:
         yield begin
 
 
+@asynccontextmanager
+async def subscriptions_idle(url: str) -> AsyncIterator[Begin]:
+    """Subscriptions that get nothing."""
+    async with connect(url) as nc:
+
+        def handle(msg: Msg) -> None:
+            raise AssertionError("nobody publishes")
+
+        async def begin() -> None:
+            for number in range(HELD):
+                await nc.subscribe(f"perf.idle.{number}", cb=handle)
+            await nc.flush()
+
+        yield begin
+
+
 HELD_THINGS: dict[str, Callable[[str], AbstractAsyncContextManager[Begin]]] = {
     "request in flight": requests_in_flight,
     "call in flight": calls_in_flight,
     "message pending": messages_pending,
     "message unsent": messages_unsent,
+    "subscription idle": subscriptions_idle,
 }
