@@ -55,20 +55,18 @@ def take_run(
         pairs = iter(lines)
         for line, payload in zip(pairs, pairs):  # noqa: B905  the last line may lack its payload
             args = line.split(b" ")
-            size = len(payload)
-            if sizes.get(args[-1]) != size or args[0] != b"MSG":
-                break
-            if 10 in line or (tabs and 9 in line):
-                break
             count = len(args)
             if count == 4:
+                op, subject, sid, digits = args
                 reply = b""
             elif count == 5:
-                reply = args[3]
+                op, subject, sid, reply, digits = args
             else:
                 break
-            subject, sid = args[1], args[2]
-            if not subject or not sid:
+            size = len(payload)
+            if sizes.get(digits) != size or op != b"MSG":
+                break
+            if 10 in line or (tabs and 9 in line) or not subject or not sid:
                 break
             msg: Msg = new(Msg)
             msg.raw_subject = subject
