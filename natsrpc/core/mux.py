@@ -67,7 +67,6 @@ class RequestMux:
         self._ready: list[Reply] = []
         self._arrived: asyncio.Future[None] = self._loop.create_future()
         self._arrived.set_result(None)
-        self._new = object.__new__
         self._time = clock(self._loop)
         self._send = sender.send
         self._started = False
@@ -165,7 +164,7 @@ class RequestMux:
         deadline = math.inf if timeout is None else self._time() + timeout
         if deadline < pending.next:
             pending.watch(deadline)
-        reply: Reply = self._new(Reply)  # in place of a constructor, which would be a call (0.2 us)
+        reply = Reply()  # which has no constructor: a call (0.2 us)
         reply._asyncio_future_blocking = True  # noqa: SLF001
         reply._loop = self._loop  # noqa: SLF001
         reply.waiting = self
