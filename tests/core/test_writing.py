@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import random
 import tracemalloc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -41,10 +41,17 @@ async def test_what_is_answered_in_place_leaves_together(monkeypatch: pytest.Mon
         assert chunks == [b"".join(answers)]
 
 
-def test_what_ends_the_loop_within_a_read_leaves_a_connection_that_writes() -> None:
+def run_over_an_interrupt(scenario: Coroutine[Any, Any, None]) -> None:
+    """Run it, in a loop that a KeyboardInterrupt ends once."""
     loop = asyncio.new_event_loop()
-    done: list[str] = []
+    task = loop.create_task(scenario)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    loop.run_until_complete(asyncio.wait_for(task, 5))
+    loop.close()
 
+
+def test_what_ends_the_loop_within_a_read_leaves_a_connection_that_writes() -> None:
     def stop(msg: Msg) -> None:
         msg.respond_nowait(b"before")
         raise KeyboardInterrupt
@@ -57,20 +64,11 @@ def test_what_ends_the_loop_within_a_read_leaves_a_connection_that_writes() -> N
             await peer.expect(b"PUB r 6")
             await nc.publish("after")
             await peer.expect(b"PUB after ")
-        done.append("all")
 
-    task = loop.create_task(scenario())
-    with pytest.raises(KeyboardInterrupt):
-        loop.run_forever()
-    loop.run_until_complete(asyncio.wait_for(task, 5))
-    loop.close()
-    assert done == ["all"]
+    run_over_an_interrupt(scenario())
 
 
 def test_what_ends_the_loop_behind_a_reply_leaves_a_connection_that_writes() -> None:
-    loop = asyncio.new_event_loop()
-    done: list[str] = []
-
     async def ask_and_stop(nc: Connection) -> None:
         await nc.request("a")
         await nc.publish("before")
@@ -85,14 +83,8 @@ def test_what_ends_the_loop_behind_a_reply_leaves_a_connection_that_writes() -> 
             await nc.publish("after")
             await peer.expect(b"PUB after ")
             assert isinstance(asking.exception(), KeyboardInterrupt)
-        done.append("all")
 
-    task = loop.create_task(scenario())
-    with pytest.raises(KeyboardInterrupt):
-        loop.run_forever()
-    loop.run_until_complete(asyncio.wait_for(task, 5))
-    loop.close()
-    assert done == ["all"]
+    run_over_an_interrupt(scenario())
 
 
 # Order
