@@ -25,7 +25,8 @@ class Pending:
     it so. The peaks count a message that was refused, too. One that `keeps` no messages is never
     put one: its limits are only remembered.
 
-    A deque takes 760 bytes, empty: there is none before it is needed.
+    A deque takes 760 bytes, empty: who keeps nothing has none of its own, and there is none for
+    waiters before the first.
     """
 
     __slots__ = (

@@ -51,8 +51,10 @@ class Transport(asyncio.Protocol):
     `receive(chunk)` is called for every chunk, `lost(error)` once when the socket is gone,
     `pressed(is_congested)` whenever that changes (by default nobody hears it).
 
-    `frames`, what was written in this loop turn, and `unsent`, its bytes, are there for the link,
-    which does in place what `write` does (0.1 us for each message sent).
+    `frames`, what was written in this loop turn, and `unsent`, its bytes, are there for the
+    connection, which does in place what `write` does (0.1 us for each message sent). Who sets
+    `is_corked` unsets it in the same callback of the loop, and calls `write_out` if there are
+    frames.
     """
 
     def __init__(

@@ -41,6 +41,16 @@ async def test_what_is_answered_in_place_leaves_together(monkeypatch: pytest.Mon
         assert chunks == [b"".join(answers)]
 
 
+async def test_what_was_answered_in_a_chunk_that_breaks_the_session_goes_to_the_next() -> None:
+    async with connected() as (nc, peer, server):
+        await nc.subscribe("a", cb=lambda msg: msg.respond_nowait(b"yes"))
+        await nc.flush()
+        peer.send(b"MSG a 1 r 0\r\n\r\nBOGUS\r\n")
+        again = await server.accept()
+        assert (await again.expect(b"PUB r ")).payload == b"yes"
+        assert not [frame for frame in peer.frames if frame.raw.startswith(b"PUB")]
+
+
 def run_over_an_interrupt(scenario: Coroutine[Any, Any, None]) -> None:
     """Run it, in a loop that a KeyboardInterrupt ends once."""
     loop = asyncio.new_event_loop()
