@@ -17,14 +17,13 @@ import math
 from collections.abc import Callable, Collection
 from logging import getLogger
 from operator import attrgetter
-from typing import Protocol
+from typing import Any, Protocol
 
 from natsrpc.errors import NatsTimeoutError, NoRespondersError, PermissionsError
 
 from .inbox import INBOX_SIZE, TOKEN_SIZE, new_tokens, random_text
 from .reply import Reply
 from .timers import Due, clock
-from .transport import Transport
 from .wire import Msg
 from .wire.headers import NO_RESPONDERS
 from .wire.subject import decode
@@ -32,11 +31,24 @@ from .wire.subject import decode
 log = getLogger("natsrpc.core")
 
 
+class Corked(Protocol):
+    """What the mux needs of the way to the socket, to write together what resumed callers ask."""
+
+    frames: list[Any]
+    is_corked: bool
+
+    def write_out(self) -> None:
+        """Hand over what was collected."""
+
+
 class Sender(Protocol):
     """What the mux needs of its connection."""
 
     loop: asyncio.AbstractEventLoop
-    transport: Transport | None
+
+    @property
+    def transport(self) -> Corked | None:
+        """The current session's way to its socket."""
 
     @property
     def congested(self) -> bool:

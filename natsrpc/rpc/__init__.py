@@ -7,9 +7,9 @@ from .calls import Call
 from .client import Client, connect
 from .context import Context
 from .contract import EndpointContract, Kind, Limits, ServiceContract
-from .deadline import no_deadline
 from .encoded import Encoded
 from .endpoint import Endpoint
+from .inherited import no_deadline
 from .invoke import Dependencies
 from .markers import Depends, Embed, Header, Token
 from .middleware import Middleware, Next, compose

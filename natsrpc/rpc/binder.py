@@ -11,7 +11,7 @@ from natsrpc.errors import ConfigError, ConfigTypeError, EncodeError, RpcError
 
 from . import naming, registry
 from .calls import BoundCall
-from .contract import EndpointContract
+from .contract import EndpointContract, check_errors
 
 Errors = tuple[type[RpcError], ...]
 """Error classes that are looked at before those registered under the same names."""
@@ -69,7 +69,7 @@ class Binder:
         """
         kind = type(request)
         if errors:
-            _check_errors(errors)
+            check_errors("errors", errors)
         if tokens is not None:
             return self._bind(target, kind, returns, codec, tokens, streams, errors)
         kept = self._streams if streams else self.calls
@@ -147,11 +147,3 @@ class Binder:
             errors=errors,
             max_body=self._max_body,
         )
-
-
-def _check_errors(errors: Errors) -> None:
-    if not isinstance(errors, tuple | list):
-        raise ConfigTypeError(f"errors: expected a tuple of RpcError classes, not {errors!r}")
-    for error in errors:
-        if not (isinstance(error, type) and issubclass(error, RpcError)):
-            raise ConfigError(f"errors: {error!r} is not an RpcError class")

@@ -23,11 +23,11 @@ from .binder import NOTHING, Errors
 from .calls import BoundCall, Call
 from .context import Context
 from .contract import EndpointContract
-from .deadline import scope
+from .inherited import inherited
 from .middleware import Middleware, compose
+from .outgoing import Outgoing
 from .policy import ONCE, Policy, scoped
 from .streamer import Streamer
-from .streaming import Outgoing
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -165,8 +165,8 @@ class Caller(Streamer):
             bound = self._binder.find(target, request, returns, codec, tokens, errors=errors)
         if policy is not None or bound.idempotent or self.policy is not None or scoped():
             return await self._with_policy(bound, request, timeout, headers, policy)
-        begin, inherited = self._begin, scope.get()
-        if begin is None or inherited is not None or headers or self.connection.congested:
+        begin, outer = self._begin, inherited.get()
+        if begin is None or outer is not None or headers or self.connection.congested:
             return await self._attempt(bound, request, timeout, headers)
         # As `_attempt` does, in place.
         data = bound.encode(None if request is NOTHING else request)

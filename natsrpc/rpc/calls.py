@@ -24,11 +24,13 @@ from natsrpc.errors import (
 )
 
 from .cancel import cancel_bytes
-from .deadline import MAX_TIMEOUT_MS, Scope
-from .large import MAX_REPLY_HEADER
+from .depth import depth_line
+from .inherited import Inherited
+from .max_reply import max_reply_line
 from .policy import Policy
 from .status import from_wire, is_error
 from .stream import MAX_BODY
+from .timeout import timeout_line
 
 GRACE = 0.1
 """Seconds a caller waits beyond the deadline it gave the worker: the worker's answer that the
@@ -82,7 +84,7 @@ class BoundCall:
         self._known = {error.wire_name: error for error in errors}
         self._common = b"Content-Type: " + codec.content_type.encode() + b"\r\n"
         if max_body:
-            self._common += b"%b: %d\r\n" % (MAX_REPLY_HEADER, max_body)
+            self._common += max_reply_line(max_body)
         self.blocks: dict[float | None, tuple[bytes, float | None]] = {}
 
     def block(self, timeout: float | None) -> tuple[bytes, float | None]:
@@ -100,14 +102,14 @@ class BoundCall:
         return known
 
     def inherited(
-        self, timeout: float | None, scope: Scope, now: float
+        self, timeout: float | None, outer: Inherited, now: float
     ) -> tuple[bytes, float | None]:
         """As `block`, inside a handler: what is left of its deadline, and one deeper.
 
         Raises:
             DeadlineExceededError: nothing is left.
         """
-        deadline, depth = scope
+        deadline, depth = outer
         if deadline is not None:
             left = deadline - now
             if left <= 0:
@@ -142,9 +144,9 @@ class BoundCall:
         wait = None
         if timeout is not None:
             wait = _check_timeout(timeout) + GRACE
-            block += b"Natsrpc-Timeout: %d\r\n" % max(1, min(timeout * 1000, MAX_TIMEOUT_MS))
+            block += timeout_line(timeout)
         if depth:
-            block += b"Natsrpc-Depth: %d\r\n" % depth
+            block += depth_line(depth)
         return block + b"\r\n", wait
 
     def with_headers(self, block: bytes, headers: Mapping[str, str] | None) -> bytes:

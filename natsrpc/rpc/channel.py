@@ -24,7 +24,8 @@ from natsrpc.errors import (
     UnavailableError,
 )
 
-from .stream import FRAME_BYTES, PART, Reader, Writer, control, read_control
+from .frame import FRAME_BYTES, control, read_control
+from .stream import PART, Reader, Writer
 
 TICK = 0.4
 """Seconds between two looks; after one to two of silence the other side is told how things stand,

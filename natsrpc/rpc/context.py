@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from natsrpc.core import Headers, Msg
 
 from .contract import EndpointContract, ServiceContract
-from .terms import Terms
+
+
+class Coding(Protocol):
+    """How a request's body is read and its response written."""
+
+    decode: Callable[[bytes], Any]
+    decode_item: Callable[[bytes], Any]
+    encode: Callable[[Any], bytes]
 
 
 class Context:
@@ -40,16 +48,16 @@ class Context:
         service: ServiceContract,
         deadline: float | None,
         state: Any,
-        terms: Terms,
+        coding: Coding,
     ) -> None:
         self.msg = msg
         self.endpoint = endpoint
         self.service = service
         self.deadline = deadline
         self.state = state
-        self.decode = terms.decode
-        self.encode = terms.encode
-        self.decode_item = terms.decode_item
+        self.decode = coding.decode
+        self.encode = coding.encode
+        self.decode_item = coding.decode_item
         self.stream: Any = None
         self._tokens: list[str] | None = None
         self._reply_headers: dict[str, str] | None = None

@@ -10,9 +10,19 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-from natsrpc.errors import RpcError
+from natsrpc.errors import ConfigError, ConfigTypeError, RpcError
 
 Kind = Literal["unary", "response_stream", "request_stream", "both_stream"]
+
+
+def takes_stream(kind: Kind) -> bool:
+    """Whether an endpoint of this kind reads a stream of requests."""
+    return kind in ("request_stream", "both_stream")
+
+
+def gives_stream(kind: Kind) -> bool:
+    """Whether an endpoint of this kind answers with a stream."""
+    return kind in ("response_stream", "both_stream")
 
 
 def _no_metadata() -> Mapping[str, str]:
@@ -63,3 +73,17 @@ class ServiceContract:
     metadata: Mapping[str, str] = field(default_factory=_no_metadata)
     queue_group: str = "q"
     endpoints: tuple[EndpointContract, ...] = field(default=())
+
+
+def check_errors(where: str, errors: tuple[type[RpcError], ...]) -> tuple[type[RpcError], ...]:
+    """Refuse what is no tuple of error classes; `where` says whose they are.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not isinstance(errors, tuple | list):
+        raise ConfigTypeError(f"{where}: expected a tuple of RpcError classes, not {errors!r}")
+    for error in errors:
+        if not (isinstance(error, type) and issubclass(error, RpcError)):
+            raise ConfigError(f"{where}: {error!r} is not an RpcError class")
+    return tuple(errors)

@@ -47,8 +47,8 @@ from .admission import Gate, Lane
 from .answers import Answering
 from .context import Context
 from .contract import EndpointContract, Limits, ServiceContract
-from .deadline import scope
 from .eager import task_starter
+from .inherited import inherited
 from .large import Allowance, open_body, read_head, real_subject, receive_body, send_reply
 from .middleware import Next
 from .params import CallPlan
@@ -135,7 +135,7 @@ class Endpoint(Answering):
             if self.overdue and msg in self.overdue:
                 self._ended(msg, terms, began)
                 return
-            scope.set((deadline, terms.depth))
+            inherited.set((deadline, terms.depth))
             if self._general is None:
                 try:
                     value = terms.decode(msg.data)

@@ -17,10 +17,11 @@ from typing import Any
 from natsrpc.errors import DecodeError
 
 from .context import Context
+from .contract import gives_stream
 from .markers import MISSING
 from .params import CallPlan, Dependency, substitute
 from .status import refused_request
-from .streaming import answer_items, gives_stream, request_items
+from .streaming import answer_items, request_items
 
 Decode = Callable[[bytes], Any]
 

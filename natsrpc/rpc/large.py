@@ -31,10 +31,9 @@ from natsrpc.errors import (
 )
 
 from .channel import Channel
-from .deadline import TIMEOUT_HEADER, parse_timeout
-from .stream import FRAME_BYTES, UNLIMITED, Reader, control, read_control
-
-MAX_REPLY_HEADER = b"Natsrpc-Max-Reply"
+from .frame import FRAME_BYTES, control, read_control
+from .stream import UNLIMITED, Reader
+from .timeout import read_timeout, timeout_line
 
 PREFIX = "_NATSRPC.large."
 
@@ -174,8 +173,7 @@ async def send_reply(
     try:
         head = with_head(headers, len(data))
         if deadline is not None:
-            left = max(1, int((deadline - connection.loop.time()) * 1000))
-            head = b"%b%b: %d\r\n\r\n" % (head[:-2], TIMEOUT_HEADER, left)
+            head = head[:-2] + timeout_line(deadline - connection.loop.time()) + b"\r\n"
         connection.send(msg.raw_reply, b"", channel.address, head)
         try:
             async with asyncio.timeout(TAKEN_WITHIN):
@@ -245,8 +243,7 @@ async def take_reply(
 
 def _reply_time(headers: Headers, limit: int, grace: float, wait: float | None) -> float:
     """Seconds within which a large reply must be here, whole."""
-    text = headers.get(TIMEOUT_HEADER.decode())
-    told = None if text is None else parse_timeout(text)
+    told = read_timeout(headers)
     bounds = [] if wait is None else [wait]
     if told is not None:
         bounds.append(told + grace)

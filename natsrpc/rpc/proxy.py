@@ -18,11 +18,10 @@ from . import naming
 from .annotations import parameters
 from .binder import NOTHING, Errors
 from .caller import Caller
-from .contract import EndpointContract
+from .contract import EndpointContract, gives_stream
 from .markers import MISSING
+from .methods import public_methods
 from .params import CallPlan, plan
-from .service import public_methods
-from .streaming import gives_stream
 
 
 class Proxy:

@@ -10,7 +10,7 @@ from natsrpc.core import Connection, Headers, Msg
 
 from .binder import NOTHING, Binder
 from .calls import GRACE, BoundCall, Call
-from .deadline import scope
+from .inherited import inherited
 from .large import is_head, take_reply
 from .middleware import Middleware, Next
 from .policy import Attempts, Policy, scoped
@@ -50,11 +50,11 @@ class Sender:
     ) -> tuple[bytes, bytes, float | None]:
         """The body and header block to send, and how long to wait; as `call` does in place."""
         data = bound.encode(None if request is NOTHING else request)
-        inherited = scope.get()
-        if inherited is None:
+        outer = inherited.get()
+        if outer is None:
             block, wait = bound.block(timeout)
         else:
-            block, wait = bound.inherited(timeout, inherited, self._time())
+            block, wait = bound.inherited(timeout, outer, self._time())
         return data, bound.with_headers(block, headers), wait
 
     async def _read(self, bound: BoundCall, msg: Msg, wait: float | None) -> Any:

@@ -18,9 +18,9 @@ from natsrpc.errors import ConfigError, ConfigTypeError, RpcError
 
 from . import naming, registry
 from .annotations import describe
-from .caller import Caller
 from .context import Context
-from .contract import EndpointContract, Limits, ServiceContract
+from .contract import EndpointContract, Limits, ServiceContract, check_errors
+from .methods import public_methods
 from .middleware import Middleware
 from .params import CallPlan, all_dependencies, plan, substitute
 from .stream import MAX_BODY
@@ -49,9 +49,7 @@ class Handler(NamedTuple):
 class Kit(Protocol):
     """Serves services for their tests."""
 
-    def __call__(
-        self, *services: Service, **options: Any
-    ) -> AbstractAsyncContextManager[Caller]: ...
+    def __call__(self, *services: Service, **options: Any) -> AbstractAsyncContextManager[Any]: ...
 
 
 kits: list[Kit] = []
@@ -174,7 +172,7 @@ class Endpoints:
             response_type=call_plan.response_type,
             kind=call_plan.kind,
             stream_type=call_plan.stream_type,
-            errors=_check_errors(call_plan.name, errors),
+            errors=check_errors(f"errors of handler {call_plan.name!r}", errors),
             template=template,
             codec=self._service.codec.name,
             idempotent=idempotent,
@@ -302,7 +300,7 @@ class Service(Endpoints):
             else:
                 self.overrides[function] = before
 
-    def test(self, **options: Any) -> AbstractAsyncContextManager[Caller]:
+    def test(self, **options: Any) -> AbstractAsyncContextManager[Any]:
         """Serve in memory, for a test: `async with service.test() as client`.
 
         No server is needed, and what the client sees is what callers in production see. The options
@@ -379,32 +377,7 @@ def check_overlap(new: EndpointContract, others: list[EndpointContract], service
             )
 
 
-def public_methods(api: type) -> list[str]:
-    """Names of the public methods a class or Protocol defines, base classes first."""
-    names: dict[str, None] = {}
-    for base in reversed(api.__mro__):
-        if base is object or base.__module__ in ("typing", "abc"):
-            continue
-        for name, value in vars(base).items():
-            if not name.startswith("_") and (
-                inspect.isfunction(value) or isinstance(value, (staticmethod, classmethod))
-            ):
-                names[name] = None
-    return list(names)
-
-
 def _at_least(name: str, value: int, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ConfigError(f"{name} is {value!r}: expected a whole number of at least {least}")
     return value
-
-
-def _check_errors(handler: str, errors: tuple[type[RpcError], ...]) -> tuple[type[RpcError], ...]:
-    if not isinstance(errors, tuple | list):
-        raise ConfigTypeError(
-            f"errors of handler {handler!r}: expected a tuple of RpcError classes, not {errors!r}"
-        )
-    for error in errors:
-        if not (inspect.isclass(error) and issubclass(error, RpcError)):
-            raise ConfigError(f"errors of handler {handler!r}: {error!r} is not an RpcError class")
-    return tuple(errors)

@@ -25,11 +25,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from natsrpc.core import Headers
 from natsrpc.errors import ReplyTooLargeError, RpcError, UnavailableError
-
-FRAME = "Natsrpc-Frame"
-FRAME_BYTES = FRAME.encode()
 
 WINDOW = 128
 """Items a reader lets the other side be ahead, at most."""
@@ -48,20 +44,6 @@ MAX_BODY = 64 * 1024 * 1024
 
 UNLIMITED = 1 << 62
 """The credit of a reader that knows nothing of credit."""
-
-
-def control(word: str, number: int) -> bytes:
-    """The header block of a control frame."""
-    return b"NATS/1.0\r\n%b: %b %d\r\n\r\n" % (FRAME_BYTES, word.encode(), number)
-
-
-def read_control(headers: Headers) -> tuple[str, int] | None:
-    """The word and number of a control frame; None if it is none, or no sane one."""
-    text = headers.get(FRAME)
-    word, _, digits = (text or "").partition(" ")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
-        return None
-    return word, int(digits)
 
 
 class Reader:

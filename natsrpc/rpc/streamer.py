@@ -24,9 +24,9 @@ from .calls import GRACE, BoundCall, Call
 from .context import Context
 from .contract import EndpointContract
 from .middleware import Next
+from .outgoing import Outgoing, stream_items
 from .policy import Policy
 from .sender import Sender
-from .streaming import Outgoing, stream_items
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm

@@ -15,13 +15,10 @@ from natsrpc.errors import ConfigError, OverloadedError, UnsupportedCodecError
 
 from .admission import Gate, Lane
 from .contract import EndpointContract, Limits
-from .deadline import DEPTH_HEADER, MAX_DEPTH, TIMEOUT_HEADER, parse_depth, parse_timeout
-from .large import MAX_REPLY_HEADER
-from .stream import read_control
-
-TIMEOUT = TIMEOUT_HEADER.decode()
-DEPTH = DEPTH_HEADER.decode()
-MAX_REPLY = MAX_REPLY_HEADER.decode()
+from .depth import MAX_DEPTH, read_depth
+from .frame import read_control
+from .max_reply import read_max_reply
+from .timeout import read_timeout
 
 logger = logging.getLogger("natsrpc.rpc")
 
@@ -82,10 +79,8 @@ class Terms:
         self.reply_headers = reply_headers
 
 
-def read_timeout(headers: Headers, own: float | None) -> float | None:
+def shorter(asked: float | None, own: float | None) -> float | None:
     """The shorter of what the request asks for and what the handler allows; None if neither."""
-    text = headers.get(TIMEOUT)
-    asked = None if text is None else parse_timeout(text)
     if asked is None or own is None:
         return own if asked is None else asked
     return min(asked, own)
@@ -95,18 +90,6 @@ def read_credit(headers: Headers) -> int | None:
     """The credit of a request that opens a stream; None for any other."""
     found = read_control(headers)
     return found[1] if found is not None and found[0] == "open" else None
-
-
-def read_max_reply(headers: Headers) -> int:
-    """The size up to which a reply may come in frames."""
-    text = (headers.get(MAX_REPLY) or "").strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
-
-
-def read_depth(headers: Headers) -> int:
-    """How many handlers stand above this request."""
-    text = headers.get(DEPTH)
-    return 0 if text is None else parse_depth(text)
 
 
 class TermsBook:
@@ -165,7 +148,7 @@ class TermsBook:
             self._lane(depth),
             codec,
             self._bind(codec),
-            timeout=read_timeout(headers, self._limits.timeout),
+            timeout=shorter(read_timeout(headers), self._limits.timeout),
             depth=depth + 1,
             credit=read_credit(headers),
             max_reply=read_max_reply(headers),

@@ -11,7 +11,7 @@ from natsrpc.core import Msg
 from natsrpc.errors import OverloadedError, RpcError
 from natsrpc.rpc import Client, Service
 from natsrpc.rpc.admission import Gate, Lane
-from natsrpc.rpc.deadline import MAX_DEPTH
+from natsrpc.rpc.depth import MAX_DEPTH
 from tests.core.harness import eventually
 
 

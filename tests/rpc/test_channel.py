@@ -15,7 +15,8 @@ from natsrpc.errors import (
 )
 from natsrpc.rpc import channel as channels
 from natsrpc.rpc.channel import Channel
-from natsrpc.rpc.stream import START, WINDOW, control, read_control
+from natsrpc.rpc.frame import control, read_control
+from natsrpc.rpc.stream import START, WINDOW
 from tests.rpc.scripted import ScriptedConnection, as_connection, block, message
 
 PEER = b"_INBOX.peer.00000001"

@@ -10,7 +10,8 @@ import pytest
 
 from natsrpc.errors import BadTimeoutError, DeadlineExceededError, NatsTimeoutError
 from natsrpc.rpc import Client, Context, Service, no_deadline
-from natsrpc.rpc.deadline import MAX_TIMEOUT_MS, parse_depth, parse_timeout
+from natsrpc.rpc.depth import parse_depth
+from natsrpc.rpc.timeout import MAX_TIMEOUT_MS, parse_timeout
 from tests.core.harness import eventually
 
 pytestmark = pytest.mark.live

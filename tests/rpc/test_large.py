@@ -23,8 +23,8 @@ from natsrpc.errors import (
     UnavailableError,
 )
 from natsrpc.rpc import Client, Context, EndpointContract, Policy, Server, Service, connect
+from natsrpc.rpc.frame import control
 from natsrpc.rpc.large import ALLOWED, Allowance, large_subject
-from natsrpc.rpc.stream import control
 from natsrpc.testing import NatsServer
 from tests.core.harness import eventually
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from natsrpc.core import Headers
 from natsrpc.errors import ReplyTooLargeError, UnavailableError
-from natsrpc.rpc.stream import START, Reader, Writer, control, read_control
+from natsrpc.rpc.frame import control, read_control
+from natsrpc.rpc.stream import START, Reader, Writer
 
 
 def test_control_frames_are_read_as_written() -> None:
