@@ -68,7 +68,7 @@ def test_core_loads_neither_types_nor_services() -> None:
 def test_a_name_of_rpc_loads_no_codec_and_nothing_that_serves(name: str) -> None:
     loaded = loaded_by(f"import natsrpc; natsrpc.{name}")
     assert "natsrpc.rpc.client" in loaded
-    assert "natsrpc.rpc.arguments" not in loaded  # for type checkers alone
+    assert "natsrpc.rpc.calling.arguments" not in loaded  # for type checkers alone
     assert loaded & (COSTLY | PYDANTIC | SERVING) == set()
 
 

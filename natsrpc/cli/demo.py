@@ -33,7 +33,7 @@ from rich.progress import (
 from natsrpc import codecs
 from natsrpc.errors import ConfigError, NatsRpcError, NatsTimeoutError, NoRespondersError, RpcError
 from natsrpc.rpc import Client, connect
-from natsrpc.testing import NatsServer
+from natsrpc.server import NatsServer
 
 from .command import run_command
 from .supervisor import Supervisor, WorkSettings

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import typer
 
 from natsrpc.errors import ConfigError, ServerStartError
-from natsrpc.testing import NatsServer
+from natsrpc.server import NatsServer
 
 from .command import say
 from .context import Place, parse_seconds

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from natsrpc.errors import ServerNotFoundError
-from natsrpc.testing import find_server
+from natsrpc.server import find_server
 
 from .command import fail
 

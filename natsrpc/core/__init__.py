@@ -1,6 +1,7 @@
 """The NATS client. It knows nothing of codecs, types or services."""
 
-from .callbacks import (
+from .connection import Connection, connect
+from .events import (
     AsyncError,
     Closed,
     Connected,
@@ -11,22 +12,22 @@ from .callbacks import (
     ReconnectFailed,
     ServersDiscovered,
 )
-from .connection import Connection, connect
-from .inbox import new_inbox, random_text
-from .intake import SubscriptionKind
-from .mux import is_no_responders
 from .opening import Opening
 from .options import DEFAULT_URL, Options
-from .reply import Reply
+from .requests import Reply, is_no_responders, new_inbox, random_text
 from .session import Sink
 from .stats import Statistics, Status
-from .subscription import Subscription
+from .subscriptions import Subscription, SubscriptionKind
 from .timers import Due, clock
-from .wire import Headers, HeaderValues, Msg, ServerInfo, encode_headers
-from .wire.subject import (
+from .wire import (
+    Headers,
+    HeaderValues,
+    Msg,
+    ServerInfo,
     check_publish,
     check_queue_group,
     check_subscribe,
+    encode_headers,
     join,
     matches,
     overlaps,

@@ -22,16 +22,28 @@ from natsrpc.errors import (
     PermissionsError,
 )
 
-from .intake import PENDING_BYTES_LIMIT, PENDING_MSGS_LIMIT, MsgCallback, check_max_msgs
+from .asking import Requests
 from .opening import Opening
 from .options import DEFAULT_URL, Options
-from .requests import Requests
-from .session import Sink
+from .session import HIGH_WATER, Sink
 from .stats import Status
-from .subscription import Subscription
-from .transport import HIGH_WATER
-from .wire import HeaderValues, Msg, Payload, payload_bytes
-from .wire.subject import check_fit, check_publish, check_reply, published
+from .subscriptions import (
+    PENDING_BYTES_LIMIT,
+    PENDING_MSGS_LIMIT,
+    MsgCallback,
+    Subscription,
+    check_max_msgs,
+)
+from .wire import (
+    HeaderValues,
+    Msg,
+    Payload,
+    check_fit,
+    check_publish,
+    check_reply,
+    payload_bytes,
+    published,
+)
 
 log = getLogger("natsrpc.core")
 

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Callable
 
 from natsrpc.errors import ConfigError, ConfigTypeError
 
-from . import callbacks as told
-from .callbacks import ConnectionEvent
+from . import events as told
+from .events import ConnectionEvent
 from .link import Link
 from .stats import Statistics, Status
-from .subscription import Subscription
+from .subscriptions import Subscription
 from .wire import ServerInfo
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from natsrpc.errors import ConfigError, ConfigTypeError
 
-from .wire.subject import check_inbox_prefix
+from .wire import check_inbox_prefix
 
 DEFAULT_URL = "nats://127.0.0.1:4222"
 MIB = 1024 * 1024

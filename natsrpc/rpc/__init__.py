@@ -2,22 +2,36 @@
 
 from natsrpc.errors import RpcError
 
-from .caller import Caller
-from .calls import Call
+from .calling import Call, Caller, Policy
 from .client import Client, connect
-from .context import Context
-from .contract import EndpointContract, Kind, Limits, ServiceContract
+from .contract import (
+    Context,
+    EndpointContract,
+    Kind,
+    Limits,
+    Middleware,
+    Next,
+    ServiceContract,
+    compose,
+    from_wire,
+    is_error,
+)
 from .encoded import Encoded
-from .endpoint import Endpoint
-from .inherited import no_deadline
-from .invoke import Dependencies
-from .markers import Depends, Embed, Header, Token
-from .middleware import Middleware, Next, compose
-from .policy import Policy
+from .headers import no_deadline
 from .process import Stopping, run, serve_until
-from .server import Attachment, RunningService, Server, attachments, before_start
-from .service import Group, Service, kits
-from .status import from_wire, is_error
+from .serving import (
+    Attachment,
+    Dependencies,
+    Endpoint,
+    Group,
+    RunningService,
+    Server,
+    Service,
+    attachments,
+    before_start,
+    kits,
+)
+from .signature import Depends, Embed, Header, Token
 
 ServedService = RunningService
 

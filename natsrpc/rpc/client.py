@@ -12,12 +12,9 @@ from natsrpc import codecs, core
 from natsrpc.core import Connection, Opening, check_publish, encode_headers
 from natsrpc.errors import ConfigError
 
-from .binder import Errors
-from .caller import Caller
-from .proxy import make_proxy
-from .server import Server
-from .service import Service
-from .stream import MAX_BODY
+from .calling import Caller, Errors, make_proxy
+from .serving import Server, Service
+from .streams import MAX_BODY
 
 T = TypeVar("T")
 

@@ -17,9 +17,8 @@ from natsrpc import codecs
 from natsrpc.core import Connection, Headers, HeaderValues, Msg, Subscription, check_publish
 from natsrpc.errors import ConfigError, ConfigTypeError, ConnectionClosedError, DecodeError
 
-from .annotations import UNANNOTATED, Parameter, describe, is_async, parameters
-from .markers import MISSING
-from .status import from_wire, is_error
+from .contract import from_wire, is_error
+from .signature import MISSING, UNANNOTATED, Parameter, describe, is_async, parameters
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm

@@ -18,7 +18,7 @@ from typing import Any
 from natsrpc import codecs, core
 
 from .client import connect
-from .service import Service
+from .serving import Service
 
 logger = logging.getLogger("natsrpc.rpc")
 

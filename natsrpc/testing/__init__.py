@@ -5,11 +5,11 @@ The pytest fixtures are in `natsrpc.testing.fixtures`; a conftest takes them in 
 """
 
 from natsrpc.errors import ServerNotFoundError, ServerStartError
+from natsrpc.server import Cluster, NatsServer, find_server
 
 from .broker import Broker, Fault, Published
 from .clock import Clock
 from .kit import serve_in_memory
-from .server import Cluster, NatsServer, find_server
 
 __all__ = [
     "Broker",

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from natsrpc.errors import ServerNotFoundError
+from natsrpc.server import Cluster, NatsServer, find_server
 
 from .broker import Broker
-from .server import Cluster, NatsServer, find_server
 
 __all__ = ["broker", "fresh_server", "nats_cluster", "nats_server"]
 

@@ -22,15 +22,7 @@ from natsrpc.errors import (
 )
 from natsrpc.testing import NatsServer
 from tests.core.answers import refuses
-from tests.core.harness import (
-    Peer,
-    Proxy,
-    ScriptedServer,
-    eventually,
-    no_leaks,
-    turns,
-    warped,
-)
+from tests.core.harness import Peer, Proxy, ScriptedServer, eventually, no_leaks, turns, warped
 
 live = pytest.mark.usefixtures("nats_server")
 

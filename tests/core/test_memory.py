@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from natsrpc.core import Msg, Status, connect
-from natsrpc.core.transport import HIGH_WATER, Transport
+from natsrpc.core.session.transport import HIGH_WATER, Transport
 from natsrpc.errors import NatsTimeoutError, ReconnectBufferExceededError
 from natsrpc.testing import NatsServer
 from tests.core.connected import connected

@@ -327,7 +327,7 @@ async def test_awaiting_and_entering_connect(nats_server: NatsServer) -> None:
 async def test_calls_of_many_shapes_stay_bounded_in_memory(
     client: Client, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("natsrpc.rpc.binder.MAX_BOUND", 4)
+    monkeypatch.setattr("natsrpc.rpc.calling.binding.MAX_BOUND", 4)
 
     async def answer(msg: Msg) -> None:
         await msg.respond(b"5")

@@ -27,7 +27,7 @@ from natsrpc.errors import (
     UnknownCodecError,
 )
 from natsrpc.rpc.encoded import Encoded
-from natsrpc.rpc.markers import Header
+from natsrpc.rpc.signature.markers import Header
 from natsrpc.testing import NatsServer
 
 pytestmark = pytest.mark.live

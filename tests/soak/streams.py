@@ -14,7 +14,7 @@ from pathlib import Path
 
 from natsrpc.errors import NoRespondersError
 from natsrpc.rpc import Client, Server, Service
-from natsrpc.rpc.stream import WINDOW
+from natsrpc.rpc.streams.state import WINDOW
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -1,16 +1,35 @@
 """The NATS protocol as pure code: no I/O, clock, randomness or logging."""
 
-from .events import Err, Event, Info, Msg, Ok, Payload, Ping, Pong, Responder, payload_bytes
-from .headers import Headers, HeaderValues, encode_headers
+from . import frames
+from .frames import LARGE, Frame, LargeFrame
+from .headers import NO_RESPONDERS, Headers, HeaderValues, encode_headers
 from .info import ServerInfo
+from .messages import Err, Event, Info, Msg, Ok, Payload, Ping, Pong, Responder, payload_bytes
 from .parser import Parser
+from .subject import (
+    check_fit,
+    check_inbox_prefix,
+    check_publish,
+    check_queue_group,
+    check_reply,
+    check_subscribe,
+    decode,
+    join,
+    matches,
+    overlaps,
+    published,
+)
 
 __all__ = [
+    "LARGE",
+    "NO_RESPONDERS",
     "Err",
     "Event",
+    "Frame",
     "HeaderValues",
     "Headers",
     "Info",
+    "LargeFrame",
     "Msg",
     "Ok",
     "Parser",
@@ -19,6 +38,18 @@ __all__ = [
     "Pong",
     "Responder",
     "ServerInfo",
+    "check_fit",
+    "check_inbox_prefix",
+    "check_publish",
+    "check_queue_group",
+    "check_reply",
+    "check_subscribe",
+    "decode",
     "encode_headers",
+    "frames",
+    "join",
+    "matches",
+    "overlaps",
     "payload_bytes",
+    "published",
 ]

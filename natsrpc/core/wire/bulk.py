@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .events import Event, Msg, Responder
+from .messages import Event, Msg, Responder
 
 _FIRST_WINDOW = 4096
 _LARGEST_WINDOW = 65_536

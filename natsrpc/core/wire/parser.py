@@ -24,7 +24,7 @@ from __future__ import annotations
 from natsrpc.errors import RemoteProtocolError
 
 from .bulk import SMALLEST, take_run
-from .events import Err, Event, Info, Msg, Ok, Ping, Pong, Responder
+from .messages import Err, Event, Info, Msg, Ok, Ping, Pong, Responder
 
 MAX_INFO_LINE = 1024 * 1024
 MAX_CONTROL_LINE = 64 * 1024

@@ -8,7 +8,7 @@ import socket
 from types import TracebackType
 from typing import Self
 
-from natsrpc.testing.ports import hold_port
+from natsrpc.server.ports import hold_port
 
 from .frames import Frame, parse_frames
 from .server import reset_socket

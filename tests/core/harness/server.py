@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, cast
 
-from natsrpc.testing.ports import hold_port
+from natsrpc.server.ports import hold_port
 
 from .frames import Frame, FrameReader, MalformedFrameError
 from .waiting import eventually, turns

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from natsrpc.core.wire import Event, bulk, parser
-from tests.core.wire.test_parser import (  # collected here again, for small windows
+from tests.core.wire.test_parser import (
     Fields,
     fields,
     parse,

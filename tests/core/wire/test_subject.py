@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from natsrpc.core.inbox import TOKEN_SIZE, new_inbox
+from natsrpc.core.requests.inbox import TOKEN_SIZE, new_inbox
 from natsrpc.core.wire import subject
 from natsrpc.errors import BadQueueNameError, BadSubjectError
 

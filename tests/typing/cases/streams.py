@@ -8,17 +8,7 @@ from typing import Any, assert_type
 from natsrpc import Client, Policy, RpcError
 from natsrpc.errors import ContractError
 
-from .models import (
-    Answer,
-    HelpDesk,
-    Question,
-    changes,
-    changes_of,
-    help,
-    shout,
-    ticks,
-    total,
-)
+from .models import Answer, HelpDesk, Question, changes, changes_of, help, shout, ticks, total
 
 
 async def numbers() -> AsyncIterator[int]:

@@ -1,0 +1,279 @@
+"""Keeps a connection connected: the first connect, the reconnect loop, moving away from a lame
+duck.
+
+It owns the pool and the one task that dials. `Connection` says what is to be done once a session
+stands (`adopt`) and when there will be none any more (`give_up`); this file decides which server is
+tried when.
+
+Ref: ADR-40; nats.go `doReconnect`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from logging import getLogger
+from typing import Protocol
+
+from natsrpc.errors import (
+    AuthorizationError,
+    ConfigError,
+    NatsError,
+    NoServersError,
+    ProtocolError,
+    ServerError,
+    TLSError,
+)
+
+from ..options import Options
+from ..servers import Backoff, Server, ServerPool
+from ..session import Owner as SessionOwner
+from ..session import Session, TlsPolicy, check_files
+from ..wire import ServerInfo
+
+log = getLogger("natsrpc.core")
+
+_LAME_DUCK_SPREAD = 8.0
+_LEAST_WAIT = 0.1
+_REMEMBERED = 10_000
+
+
+class Owner(SessionOwner, Protocol):
+    """What the supervisor needs of the connection."""
+
+    def adopt(self, session: Session) -> None:
+        """Use a session that stands; synchronous, so that nothing can overtake the replay."""
+
+    def give_up(self, error: Exception) -> None:
+        """No session will come any more."""
+
+    def reconnect_failed(self, server: Server, error: Exception) -> None:
+        """One attempt at reconnecting failed."""
+
+    def move_to(self, session: Session, old: Session) -> bool:
+        """Use `session` instead of `old`, which still reads; whether that was possible."""
+
+    def servers_discovered(self, addresses: list[str]) -> None:
+        """The pool has servers that were never in it before."""
+
+
+class Supervisor:
+    """Dials, for one connection."""
+
+    def __init__(self, owner: Owner, options: Options, version: str) -> None:
+        self._owner = owner
+        self._options = options
+        self._loop = asyncio.get_running_loop()
+        self._version = version
+        self._rng = random.Random()
+        self._backoff = Backoff(options, self._rng)
+        self._task: asyncio.Task[None] | None = None
+        self._moving: asyncio.Task[None] | None = None
+        self._leaving: Session | None = None
+        self._wake = asyncio.Event()
+        self.pool = ServerPool(options, self._rng)
+        self._tls = TlsPolicy(options, scheme=self.pool.scheme)
+        self._known = {server.host_port for server in self.pool.servers}
+        self.attempts = 0
+
+    async def first_connect(self) -> Session:
+        """Try each server once, in order; the first session that stands.
+
+        Raises:
+            ConnectError: none could be reached. Of several causes the most telling one is raised (a
+                refused credential, TLS, protocol); `NoServersError` if all were plainly
+                unreachable. `attempts` lists every try.
+            ConfigError: a credentials file cannot be read (then nothing was dialed), or a function
+                that gives credentials raised.
+        """
+        check_files(self._options)
+        attempts: list[tuple[str, BaseException]] = []
+        tried: set[str] = set()
+        while server := next((s for s in self.pool.servers if s.host_port not in tried), None):
+            tried.add(server.host_port)
+            try:
+                return await self._attempt(server)
+            except ConfigError:
+                raise
+            except NatsError as error:
+                attempts.append((server.address, error))
+        raise _most_telling(attempts)
+
+    async def _attempt(self, server: Server) -> Session:
+        """Dial one server, and remember why it failed."""
+        self.attempts += 1
+        session = Session(self._owner, server, self._options, self._tls, self._rng)
+        try:
+            await session.open(self._version)
+        except (NatsError, ConfigError) as error:
+            self.note_failure(server, error)
+            self._take_over(session)
+            raise
+        self.pool.succeeded(server)
+        self._take_over(session)
+        return session
+
+    def note_failure(self, server: Server, error: Exception) -> None:
+        """Remember why a server did not let us in, or threw us out."""
+        abort = not self._options.ignore_auth_error_abort
+        self.pool.note_failure(server, error, abort=abort)
+
+    def _take_over(self, session: Session) -> None:
+        self.update_pool(session.info, session.server, is_authentic=session.info_is_authentic)
+
+    def update_pool(self, info: ServerInfo, via: Server, *, is_authentic: bool = True) -> None:
+        """Take over the servers an INFO names. Those that merely came back are not news."""
+        if self._options.ignore_discovered_servers:
+            return
+        fresh = self.pool.update(info.connect_urls, via=via, is_authentic=is_authentic)
+        news = [s for s in fresh if s.host_port not in self._known]
+        if len(self._known) > _REMEMBERED:
+            self._known.clear()
+        self._known.update(s.host_port for s in fresh)
+        if news:
+            self._owner.servers_discovered([s.address for s in news])
+
+    # reconnecting
+
+    def start_reconnecting(self, *, now: bool = False) -> None:
+        """Begin the reconnect loop, with its first attempt `now` or as soon as is proper."""
+        if self._moving is not None:
+            self._moving.cancel()
+        self._task = asyncio.create_task(self._reconnect(now=now), name="natsrpc reconnect")
+
+    def hurry(self) -> None:
+        """Wake a reconnect loop that is waiting."""
+        self._wake.set()
+
+    async def _reconnect(self, *, now: bool) -> None:
+        try:
+            session = await self._next_session(now=now)
+            self._task = None
+            self._owner.adopt(session)
+        except NatsError as error:
+            self._task = None
+            self._owner.give_up(error)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.exception("the reconnect loop failed")
+            self._task = None
+            self._owner.give_up(error)
+
+    async def _next_session(self, *, now: bool) -> Session:
+        """Go round the pool until a session stands.
+
+        The first pass starts at once; a server that was reconnected to a moment ago, and lost
+        again, gets its `reconnect_wait` all the same. Time spent on a pass counts as waited.
+
+        Raises:
+            NoServersError: every server is spent.
+            AuthorizationError: the same refusal twice in a row from one server.
+        """
+        passes, last_error = 0, None
+        if len(self.pool.servers) == 1 and not now:
+            await self._pause(self._backoff.jitter(tls=self._tls.wanted))
+        while self.pool.servers:
+            started = self._loop.time()
+            for server in list(self.pool.servers):
+                if server not in self.pool.servers:
+                    continue
+                if not (passes or now):
+                    await self._pause(server.tried_at + self._options.reconnect_wait - started)
+                server.tried_at = self._loop.time()
+                server.attempts += 1
+                try:
+                    return await self._attempt(server)
+                except (NatsError, ConfigError) as error:
+                    last_error = error
+                    self._owner.reconnect_failed(server, error)
+                    if server.is_final:
+                        raise
+                    self.pool.failed(server)
+            passes += 1
+            if self.pool.servers:
+                await self._pause(self._delay(passes, self._loop.time() - started))
+        raise NoServersError(
+            "no servers available: every server's attempts are used up"
+        ) from last_error
+
+    def _delay(self, passes: int, elapsed: float) -> float:
+        if self._options.reconnect_delay_cb is not None:
+            try:
+                return self._backoff.delay(passes, tls=self._tls.wanted)
+            except Exception:
+                log.exception("reconnect_delay_cb raised; using reconnect_wait")
+        wait = max(self._options.reconnect_wait - elapsed, 0)
+        return wait + self._backoff.jitter(tls=self._tls.wanted)
+
+    async def _pause(self, delay: float) -> None:
+        """Wait, unless somebody is in a hurry; at least one loop turn, for everybody else."""
+        if delay <= 0:
+            await asyncio.sleep(0)
+            return
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(delay):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def stop(self) -> None:
+        """End all dialing; nothing stays behind."""
+        tasks = [t for t in (self._task, self._moving) if t and t is not asyncio.current_task()]
+        self._task = self._moving = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # leaving a lame duck
+
+    def leave(self, old: Session) -> None:
+        """Move to another server while the old one still serves, if wanted and another is known."""
+        wanted = self._options.lame_duck_reconnect and self._options.allow_reconnect
+        if not wanted or self._leaving is old or not self._others(old):
+            return
+        if self._moving is not None:
+            self._moving.cancel()
+        self._leaving = old
+        self._moving = asyncio.create_task(self._move(old), name="natsrpc lame duck")
+
+    def _others(self, old: Session) -> list[Server]:
+        return [s for s in self.pool.servers if s is not old.server]
+
+    async def _move(self, old: Session) -> None:
+        """Make before break: the new session takes over, then the old one is let go of.
+
+        All clients of a server hear of its end at once: they spread their moves over a while.
+        """
+        spread = min(_LAME_DUCK_SPREAD, 4 * self._options.reconnect_wait)
+        await asyncio.sleep(self._rng.uniform(0, spread))
+        session = await self._any_other(old)
+        if not self._owner.move_to(session, old):
+            session.lose(None)
+
+    async def _any_other(self, old: Session) -> Session:
+        """Go round the other servers until one takes us. Cancelled when `old` is lost."""
+        while True:
+            self.pool.prefer_others(old.server)
+            for server in self._others(old):
+                try:
+                    return await self._attempt(server)
+                except (NatsError, ConfigError) as error:
+                    self._owner.reconnect_failed(server, error)
+            wait = max(self._options.reconnect_wait, _LEAST_WAIT)
+            await asyncio.sleep(wait + self._backoff.jitter(tls=self._tls.wanted))
+
+
+def _most_telling(attempts: list[tuple[str, BaseException]]) -> BaseException:
+    told = ((server, str(error)) for server, error in attempts)
+    tried = "; ".join(text if server in text else f"{server}: {text}" for server, text in told)
+    for kind in (AuthorizationError, TLSError, ServerError, ProtocolError):
+        for _, error in attempts:
+            if isinstance(error, kind):
+                if len(attempts) > 1:
+                    error.add_note(f"servers tried: {tried}")
+                return error
+    nowhere = NoServersError(f"no servers available: tried {tried}", attempts=attempts)
+    nowhere.__cause__ = attempts[-1][1]
+    return nowhere

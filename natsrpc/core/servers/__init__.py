@@ -1,0 +1,11 @@
+"""The servers of a connection: which one is tried, and when."""
+
+from .pool import Backoff, Server, ServerPool, is_address, is_loopback
+
+__all__ = [
+    "Backoff",
+    "Server",
+    "ServerPool",
+    "is_address",
+    "is_loopback",
+]

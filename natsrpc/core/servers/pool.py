@@ -1,0 +1,339 @@
+"""The servers we may connect to: their URLs, the pool's order, and how long to wait between passes.
+
+Pure: the source of randomness is passed in. Credentials in URLs stay inside `Server`; its `address`
+and `repr` never show them.
+
+Ref: ADR-40; nats.go `srvPool`.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from natsrpc.errors import AuthorizationError, ConfigError, ConfigTypeError
+
+from ..options import DEFAULT_URL, Options
+
+_SCHEMES = {"nats": 4222, "tls": 4222}
+_LATER_SCHEMES = ("ws", "wss")
+_MAX_POOL = 1000
+
+
+@dataclass(slots=True, eq=False)
+class Server:
+    """One server of the pool, with what is known of it.
+
+    `discovered` ones were named by another server and go when that no longer names them. `attempts`
+    counts failed attempts since the last success, `tried_at` is when the last attempt at
+    reconnecting began. `tls_name` is the host name to verify when `host` is a bare address that a
+    server gossiped. `is_final` tells that trying again is pointless.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    user: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    discovered: bool = False
+    attempts: int = 0
+    tried_at: float = -math.inf
+    connected_before: bool = False
+    last_auth_error: type[AuthorizationError] | None = None
+    is_final: bool = False
+    tls_name: str | None = None
+
+    @property
+    def host_port(self) -> str:
+        """`host:port`, an IPv6 host in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def address(self) -> str:
+        """`scheme://host:port`, without credentials."""
+        return f"{self.scheme}://{self.host_port}"
+
+    @property
+    def url(self) -> str:
+        """As configured, credentials masked: fit to be shown."""
+        has_secret = self.user is not None or self.token is not None
+        return f"{self.scheme}://{'***@' if has_secret else ''}{self.host_port}"
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether its URL carries credentials, which then hide those of the options."""
+        return self.user is not None or self.token is not None
+
+
+def parse_server(url: str) -> Server:
+    """One URL, as users write it: a missing scheme is `nats`, a missing port 4222.
+
+    Raises:
+        ConfigError: it is not a server's URL.
+    """
+    if not isinstance(url, str):
+        raise ConfigTypeError(f"a server must be a str, not {_kind(url)}")
+    text = url.strip()
+    if any(c <= " " or c == "\x7f" or c.isspace() for c in text):
+        # urlsplit would drop some of them silently
+        raise ConfigError(f"bad server URL {_masked(url)!r}: blanks or control characters")
+    if "://" not in text:
+        text = f"nats://{text}"
+    scheme, _, rest = text.partition("://")
+    parts, port = _split(f"{scheme}://{rest.rstrip('/')}")
+    if parts is None:
+        raise ConfigError(
+            f"bad server URL {_masked(url)!r}: expected nats://host:port, the port a number"
+        )
+    scheme = parts.scheme.lower()
+    if scheme in _LATER_SCHEMES:
+        raise ConfigError(f"server URL {_masked(url)!r}: WebSocket is not supported yet")
+    if scheme not in _SCHEMES:
+        raise ConfigError(f"server URL {_masked(url)!r}: expected the scheme nats or tls")
+    if not parts.hostname or parts.path or parts.query or parts.fragment or port == 0:
+        raise ConfigError(f"bad server URL {_masked(url)!r}: expected nats://host:port")
+    user, password, token = _userinfo(parts.netloc)
+    return Server(
+        scheme, parts.hostname, _SCHEMES[scheme] if port is None else port, user, password, token
+    )
+
+
+def _split(url: str) -> tuple[SplitResult | None, int | None]:
+    """The parts of a URL and its port; None if it has no parts. The reason, which may quote a part
+    of a password, ends here."""
+    try:
+        parts = urlsplit(url)
+        return parts, parts.port
+    except ValueError:
+        return None, None
+
+
+def parse_servers(servers: str | Sequence[str]) -> list[Server]:
+    """One URL, several joined by commas, or a sequence of them; the default if there are none.
+
+    Raises:
+        ConfigError: one is not a server's URL.
+    """
+    if isinstance(servers, str):
+        given: Iterable[object] = [servers]
+    elif isinstance(servers, Iterable) and not isinstance(servers, (bytes, bytearray)):
+        given = servers
+    else:
+        raise ConfigTypeError(f"servers must be a str or a sequence of str, not {_kind(servers)}")
+    urls = []
+    for item in given:
+        if not isinstance(item, str):
+            raise ConfigTypeError(f"a server must be a str, not {_kind(item)}")
+        urls += [url for url in item.split(",") if url.strip()]
+    parsed: dict[str, Server] = {}
+    for url in urls or [DEFAULT_URL]:
+        server = parse_server(url)
+        parsed.setdefault(server.host_port, server)
+    return list(parsed.values())
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address rather than a name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent to this host stays on this machine."""
+    return host == "localhost" or (is_address(host) and ip_address(host).is_loopback)
+
+
+class ServerPool:
+    """The servers in the order they'll be tried; the current one is at the head while connected."""
+
+    def __init__(self, options: Options, rng: random.Random) -> None:
+        self._rng = rng
+        self._shuffled = options.randomize_servers
+        self._max_attempts = options.max_reconnect_attempts
+        self._inherits = not options.has_credentials
+        self._names_all = options.tls_hostname is not None
+        self.servers = parse_servers(options.servers)
+        if self._shuffled:
+            rng.shuffle(self.servers)
+        if options.first_server is not None:
+            self._put_first(parse_server(options.first_server))
+        if any(server.scheme == "tls" for server in self.servers):
+            for server in self.servers:
+                server.scheme = "tls"
+        self.scheme = self.servers[0].scheme
+        self.current: Server | None = None
+
+    def _put_first(self, first: Server) -> None:
+        known = next((s for s in self.servers if s.host_port == first.host_port), None)
+        if known is not None:
+            self.servers.remove(known)
+            first = first if first.has_credentials else known
+        self.servers.insert(0, first)
+
+    def succeeded(self, server: Server) -> None:
+        """Note that `server` is the one connected to."""
+        server.attempts = 0
+        server.connected_before = True
+        server.last_auth_error = None
+        server.is_final = False
+        self.current = server
+
+    def note_failure(self, server: Server, error: Exception, *, abort: bool) -> None:
+        """Remember a refusal of our credentials; the same one twice in a row is final, if `abort`.
+
+        Any other failure breaks the row.
+        """
+        refusal = type(error) if isinstance(error, AuthorizationError) else None
+        if abort and refusal is not None and refusal is server.last_auth_error:
+            server.is_final = True
+        server.last_auth_error = refusal
+
+    def retire_current(self) -> None:
+        """The connection to the current server was lost: to the tail with it, or out if it is
+        spent."""
+        server, self.current = self.current, None
+        if server is not None and server in self.servers:
+            self.servers.remove(server)
+            if not self._is_spent(server):
+                self.servers.append(server)
+
+    def failed(self, server: Server) -> None:
+        """An attempt at `server` failed: to the tail with it, or out if it is spent."""
+        if server in self.servers:
+            self.servers.remove(server)
+            if not self._is_spent(server):
+                self.servers.append(server)
+
+    def _is_spent(self, server: Server) -> bool:
+        return 0 <= self._max_attempts <= server.attempts
+
+    def prefer_others(self, server: Server) -> None:
+        """Put `server` at the tail, so that every other one is tried first."""
+        if server in self.servers:
+            self.servers.remove(server)
+            self.servers.append(server)
+
+    def update(
+        self, connect_urls: Sequence[str], *, via: Server, is_authentic: bool = True
+    ) -> list[Server]:
+        """Take over the list of an INFO that came from `via`; the servers that are new.
+
+        Discovered servers not named any more are dropped, except the current one. An empty list
+        changes nothing. Unusable items are skipped.
+
+        Unless the list `is_authentic` (it came through TLS where TLS is used), only those servers
+        are added whose certificate will be checked against a name the user gave. Otherwise whoever
+        sits on the line could name a host of his own, with a good certificate for that name.
+        """
+        if not connect_urls:
+            return []
+        named = {s.host_port: s for url in connect_urls if (s := _gossiped(url)) is not None}
+        self.servers = [
+            s for s in self.servers if not s.discovered or s is self.current or s.host_port in named
+        ]
+        known = {s.host_port for s in self.servers}
+        name = via.tls_name or (None if is_address(via.host) else via.host)
+        fresh = [
+            s
+            for key, s in named.items()
+            if key not in known
+            and (is_authentic or self._names_all or (name is not None and is_address(s.host)))
+        ]
+        fresh = fresh[: max(0, _MAX_POOL - len(self.servers))]
+        for server in fresh:
+            server.scheme = self.scheme
+            server.discovered = True
+            server.tls_name = name
+            if self._inherits:
+                server.user, server.password, server.token = via.user, via.password, via.token
+        if self._shuffled:
+            self._rng.shuffle(fresh)
+        self.servers += fresh
+        return fresh
+
+    def addresses(self, *, discovered: bool = False) -> list[str]:
+        """The servers' addresses without credentials; only the discovered ones if asked."""
+        return [s.address for s in self.servers if s.discovered or not discovered]
+
+
+class Backoff:
+    """How long to wait after each fruitless pass over the pool."""
+
+    def __init__(self, options: Options, rng: random.Random) -> None:
+        self._options = options
+        self._rng = rng
+
+    def delay(self, passes: int, *, tls: bool) -> float:
+        """Seconds to wait after pass number `passes`, counted from 1."""
+        options = self._options
+        if options.reconnect_delay_cb is not None:
+            return max(0.0, float(options.reconnect_delay_cb(passes)))
+        return options.reconnect_wait + self.jitter(tls=tls)
+
+    def jitter(self, *, tls: bool) -> float:
+        """A random part of the configured jitter, in seconds."""
+        options = self._options
+        return self._rng.uniform(
+            0, options.reconnect_jitter_tls if tls else options.reconnect_jitter
+        )
+
+
+def _gossiped(host_port: str) -> Server | None:
+    """A server as INFO names it: `host:port` and nothing else."""
+    if not host_port.rpartition(":")[2].isdigit() or "/" in host_port or "@" in host_port:
+        return None
+    try:
+        return parse_server(host_port)
+    except ConfigError:
+        return None
+
+
+def _userinfo(netloc: str) -> tuple[str | None, str | None, str | None]:
+    """(user, password, token) of a URL, percent-decoded: a lone name is a token."""
+    info, _, _ = netloc.rpartition("@")
+    if not info:
+        return None, None, None
+    user, colon, password = info.partition(":")
+    if colon:
+        return unquote(user), unquote(password), None
+    return None, None, unquote(user)
+
+
+def _masked(url: str) -> str:
+    """A URL as given, less whatever may be a secret, also in one written wrongly.
+
+    That is all before the last `@`; without an `@` (a password holding `/`, `#`, `?` or `,` cuts
+    the URL short) all from the first of these on, and what stands where the port belongs, unless it
+    is a number.
+    """
+    scheme, separator, rest = url.strip().partition("://")
+    if not separator:
+        scheme, rest = "", scheme
+    _, at, host = rest.rpartition("@")
+    if at:
+        return f"{scheme}{separator}***@{host}"
+    host = re.split("[/?#]", rest, maxsplit=1)[0]
+    ending = "***" if host != rest else ""
+    name, colon, port = host.rpartition(":")
+    if colon and not port.isdigit() and not port.endswith("]"):
+        host = f"{name}:***"
+    return f"{scheme}{separator}{host}{ending}"
+
+
+def _kind(value: object) -> str:
+    """A value that is no URL, quoted only where it cannot hold one."""
+    return (
+        repr(value)
+        if value is None or isinstance(value, (bool, int, float))
+        else (type(value).__name__)
+    )

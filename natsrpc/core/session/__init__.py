@@ -1,0 +1,16 @@
+"""One physical connection: its socket, TLS, authentication, handshake, frames in and out."""
+
+from .auth import check_files
+from .session import Owner, Session, Sink
+from .tls import TlsPolicy
+from .transport import HIGH_WATER, Transport
+
+__all__ = [
+    "HIGH_WATER",
+    "Owner",
+    "Session",
+    "Sink",
+    "TlsPolicy",
+    "Transport",
+    "check_files",
+]

@@ -1,0 +1,243 @@
+"""Who we are: a server's nonce in, the CONNECT fields out.
+
+Secrets given as functions are called, and files read, anew for each attempt, so rotated credentials
+take effect with the next connection. Secrets stay local to this file's functions: none is kept on
+an object, logged or quoted, and a value that may be one (a mistyped seed given as a path) is not
+quoted either.
+
+Ref: nats.go `nkeys`, `UserCredentials`; https://docs.nats.io/using-nats/developer/connecting/creds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import inspect
+import os
+import re
+import stat
+from collections.abc import Callable
+from logging import getLogger
+from os import PathLike
+from typing import Any, TypeAlias
+
+from natsrpc.errors import AuthorizationError, ConfigError, ConfigTypeError
+
+from ..options import Options
+from ..servers import Server
+
+log = getLogger("natsrpc.core")
+
+Signer: TypeAlias = "_KeyPair | Callable[[bytes], Any] | None"
+
+_USER_SEED = b"\x95\x00"
+"""What `SUA` decodes to: the two bytes that every seed of a user begins with."""
+
+
+def check_files(options: Options) -> None:
+    """Read what the options name once, so that a mistake shows before anything is dialed.
+
+    Raises:
+        ConfigError: a file is missing or holds no credentials, a seed is damaged, or the package
+            nkeys is not installed.
+    """
+    if options.nkey_seed is not None and not callable(options.nkey_seed):
+        _KeyPair(_read_seed(options.nkey_seed, "nkey_seed", warn=False))
+    if options.credentials is not None and not callable(options.credentials):
+        _read_credentials(options.credentials, warn=False)
+
+
+async def connect_fields(options: Options, server: Server, nonce: str) -> dict[str, str]:
+    """The CONNECT fields that tell this server who we are.
+
+    Credentials in the server's URL hide all those of the options.
+
+    Raises:
+        ConfigError: a file is missing or holds no credentials, a function raised or gave something
+            else than credentials, or the package nkeys is not installed.
+        AuthorizationError: the server offers no nonce, so an nkey cannot be proven.
+    """
+    if server.has_credentials:
+        return _url_fields(server)
+    fields: dict[str, str] = {}
+    if options.user_info is not None:
+        fields |= _user_fields(await _called(options.user_info, "user_info"))
+    elif options.user is not None:
+        fields |= {"user": options.user, "pass": options.password or ""}
+    if options.token is not None:
+        fields["auth_token"] = _text(await _given(options.token, "token"), "token")
+    if options.nkey_seed is not None:
+        fields |= await _nkey_fields(options.nkey_seed, server, nonce)
+    elif options.credentials is not None:
+        fields |= await _jwt_fields(options.credentials, nonce)
+    return fields
+
+
+def _url_fields(server: Server) -> dict[str, str]:
+    if server.token is not None:
+        return {"auth_token": server.token}
+    return {"user": server.user or "", "pass": server.password or ""}
+
+
+def _user_fields(given: object) -> dict[str, str]:
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        raise ConfigTypeError(
+            f"the user_info function must give (user, password), not {type(given).__name__}"
+        )
+    return {"user": _text(given[0], "user_info"), "pass": _text(given[1], "user_info")}
+
+
+async def _nkey_fields(source: Any, server: Server, nonce: str) -> dict[str, str]:
+    if not nonce:
+        raise AuthorizationError(
+            f"{server.address} does not support nkeys: its INFO has no nonce", server=server.address
+        )
+    keys = _KeyPair(_read_seed(await _given(source, "nkey_seed"), "nkey_seed"))
+    return {"nkey": keys.public, "sig": keys.sign(nonce)}
+
+
+async def _jwt_fields(source: Any, nonce: str) -> dict[str, str]:
+    jwt, signer = _read_credentials(await _given(source, "credentials"))
+    if not nonce or signer is None:
+        return {"jwt": jwt}
+    if isinstance(signer, _KeyPair):
+        return {"jwt": jwt, "sig": signer.sign(nonce)}
+    signature = await _called(signer, "credentials' signing", nonce.encode())
+    if not isinstance(signature, (bytes, bytearray, str)):
+        raise ConfigTypeError(
+            f"the credentials' signing function must give bytes, not {type(signature).__name__}"
+        )
+    return {"jwt": jwt, "sig": _base64url(signature)}
+
+
+class _KeyPair:
+    """A user seed's keys, from the package nkeys; gone with their last use."""
+
+    def __init__(self, seed: str) -> None:
+        _check_seed(seed)
+        try:
+            import nkeys  # noqa: PLC0415  an extra
+        except ImportError as error:
+            raise ConfigError(
+                "nkeys and credentials need the package nkeys: pip install 'natsrpc[nkeys]'"
+            ) from error
+        self._keys = nkeys.from_seed(seed.encode())
+        self.public: str = self._keys.public_key.decode()
+
+    def sign(self, nonce: str) -> str:
+        """The signature CONNECT wants, over the nonce's ASCII bytes as they are."""
+        return _base64url(self._keys.sign(nonce.encode()))
+
+
+def _check_seed(seed: str) -> None:
+    """Refuse a damaged seed: the package nkeys looks at neither the checksum nor the role."""
+    raw = base64.b32decode(seed + "=" * (-len(seed) % 8))
+    if binascii.crc_hqx(raw[:-2], 0) != int.from_bytes(raw[-2:], "little"):
+        raise ConfigError("bad nkey seed: its checksum is wrong, so it was mistyped or damaged")
+    if raw[:2] != _USER_SEED:
+        raise ConfigError("bad nkey seed: expected a user's, which starts with 'SU'")
+
+
+def _base64url(signature: bytes | bytearray | str) -> str:
+    """Base64url without padding, which the server refuses."""
+    if isinstance(signature, str):
+        return signature.rstrip("=")
+    return base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
+
+
+async def _called(function: Callable[..., Any], option: str, *args: object) -> Any:
+    """What a function of the user's gives, plain or async; its exception becomes the cause."""
+    try:
+        value = function(*args)
+        return await value if inspect.isawaitable(value) else value
+    except (Exception, asyncio.CancelledError) as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise  # it is we who are cancelled, not something that the function awaited
+        raise ConfigError(f"the {option} function raised {type(error).__name__}") from error
+
+
+async def _given(source: Any, option: str) -> Any:
+    return await _called(source, option) if callable(source) else source
+
+
+def _text(value: object, option: str) -> str:
+    if not isinstance(value, str):
+        raise ConfigTypeError(f"the {option} function must give str, not {type(value).__name__}")
+    return value
+
+
+def _read_credentials(given: object, *, warn: bool = True) -> tuple[str, Signer]:
+    """(JWT, what signs for it) of a file, or of a pair."""
+    if isinstance(given, (str, PathLike)):
+        text = _read_file(given, "credentials", warn=warn)
+        jwt, seed = _block(text, "JWT") or text.strip(), _find_seed(text)
+        if jwt.count(".") != 2:
+            raise ConfigError(f"credentials file {_shown(given)} holds no user JWT")
+        return jwt, None if seed is None else _KeyPair(seed)
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        raise ConfigTypeError(
+            "credentials must be the path of a file or (JWT, seed or signing function), "
+            f"not {type(given).__name__}"
+        )
+    jwt, key = given
+    if not isinstance(jwt, str):
+        raise ConfigTypeError(f"the JWT of credentials must be a str, not {type(jwt).__name__}")
+    if callable(key):
+        return jwt, key
+    return jwt, _KeyPair(_read_seed(key, "credentials", warn=warn)) if key else None
+
+
+def _read_seed(given: object, option: str, *, warn: bool = True) -> str:
+    """A seed itself, or the file that holds it."""
+    if not isinstance(given, (str, PathLike)):
+        raise ConfigTypeError(f"{option} must be a seed or a path, not {type(given).__name__}")
+    if isinstance(given, str) and _is_seed(given.strip()):
+        return given.strip()
+    seed = _find_seed(_read_file(given, option, warn=warn))
+    if seed is None:
+        raise ConfigError(
+            f"{option} file {_shown(given)} holds no seed: expected a line starting with SU"
+        )
+    return seed
+
+
+_is_seed = re.compile(r"S[UAO][A-Z2-7]{56}").fullmatch
+
+
+def _find_seed(text: str) -> str | None:
+    block = _block(text, "SEED")
+    lines = [block] if block is not None else (line.strip() for line in text.splitlines())
+    return next((line for line in lines if _is_seed(line)), None)
+
+
+def _block(text: str, kind: str) -> str | None:
+    """The one line between `-----BEGIN … kind…-----` and its end line."""
+    found = re.search(rf"-{{3,}}[^\n-]*BEGIN[^\n-]*{kind}[^\n-]*-{{3,}}\s*\n\s*(\S+)", text)
+    return found[1] if found else None
+
+
+def _read_file(path: str | PathLike[str], option: str, *, warn: bool) -> str:
+    try:
+        place = os.path.expanduser(os.fspath(path))
+        with open(place, encoding="utf-8-sig") as file:
+            text, mode = file.read(), os.fstat(file.fileno()).st_mode
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a readable text file"
+    else:
+        if warn and os.name == "posix" and mode & (stat.S_IRGRP | stat.S_IROTH):
+            log.warning("%s file %s can be read by others: chmod 600 it", option, place)
+        return text
+    # raised out here, so that the error that quotes what was given is no part of it
+    raise ConfigError(f"{option} file {_shown(path)} cannot be read: {reason}")
+
+
+def _shown(path: str | PathLike[str]) -> str:
+    """A path, quoted, unless it may be a secret given in its place."""
+    text = os.fspath(path)
+    if isinstance(path, str) and (
+        len(text) > 200 or "\n" in text or re.fullmatch(r"[\s\w=]{30,}|\s*eyJ.*", text)
+    ):
+        return "(not shown: it looks like a secret rather than a path)"
+    return repr(text)

@@ -1,0 +1,148 @@
+"""Messages received and not yet handled: a queue with limits, and those who wait for the next one.
+
+A waiter is woken without being given anything: it takes from the queue once it runs. So a waiter
+that is cancelled, however late, loses no message; it passes its wake-up on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from natsrpc.errors import ConfigError
+
+from ..wire import Msg
+
+UNLIMITED = float("inf")
+
+_NONE: deque[Msg] = deque(maxlen=0)
+
+
+class Pending:
+    """A bounded queue of messages.
+
+    `size` is the bytes of headers and payload in `msgs`; whoever takes from `msgs` in place keeps
+    it so. The peaks count a message that was refused, too. One that `keeps` no messages is never
+    put one: its limits are only remembered.
+
+    A deque takes 760 bytes, empty: who keeps nothing has none of its own, and there is none for
+    waiters before the first.
+    """
+
+    __slots__ = (
+        "_loop",
+        "_waiters",
+        "bytes_limit",
+        "msgs",
+        "msgs_limit",
+        "peak_bytes",
+        "peak_msgs",
+        "size",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        msgs_limit: int | None,
+        bytes_limit: int | None,
+        *,
+        keeps: bool = True,
+    ) -> None:
+        self._loop = loop
+        self._waiters: deque[asyncio.Future[None]] | None = None
+        self.msgs: deque[Msg] = deque() if keeps else _NONE
+        self.size = 0
+        self.peak_msgs = self.peak_bytes = 0
+        self.limit(msgs_limit, bytes_limit)
+
+    def limit(self, msgs: int | None, bytes_: int | None) -> None:
+        """Set the limits; None or negative is none. What is queued already stays.
+
+        Raises:
+            ConfigError: a limit is 0 or no int.
+        """
+        limits = _limit("pending_msgs_limit", msgs), _limit("pending_bytes_limit", bytes_)
+        self.msgs_limit, self.bytes_limit = limits
+
+    def put(self, msg: Msg) -> bool:
+        """Queue a message and wake a waiter; False, if a limit would be exceeded."""
+        msgs = self.msgs
+        count, size = len(msgs) + 1, self.size + len(msg.data) + len(msg.raw_headers)
+        if count > self.peak_msgs:
+            self.peak_msgs = count
+        if size > self.peak_bytes:
+            self.peak_bytes = size
+        if count > self.msgs_limit or size > self.bytes_limit:
+            return False
+        msgs.append(msg)
+        self.size = size
+        if self._waiters:
+            self.wake_one()
+        return True
+
+    def take(self) -> Msg:
+        """The oldest message; there must be one."""
+        msg = self.msgs.popleft()
+        self.size -= len(msg.data) + len(msg.raw_headers)
+        return msg
+
+    def clear(self) -> None:
+        """Discard all messages."""
+        self.msgs.clear()
+        self.size = 0
+
+    async def wait(self, timeout: float | None = None) -> None:
+        """Wait until woken; nothing is promised to be there then. Cancelling it is safe.
+
+        Raises:
+            TimeoutError: nobody woke it in time.
+        """
+        if self._waiters is None:
+            self._waiters = deque()
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        timer = None
+        if timeout is not None:
+            timer = self._loop.call_later(timeout, _expire, waiter)
+        try:
+            await waiter
+        except BaseException:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.wake_one()
+            elif waiter in self._waiters:
+                self._waiters.remove(waiter)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def wake_one(self) -> None:
+        """Wake the one who has waited longest."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def wake_all(self) -> None:
+        """Wake everybody who waits."""
+        while self._waiters:
+            self.wake_one()
+
+
+def shown(limit: float) -> int | None:
+    """A limit as its user gave it."""
+    return None if limit == UNLIMITED else int(limit)
+
+
+def _limit(name: str, value: int | None) -> float:
+    if value is None:
+        return UNLIMITED
+    if not isinstance(value, int) or isinstance(value, bool) or value == 0:
+        raise ConfigError(f"{name} must be an int above 0, or None for no limit, not {value!r}")
+    return value if value > 0 else UNLIMITED
+
+
+def _expire(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())

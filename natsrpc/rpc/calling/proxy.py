@@ -1,0 +1,124 @@
+"""The typed proxy: an object with a Protocol's methods, each of which calls the subject it names.
+
+The methods' signatures are read with the same rules as handlers' are, so what a class serves and
+what its proxy sends cannot differ. Parameters that a service fills in for itself (`Context`, `Msg`,
+`Depends`) are not the caller's to give.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable
+from typing import Any
+
+from natsrpc.errors import ConfigError
+
+from ..contract import EndpointContract, gives_stream
+from ..signature import MISSING, CallPlan, parameters, plan, public_methods
+from ..signature import names as naming
+from .binding import NOTHING, Errors
+from .unary import Caller
+
+
+class Proxy:
+    """An object whose methods are remote; it has nothing else."""
+
+    def __init__(self, name: str, methods: dict[str, Callable[..., Any]]) -> None:
+        self.__dict__.update(methods)
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"<Proxy {self._name}>"
+
+
+def make_proxy(
+    client: Caller, api: type, prefix: str, timeout: float | None, errors: Errors = ()
+) -> Any:
+    """A proxy over `api`.
+
+    Raises:
+        ConfigError: it has no public methods, or one of them cannot be called remotely.
+    """
+    names = public_methods(api)
+    if not names:
+        raise ConfigError(f"{api.__name__!r} has no public methods to call")
+    naming.check_prefix(prefix)
+    methods = {name: _method(client, api, name, prefix, timeout, errors) for name in names}
+    return Proxy(api.__qualname__, methods)
+
+
+def _method(
+    client: Caller, api: type, name: str, prefix: str, timeout: float | None, errors: Errors
+) -> Callable[..., Any]:
+    function = inspect.getattr_static(api, name)
+    if isinstance(function, (staticmethod, classmethod)):
+        raise ConfigError(f"{api.__name__}.{name}: only plain methods can be called remotely")
+    method = types.MethodType(function, api)
+    call_plan = plan(method)
+    subject = naming.join(prefix, name)
+    contract = EndpointContract(
+        name=name,
+        subject=subject,
+        queue_group="",
+        request_type=call_plan.request_type,
+        response_type=call_plan.response_type,
+        kind=call_plan.kind,
+        stream_type=call_plan.stream_type,
+        errors=errors,
+        template=subject,
+    )
+    return _caller(client, contract, call_plan, _signature(method, call_plan), timeout)
+
+
+def _signature(method: Callable[..., Any], call_plan: CallPlan) -> inspect.Signature:
+    """The parameters that are the caller's to give."""
+    given = [p.name for p in (*call_plan.body, call_plan.stream) if p is not None]
+    return inspect.Signature(
+        [
+            inspect.Parameter(
+                p.name,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=inspect.Parameter.empty if p.default is MISSING else p.default,
+            )
+            for p in parameters(method)[0]
+            if p.name in given
+        ]
+    )
+
+
+def _caller(
+    client: Caller,
+    contract: EndpointContract,
+    call_plan: CallPlan,
+    signature: inspect.Signature,
+    timeout: float | None,
+) -> Callable[..., Any]:
+    def split(args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """The body and the request stream, out of a call's arguments."""
+        if len(args) == 1 and not kwargs and call_plan.whole and call_plan.stream is None:
+            return args[0], None
+        bound = signature.bind(*args, **kwargs)
+        if call_plan.whole:
+            bound.apply_defaults()
+        given = bound.arguments
+        items = None if call_plan.stream is None else given.pop(call_plan.stream.name)
+        if not call_plan.body:
+            return NOTHING, items
+        return (given[call_plan.body[0].name] if call_plan.whole else given), items
+
+    async def unary(*args: Any, **kwargs: Any) -> Any:
+        request, _ = split(args, kwargs)
+        return await client.call(contract, request, timeout=timeout)
+
+    async def upload(*args: Any, **kwargs: Any) -> Any:
+        request, items = split(args, kwargs)
+        return await client.upload(contract, items, request)
+
+    def stream(*args: Any, **kwargs: Any) -> Any:
+        request, items = split(args, kwargs)
+        return client.stream(contract, request, items=items)
+
+    if gives_stream(contract.kind):
+        return stream
+    return upload if contract.kind == "request_stream" else unary

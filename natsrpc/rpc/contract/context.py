@@ -1,0 +1,105 @@
+"""What a handler or a middleware may know of the request it works on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from natsrpc.core import Headers, Msg
+
+from .tables import EndpointContract, ServiceContract
+
+
+class Coding(Protocol):
+    """How a request's body is read and its response written."""
+
+    decode: Callable[[bytes], Any]
+    decode_item: Callable[[bytes], Any]
+    encode: Callable[[Any], bytes]
+
+
+class Context:
+    """One request, as its handler and the middleware around it see it.
+
+    `deadline` is an absolute `loop.time()`. `decode` turns the body into the type the handler
+    reads. `state` is what the service's lifespan yielded. `reply_headers` is sent with the reply;
+    what the request's headers held is never copied there.
+    """
+
+    __slots__ = (
+        "_reply_headers",
+        "_tokens",
+        "deadline",
+        "decode",
+        "decode_item",
+        "encode",
+        "endpoint",
+        "msg",
+        "service",
+        "state",
+        "stream",
+    )
+
+    def __init__(
+        self,
+        msg: Msg,
+        endpoint: EndpointContract,
+        service: ServiceContract,
+        deadline: float | None,
+        state: Any,
+        coding: Coding,
+    ) -> None:
+        self.msg = msg
+        self.endpoint = endpoint
+        self.service = service
+        self.deadline = deadline
+        self.state = state
+        self.decode = coding.decode
+        self.encode = coding.encode
+        self.decode_item = coding.decode_item
+        self.stream: Any = None
+        self._tokens: list[str] | None = None
+        self._reply_headers: dict[str, str] | None = None
+
+    @property
+    def subject(self) -> str:
+        """The subject the request was sent to."""
+        return self.msg.subject
+
+    @property
+    def headers(self) -> Headers:
+        """The request's headers."""
+        return self.msg.headers
+
+    @property
+    def data(self) -> bytes:
+        """The request's body as it came."""
+        return self.msg.data
+
+    @property
+    def reply_headers(self) -> dict[str, str]:
+        """Headers to send with the reply, for the handler to fill."""
+        if self._reply_headers is None:
+            self._reply_headers = {}
+        return self._reply_headers
+
+    @property
+    def has_reply_headers(self) -> bool:
+        """Whether anything was put into `reply_headers`."""
+        return bool(self._reply_headers)
+
+    def time_left(self) -> float | None:
+        """Seconds until the deadline, never below 0; None where there is no deadline."""
+        if self.deadline is None:
+            return None
+        return max(0.0, self.deadline - asyncio.get_running_loop().time())
+
+    def token(self, index: int) -> str:
+        """The token at `index` of the subject, counted from 0."""
+        if self._tokens is None:
+            self._tokens = self.msg.subject.split(".")
+        return self._tokens[index]
+
+    def __repr__(self) -> str:
+        return f"<Context {self.service.name}/{self.endpoint.name} subject={self.subject!r}>"

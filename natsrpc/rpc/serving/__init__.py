@@ -1,0 +1,19 @@
+"""The service half: endpoints registered, admitted, run and answered."""
+
+from .endpoint import Endpoint
+from .invoke import Dependencies
+from .server import Attachment, RunningService, Server, attachments, before_start
+from .service import Group, Service, kits
+
+__all__ = [
+    "Attachment",
+    "Dependencies",
+    "Endpoint",
+    "Group",
+    "RunningService",
+    "Server",
+    "Service",
+    "attachments",
+    "before_start",
+    "kits",
+]

@@ -1,0 +1,84 @@
+"""Answers of one endpoint that are not its handler's result, and the counters they move."""
+
+from __future__ import annotations
+
+import logging
+
+from natsrpc.core import Connection, Msg
+from natsrpc.errors import MaxPayloadError, NatsError, ReplyTooLargeError, RpcError
+
+from ..contract import EndpointContract, description, internal, to_wire
+
+logger = logging.getLogger("natsrpc.rpc")
+
+
+class Answering:
+    """The half of an endpoint that says no.
+
+    `num_requests`, `num_errors`, `last_error` and `processing_time_ns` are what ADR-32 reports. A
+    request without a reply subject is counted like any other, and answered by nothing.
+    """
+
+    def __init__(self, connection: Connection, contract: EndpointContract, handler: str) -> None:
+        self.contract = contract
+        self.num_requests = 0
+        self.num_errors = 0
+        self.last_error = ""
+        self.processing_time_ns = 0
+        self._send = connection.send
+        self._handler = handler
+
+    def reset(self) -> None:
+        """Zero the counters."""
+        self.num_requests = self.num_errors = self.processing_time_ns = 0
+        self.last_error = ""
+
+    def note_error(self, text: str) -> None:
+        """Count an error of this endpoint."""
+        self.num_errors += 1
+        self.last_error = text
+
+    def refuse(self, msg: Msg, error: RpcError) -> None:
+        """Answer a request that is not run."""
+        self.num_requests += 1
+        self.answer_error(msg, error)
+
+    def answer_error(self, msg: Msg, error: RpcError) -> None:
+        """Answer with an error, and count it."""
+        try:
+            headers, data = to_wire(error)
+        except Exception as failure:  # its message is no text, its fields cannot be written, ...
+            error = internal(failure, self._handler)
+            headers, data = to_wire(error)
+        self.note_error(f"{error.code}:{description(error)}")
+        if not msg.raw_reply:
+            return
+        try:
+            self._send(msg.raw_reply, data, b"", headers)
+        except MaxPayloadError:
+            short = RpcError.rebuild(error.message, error.code, None, {})
+            short.name = error.name
+            self._send_last(msg, to_wire(short)[0])
+        except NatsError as failure:
+            self._not_sent(failure)
+
+    def unsendable(self, msg: Msg, error: Exception) -> None:
+        """The handler's reply could not be written: say so, if that can be."""
+        if isinstance(error, MaxPayloadError):
+            text = (
+                f"reply of {error.size} bytes is larger than the server's max_payload of "
+                f"{error.max_payload} bytes"
+            )
+            self.answer_error(msg, ReplyTooLargeError(text))
+        else:
+            self.note_error(str(error))
+            self._not_sent(error)
+
+    def _send_last(self, msg: Msg, headers: bytes) -> None:
+        try:
+            self._send(msg.raw_reply, b"", b"", headers)
+        except NatsError as failure:
+            self._not_sent(failure)
+
+    def _not_sent(self, failure: Exception) -> None:
+        logger.warning("endpoint %r: a reply was not sent: %s", self.contract.name, failure)

@@ -1,0 +1,397 @@
+"""A handler's signature becomes its call plan: once, at registration.
+
+The rules (documented for users under "Binding"): `Msg`, `Context` and marked parameters read no
+body. One other parameter is the whole body; several are fields of it, by name. Whatever could be
+read in two ways is refused here with a `ConfigError` that names the parameter, so that no message
+is ever the first to find out.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import inspect
+import json
+import types
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from natsrpc import codecs
+from natsrpc.core import Msg
+from natsrpc.errors import ConfigError, DecodeError, InvalidRequestError
+
+from ..contract import Context, Kind
+from .annotations import UNANNOTATED, Parameter, describe, is_async, layers, parameters
+from .markers import MISSING, DependsMarker, EmbedMarker, HeaderMarker, TokenMarker
+
+Shape = Literal["nothing", "body", "fields", "general"]
+Source = Callable[[Context], Any]
+
+STREAMS = (
+    collections.abc.AsyncIterator,
+    collections.abc.AsyncIterable,
+    collections.abc.AsyncGenerator,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """One `Depends`, with its own parameters resolved; `tokens` are those of the subject."""
+
+    function: Callable[..., Any]
+    scope: Literal["request", "app"]
+    tokens: tuple[tuple[str, int], ...]
+    sources: tuple[tuple[str, Source], ...]
+    dependencies: tuple[tuple[str, Dependency], ...]
+    style: Literal["plain", "async", "generator", "async_generator"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """How one handler is called, and what it reads and answers.
+
+    `shape` tells the endpoint the shortest way: call it with nothing, with the decoded body, with
+    the decoded body's fields, or the general way through `invoke`.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    is_async: bool
+    shape: Shape
+    kind: Kind
+    request_type: Any
+    response_type: Any
+    body: tuple[Parameter, ...]
+    whole: bool
+    sources: tuple[tuple[str, Source], ...]
+    dependencies: tuple[tuple[str, Dependency], ...]
+    positional_only: tuple[str, ...]
+    stream: Parameter | None = None
+    stream_type: Any = None
+
+
+def plan(function: Callable[..., Any], tokens: dict[str, int] | None = None) -> CallPlan:
+    """Read a handler's signature.
+
+    Args:
+        function: any callable.
+        tokens: the named wildcards of its subject, with their places.
+
+    Raises:
+        ConfigError: a parameter's meaning is missing or ambiguous.
+    """
+    if not callable(function):
+        raise ConfigError(f"a handler must be callable, not {function!r}")
+    name = describe(function)
+    _check_kind(name, function)
+    found, returns = parameters(function)
+    sources, dependencies, body = _sort(name, found, tokens or {})
+    stream = _request_stream(name, body)
+    if stream is not None:
+        body = [parameter for parameter in body if parameter is not stream]
+    whole = len(body) == 1 and body[0].marker is None
+    _check_body(name, body, whole)
+    response_type, streams = _response(name, function, returns)
+    asynchronous = is_async(function)
+    extras = bool(sources or dependencies or stream) or not asynchronous or streams
+    return CallPlan(
+        name=name,
+        function=function,
+        is_async=asynchronous,
+        shape=_shape(body, whole, extras),
+        kind=_kind(stream is not None, streams),
+        request_type=_request_type(body, whole),
+        response_type=response_type,
+        body=tuple(body),
+        whole=whole,
+        sources=tuple(sources),
+        dependencies=tuple(dependencies),
+        positional_only=tuple(p.name for p in found if p.positional_only),
+        stream=stream,
+        stream_type=_item_type(stream.type) if stream is not None else None,
+    )
+
+
+def _check_kind(name: str, function: Callable[..., Any]) -> None:
+    if inspect.isclass(function):
+        raise ConfigError(f"{name!r} is a class: serve a function, or an instance's methods")
+    if any(inspect.isgeneratorfunction(layer) for layer in layers(function)):
+        raise ConfigError(
+            f"handler {name!r} is a plain generator: a stream is made by `async def` with `yield`"
+        )
+
+
+def _sort(
+    name: str, found: list[Parameter], tokens: dict[str, int]
+) -> tuple[list[tuple[str, Source]], list[tuple[str, Dependency]], list[Parameter]]:
+    """Split parameters into those read from the message, dependencies, and the body's."""
+    sources: list[tuple[str, Source]] = []
+    dependencies: list[tuple[str, Dependency]] = []
+    body: list[Parameter] = []
+    for parameter in found:
+        marker = parameter.marker
+        if isinstance(marker, DependsMarker):
+            dependencies.append((parameter.name, dependency(marker, tokens)))
+        elif (source := _source(name, parameter, tokens)) is not None:
+            sources.append((parameter.name, source))
+        else:
+            body.append(parameter)
+    return sources, dependencies, body
+
+
+def _source(name: str, parameter: Parameter, tokens: dict[str, int]) -> Source | None:
+    """How to read a parameter that reads no body; None for one that does."""
+    marker, type_ = parameter.marker, parameter.type
+    if isinstance(marker, HeaderMarker):
+        return _header_source(name, parameter, marker)
+    if isinstance(marker, TokenMarker):
+        return _token_source(name, parameter, marker, tokens)
+    special = [t for t in (Msg, Context) if t in (type_, *typing.get_args(type_))]
+    if not special:
+        return None
+    if type_ not in special:
+        raise ConfigError(
+            f"parameter {parameter.name!r} of handler {name!r} mixes {special[0].__name__} with "
+            f"something else: annotate it as plain {special[0].__name__}"
+        )
+    if marker is not None or parameter.default is not MISSING:
+        raise ConfigError(
+            f"parameter {parameter.name!r} of handler {name!r} is a {special[0].__name__}: "
+            "it takes neither a marker nor a default"
+        )
+    return _read_msg if type_ is Msg else _read_context
+
+
+def _read_msg(context: Context) -> Msg:
+    return context.msg
+
+
+def _read_context(context: Context) -> Context:
+    return context
+
+
+def _converter(type_: Any, path: str) -> Callable[[str], Any] | None:
+    """Text to a type, by the JSON codec's rules for strings; None where it stays text."""
+    if type_ in (str, UNANNOTATED, Any):
+        return None
+    decode = codecs.get("json").bind(type_).decode
+
+    def convert(text: str) -> Any:
+        try:
+            return decode(json.dumps(text).encode())
+        except DecodeError as error:
+            reason = error.errors[0]["reason"] if error.errors else "cannot be read"
+            raise InvalidRequestError(
+                f"{path}: {reason}", details=[{"path": path, "reason": reason}]
+            ) from None
+
+    return convert
+
+
+def _text_converter(name: str, parameter: Parameter, path: str) -> Callable[[str], Any] | None:
+    try:
+        return _converter(parameter.type, path)
+    except ConfigError as error:
+        raise ConfigError(
+            f"parameter {parameter.name!r} of handler {name!r} cannot be read from text: {error}"
+        ) from error
+
+
+def _takes_none(type_: Any) -> bool:
+    union = typing.get_origin(type_) in (typing.Union, types.UnionType)
+    return union and type(None) in typing.get_args(type_)
+
+
+def _header_source(name: str, parameter: Parameter, marker: HeaderMarker) -> Source:
+    header, path = marker.name, f"header.{marker.name}"
+    if (
+        not isinstance(header, str)
+        or not header
+        or not header.isascii()
+        or not header.isprintable()
+    ):
+        raise ConfigError(
+            f"parameter {parameter.name!r} of handler {name!r}: bad header {header!r}"
+        )
+    default = marker.default if marker.default is not MISSING else parameter.default
+    if default is MISSING and _takes_none(parameter.type):
+        default = None
+    convert = _text_converter(name, parameter, path)
+
+    def read(context: Context) -> Any:
+        text = context.msg.headers.get(header)
+        if text is None:
+            if default is not MISSING:
+                return default
+            reason = "is required"
+            raise InvalidRequestError(
+                f"{path}: {reason}", details=[{"path": path, "reason": reason}]
+            )
+        return text if convert is None else convert(text)
+
+    return read
+
+
+def _token_source(
+    name: str, parameter: Parameter, marker: TokenMarker, tokens: dict[str, int]
+) -> Source:
+    token = marker.name or parameter.name
+    if token not in tokens:
+        known = ", ".join(sorted(tokens)) or "none"
+        raise ConfigError(
+            f"parameter {parameter.name!r} of handler {name!r} reads token {token!r}, which its "
+            f"subject does not have (it has: {known})"
+        )
+    index = tokens[token]
+    convert = _text_converter(name, parameter, f"token.{token}")
+    if convert is None:
+        return lambda context: context.token(index)
+    return lambda context: convert(context.token(index))
+
+
+def dependency(
+    marker: DependsMarker, tokens: dict[str, int] | None = None, path: tuple[Any, ...] = ()
+) -> Dependency:
+    """Read a dependency's own signature.
+
+    Raises:
+        ConfigError: it depends on itself, has a parameter it could only read from the body, or
+            lives as long as the app and asks for something of one request.
+    """
+    function = marker.function
+    if not callable(function):
+        raise ConfigError(f"Depends() needs a callable, not {function!r}")
+    name = describe(function)
+    if function in path:
+        raise ConfigError(f"dependency {name!r} depends on itself")
+    found, _ = parameters(function)
+    sources: list[tuple[str, Source]] = []
+    inner: list[tuple[str, Dependency]] = []
+    for parameter in found:
+        if isinstance(parameter.marker, DependsMarker):
+            inner.append((parameter.name, dependency(parameter.marker, tokens, (*path, function))))
+        elif (source := _source(name, parameter, tokens or {})) is not None:
+            sources.append((parameter.name, source))
+        elif parameter.default is MISSING:
+            raise ConfigError(
+                f"parameter {parameter.name!r} of dependency {name!r} could only be read from the "
+                "body, which dependencies never read: mark it, or give it a default"
+            )
+    if marker.scope == "app" and (sources or any(d.scope != "app" for _, d in inner)):
+        raise ConfigError(f"dependency {name!r} lives as long as the app: it cannot read a request")
+    return Dependency(
+        function,
+        marker.scope,
+        tuple((tokens or {}).items()),
+        tuple(sources),
+        tuple(inner),
+        _style(function),
+    )
+
+
+def substitute(wanted: Dependency, function: Callable[..., Any]) -> Dependency:
+    """`function` in the place of a dependency.
+
+    Raises:
+        ConfigError: as for `dependency`.
+    """
+    return dependency(DependsMarker(function, wanted.scope), dict(wanted.tokens))
+
+
+def all_dependencies(found: tuple[tuple[str, Dependency], ...]) -> Iterator[Dependency]:
+    """The dependencies, and theirs."""
+    for _, each in found:
+        yield each
+        yield from all_dependencies(each.dependencies)
+
+
+def _style(
+    function: Callable[..., Any],
+) -> Literal["plain", "async", "generator", "async_generator"]:
+    if inspect.isasyncgenfunction(function):
+        return "async_generator"
+    if inspect.isgeneratorfunction(function):
+        return "generator"
+    return "async" if is_async(function) else "plain"
+
+
+def _request_stream(name: str, body: list[Parameter]) -> Parameter | None:
+    streams = [p for p in body if typing.get_origin(p.type) in STREAMS or p.type in STREAMS]
+    if len(streams) > 1:
+        raise ConfigError(
+            f"parameter {streams[1].name!r} of handler {name!r} is a second request stream"
+        )
+    for stream in streams:
+        if stream.default is not MISSING or stream.marker is not None:
+            raise ConfigError(
+                f"parameter {stream.name!r} of handler {name!r} is a request stream: "
+                "it takes neither a marker nor a default"
+            )
+    return streams[0] if streams else None
+
+
+def _item_type(stream: Any) -> Any:
+    arguments = typing.get_args(stream)
+    return arguments[0] if arguments else Any
+
+
+def _check_body(name: str, body: list[Parameter], whole: bool) -> None:
+    for parameter in body:
+        if parameter.type is UNANNOTATED:
+            way = (
+                "register methods of an instance, not of the class"
+                if parameter.name == "self"
+                else f"write its type, as in '{parameter.name}: int'"
+            )
+            raise ConfigError(
+                f"parameter {parameter.name!r} of handler {name!r} has no annotation: {way}"
+            )
+        if not whole and parameter.type is bytes and not isinstance(parameter.marker, EmbedMarker):
+            raise ConfigError(
+                f"parameter {parameter.name!r} of handler {name!r}: bytes is the raw payload, "
+                "and here it would be one field of several; mark it Annotated[bytes, Embed] if "
+                "that is meant"
+            )
+
+
+def _request_type(body: list[Parameter], whole: bool) -> Any:
+    if not body:
+        return None
+    if whole:
+        return body[0].type
+    return codecs.fields(
+        {p.name: (p.type, codecs.REQUIRED if p.default is MISSING else p.default) for p in body}
+    )
+
+
+def _response(name: str, function: Callable[..., Any], returns: Any) -> tuple[Any, bool]:
+    """The type of the reply, or of each item of a response stream, and whether it is a stream."""
+    if returns is UNANNOTATED:
+        return Any, inspect.isasyncgenfunction(function)
+    if returns in STREAMS or typing.get_origin(returns) in STREAMS:
+        return _item_type(returns), True
+    if returns is type(None) or returns in (typing.NoReturn, typing.Never):
+        return None, False
+    if inspect.isasyncgenfunction(function):
+        raise ConfigError(
+            f"handler {name!r} yields: its result is to be annotated as AsyncIterator[...]"
+        )
+    return returns, False
+
+
+def _shape(body: list[Parameter], whole: bool, extras: bool) -> Shape:
+    if extras:
+        return "general"
+    if not body:
+        return "nothing"
+    parameter = body[0]
+    if whole:
+        return "body" if parameter.default is MISSING else "general"
+    return "general" if any(p.positional_only for p in body) else "fields"
+
+
+def _kind(requests: bool, responses: bool) -> Kind:
+    if requests:
+        return "both_stream" if responses else "request_stream"
+    return "response_stream" if responses else "unary"
