@@ -108,6 +108,9 @@ ConnectionEvent: TypeAlias = (
     | Closed
 )
 
+Listener: TypeAlias = "Callable[[ConnectionEvent], object]"
+"""Hears each event at once; it must neither wait nor raise."""
+
 _OPTION_OF: dict[type, str] = {
     Connected: "on_connect",
     Disconnected: "on_disconnect",
@@ -144,11 +147,14 @@ class Callbacks:
         self._untold = 0
         self._task: asyncio.Task[None] | None = None
         self._streams: weakref.WeakSet[EventStream] = weakref.WeakSet()
+        self._listeners: list[Listener] = []
         self._is_over = False
         self._skipping = False
 
     def tell(self, event: ConnectionEvent) -> None:
         """Queue an event; the callback is the one set at this moment."""
+        for listener in list(self._listeners):
+            listener(event)
         if not self._is_over:
             for stream in self._streams:
                 stream.put(event)
@@ -161,6 +167,15 @@ class Callbacks:
             self._queue.append((event, callback))
             if self._task is None:
                 self._task = asyncio.create_task(self._run(), name="natsrpc callbacks")
+
+    def add_listener(self, listener: Listener) -> None:
+        """Call a plain function with each event, in place, in the loop turn in which it happens."""
+        self._listeners.append(listener)
+
+    def remove_listener(self, listener: Listener) -> None:
+        """Undo `add_listener`; nothing happens if it was not added."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
 
     def _was_just_logged(self, event: ConnectionEvent) -> bool:
         """A subscription that stays slow begins an episode with every message that is read: it is

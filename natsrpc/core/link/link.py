@@ -29,7 +29,7 @@ from natsrpc.errors import (
 from natsrpc.version import __version__
 
 from .. import events as told
-from ..events import Callbacks
+from ..events import Callbacks, Listener
 from ..options import Options
 from ..requests import RequestMux
 from ..servers import Server
@@ -75,6 +75,31 @@ class Link(Outbound):
         )
         self.mux = RequestMux(self, options.inbox_prefix)
         self._supervisor = Supervisor(self, options, __version__)
+
+    # the face for the rooms above core, while a connection is still its own link
+
+    @property
+    def link(self) -> Link:
+        """What the rooms above core build on."""
+        return self
+
+    @property
+    def outbound(self) -> Outbound:
+        """The way out."""
+        return self
+
+    @property
+    def requests(self) -> RequestMux:
+        """The requests in flight."""
+        return self.mux
+
+    def add_listener(self, listener: Listener) -> None:
+        """Hear each event of the connection at once, in place."""
+        self._callbacks.add_listener(listener)
+
+    def remove_listener(self, listener: Listener) -> None:
+        """Undo `add_listener`."""
+        self._callbacks.remove_listener(listener)
 
     async def _open(self) -> None:
         try:
