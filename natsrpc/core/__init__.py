@@ -12,6 +12,7 @@ from .events import (
     ReconnectFailed,
     ServersDiscovered,
 )
+from .link import Link
 from .opening import Opening
 from .options import DEFAULT_URL, Options
 from .requests import Reply, is_no_responders, new_inbox, random_text
@@ -45,6 +46,7 @@ __all__ = [
     "HeaderValues",
     "Headers",
     "LameDuck",
+    "Link",
     "Msg",
     "Opening",
     "Options",

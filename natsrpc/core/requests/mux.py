@@ -85,6 +85,7 @@ class RequestMux:
         self._watchers: list[asyncio.Future[None]] = []
         self.pending: Due[bytes, Reply] = Due(self._loop, self._expired, attrgetter("deadline"))
         self.streams: dict[bytes, Callable[[Msg], None]] = {}
+        self.stray: Callable[[Msg], None] | None = None
         self.unmatched = 0
 
     @property
@@ -264,6 +265,8 @@ class RequestMux:
             if sink is not None:
                 sink(msg)
                 return
+            if self.stray is not None:
+                self.stray(msg)
         elif len(self.pending) == 1:
             # A server's subject mapping rewrote the reply: with one request waiting, it is that
             # one's.

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from collections import deque
 from typing import Any
 
 from natsrpc.core import Connection, Msg
-from natsrpc.errors import DecodeError, NatsTimeoutError, NoRespondersError
+from natsrpc.errors import DecodeError, NatsTimeoutError, NoRespondersError, UnavailableError
 
 from ..contract import is_error
-from ..headers import control
-from ..streams import Channel, Reader, is_head, large_bytes, take_reply, with_head
+from ..headers import is_frame, with_frame
+from ..streams import LARGE, Channel, conversations_of, is_head, take_reply
 from .binding import NOTHING
 from .bound import GRACE, BoundCall
 
 Encode = Callable[[Any], bytes]
+
+UNTAKEN_ITEMS = 65_536
+UNTAKEN_BYTES = 16 * 1024 * 1024
+"""Items and bytes of a stranger's stream that wait for its reader at most."""
 
 
 class Outgoing:
@@ -26,6 +31,7 @@ class Outgoing:
         bound: the endpoint called.
         timeout: seconds the whole stream may take here.
         idle_timeout: seconds without an item after which it is given up.
+        gives_stream: whether its answer is a stream.
     """
 
     def __init__(
@@ -35,22 +41,28 @@ class Outgoing:
         *,
         timeout: float | None,
         idle_timeout: float | None,
+        gives_stream: bool = False,
     ) -> None:
         self._connection = connection
         self._bound = bound
+        self._gives_stream = gives_stream
         self._reply: Msg | None = None
+        self._kept = 0
+        self.plain: deque[Msg] = deque()
         self._pump: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._timeout = timeout
         self._idle_timeout = idle_timeout
         self._seen = 0, 0
         self.channel = Channel(
-            connection,
+            conversations_of(connection.link),
             b"",
-            credit=0,
-            on_stop=self._gone,
+            on_stop=self._stop,
             on_reply=self._take_reply,
-            reader=Reader(limit=bound.max_body),
+            limit=bound.max_body,
+            patience=bound.patience,
+            asks=True,
+            absent=NoRespondersError(bound.subject.decode()),
         )
         later = connection.loop.call_later
         if timeout is not None:
@@ -62,16 +74,16 @@ class Outgoing:
     def open(self, data: bytes, block: bytes, items: AsyncIterable[Any] | None) -> None:
         """Send the request, and start sending `items` once the worker takes them."""
         channel = self.channel
-        opening = control("open", channel.reader.granted)
-        block = block[:-2] + opening[len(b"NATS/1.0\r\n") :]
-        self._connection.send(self._bound.subject, data, channel.address, block)
+        block = with_frame(block, "open", *channel.reader.credit)
+        self._connection.link.send(self._bound.subject, data, channel.address, block)
         if items is not None:
             self._start(items, self._bound.encode_item)
 
     def open_large(self, data: bytes, block: bytes) -> None:
         """Send the head of a request, and start sending its body once a worker takes it."""
-        subject = large_bytes(self._bound.subject)
-        self._connection.send(subject, b"", self.channel.address, with_head(block, len(data)))
+        subject = self._bound.subject + LARGE
+        block = with_frame(block, "large", len(data))
+        self._connection.link.send(subject, b"", self.channel.address, block)
         self._start(_single(data), bytes)
 
     def _start(self, items: AsyncIterable[Any], encode: Encode) -> None:
@@ -85,8 +97,7 @@ class Outgoing:
                 data = encode(item)
                 if not channel.put(data):
                     await channel.send(data)
-            while not channel.peer and channel.error is None:
-                await channel.ready()
+            await channel.ready()
             channel.end()
         except Exception as error:  # for the reader, if nothing else has failed before
             channel.fail(error)
@@ -103,15 +114,23 @@ class Outgoing:
             if is_head(reply.raw_headers):
                 bound = self._bound
                 reply = await take_reply(
-                    self._connection, reply, bound.max_body, bound.error, GRACE, self._timeout
+                    conversations_of(self._connection.link),
+                    reply,
+                    bound.max_body,
+                    bound.error,
+                    GRACE,
+                    self._timeout,
+                    patience=bound.patience,
                 )
             return self._bound.read(reply)
         finally:
             await self.finish(ended)
 
-    def last(self) -> Any:
-        """What came as a plain reply instead of a stream; `NOTHING` if none did."""
-        return NOTHING if self._reply is None else self._bound.read(self._reply)
+    def read_plain(self) -> Any:
+        """An item that came as a plain message, from a worker that speaks in no frames."""
+        msg = self.plain.popleft()
+        self._kept -= len(msg.data)
+        return self._bound.read(msg)
 
     def decode(self, data: bytes) -> Any:
         """An item.
@@ -137,16 +156,32 @@ class Outgoing:
             await asyncio.wait([self._pump])
 
     def _take_reply(self, msg: Msg) -> None:
-        self._reply = msg
+        """Take what is no frame: an error, the answer to an upload, an item of a stranger's."""
         channel = self.channel
-        channel.reader.ended = True
         if is_error(msg.raw_headers):
             channel.fail(self._bound.error(msg))
+        elif not self._gives_stream:
+            self._reply = msg
+            channel.reader.ended = True
+        elif channel.peer:
+            channel.fail(UnavailableError("stream broken: a message came that is no frame"))
+        elif msg.data:
+            self._keep(msg)
+        else:
+            channel.reader.ended = True
         channel.wake()
 
-    def _gone(self) -> None:
-        if not self.channel.peer and not self.channel.reader.received:
-            self.channel.error = NoRespondersError(self._bound.subject.decode())
+    def _keep(self, msg: Msg) -> None:
+        """Keep a stranger's item, who knows nothing of credit, within a bound."""
+        self._kept += len(msg.data)
+        self.plain.append(msg)
+        if self._kept > UNTAKEN_BYTES or len(self.plain) > UNTAKEN_ITEMS:
+            self.channel.fail(UnavailableError("stream broken: it is read too slowly"))
+
+    def _stop(self) -> None:
+        """The worker wants no more items, or is gone."""
+        if self._pump is not None:
+            self._pump.cancel()
 
     def _expire(self, text: str) -> None:
         self.channel.fail(NatsTimeoutError(text))
@@ -160,7 +195,7 @@ class Outgoing:
             self._expire(f"the stream was idle for {self._idle_timeout:g} s")
             return
         self._seen = seen
-        later = self._connection.loop.call_later
+        later = self._connection.link.loop.call_later
         self._timers[-1] = later(self._idle_timeout, self._check_idle)
 
 
@@ -180,11 +215,11 @@ async def stream_items(opened: Callable[[], Outgoing]) -> AsyncGenerator[Any, No
         while True:
             while (data := take()) is not None:
                 yield decode(data)
+            while outgoing.plain:
+                yield outgoing.read_plain()
             if not await channel.more():
                 break
         ended = True
-        if (last := outgoing.last()) is not NOTHING:
-            yield last
     finally:
         await outgoing.finish(ended)
 

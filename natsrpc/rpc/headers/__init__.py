@@ -1,26 +1,42 @@
 """The headers of a request: each is named, written and read in one file."""
 
-from .cancel import cancel_bytes, cancel_subject
+from .cancel import MARK, cancel_bytes, cancel_subject, is_reserved
 from .depth import MAX_DEPTH, depth_line, read_depth
-from .frame import FRAME_BYTES, control, read_control
+from .frame import (
+    FRAME_BYTES,
+    ITEM,
+    frame,
+    is_frame,
+    item_frame,
+    item_number,
+    read_frame,
+    with_frame,
+)
 from .inherited import Inherited, inherited, no_deadline
 from .max_reply import max_reply_line, read_max_reply
 from .timeout import read_timeout, timeout_line
 
 __all__ = [
     "FRAME_BYTES",
+    "ITEM",
+    "MARK",
     "MAX_DEPTH",
     "Inherited",
     "cancel_bytes",
     "cancel_subject",
-    "control",
     "depth_line",
+    "frame",
     "inherited",
+    "is_frame",
+    "is_reserved",
+    "item_frame",
+    "item_number",
     "max_reply_line",
     "no_deadline",
-    "read_control",
     "read_depth",
+    "read_frame",
     "read_max_reply",
     "read_timeout",
     "timeout_line",
+    "with_frame",
 ]

@@ -1,21 +1,32 @@
-"""Cancelling a call: a message to every worker of the endpoint, naming the request by its inbox.
+"""Subjects of ours, behind the service's own: `<subject>._NATSRPC.cancel` and `….large`.
 
-A call that is not cancelled pays nothing for this. The worker that has the request is not known to
-its caller, so the word goes to all of them, outside of any queue group; the one that has a request
-with that reply subject stops it. Reply subjects are random and never repeat, so nobody can cancel
-what they did not send.
+A suffix passes wherever the subject passes: through exports, imports, mappings and permissions that
+cover `calc.>`. What has the token `_NATSRPC` is never a value for a handler.
+
+Cancelling a unary call is a message to every worker of the endpoint, naming the request by its
+reply subject: the worker that has the request is not known to its caller. Reply subjects are random
+and never repeat, so nobody can cancel what they did not send. A call that is not cancelled pays
+nothing for this.
 """
 
 from __future__ import annotations
 
-PREFIX = "_NATSRPC.cancel."
+MARK = b"._NATSRPC"
+"""What every subject of ours has behind the service's own."""
+
+CANCEL = MARK + b".cancel"
 
 
 def cancel_subject(subject: str) -> str:
     """Where the workers of `subject` (wildcards allowed) listen for cancellations."""
-    return PREFIX + subject
+    return subject + CANCEL.decode()
 
 
 def cancel_bytes(subject: bytes) -> bytes:
     """The same for the subject of one request, encoded."""
-    return PREFIX.encode() + subject
+    return subject + CANCEL
+
+
+def is_reserved(subject: bytes) -> bool:
+    """Whether a subject, or a reply subject, holds our token."""
+    return b"._NATSRPC." in subject or subject.startswith(b"_NATSRPC.") or subject.endswith(MARK)

@@ -1,4 +1,4 @@
-"""Streams on the handler's side: a request that opens one, its items in, the answer's items out."""
+"""Streams on the handler's side: an opening is acknowledged at once; items in, items out."""
 
 from __future__ import annotations
 
@@ -6,68 +6,83 @@ import inspect
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from natsrpc.core import Connection, Msg
-from natsrpc.errors import BadRequestError, DecodeError, RequestTooLargeError
+from natsrpc.core import Msg
+from natsrpc.errors import BadRequestError, DecodeError, ReplyTooLargeError, RequestTooLargeError
 
-from ..contract import Context, Next, gives_stream, refused_request, takes_stream
-from ..headers import control
-from ..streams import UNLIMITED, Channel, Reader
+from ..contract import Context, Kind, Next, gives_stream, refused_request, takes_stream
+from ..headers import frame
+from ..streams import UNLIMITED, Channel, Conversations, Patience, Writer
 from .terms import Terms
 
-Encode = Callable[[Any], bytes]
+UNOPENED_ITEMS = 1000
+UNOPENED_BYTES = 16 * 1024 * 1024
+"""Items and bytes for a request that did not open a stream: whose address that is, nobody knows."""
 
 
-async def serve_stream(
-    connection: Connection,
-    context: Context,
-    general: Next[Context],
-    terms: Terms,
-    stop: Callable[[], object],
-    max_body: int,
-) -> tuple[bytes, bytes]:
-    """Run a handler that streams; the data and headers of what ends its answer.
+class Incoming:
+    """A stream at its worker, from its opening on; made before the request has a slot.
 
     Args:
-        connection: what the stream is carried by.
-        context: the request's.
-        general: the handler, with everything around it.
-        terms: the request's.
-        stop: called when the caller wants no more, or is gone.
+        all_: the conversations of the connection.
+        msg: the request.
+        terms: its terms; without `credit` it opened no stream, and gets plain replies.
+        kind: the endpoint's.
+        on_stop: called when the caller wants no more, or is gone.
         max_body: the largest item taken.
-
-    Raises:
-        BadRequestError: the endpoint takes a stream, and the request opens none.
+        patience: how long the caller is waited for.
     """
-    kind = context.endpoint.kind
-    credit = terms.credit
-    if credit is None:
-        if takes_stream(kind):
+
+    def __init__(
+        self,
+        all_: Conversations,
+        msg: Msg,
+        terms: Terms,
+        kind: Kind,
+        *,
+        on_stop: Callable[[], object],
+        max_body: int,
+        patience: Patience,
+    ) -> None:
+        self._kind = kind
+        self._msg = msg
+        self.is_open = terms.credit is not None
+        self.channel = Channel(
+            all_,
+            msg.raw_reply,
+            on_stop=on_stop,
+            writer=Writer(*(terms.credit or (UNOPENED_ITEMS, UNOPENED_BYTES))),
+            limit=max_body,
+            too_large=RequestTooLargeError,
+            patience=patience,
+            frames=self.is_open,
+        )
+        if self.is_open:
+            self.channel.acknowledge()
+
+    async def run(self, context: Context, general: Next[Context], terms: Terms) -> tuple[bytes, bytes]:
+        """Run the handler; the data and headers of what ends its answer.
+
+        Raises:
+            BadRequestError: the endpoint takes a stream, and the request opens none.
+        """
+        channel, kind = self.channel, self._kind
+        if takes_stream(kind) and not self.is_open:
             raise BadRequestError("this endpoint takes a stream: the request must open one")
-        credit = UNLIMITED
-    channel = Channel(
-        connection,
-        context.msg.raw_reply,
-        credit=credit,
-        on_stop=stop,
-        on_reply=_ignore,
-        reader=Reader(limit=max_body, too_large=RequestTooLargeError),
-        splits=terms.credit is not None,
-    )
-    context.stream = channel
-    try:
+        context.stream = channel
         channel.writes = gives_stream(kind)
         if takes_stream(kind):
+            channel.uploads = kind == "request_stream"
             channel.open_credit()
         result = await general(context)
+        self._msg.raw_reply = channel.peer  # the newest
         if gives_stream(kind):
-            return b"", control("end", channel.writer.sent)
+            return b"", frame("end", channel.writer.sent) if self.is_open else b""
         return terms.encode(result), terms.reply_headers
-    finally:
-        channel.close()
 
-
-def _ignore(msg: Msg) -> None:
-    """A message that is no frame is not meant for a handler's side."""
+    def close(self) -> None:
+        """Forget it; what is still to be answered is answered at the newest address."""
+        self._msg.raw_reply = self.channel.peer
+        self.channel.close()
 
 
 def request_items(context: Context) -> AsyncIterator[Any]:

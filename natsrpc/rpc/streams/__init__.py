@@ -1,35 +1,23 @@
-"""Streams and large bodies: many messages that belong to one conversation."""
+"""Conversations: streams and large bodies, many messages between one caller and one worker."""
 
-from .channel import Channel
-from .large import (
-    Allowance,
-    is_head,
-    large_bytes,
-    large_subject,
-    open_body,
-    read_head,
-    real_subject,
-    receive_body,
-    send_reply,
-    take_reply,
-    with_head,
-)
-from .state import MAX_BODY, UNLIMITED, Reader
+from .channel import Channel, Patience
+from .conversations import Conversations, conversations_of
+from .large import LARGE, Receiving, head_size, is_head, large_subject, send_reply, take_reply
+from .state import MAX_BODY, UNLIMITED, Writer
 
 __all__ = [
+    "LARGE",
     "MAX_BODY",
     "UNLIMITED",
-    "Allowance",
     "Channel",
-    "Reader",
+    "Conversations",
+    "Patience",
+    "Receiving",
+    "Writer",
+    "conversations_of",
+    "head_size",
     "is_head",
-    "large_bytes",
     "large_subject",
-    "open_body",
-    "read_head",
-    "real_subject",
-    "receive_body",
     "send_reply",
     "take_reply",
-    "with_head",
 ]

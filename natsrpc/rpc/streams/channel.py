@@ -1,9 +1,15 @@
-"""One side of a stream on a connection: drives a `Reader` and a `Writer` with real frames.
+"""One side of a conversation on a connection: drives a `Reader` and a `Writer` with real frames.
 
-Both sides are made of this; who opened the stream shows only in what ends it. A channel owns a
-token of the connection's request mux until `close`, and a timer that tells the other side, while
-nothing else does, how things stand. That message is answered 503 by the server if the other side
-is gone, however it went; so neither side waits for the dead.
+Both sides are made of this; who opened shows only in what ends it. A channel owns a token of the
+connection's request mux from its making to `close`. Its states:
+
+    unheard ──any frame──► heard ──a second one──► open ──► ended (`error` is set, or all was read)
+
+Only a caller's channel counts as unheard; a worker's has heard the opening. Two clocks run on the
+ticks of `Conversations`. *Presence*: any valid frame shows that the other side exists. *Progress*: a
+value or an upload that has begun moves, items that wait for credit get it. Each side says that it
+is there once a second while it has nothing else to say; that frame has a reply subject, so the
+server answers 503, or the other process `gone`, if nobody is.
 """
 
 from __future__ import annotations
@@ -11,167 +17,279 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
-from natsrpc.core import Connection, Msg
+from natsrpc.core import Msg
 from natsrpc.errors import (
-    ConnectionClosedError,
     MaxPayloadError,
     NatsError,
-    NatsTimeoutError,
     ReplyTooLargeError,
     RpcError,
     UnavailableError,
 )
 
-from ..headers import FRAME_BYTES, control, read_control
-from .state import PART, Reader, Writer
+from ..headers import ITEM, frame, is_frame, item_frame, item_number, read_frame
+from .conversations import TICK, Conversations
+from .state import MAX_BODY, PART, Reader, Writer
 
-TICK = 0.4
-"""Seconds between two looks; after one to two of silence the other side is told how things stand,
-so that its death is noticed within a second."""
-
-PATIENCE = 75
-"""Ticks without a sign of life after which the other side is taken for lost."""
-
-HEADER_ROOM = 64
+HEADER_ROOM = 128
 """Bytes kept free for the header of a part."""
+
+SECOND = 2
+"""Ticks within which a second frame must follow the first."""
+
+SMALLEST = 16 * 1024
+"""Bytes for which a part is worth its frame, where more is to follow."""
 
 _NO_RESPONDERS = b"NATS/1.0 503"
 
+ONE_ANSWER = (
+    "only one answer of the other side came through: where accounts lie between, the export needs "
+    "`response_type: stream`; where permissions answer for it, `allow_responses` needs a `max`"
+)
+
+
+UNOPENED = (
+    "the stream is longer than what a plain request gets: open it with the header "
+    "`Natsrpc-Frame: open <items> <bytes>`"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the other side of a conversation is waited for, in seconds.
+
+    `opening`: for the first word of a worker. `presence`: for any frame at all. `progress`: for a
+    value or an upload to move, and for credit.
+    """
+
+    opening: float = 5.0
+    presence: float = 6.0
+    progress: float = 30.0
+
+
+class Word(NamedTuple):
+    """What is done with a frame of one word, how many numbers it has, and whether it has a body."""
+
+    take: Callable[..., None]
+    numbers: int
+    has_body: bool = False
+
 
 class Channel:
-    """One side of a stream.
+    """One side of a conversation.
 
     Args:
-        connection: what it is carried by.
+        all_: the conversations of the connection.
         peer: the other side's address; `b""` as long as it is not known.
-        credit: how many items the other side takes at first.
         on_stop: called once, when the other side wants no more, or is gone.
-        on_reply: takes a message that is no frame of this stream: the unary answer, or an error.
-        reader: what receives; `Reader()` if not given.
-        splits: whether what does not fit one message is sent in parts.
+        on_reply: takes a message that is no frame: the unary answer, an error, a stranger's item;
+            none is due if it is not given, and such a message ends the conversation.
+        writer: the credit that the opening gave.
+        limit: bytes of the largest value taken.
+        too_large: the error of a larger one.
+        patience: how long the other side is waited for.
+        asks: whether this side asked for the conversation, and has not heard of the worker yet.
+        absent: the error where nobody serves what was asked.
+        frames: whether the other side speaks in frames; else it gets plain messages.
     """
 
     def __init__(
         self,
-        connection: Connection,
+        all_: Conversations,
         peer: bytes,
         *,
-        credit: int,
         on_stop: Callable[[], object],
-        on_reply: Callable[[Msg], None],
-        reader: Reader | None = None,
-        splits: bool = True,
+        on_reply: Callable[[Msg], None] | None = None,
+        writer: Writer | None = None,
+        limit: int = MAX_BODY,
+        too_large: type[RpcError] = ReplyTooLargeError,
+        patience: Patience = Patience(),
+        asks: bool = False,
+        absent: Exception | None = None,
+        frames: bool = True,
     ) -> None:
-        self._connection = connection
-        self._token = connection.mux.new_token()
-        self.address = connection.mux.reply_subject(self._token)
+        self._all = all_
+        self._link = all_.link
+        self._out = all_.link.outbound
+        self._token, self.address = all_.new_address()
         self.peer = peer
-        self.reader = reader or Reader()
-        self.writer = Writer(credit)
+        self.reader = Reader(
+            all_.window.share(), all_.account, self._on_room, limit=limit, too_large=too_large
+        )
+        self.writer = writer or Writer()
         self.reads = self.writes = False
+        self.uploads = False
         self.error: Exception | None = None
-        self._splits = splits
+        self._patience = patience
         self._on_stop = on_stop
         self._on_reply = on_reply
         self._waiter: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
-        self._quiet = True
-        self._silent_ticks = 0
-        self._closed = False
-        connection.mux.streams[self._token] = self._receive
-        self._timer = connection.loop.call_later(TICK, self._tick)
+        self._asks = asks
+        self._absent = absent
+        self._speaks_frames = frames
+        self._frames = 1 if peer and not asks else 0
+        self._since_first = 0
+        self._silent = self._still = 0
+        self._seen = 0, 0, 0
+        self._quiet = 0
+        self._stopped = self._closed = False
+        all_.add(self._token, self)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether the other side said anything."""
+        return self._frames > 0
 
     # inbound
 
-    def _receive(self, msg: Msg) -> None:
+    def receive(self, msg: Msg) -> None:
         """Take a message to this side's address. The sink of the mux's token."""
-        self._silent_ticks = 0
         raw = msg.raw_headers
-        if not raw and msg.raw_reply:
-            self._take_item(msg)
+        if raw.startswith(ITEM):
+            self._silent = 0
+            self._take_item(item_number(raw), msg)
         elif raw.startswith(_NO_RESPONDERS) and not msg.data:
             self.gone()
-        elif FRAME_BYTES in raw:
-            self._take_control(msg)
+        elif is_frame(raw):
+            self._take_frame(msg)
         else:
-            self._on_reply(msg)
+            self._take_other(msg)
 
-    def _take_item(self, msg: Msg) -> None:
-        reader = self.reader
-        if not self.peer:
-            self._learn(msg)
+    def _take_item(self, number: int, msg: Msg) -> None:
+        self._frames += 1
         try:
-            reader.receive(int(msg.raw_reply[len(self.peer) :]), msg.data)
-        except (RpcError, ValueError) as error:
+            self.reader.receive(number, msg.data)
+        except RpcError as error:
             self.fail(error)
+            self._stop()
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def _take_control(self, msg: Msg) -> None:
-        found = read_control(msg.headers)
+    def _take_frame(self, msg: Msg) -> None:
+        found = read_frame(msg.headers)
         if found is None:
+            self._broken("a frame without a number")
             return
-        word, number = found
-        if msg.raw_reply and not self.peer:
-            if word == "part":
-                self._learn(msg)
-            else:
+        word, numbers = found
+        known = self._words.get(word)
+        if known is None:
+            return  # of a later version
+        if len(numbers) < known.numbers:
+            self._broken(f"a frame `{word}` without its numbers")
+        elif msg.data and not known.has_body:
+            self._broken(f"a body on a frame `{word}`")
+        else:
+            self._silent = 0
+            self._frames += 1
+            if msg.raw_reply:
                 self.peer = msg.raw_reply
-        try:
-            if word == "credit":
-                if self.writer.allow(number) and self._room is not None and not self._room.done():
-                    self._room.set_result(None)
-            elif word == "part":
-                self._take_part(msg, number)
-            elif word == "large":
-                self._on_reply(msg)
-            elif word == "alive":
-                self.reader.check(number)
-            elif word == "end":
-                self.reader.end(number)
-                self.wake()
-            elif word == "stop":
+            try:
+                known.take(self, msg, *numbers[: known.numbers])
+            except RpcError as error:
+                self.fail(error)
                 self._stop()
-        except RpcError as error:
-            self.fail(error)
 
-    def _learn(self, msg: Msg) -> None:
-        """Learn the other side's address from its first item."""
-        self.peer = msg.raw_reply[: -len(b"%d" % (self.reader.received + 1))]
+    def _take_other(self, msg: Msg) -> None:
+        if self._on_reply is None:
+            self._broken("a message that is no frame")
+        else:
+            self._silent = 0
+            if self._frames < SECOND:  # a stranger: nothing is said of more than one answer
+                self._frames = SECOND
+                self._speaks_frames = False
+            self._on_reply(msg)
 
-    def _take_part(self, msg: Msg, left: int) -> None:
-        digits = msg.raw_reply[len(self.peer) :]
-        credit = self.reader.receive_part(int(digits) if digits.isdigit() else 0, msg.data, left)
-        if credit is not None:
-            self._send_control("credit", credit)
+    def _broken(self, what: str) -> None:
+        self.fail(UnavailableError(f"stream broken: {what} came"))
+        self._stop()
+
+    # the frames, by their words
+
+    def _take_part(self, msg: Msg, number: int, left: int) -> None:
+        self.reader.receive_part(number, msg.data, left)
+        if self.reader.is_due:
+            self.give_credit()
+
+    def _take_whole(self, msg: Msg, number: int) -> None:
+        """An item whose header block is not spelled as ours are."""
+        self.reader.receive(number, msg.data)
+        self.wake()
+
+    def _take_ack(self, msg: Msg, number: int) -> None:
+        self._wake_room()
+
+    def _take_alive(self, msg: Msg, number: int) -> None:
+        self.reader.check(number)
+
+    def _take_credit(self, msg: Msg, items: int, bytes_: int) -> None:
+        if self.writer.allow(items, bytes_):
+            self._still = 0
+            self._wake_room()
+
+    def _take_end(self, msg: Msg, number: int) -> None:
+        self.reader.end(number)
+        self.wake()
+
+    def _take_stop(self, msg: Msg, number: int) -> None:
+        self._stop()
+
+    def _take_gone(self, msg: Msg, number: int) -> None:
+        self.gone()
+
+    def _take_large(self, msg: Msg, size: int) -> None:
+        if self._on_reply is None:
+            self._broken("a head that nobody asked for")
+        else:
+            self._on_reply(msg)
+
+    _words: ClassVar = {
+        "item": Word(_take_whole, 1, has_body=True),
+        "part": Word(_take_part, 2, has_body=True),
+        "ack": Word(_take_ack, 1),
+        "alive": Word(_take_alive, 1),
+        "credit": Word(_take_credit, 2),
+        "end": Word(_take_end, 1),
+        "stop": Word(_take_stop, 1),
+        "gone": Word(_take_gone, 1),
+        "large": Word(_take_large, 1),
+    }
+
+    # the end
 
     def gone(self) -> None:
-        """The other side is not there any more."""
-        self.fail(UnavailableError("the other side of the stream is gone"))
+        """The other side is not there any more, or never was."""
+        nobody = self._absent if not self._frames else None
+        self.fail(nobody or UnavailableError("the other side of the stream is gone"))
         self._stop()
 
     def _stop(self) -> None:
-        if not self._closed:
+        if not self._closed and not self._stopped:
+            self._stopped = True
             self._on_stop()
 
     def fail(self, error: Exception) -> None:
-        """End reading, after what is buffered, with `error`."""
+        """End reading, after what is buffered, with `error`; writing at once."""
         if self.error is None:
             self.error = error
         self.reader.ended = True
         self.wake()
         if self._room is not None and not self._room.done():
-            self._room.set_exception(error)
+            self._room.set_exception(self.error)
 
     def wake(self) -> None:
         """Let whoever waits for an item look again."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    # reading and writing
+    def _wake_room(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    # reading
 
     async def items(self, decode: Callable[[bytes], Any]) -> AsyncIterator[Any]:
         """The items as they come; credit is given as they are taken.
@@ -190,12 +308,9 @@ class Channel:
     def take(self) -> bytes | None:
         """The next item if it is here; credit is given for it."""
         reader = self.reader
-        if not reader.buffer:
-            return None
-        data = reader.buffer.popleft()
-        credit = reader.took()
-        if credit is not None:
-            self._send_control("credit", credit)
+        data = reader.take()
+        if data is not None and reader.is_due:
+            self.give_credit()
         return data
 
     async def more(self) -> bool:
@@ -209,67 +324,104 @@ class Channel:
             if self.error is not None:
                 raise self.error
             return False
-        self._waiter = self._connection.loop.create_future()
+        self._waiter = self._link.loop.create_future()
         await self._waiter
         return True
 
+    def open_credit(self) -> None:
+        """Tell the other side this side's address and how much it may send."""
+        self.reads = True
+        self._say("credit", *self.reader.credit)
+
+    def give_credit(self) -> None:
+        """Allow more, if there is more to allow."""
+        credit = self.reader.grant()
+        if credit is not None:
+            self._say("credit", *credit)
+
+    def _on_room(self) -> None:
+        """A value that comes in parts got room in the account."""
+        self.reader.move()
+        self.give_credit()
+
+    # writing
+
+    def acknowledge(self) -> None:
+        """Answer an opening: it is here. Two frames, for the caller to see whether more than one
+        comes through."""
+        self._say("ack", 0)
+        self._say("alive", 0)
+
     def put(self, data: bytes) -> bool:
         """Send one item now; false, and nothing is done, if that takes waiting or parts."""
-        writer, connection = self.writer, self._connection
-        number = writer.sent + 1
-        if number > writer.credit or connection.congested:
+        writer, out = self.writer, self._out
+        number, size = writer.sent + 1, writer.sent_bytes + len(data)
+        if number > writer.credit or size > writer.allowed or out.congested or not self.peer:
             return False
         try:
-            connection.send(self.peer, data, b"%b%d" % (self.address, number))
+            if self._speaks_frames:
+                out.send(self.peer, data, b"", item_frame(number))
+            else:
+                out.send(self.peer, data, self.address)
         except MaxPayloadError:
             return False
         writer.sent = number
-        self._quiet = False
+        writer.sent_bytes = size
         return True
 
     async def send(self, data: bytes) -> None:
         """Send one item, once the reader has room and the connection is not congested.
 
         Raises:
-            UnavailableError: the reader is gone.
-            ReplyTooLargeError: the item does not fit one message, and the reader takes no parts.
+            UnavailableError: the reader is gone, or takes nothing.
+            ReplyTooLargeError: the reader opened no stream, and gets no more than so much.
         """
-        if self.put(data):
-            return
-        await self._may_send()
-        if not self.put(data):
-            if not self._splits:
-                limit = self._connection.max_payload
-                text = f"an item is larger than the server's max_payload of {limit} bytes"
-                raise ReplyTooLargeError(text)
-            await self._send_parts(data)
+        while not self.put(data):
+            if not self._speaks_frames and not self._out.congested:
+                raise ReplyTooLargeError(UNOPENED)
+            room = await self._may_send(min(len(data), SMALLEST))
+            if room < len(data) or len(data) + HEADER_ROOM > self._link.max_payload:
+                await self._send_parts(data)
+                return
 
-    async def _may_send(self) -> None:
-        """Wait until the reader and the connection have room for one more."""
+    async def _may_send(self, least: int) -> int:
+        """Wait until the reader takes an item of `least` bytes, and the connection has room; how
+        many bytes it takes."""
         writer = self.writer
-        while writer.sent >= writer.credit:
+        while (
+            not self.peer
+            or writer.sent >= writer.credit
+            or writer.allowed - writer.sent_bytes < least
+        ):
             if self.error is not None:
                 raise self.error
-            self._room = self._connection.loop.create_future()
-            await self._room
-        if self._connection.congested:
-            await self._connection.writable()
+            self._room = self._link.loop.create_future()
+            try:
+                await self._room
+            finally:
+                self._room = None
+        if self.error is not None:
+            raise self.error
+        if self._out.congested:
+            await self._link.writable()
+        return writer.allowed - writer.sent_bytes
 
     async def _send_parts(self, data: bytes) -> None:
-        """Send an item that does not fit one message."""
-        size = max(1, min(PART, self._connection.max_payload - HEADER_ROOM))
-        for start in range(0, len(data), size):
-            await self._may_send()
-            left = max(0, len(data) - start - size)
+        """Send an item in parts: it does not fit one message, or what its reader takes."""
+        largest = max(1, min(PART, self._link.max_payload - HEADER_ROOM))
+        start = 0
+        while start < len(data):
+            left = len(data) - start
+            room = await self._may_send(min(left, SMALLEST, largest))
+            size = min(left, largest, room)
+            left -= size
             number = self.writer.sent + 1
-            self._connection.send(
-                self.peer,
-                data[start : start + size],
-                b"%b%d" % (self.address, number),
-                control("part", left) if left else b"",
-            )
+            block = frame("part", number, left) if left else item_frame(number)
+            self._out.send(self.peer, data[start : start + size], b"", block)
             self.writer.sent = number
-            self._quiet = False
+            self.writer.sent_bytes += size
+            start += size
+            self._still = 0
             if left:
                 await self._give_way()
 
@@ -281,58 +433,103 @@ class Channel:
         0.9 ms.
         """
         with contextlib.suppress(NatsError):  # if the connection is lost, `send` says so
-            await self._connection.flush()
+            await self._link.flush()
 
     async def ready(self) -> None:
-        """Wait until the other side gives credit, or the stream ends."""
-        if not self.writer.credit and self.error is None:
-            self._room = self._connection.loop.create_future()
-            await self._room
-
-    def open_credit(self) -> None:
-        """Tell the other side this side's address and how many items it may send."""
-        self.reads = True
-        self._send_control("credit", self.reader.granted)
+        """Wait until the other side gives credit, or the conversation ends."""
+        while not self.writer.credit and self.error is None:
+            self._room = self._link.loop.create_future()
+            try:
+                await self._room
+            finally:
+                self._room = None
 
     def end(self) -> None:
         """Tell the other side that all items were sent."""
-        self._connection.send(self.peer, b"", b"", control("end", self.writer.sent))
+        self._out.send(self.peer, b"", b"", frame("end", self.writer.sent))
 
     def stop(self) -> bool:
         """Tell the other side that no more items are wanted; false if it is not known."""
         if not self.peer:
             return False
         with contextlib.suppress(NatsError):  # without a connection the other side notices
-            self._connection.send(self.peer, b"", b"", control("stop", 0))
+            self._out.send(self.peer, b"", b"", frame("stop", 0))
         return True
 
-    def _send_control(self, word: str, number: int) -> None:
-        if not self.peer:
-            return
-        with contextlib.suppress(NatsError):  # said again at the next tick
-            self._connection.send(self.peer, b"", self.address, control(word, number))
-            self._quiet = False
+    def _say(self, word: str, *numbers: int) -> None:
+        """Send a frame that wants an answer."""
+        if self.peer and self._speaks_frames:
+            self._quiet = 0
+            with contextlib.suppress(NatsError):  # said again at the next tick
+                self._out.send(self.peer, b"", self.address, frame(word, *numbers))
 
-    def _tick(self) -> None:
-        if self._connection.is_closed:
-            self.fail(ConnectionClosedError())
+    # the clocks
+
+    def reconnected(self) -> None:
+        """Ask whether the other side is still there; without an address of it nobody can tell."""
+        if self.peer:
+            self._say_how_things_stand()
+        elif self.error is None and not self.reader.ended:
+            self.fail(UnavailableError("the connection was lost before the worker answered"))
+            self._stop()
+
+    def tick(self) -> None:
+        """Look how things stand: has the other side been heard, does anything move?"""
+        if self.error is not None or not self._link.is_connected:
+            return
+        late = self._lateness()
+        if late:
+            self.fail(UnavailableError(late))
             self._stop()
             return
-        self._silent_ticks += 1
-        if self._silent_ticks > PATIENCE and self.peer:
-            self.fail(NatsTimeoutError("nothing is heard of the other side of the stream"))
-            self._stop()
-            return
-        if self._quiet:
-            if self.writes:
-                self._send_control("alive", self.writer.sent)
-            if self.reads:
-                self._send_control("credit", self.reader.granted)
-        self._quiet = True
-        self._timer = self._connection.loop.call_later(TICK, self._tick)
+        self._quiet += 1
+        if self._quiet >= SECOND:  # a second
+            self._say_how_things_stand()
+
+    def _lateness(self) -> str:
+        """What the other side is late with, in words."""
+        patience = self._patience
+        self._silent += 1
+        if not self._frames:
+            if self._silent * TICK > patience.opening:
+                return f"no worker answered within {patience.opening:g} s"
+            return ""
+        if self._asks and self._frames == 1 and not self.reader.ended:
+            self._since_first += 1
+            if self._since_first > SECOND:
+                return ONE_ANSWER
+        silence = patience.presence if self._speaks_frames else patience.progress
+        if self._silent * TICK > silence and (self._asks or self._speaks_frames):
+            return f"nothing was heard of the other side for {silence:g} s"
+        if self._moves():
+            self._still = 0
+            return ""
+        self._still += 1
+        if self._still * TICK > patience.progress:
+            return f"the other side did not go on for {patience.progress:g} s"
+        return ""
+
+    def _moves(self) -> bool:
+        """Whether all is well with what should move."""
+        reader, writer = self.reader, self.writer
+        before, self._seen = self._seen, (reader.received, writer.credit, writer.allowed)
+        if before != self._seen:
+            return True
+        if self._room is not None:
+            return False
+        due = reader.is_putting_together or self.uploads
+        return not due or reader.is_held_back or bool(reader.buffer) or reader.ended
+
+    def _say_how_things_stand(self) -> None:
+        if self.reads and not self.reader.ended:
+            self.reader.grant()
+            self._say("credit", *self.reader.credit)
+        if self.writes or not self.reads or self.reader.ended:
+            self._say("alive", self.writer.sent)
 
     def close(self) -> None:
-        """Give the token back. Nothing more is received."""
-        self._closed = True
-        self._timer.cancel()
-        self._connection.mux.streams.pop(self._token, None)
+        """Give the token back, and what was reserved. Nothing more is received."""
+        if not self._closed:
+            self._closed = True
+            self._all.remove(self._token)
+            self.reader.close()

@@ -1,129 +1,193 @@
-"""Streams as pure state: sequence, credit, end. No clock, no I/O.
+"""The two halves of a conversation as pure state: numbers, credit, parts, the end. No clock, no I/O.
 
-Every frame of a stream is a message to the other side's address (a reply subject of its own):
-
-- an *item* has no headers; its reply subject is the sender's address with the item's number behind
-  it, counted from 1. So an item costs no header, and the server answers 503 to the sender if the
-  reader is gone.
-- a *control* frame is empty but for one header, `Natsrpc-Frame: <word> <number>`:
-  `open n` asks for a stream and allows n items; `credit n` allows items up to number n;
-  `alive n` says that n items were sent so far; `end n` that n items were all; `stop 0` that no more
-  are wanted.
-- a *part* is an item with the header `Natsrpc-Frame: part <bytes left>`: the beginning of a value
-  that does not fit one message. It ends with the next item that has no header.
-
-Parts have numbers and need credit as items do. What a reader keeps is therefore bounded by its
-window (fewer items where they are large: `AHEAD` bytes), and by its `limit` for the one value that
-it puts together: parts are given credit for at once if nothing waits to be taken before them, else
-when it is taken.
-
-Credit is absolute and `alive` carries the count, so either can be said again at any time, and a
-frame lost with a connection is noticed.
+A *writer* numbers its items from 1 and never goes beyond its credit, which counts items and bytes. A
+*reader* takes them in order, puts values together that come in parts, and gives credit as they are
+taken: as many items as its window, as many bytes as its share of the connection's window and, for
+parts, as the account has room for. Credit is absolute, so it can be said again at any time, and a
+frame that was lost with a connection is noticed by its number.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from natsrpc.errors import ReplyTooLargeError, RpcError, UnavailableError
+
+from .account import Account, Body
+from .window import LEAST, START, Share
 
 WINDOW = 128
 """Items a reader lets the other side be ahead, at most."""
 
-START = 32
-"""Those it allows before it knows how large they are."""
-
-AHEAD = 8 * 1024 * 1024
-"""Bytes it lets the other side be ahead, once it knows."""
+START_ITEMS = 32
+"""Items it allows at first."""
 
 PART = 128 * 1024
 """Bytes in one part of a value that does not fit one message."""
 
-MAX_BODY = 64 * 1024 * 1024
+MAX_BODY = 8 * 1024 * 1024
 """Bytes of a value that comes in parts, if nothing else is said."""
 
 UNLIMITED = 1 << 62
 """The credit of a reader that knows nothing of credit."""
 
+Credit = tuple[int, int]
+"""Up to which number items are taken, and how many bytes in all."""
+
+
+class Whole:
+    """A value that was put together, in the buffer; its room in the account goes when it is taken."""
+
+    __slots__ = ("body", "data")
+
+    def __init__(self, data: bytes, body: Body) -> None:
+        self.data = data
+        self.body = body
+
 
 class Reader:
-    """The receiving half: items in order, and the credit to give for more."""
+    """The receiving half.
+
+    Args:
+        share: its part of the connection's window.
+        account: where values that come in parts are entered.
+        on_room: called when such a value got room: credit is to be given.
+        limit: bytes of the largest value taken.
+        too_large: the error of a larger one.
+    """
 
     __slots__ = (
-        "_ahead",
+        "_account",
         "_begun",
-        "_bytes",
-        "_counted",
+        "_body",
         "_due_at",
-        "_owed",
+        "_due_bytes",
+        "_moved",
+        "_on_room",
+        "_share",
         "_too_large",
+        "allowed",
         "buffer",
         "ended",
         "granted",
         "limit",
         "received",
+        "received_bytes",
         "taken",
-        "window",
+        "taken_bytes",
     )
 
     def __init__(
         self,
-        window: int = WINDOW,
+        share: Share,
+        account: Account,
+        on_room: Callable[[], object],
         *,
         limit: int = MAX_BODY,
         too_large: type[RpcError] = ReplyTooLargeError,
     ) -> None:
-        self.window = window
         self.limit = limit
+        self._share = share
+        self._account = account
+        self._on_room = on_room
         self._too_large = too_large
-        self._begun = bytearray()
-        self._owed = 0
-        self._bytes = self._counted = 0
-        self._ahead = window
-        self.granted = min(window, START)
-        self._due_at = self.granted // 2 + 1
-        self.received = 0
-        self.taken = 0
+        self._begun: bytearray | None = None
+        self._body: Body | None = None
+        self._moved = 0
+        self.received = self.received_bytes = 0
+        self.taken = self.taken_bytes = 0
+        self.granted = START_ITEMS
+        self.allowed = share.grow(START)
+        self._note_due()
         self.ended = False
-        self.buffer: deque[bytes] = deque()
+        self.buffer: deque[bytes | Whole] = deque()
+
+    @property
+    def credit(self) -> Credit:
+        """What was allowed so far."""
+        return self.granted, self.allowed
+
+    @property
+    def is_putting_together(self) -> bool:
+        """Whether a value has begun that is not whole."""
+        return self._begun is not None
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether such a value lacks room in the account: its sender is not to blame for waiting."""
+        return self._body is not None and self._body.room < self._body.total
+
+    # receiving
 
     def receive(self, number: int, data: bytes) -> None:
         """Take an item.
 
         Raises:
             UnavailableError: items before it were lost, or it goes beyond the credit given.
-            RpcError: with the parts before it, it is too large.
         """
-        if number != self.received + 1 or number > self.granted:
+        size = self.received_bytes + len(data)
+        if number != self.received + 1 or number > self.granted or size > self.allowed:
             raise self._broken(number)
         self.received = number
-        self._bytes += len(data)
-        if self._begun:
-            self._add(data, 0)
-            data = bytes(self._begun)
-            self._begun = bytearray()
-        self.buffer.append(data)
+        self.received_bytes = size
+        if self._begun is None:
+            self.buffer.append(data)
+        else:
+            self._finish(data)
 
-    def receive_part(self, number: int, data: bytes, left: int) -> int | None:
-        """Take a part, after which `left` bytes of the value follow; the credit to announce.
+    def receive_part(self, number: int, data: bytes, left: int) -> None:
+        """Take a part of a value, of which `left` bytes are to follow.
 
         Raises:
-            UnavailableError: as `receive`.
+            UnavailableError: as `receive`, or the parts do not add up.
             RpcError: the whole is larger than `limit`.
         """
-        if number != self.received + 1 or number > self.granted:
+        size = self.received_bytes + len(data)
+        if number != self.received + 1 or number > self.granted or size > self.allowed:
             raise self._broken(number)
+        if self._begun is None:
+            self.begin(len(data) + left)
         self.received = number
-        self._bytes += len(data)
+        self.received_bytes = size
         self._add(data, left)
-        self._owed += 1
-        return None if self.buffer else self._settle()
+
+    def begin(self, total: int) -> None:
+        """Hear that a value of `total` bytes comes in parts.
+
+        Raises:
+            RpcError: it is larger than `limit`.
+        """
+        if total > self.limit:
+            raise self._too_large(f"a value of {total} bytes: at most {self.limit} are taken")
+        self._begun = bytearray()
+        self._body = self._account.enter(total, self._on_room)
+        self._moved = 0
 
     def _add(self, data: bytes, left: int) -> None:
-        size = len(self._begun) + len(data) + left
-        if size > self.limit:
-            raise self._too_large(f"a value of {size} bytes: at most {self.limit} are taken")
-        self._begun += data
+        begun, body = self._begun, self._body
+        assert begun is not None and body is not None  # `begin` made them
+        begun += data
+        if len(begun) + left != body.total:
+            raise UnavailableError("stream broken: the parts of a value do not add up")
+        self.taken += 1
+        self.move()
+
+    def move(self) -> None:
+        """Move bytes of a value that is put together from the window to the account."""
+        begun, body = self._begun, self._body
+        if begun is not None and body is not None:
+            moved = min(len(begun), body.room) - self._moved
+            self._moved += moved
+            self._took_bytes(moved)
+
+    def _finish(self, data: bytes) -> None:
+        self._add(data, 0)
+        begun, body = self._begun, self._body
+        assert begun is not None and body is not None
+        self._took_bytes(len(begun) - self._moved)  # it waits whole, and is taken soon
+        self._begun = self._body = None
+        self.buffer.append(Whole(bytes(begun), body))
 
     def _broken(self, number: int) -> UnavailableError:
         if number != self.received + 1:
@@ -140,59 +204,96 @@ class Reader:
             raise UnavailableError(f"stream broken: item {self.received + 1} was lost")
 
     def end(self, number: int) -> None:
-        """Hear that there are no more than `number` items.
+        """Hear that there are `number` items and no more.
 
         Raises:
-            UnavailableError: some of them were lost.
+            UnavailableError: some of them were lost, or more came.
         """
         self.check(number)
-        if self._begun:
-            raise UnavailableError("stream broken: it ends in the middle of an item")
+        if number < self.received or self._begun is not None:
+            raise UnavailableError("stream broken: it ends where it should go on")
         self.ended = True
 
-    def took(self) -> int | None:
-        """Note that an item was taken out of the buffer; the credit to announce, if that is due."""
-        self.taken += 1
-        if self._owed and not self.buffer:
-            return self._settle()
-        return None if self.taken < self._due_at else self._grant()
+    # taking
 
-    def _settle(self) -> int | None:
-        """Give credit for the parts received: nothing is kept before them."""
-        self.taken += self._owed
-        self._owed = 0
-        return None if self.taken < self._due_at else self._grant()
-
-    def _grant(self) -> int | None:
-        """Give credit for as many items as fit `AHEAD`, at the size they lately had."""
-        if count := self.received - self._counted:
-            fit = AHEAD * count // max(1, self._bytes)
-            self._ahead = max(1, min(self.window, fit))
-            self._counted, self._bytes = self.received, 0
-        ahead = self._ahead
-        self._due_at = self.taken + ahead // 2 + 1
-        if self.taken + ahead <= self.granted:
+    def take(self) -> bytes | None:
+        """The next value if it is here; look at `is_due` behind it."""
+        if not self.buffer:
             return None
-        self.granted = self.taken + ahead
-        return self.granted
+        value = self.buffer.popleft()
+        if type(value) is bytes:
+            self.taken += 1
+            self._took_bytes(len(value))
+            return value
+        assert isinstance(value, Whole)
+        value.body.close()
+        return value.data
+
+    def take_whole(self) -> Whole | None:
+        """As `take`, for a value that was put together and stays in the account for a while."""
+        return self.buffer.popleft() if self.buffer else None  # type: ignore[return-value]
+
+    def _took_bytes(self, size: int) -> None:
+        self.taken_bytes += size
+        self._share.shrink(size)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether enough was taken for the other side to be told."""
+        return self.taken >= self._due_at or self.taken_bytes >= self._due_bytes
+
+    def grant(self) -> Credit | None:
+        """The credit to announce now; None if there is none to add."""
+        items = self.taken + WINDOW
+        bytes_ = self.allowed + self._share.grow(self._wanted())
+        more = items > self.granted or bytes_ > self.allowed
+        self.granted = max(items, self.granted)
+        self.allowed = bytes_
+        self._note_due()
+        return self.credit if more else None
+
+    def _wanted(self) -> int:
+        """How many bytes more would be of use: for a value in parts, what it lacks and has room for."""
+        if self._body is None or not self.is_held_back:
+            return UNLIMITED
+        begun = len(self._begun or b"")
+        on_its_way = self.allowed - self.received_bytes
+        return max(0, self._body.room - begun - on_its_way)
+
+    def _note_due(self) -> None:
+        """Tell the other side when half of what it may send is used up, and not for every item."""
+        self._due_at = self.taken + max(1, (self.granted - self.taken) // 2)
+        self._due_bytes = self.taken_bytes + max(LEAST // 4, self._share.held // 2)
+
+    def close(self) -> None:
+        """Give everything back."""
+        if self._body is not None:
+            self._body.close()
+        for value in self.buffer:
+            if isinstance(value, Whole):
+                value.body.close()
+        self.buffer.clear()
+        self._share.close()
 
 
 class Writer:
     """The sending half: the numbers of items, within the credit received."""
 
-    __slots__ = ("credit", "sent")
+    __slots__ = ("allowed", "credit", "sent", "sent_bytes")
 
-    def __init__(self, credit: int) -> None:
+    def __init__(self, credit: int = 0, allowed: int = 0) -> None:
         self.credit = credit
+        self.allowed = allowed
         self.sent = 0
+        self.sent_bytes = 0
 
-    @property
-    def may_send(self) -> bool:
-        """Whether the reader has room for one more."""
-        return self.sent < self.credit
+    def room(self) -> int:
+        """Bytes that may be sent now; 0 if no item may."""
+        return 0 if self.sent >= self.credit else max(0, self.allowed - self.sent_bytes)
 
-    def allow(self, credit: int) -> bool:
-        """Hear a credit; whether there is room now and was none before."""
-        was_full = self.sent >= self.credit
+    def allow(self, credit: int, allowed: int) -> bool:
+        """Hear a credit; whether it is more than before."""
+        more = credit > self.credit or allowed > self.allowed
         self.credit = max(self.credit, credit)
-        return was_full and self.sent < self.credit
+        self.allowed = max(self.allowed, allowed)
+        return more
