@@ -17,7 +17,7 @@ from typing import Any
 
 from natsrpc import codecs, core
 
-from .client import connect
+from .opening import connect
 from .serving import Service
 
 logger = logging.getLogger("natsrpc.rpc")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from typing import Any
 
 from natsrpc.core import Connection, Msg
 from natsrpc.errors import DecodeError, NatsTimeoutError, NoRespondersError, UnavailableError
 
 from ..contract import is_error
-from ..headers import is_frame, with_frame
+from ..headers import with_frame
 from ..streams import LARGE, Channel, conversations_of, is_head, take_reply
-from .binding import NOTHING
 from .bound import GRACE, BoundCall
 
 Encode = Callable[[Any], bytes]
@@ -64,7 +63,7 @@ class Outgoing:
             asks=True,
             absent=NoRespondersError(bound.subject.decode()),
         )
-        later = connection.loop.call_later
+        later = connection.link.loop.call_later
         if timeout is not None:
             text = f"the stream did not end within {timeout - GRACE:g} s"
             self._timers.append(later(timeout, self._expire, text))
@@ -162,13 +161,13 @@ class Outgoing:
             channel.fail(self._bound.error(msg))
         elif not self._gives_stream:
             self._reply = msg
-            channel.reader.ended = True
+            channel.reader.finish()
         elif channel.peer:
             channel.fail(UnavailableError("stream broken: a message came that is no frame"))
         elif msg.data:
             self._keep(msg)
         else:
-            channel.reader.ended = True
+            channel.reader.finish()
         channel.wake()
 
     def _keep(self, msg: Msg) -> None:

@@ -54,11 +54,11 @@ from ..contract import (
 )
 from ..headers import inherited
 from ..signature import CallPlan
-from ..streams import Allowance, open_body, read_head, real_subject, receive_body, send_reply
+from ..streams import LARGE, Patience, Receiving, conversations_of, send_reply
 from .answers import Answering
 from .eager import task_starter
 from .slots import Gate, Lane
-from .streams import serve_stream
+from .streams import Incoming
 from .terms import Terms, TermsBook
 
 logger = logging.getLogger("natsrpc.rpc")
@@ -83,7 +83,7 @@ class Endpoint(Answering):
         *,
         codec: codecs.Codec,
         gates: Callable[[int], Gate],
-        allowance: Allowance,
+        max_body: int,
     ) -> None:
         super().__init__(connection, contract, plan.name)
         self.plan = plan
@@ -92,7 +92,10 @@ class Endpoint(Answering):
         self.live: Due[Msg, tuple[asyncio.Task[None], float]] = Due(connection.loop, self._expired)
         self.overdue: dict[Msg, asyncio.Task[None]] = {}
         self._connection = connection
-        self._allowance = allowance
+        self._all = conversations_of(connection.link)
+        self._all.account.allow(max_body)
+        self._max_body = max_body
+        self._patience = Patience()
         self._book = TermsBook(contract, limits, codec, gates)
         self._terms = self._book.known
         self._lanes = self._book.lanes
@@ -182,9 +185,19 @@ class Endpoint(Answering):
         context = Context(msg, self.contract, self.service, deadline, self.state, terms)
         assert self._general is not None  # `_run` asked
         if self.contract.kind != "unary":
-            stop = partial(self.cancel, msg.raw_reply)
-            limit = self._allowance.largest
-            return await serve_stream(self._connection, context, self._general, terms, stop, limit)
+            incoming = Incoming(
+                self._all,
+                msg,
+                terms,
+                self.contract.kind,
+                on_stop=partial(self.cancel, msg.raw_reply),
+                max_body=self._max_body,
+                patience=self._patience,
+            )
+            try:
+                return await incoming.run(context, self._general, terms)
+            finally:
+                incoming.close()
         data = terms.encode(await self._general(context))
         if not context.has_reply_headers:
             return data, terms.reply_headers
@@ -197,7 +210,7 @@ class Endpoint(Answering):
 
     def accept_large(self, msg: Msg) -> None:
         """Take the head of a request whose body comes in frames: the sink of its own subject."""
-        msg.raw_subject = real_subject(msg.raw_subject)
+        msg.raw_subject = msg.raw_subject.removesuffix(LARGE)
         terms = self._terms.get(msg.raw_headers) or self._read_terms(msg)
         if terms is None:
             return
@@ -214,25 +227,30 @@ class Endpoint(Answering):
     async def _run_large(self, msg: Msg, terms: Terms, deadline: float | None) -> None:
         """Receive the body, then run."""
         began = perf_counter_ns()
-        channel = None
+        receiving = None
         received = False
         try:
             if msg in self.overdue:
                 raise self._too_late()
-            size = read_head(msg)
-            with self._allowance.hold(size):
-                channel = open_body(self._connection, msg, size, lambda: self.cancel(msg.raw_reply))
-                msg.data = await receive_body(channel)
-                received = True
-                await self._run(msg, terms, deadline)
+            receiving = Receiving(
+                self._all,
+                msg,
+                limit=self._max_body,
+                on_stop=lambda: self.cancel(msg.raw_reply),
+                patience=self._patience,
+            )
+            data = await receiving.body()
+            received = True
+            msg.data = data
+            await self._run(msg, terms, deadline)
         except BaseException as error:
             if not received:  # else `_run` has accounted for it
                 self._failed(msg, terms, error, began)
             if not isinstance(error, Exception):
                 raise
         finally:
-            if channel is not None:
-                channel.close()
+            if receiving is not None:
+                receiving.close()
 
     async def _send_large(
         self,
@@ -253,11 +271,12 @@ class Endpoint(Answering):
                 self.unsendable(msg, error)
             else:
                 await send_reply(
-                    self._connection,
+                    self._all,
                     msg,
                     reply,
                     deadline=deadline,
-                    stop=lambda: self.cancel(msg.raw_reply),
+                    on_stop=lambda: self.cancel(msg.raw_reply),
+                    patience=self._patience,
                 )
         except (NatsError, RpcError) as failure:
             self.note_error(str(failure))

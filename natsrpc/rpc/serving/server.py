@@ -23,7 +23,7 @@ from natsrpc.errors import ConfigError, NatsError, PermissionsError
 
 from ..contract import compose
 from ..headers import cancel_subject
-from ..streams import Allowance, large_subject
+from ..streams import large_subject
 from .endpoint import Endpoint
 from .invoke import Dependencies, Invoker, Threads
 from .service import Handler, Service, check_overlap
@@ -72,7 +72,6 @@ class RunningService:
         self._by_subscription: dict[Subscription, Endpoint] = {}
         self._optional: list[Subscription] = []
         self._cancellations: list[Subscription] = []
-        self.allowance = Allowance(service.max_body)
         self._attachments: list[Attachment] = []
         self._lifespan = contextlib.AsyncExitStack()
 
@@ -129,7 +128,7 @@ class RunningService:
             handler.limits,
             codec=self.service.codec,
             gates=partial(self._gate, streams=handler.contract.kind != "unary"),
-            allowance=self.allowance,
+            max_body=self.service.max_body,
         )
         endpoint.state = self.state
         middleware = self.service.middlewares

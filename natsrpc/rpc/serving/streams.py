@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from natsrpc.core import Msg
-from natsrpc.errors import BadRequestError, DecodeError, ReplyTooLargeError, RequestTooLargeError
+from natsrpc.errors import BadRequestError, DecodeError, RequestTooLargeError
 
 from ..contract import Context, Kind, Next, gives_stream, refused_request, takes_stream
 from ..headers import frame
-from ..streams import UNLIMITED, Channel, Conversations, Patience, Writer
+from ..streams import Channel, Conversations, Patience, Writer
 from .terms import Terms
 
 UNOPENED_ITEMS = 1000
@@ -59,7 +59,9 @@ class Incoming:
         if self.is_open:
             self.channel.acknowledge()
 
-    async def run(self, context: Context, general: Next[Context], terms: Terms) -> tuple[bytes, bytes]:
+    async def run(
+        self, context: Context, general: Next[Context], terms: Terms
+    ) -> tuple[bytes, bytes]:
         """Run the handler; the data and headers of what ends its answer.
 
         Raises:

@@ -14,7 +14,7 @@ from natsrpc.core import Headers, encode_headers
 from natsrpc.errors import ConfigError, OverloadedError, UnsupportedCodecError
 
 from ..contract import EndpointContract, Limits
-from ..headers import MAX_DEPTH, read_control, read_depth, read_max_reply, read_timeout
+from ..headers import MAX_DEPTH, read_depth, read_frame, read_max_reply, read_timeout
 from .slots import Gate, Lane
 
 logger = logging.getLogger("natsrpc.rpc")
@@ -60,7 +60,7 @@ class Terms:
         *,
         timeout: float | None,
         depth: int,
-        credit: int | None,
+        credit: tuple[int, int] | None,
         max_reply: int,
         reply_headers: bytes,
     ) -> None:
@@ -83,10 +83,10 @@ def shorter(asked: float | None, own: float | None) -> float | None:
     return min(asked, own)
 
 
-def read_credit(headers: Headers) -> int | None:
-    """The credit of a request that opens a stream; None for any other."""
-    found = read_control(headers)
-    return found[1] if found is not None and found[0] == "open" else None
+def read_credit(headers: Headers) -> tuple[int, int] | None:
+    """The items and bytes that a request which opens a stream allows; None for any other."""
+    word, numbers = read_frame(headers) or ("", ())
+    return (numbers[0], numbers[1]) if word == "open" and len(numbers) > 1 else None
 
 
 class TermsBook:

@@ -139,9 +139,9 @@ class Channel:
         all_.add(self._token, self)
 
     @property
-    def is_heard(self) -> bool:
-        """Whether the other side said anything."""
-        return self._frames > 0
+    def _is_in_doubt(self) -> bool:
+        """Whether a first frame came and no second: perhaps only one answer comes through."""
+        return self._asks and self._frames == 1
 
     # inbound
 
@@ -262,8 +262,12 @@ class Channel:
 
     def gone(self) -> None:
         """The other side is not there any more, or never was."""
-        nobody = self._absent if not self._frames else None
-        self.fail(nobody or UnavailableError("the other side of the stream is gone"))
+        error: Exception = UnavailableError("the other side of the stream is gone")
+        if not self._frames and self._absent is not None:
+            error = self._absent
+        elif self._is_in_doubt:
+            error = UnavailableError(ONE_ANSWER)
+        self.fail(error)
         self._stop()
 
     def _stop(self) -> None:
@@ -320,8 +324,9 @@ class Channel:
             RpcError: what the stream ended with.
         """
         self.reads = True
-        if self.reader.ended:
-            if self.error is not None:
+        reader = self.reader
+        if reader.ended:
+            if self.error is not None and not reader.is_whole:
                 raise self.error
             return False
         self._waiter = self._link.loop.create_future()
@@ -483,7 +488,7 @@ class Channel:
             self._stop()
             return
         self._quiet += 1
-        if self._quiet >= SECOND:  # a second
+        if self._quiet >= SECOND and not self._is_in_doubt:
             self._say_how_things_stand()
 
     def _lateness(self) -> str:
@@ -494,9 +499,9 @@ class Channel:
             if self._silent * TICK > patience.opening:
                 return f"no worker answered within {patience.opening:g} s"
             return ""
-        if self._asks and self._frames == 1 and not self.reader.ended:
+        if self._is_in_doubt and not self.reader.ended:
             self._since_first += 1
-            if self._since_first > SECOND:
+            if self._since_first >= SECOND:
                 return ONE_ANSWER
         silence = patience.presence if self._speaks_frames else patience.progress
         if self._silent * TICK > silence and (self._asks or self._speaks_frames):

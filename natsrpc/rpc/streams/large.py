@@ -31,7 +31,7 @@ from ..headers import (
 )
 from .channel import Channel, Patience
 from .conversations import Conversations
-from .state import Whole, Writer
+from .state import Whole
 
 LARGE = MARK + b".large"
 """What stands behind the subject of a large request."""

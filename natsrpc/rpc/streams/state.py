@@ -71,6 +71,7 @@ class Reader:
         "buffer",
         "ended",
         "granted",
+        "is_whole",
         "limit",
         "received",
         "received_bytes",
@@ -100,7 +101,7 @@ class Reader:
         self.granted = START_ITEMS
         self.allowed = share.grow(START)
         self._note_due()
-        self.ended = False
+        self.ended = self.is_whole = False
         self.buffer: deque[bytes | Whole] = deque()
 
     @property
@@ -212,7 +213,11 @@ class Reader:
         self.check(number)
         if number < self.received or self._begun is not None:
             raise UnavailableError("stream broken: it ends where it should go on")
-        self.ended = True
+        self.finish()
+
+    def finish(self) -> None:
+        """All is here: what happens to the other side from now on does not matter."""
+        self.ended = self.is_whole = True
 
     # taking
 
