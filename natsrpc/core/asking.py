@@ -150,6 +150,9 @@ class Requests(Facts):
 
         Raises:
             NoRespondersError: nobody is subscribed to the subject.
+            NatsTimeoutError: no reply came, and there is no connection, or it was lost meanwhile:
+                nobody can say that there are none.
+            PermissionsError: the server denied the request or the subscription to its replies.
             ConnectionClosedError: the connection was closed before the end.
             SlowConsumerError: replies were dropped because too many were waiting.
             BadTimeoutError, BadSubjectError, BadHeaderError, MaxPayloadError: as `request`.
@@ -163,6 +166,7 @@ class Requests(Facts):
         limit = None if max_msgs is None else check_max_msgs(max_msgs)
         block = self._block(headers) if headers else b""
         data = payload_bytes(data)
+        asked_on = self.transport
         with self._inbox_for(subject, encoded, data, block, max_msgs=limit) as sub:
             async for msg in read_replies(
                 sub,
@@ -172,6 +176,7 @@ class Requests(Facts):
                 stall=stall,
                 max_msgs=limit,
                 sentinel=sentinel,
+                was_lost=lambda: self.transport is None or asked_on not in (None, self.transport),
             ):
                 yield msg
 

@@ -67,10 +67,16 @@ async def read_replies(
     stall: float | None,
     max_msgs: int | None,
     sentinel: Callable[[Msg], bool] | None,
+    was_lost: Callable[[], bool],
 ) -> AsyncIterator[Msg]:
     """Yield replies arriving on an inbox until one of the limits ends the read.
 
-    The time a consumer spends between two replies does not count against `stall`.
+    The time a consumer spends between two replies does not count against `stall`. Where no reply
+    came in time, `was_lost` says whether that may be the connection's fault.
+
+    Raises:
+        NatsTimeoutError: no reply came, and it may.
+        NoRespondersError: nobody is subscribed to the subject.
     """
     deadline = loop.time() + timeout
     count = 0
@@ -82,6 +88,9 @@ async def read_replies(
                 return
             msg = await sub.next_msg(max(wait, 0.001))
         except NatsTimeoutError:
+            if not count and was_lost():
+                text = f"no reply on {subject!r} within {timeout:g} s: the connection was lost"
+                raise NatsTimeoutError(text) from None
             return
         except NoRespondersError:
             if count == 0:

@@ -21,6 +21,7 @@ from natsrpc.errors import (
     NatsError,
     NatsTimeoutError,
     RpcError,
+    UnavailableError,
 )
 
 from ..contract import from_wire, is_error
@@ -223,7 +224,9 @@ class BoundCall:
             raise self.misfit(error) from None
 
     def error(self, msg: Msg) -> RpcError:
-        """The error that an error reply stands for."""
+        """The error that an error reply stands for, or one that came where only such may come."""
+        if not is_error(msg.raw_headers):
+            return UnavailableError("stream broken: a message came that is no frame")
         return from_wire(msg, self._known)
 
     def misfit(self, error: DecodeError) -> ContractError:
