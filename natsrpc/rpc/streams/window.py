@@ -48,6 +48,8 @@ class Share:
 
     def grow(self, most: int) -> int:
         """Hold more, up to `most` bytes of it, and as much as its part allows; how much more."""
+        if not self.is_open:
+            return 0
         window = self._window
         room = max(LEAST, window.size // max(1, window.shares)) - self.held
         more = min(most, room, window.free)
