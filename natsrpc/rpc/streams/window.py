@@ -8,7 +8,7 @@ hold an equal part, and always a little, so that none waits for another's reader
 from __future__ import annotations
 
 WINDOW_BYTES = 16 * 1024 * 1024
-"""Bytes that may be on their way to a connection, or wait there to be taken, of all conversations."""
+"""Bytes on their way to a connection, or waiting there to be taken, of all conversations."""
 
 LEAST = 64 * 1024
 """Bytes that each may hold, however many there are."""
