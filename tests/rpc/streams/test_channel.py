@@ -378,7 +378,7 @@ async def test_a_denied_publish_ends_it_at_once(by: str) -> None:
         "denied",
         operation="publish",
         subject=subject,
-        reply=side.channel.address.decode() if by == "reply" else None,
+        reply=side.channel.address.decode() if by == "reply" else "",
     )
     side.link.tell(AsyncError(error))
     with pytest.raises(NatsError) as told:
