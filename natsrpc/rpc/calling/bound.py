@@ -33,7 +33,7 @@ from ..headers import (
     max_reply_line,
     timeout_line,
 )
-from ..streams import MAX_BODY, Patience, conversations_of, is_head, take_reply
+from ..streams import MAX_BODY, PATIENCE, Patience, conversations_of, is_head, take_reply
 
 GRACE = 0.1
 """Seconds a caller waits beyond the deadline it gave the worker: the worker's answer that the
@@ -85,7 +85,7 @@ class BoundCall:
         item_type: Any = None,
         idempotent: bool = False,
         max_body: int = MAX_BODY,
-        patience: Patience = Patience(),
+        patience: Patience = PATIENCE,
     ) -> None:
         self.subject = subject
         self.patience = patience

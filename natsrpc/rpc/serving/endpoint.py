@@ -54,7 +54,7 @@ from ..contract import (
 )
 from ..headers import inherited
 from ..signature import CallPlan
-from ..streams import LARGE, Patience, Receiving, conversations_of, send_reply
+from ..streams import LARGE, PATIENCE, Receiving, conversations_of, send_reply
 from .answers import Answering
 from .eager import task_starter
 from .slots import Gate, Lane
@@ -95,7 +95,7 @@ class Endpoint(Answering):
         self._all = conversations_of(connection.link)
         self._all.account.allow(max_body)
         self._max_body = max_body
-        self._patience = Patience()
+        self._patience = PATIENCE
         self._book = TermsBook(contract, limits, codec, gates)
         self._terms = self._book.known
         self._lanes = self._book.lanes
