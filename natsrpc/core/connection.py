@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from logging import getLogger
 from time import perf_counter
 from types import TracebackType
-from typing import Any
 
 from natsrpc.errors import (
     ConfigError,
@@ -23,8 +22,7 @@ from natsrpc.errors import (
 )
 
 from .asking import Requests
-from .opening import Opening
-from .options import DEFAULT_URL, Options
+from .options import Options
 from .session import HIGH_WATER, Sink
 from .stats import Status
 from .subscriptions import (
@@ -50,34 +48,11 @@ log = getLogger("natsrpc.core")
 _FINAL_FLUSH_TIMEOUT = 5.0
 
 
-def connect(
-    servers: str | Sequence[str] = DEFAULT_URL, *, options: Options | None = None, **settings: Any
-) -> Opening[Connection]:
-    """Connect to NATS: `nc = await connect(...)`, or `async with connect(...) as nc:`.
-
-    Args:
-        servers: one URL, several joined by commas, or a sequence of them.
-        options: ready-made settings, instead of keyword arguments.
-        **settings: the fields of `Options`.
-
-    Raises:
-        ConfigError: a setting was refused; nothing was dialed.
-        AuthorizationError, TLSError, RemoteProtocolError, ServerError: the most telling failure, if
-            any server gave one; its notes list all tries.
-        NoServersError: no server could be reached; `attempts` tells each server and why.
-
-    Ref: nats.go `Connect`.
-    """
-    if options is not None and (settings or servers != DEFAULT_URL):
-        raise ConfigError("give either options or servers and keyword arguments, not both")
-
-    async def open_() -> Connection:
-        checked = options or Options.of({"servers": servers, **settings})
-        connection = Connection(checked)
-        await connection._open()  # noqa: SLF001  the same file: this is the constructor's other half
-        return connection
-
-    return Opening(open_)
+async def opened(options: Options) -> Connection:
+    """A connection that is open: what `connect` waits for."""
+    connection = Connection(options)
+    await connection._open()  # noqa: SLF001  the same file: this is the constructor's other half
+    return connection
 
 
 class Connection(Requests):

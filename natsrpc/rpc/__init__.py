@@ -3,7 +3,7 @@
 from natsrpc.errors import RpcError
 
 from .calling import Call, Caller, Policy
-from .client import Client, connect
+from .client import Client, ClientOptions, connect
 from .contract import (
     Context,
     EndpointContract,
@@ -40,6 +40,7 @@ __all__ = [
     "Call",
     "Caller",
     "Client",
+    "ClientOptions",
     "Context",
     "Dependencies",
     "Depends",

@@ -6,10 +6,17 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from natsrpc import codecs, core
-from natsrpc.core import Connection, Opening, check_publish, encode_headers
+from natsrpc.core import (
+    Connection,
+    ConnectOptions,
+    Opening,
+    Options,
+    check_publish,
+    encode_headers,
+)
 from natsrpc.errors import ConfigError
 
 from .calling import Caller, Errors, make_proxy
@@ -17,6 +24,17 @@ from .serving import Server, Service
 from .streams import MAX_BODY
 
 T = TypeVar("T")
+
+
+class ClientOptions(ConnectOptions, total=False):
+    """The keyword arguments of `natsrpc.connect`."""
+
+    codec: str | codecs.Codec
+    """What requests are written in."""
+
+    max_body: int
+    """Bytes of a reply, or of an item of a stream, that may come in frames where a message cannot
+    be so large; 0 takes none."""
 
 
 class Client(Caller):
@@ -138,7 +156,8 @@ def connect(
     *,
     codec: str | codecs.Codec = "json",
     max_body: int = MAX_BODY,
-    **options: Any,
+    options: Options | None = None,
+    **settings: Unpack[ConnectOptions],
 ) -> Opening[Client]:
     """Connect to NATS: await it, or enter it with `async with`, which closes on leaving.
 
@@ -147,7 +166,8 @@ def connect(
         codec: what requests are written in.
         max_body: bytes of a reply, or of an item of a stream, that may come in frames where a
             message cannot be so large; 0 takes none.
-        options: those of `natsrpc.core.connect`.
+        options: ready-made settings of the connection, instead of keyword arguments.
+        **settings: those of `natsrpc.core.connect`.
 
     Raises:
         ConfigError: an option is refused.
@@ -157,6 +177,7 @@ def connect(
     chosen = codecs.get(codec)
 
     async def make() -> Client:
-        return Client(await core.connect(servers, **options), codec=chosen, max_body=max_body)
+        connection = await core.connect(servers, options=options, **settings)
+        return Client(connection, codec=chosen, max_body=max_body)
 
     return Opening(make)

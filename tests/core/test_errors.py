@@ -425,7 +425,7 @@ async def test_a_connect_that_is_wrong_in_itself_is_refused(
 @pytest.mark.parity("E17", "B15")
 async def test_a_server_that_gets_no_pong_says_stale() -> None:
     """Through a proxy that holds our PONGs back."""
-    lost: list[Exception] = []
+    lost: list[Exception | None] = []
     async with (
         NatsServer('ping_interval: "1s"\nping_max: 1') as server,
         Proxy(server.port) as proxy,

@@ -163,7 +163,8 @@ async def test_a_flood_of_episodes_is_told_no_faster_than_it_is_heard(
     heard: list[int] = []
     slow = asyncio.Event()
 
-    async def on_error(_: object, __: object, error: SlowConsumerError) -> None:
+    async def on_error(_: object, __: object, error: Exception) -> None:
+        assert isinstance(error, SlowConsumerError)
         heard.append(error.dropped)
         await slow.wait()
 
