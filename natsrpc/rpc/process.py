@@ -18,7 +18,7 @@ from typing import Any, Unpack
 from natsrpc import codecs, core
 from natsrpc.core import ConnectOptions, Options
 
-from .client import connect
+from .opening import connect
 from .serving import Service
 
 logger = logging.getLogger("natsrpc.rpc")
