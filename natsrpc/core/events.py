@@ -54,7 +54,13 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class Reconnected:
-    """A new connection stands; subscriptions and buffered messages were replayed."""
+    """A new connection stands; subscriptions and buffered messages were replayed.
+
+    `is_handover`: it took over from one that had treated all that was sent through it. Nothing is
+    lost then, and the replies to earlier requests still come.
+    """
+
+    is_handover: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,9 @@ _LEAVE_TIMEOUT = 30.0
 class HandoverHost(Protocol):
     """The link, as a handover needs it."""
 
-    def settled(self) -> None:
-        """The new session does all the work from now on."""
+    def settled(self, *, lossless: bool) -> None:
+        """The new session does all the work from now on; `lossless` if the old server has treated
+        all that was sent to it."""
 
     def left(self, handover: Handover) -> None:
         """The old session is closed."""
@@ -120,7 +121,7 @@ class Handover:
         if self.old.is_lost:
             first += frames.publishes(self.old.transport.take_unsent())
         self.new.transport.release(first)
-        self._host.settled()
+        self._host.settled(lossless=not self.old.is_lost)
 
     async def _leave(self) -> None:
         try:

@@ -414,10 +414,10 @@ class Link:
         session.go_live()
         return True
 
-    def settled(self) -> None:
+    def settled(self, *, lossless: bool) -> None:
         """A handover's new session does all the work from now on."""
         self._reconnects += 1
-        self._callbacks.tell(told.Reconnected())
+        self._callbacks.tell(told.Reconnected(is_handover=lossless))
 
     def left(self, handover: Handover) -> None:
         """A handover's old session is closed."""

@@ -94,7 +94,7 @@ class Conversations:
 
     def _hear(self, event: ConnectionEvent) -> None:
         channels = list(self._channels.values())
-        if isinstance(event, Reconnected):
+        if isinstance(event, Reconnected) and not event.is_handover:
             for channel in channels:
                 channel.reconnected()
         elif isinstance(event, Closed):
