@@ -8,7 +8,13 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from typing import Any
 
 from natsrpc.core import Connection, Msg
-from natsrpc.errors import DecodeError, NatsTimeoutError, NoRespondersError, UnavailableError
+from natsrpc.errors import (
+    DecodeError,
+    NatsTimeoutError,
+    NoRespondersError,
+    PermissionsError,
+    UnavailableError,
+)
 
 from ..contract import is_error
 from ..headers import with_frame
@@ -74,13 +80,14 @@ class Outgoing:
         """Send the request, and start sending `items` once the worker takes them."""
         channel = self.channel
         block = with_frame(block, "open", *channel.reader.credit)
+        channel.asked = self._bound.subject
         self._connection.link.send(self._bound.subject, data, channel.address, block)
         if items is not None:
             self._start(items, self._bound.encode_item)
 
     def open_large(self, data: bytes, block: bytes) -> None:
         """Send the head of a request, and start sending its body once a worker takes it."""
-        subject = self._bound.subject + LARGE
+        subject = self.channel.asked = self._bound.subject + LARGE
         block = with_frame(block, "large", len(data))
         self._connection.link.send(subject, b"", self.channel.address, block)
         self._start(_single(data), bytes)
@@ -147,7 +154,8 @@ class Outgoing:
         channel = self.channel
         for timer in self._timers:
             timer.cancel()
-        if not ended and self._reply is None and not channel.stop():
+        denied = isinstance(channel.error, PermissionsError)
+        if not (ended or denied) and self._reply is None and not channel.stop():
             self._bound.abandoned(channel.address)
         channel.close()
         if self._pump is not None:

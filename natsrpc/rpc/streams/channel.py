@@ -119,6 +119,7 @@ class Channel:
         self._out = all_.link.outbound
         self._token, self.address = all_.new_address()
         self.peer = peer
+        self.asked = b""
         self.reader = Reader(
             all_.window.share(), all_.account, self._on_room, limit=limit, too_large=too_large
         )
@@ -141,6 +142,11 @@ class Channel:
         self._quiet = 0
         self._stopped = self._closed = False
         all_.add(self._token, self)
+
+    @property
+    def awaits(self) -> bytes:
+        """The subject that was asked on, as long as nothing was heard from there; `b""` after."""
+        return b"" if self._frames else self.asked
 
     @property
     def _is_in_doubt(self) -> bool:

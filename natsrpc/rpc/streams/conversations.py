@@ -33,6 +33,10 @@ class Kept(Protocol):
     address: bytes
     peer: bytes
 
+    @property
+    def awaits(self) -> bytes:
+        """The subject of the opening that is not answered yet."""
+
     def receive(self, msg: Msg) -> None:
         """Take a message to its address."""
 
@@ -107,13 +111,14 @@ class Conversations:
             self._denied(event.error, channels)
 
     def _denied(self, error: PermissionsError, channels: list[Kept]) -> None:
-        """End the conversation that a denied publish belongs to."""
-        if error.operation != "publish":
-            return
+        """End the conversations that a denial is about; all, if replies cannot be heard."""
         subject, reply = (error.subject or "").encode(), (error.reply or "").encode()
+        if error.operation == "publish":
+            channels = [each for each in channels if _concerns(each, subject, reply)]
+        elif subject != self.link.requests.subject.encode():
+            return
         for channel in channels:
-            if subject == channel.peer or (reply and reply == channel.address):
-                channel.fail(error)
+            channel.fail(error)
 
     def _stray(self, msg: Msg) -> None:
         """Answer a frame to a forgotten address, if it wants an answer."""
@@ -122,6 +127,13 @@ class Conversations:
             self._answered += 1
             with contextlib.suppress(NatsError):
                 self.link.send(msg.raw_reply, b"", b"", frame("gone", 0))
+
+
+def _concerns(channel: Kept, subject: bytes, reply: bytes) -> bool:
+    """Whether a publish to a subject, or with a reply subject, was this conversation's."""
+    if reply:
+        return reply == channel.address
+    return bool(subject) and subject in (channel.peer, channel.awaits)
 
 
 _all: weakref.WeakKeyDictionary[Link, Conversations] = weakref.WeakKeyDictionary()
