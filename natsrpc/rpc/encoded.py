@@ -179,7 +179,7 @@ class Encoded:
                     return
                 await self.publish(subject, value)
             except Exception as error:
-                self.connection.report(error, None)
+                self.connection.link.report(error, None)
                 return
             finally:
                 queue.task_done()
@@ -200,13 +200,13 @@ class Encoded:
         """
         _check_queue(queue)
         decode = _itself if type is Msg else self._decoder(type)
-        ended = self.connection.loop.create_future()
+        ended = self.connection.link.loop.create_future()
 
         async def deliver(msg: Msg) -> None:
             try:
                 value = decode(msg)
             except DecodeError as error:
-                self.connection.report(error, msg.sub)
+                self.connection.link.report(error, msg.sub)
                 return
             try:
                 await self._put(queue, value, ended)
@@ -265,9 +265,10 @@ class Encoded:
                     name: source(msg) for name, source in named.items()
                 }
             except DecodeError as error:
-                before = self.connection.last_error
-                self.connection.report(error, msg.sub)
-                self.connection.last_error = before
+                link = self.connection.link
+                before = link.last_error
+                link.report(error, msg.sub)
+                link.last_error = before
                 return None
 
         async def call_async(msg: Msg) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from natsrpc import codecs, core
 
 from .opening import connect
-from .serving import Service
+from .service import Service
 
 logger = logging.getLogger("natsrpc.rpc")
 

@@ -86,6 +86,6 @@ async def test_streams_of_strangers_end_and_leave_nothing(
                 await sub.unsubscribe()
             await eventually(lambda: running.inflight == 0, timeout=20)
         assert [n async for n in other.stream(f"{unique}.count", 3, returns=int)] == [0, 1, 2]
-        assert not client.connection.mux.streams
+        assert not client.connection.link.requests.streams
     loop.set_exception_handler(None)
     assert seen == []
