@@ -1,39 +1,37 @@
 """Services under test: served in memory, called as in production.
 
-`async with service.test() as client` comes here. What a caller sees is what callers in production
-see: the same codec, the same errors, the same deadlines; never the handler's own exception.
+`async with service.test() as client` is `serve_in_memory` with one service. What a caller sees is
+what callers in production see: the same codec, the same errors, the same deadlines; never the
+handler's own exception.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Unpack
+from typing import Any
 
 from natsrpc import rpc
-from natsrpc.rpc import Client, ClientOptions, Service, kits
+from natsrpc.rpc import Client, Service
 
 from .broker import Broker
 
 
 @asynccontextmanager
 async def serve_in_memory(
-    *services: Service, broker: Broker | None = None, **options: Unpack[ClientOptions]
+    *services: Service, broker: Broker | None = None, **options: Any
 ) -> AsyncIterator[Client]:
-    """Serve services on a broker in memory; a client on a connection of its own.
+    """Serve services on a broker in memory, and give a client on a connection of its own.
 
     Args:
         services: what is served, together, on one connection.
         broker: the broker to use, for its faults; a new one if not given.
-        **options: for the client, as for `natsrpc.connect`.
+        options: for the client's connection, as for `natsrpc.connect`.
     """
     broker = broker or Broker()
     async with (
         rpc.connect("nats://memory:4222", **broker.options()) as server,
         server.serve(*services),
-        rpc.connect("nats://memory:4222", **(broker.options() | options)) as client,
+        rpc.connect("nats://memory:4222", **broker.options(**options)) as client,
     ):
         yield client
-
-
-kits[:] = [serve_in_memory]  # type: ignore[list-item]  # options have types
