@@ -17,7 +17,6 @@ from .link import Link
 from .opening import Opening
 from .options import DEFAULT_URL, Options
 from .requests import Reply, is_no_responders, new_inbox, random_text
-from .session import Sink
 from .stats import Statistics, Status
 from .subscriptions import MsgCallback, Subscription, SubscriptionKind
 from .timers import Due, clock
@@ -27,6 +26,7 @@ from .wire import (
     Msg,
     Payload,
     ServerInfo,
+    Sink,
     check_publish,
     check_queue_group,
     check_subscribe,

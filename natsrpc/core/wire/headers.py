@@ -5,8 +5,8 @@ block  = "NATS/1.0" [ status-part ] CRLF *( name ":" *blank value CRLF ) CRLF
 status = blank 3DIGIT [ blank description ]       on the first line only
 ```
 
-What we send is strict; what we receive is read as leniently as its meaning allows, because the
-server forwards header blocks unread, so any publisher can send any bytes.
+The rule: what is sent is strict, and what is received is read as leniently as its meaning allows.
+The server forwards header blocks unread, so any publisher can send any bytes.
 
 Ref: ADR-4.
 """
