@@ -247,7 +247,3 @@ class MsgNotBoundError(MsgError):
 
 class MsgNoReplyError(MsgError):
     """The message carries no reply subject, so it cannot be answered."""
-
-
-class MsgAlreadyRespondedError(MsgError):
-    """The message was answered before."""
