@@ -490,7 +490,7 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         if error is None:
-            await self.connection.drained()
+            await self.connection.link.drained()
         await self.close()
 
     def __repr__(self) -> str:
