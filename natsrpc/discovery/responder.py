@@ -14,7 +14,7 @@ import asyncio
 import importlib
 import json
 from collections.abc import Callable
-from logging import getLogger
+from logging import Logger, getLogger
 from typing import Any, TypeAlias
 
 from natsrpc.core import Connection, Msg, Subscription, encode_headers
@@ -23,7 +23,7 @@ from natsrpc.rpc import RunningService, ServiceContract
 
 from . import shapes
 
-log = getLogger("natsrpc.discovery")
+log: Logger = getLogger("natsrpc.discovery")
 
 PREFIX = "$SRV"
 PROBES_TIMEOUT = 0.5
