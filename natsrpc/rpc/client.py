@@ -42,7 +42,7 @@ from .calling import (
 )
 from .contract import Context, EndpointContract, Middleware
 from .headers import inherited
-from .serving import Server, Service
+from .serving import Servable, Server
 from .streams import MAX_BODY
 
 if TYPE_CHECKING:
@@ -89,19 +89,19 @@ class Client:
         self._servers: list[Server] = []
         # for the fast path of `call`
         link = connection.link
-        self._bound = self._pipeline.binder.calls
+        self._direct = self._pipeline.binder.direct
         self._outbound = link.outbound
         self._abandon = link.requests.abandon
-        self._begin = None if connection.options.old_style_requests else link.requests.begin
+        self._begin = link.requests.begin
 
     @property
     def policy(self) -> Policy | None:
         """How calls are repeated that name no policy and are made in the scope of none."""
-        return self._pipeline.attempts.default
+        return self._pipeline.policy
 
     @policy.setter
     def policy(self, policy: Policy | None) -> None:
-        self._pipeline.attempts.default = policy
+        self._pipeline.policy = policy
 
     # fmt: off
     @overload
@@ -156,7 +156,7 @@ class Client:
     async def call(self, target: EndpointContract, request: Any = ..., returns: Any = ...,
                    **options: Unpack[CallOptions]) -> Any: ...
     # fmt: on
-    async def call(  # noqa: C901  two functions in one  # pyright: ignore[reportInconsistentOverload]
+    async def call(  # pyright: ignore[reportInconsistentOverload]
         self,
         target: Any,
         request: Any = NOTHING,
@@ -197,26 +197,23 @@ class Client:
             MaxPayloadError: the request does not fit one message, and nobody takes it in frames.
             ConnectionClosedError: the connection is closed.
         """
-        bound, pipeline = None, self._pipeline
-        if pipeline.around is None and tokens is None and not errors:
+        bound = None
+        if policy is None and tokens is None and not errors:
             try:
-                bound = self._bound.get((target, type(request), returns, codec))
+                bound = self._direct.get((target, type(request), returns, codec))
             except TypeError:  # a type that cannot be hashed
                 bound = None
-        if bound is None:
+        if bound is None or scoped():
             call = Call(target, request, returns, timeout=timeout, headers=headers, codec=codec,
                         tokens=tokens, errors=errors, policy=policy)  # fmt: skip
-            return await pipeline.perform(call)
-        if policy is not None or bound.idempotent or pipeline.attempts.default or scoped():
-            return await pipeline.unary.attempt_by(policy, bound, request, timeout, headers)
-        begin, outer = self._begin, inherited.get()
-        if begin is None or outer is not None or headers or self._outbound.congested:
-            return await pipeline.unary.attempt(bound, request, timeout, headers)
+            return await self._pipeline.perform(call)
+        if headers or self._outbound.congested or inherited.get() is not None:
+            return await self._pipeline.unary.attempt(bound, request, timeout, headers)
         # As `Unary.attempt` does, with `RequestMux.request` in the place of its call.
         data = bound.encode(None if request is NOTHING else request)
         block, wait = bound.blocks.get(timeout) or bound.block(timeout)
         try:
-            reply = begin(bound.subject, data, block, wait)
+            reply = self._begin(bound.subject, data, block, wait)
             try:
                 await reply
             except BaseException as error:
@@ -228,7 +225,7 @@ class Client:
             if msg.raw_headers and is_no_responders(msg):
                 raise NoRespondersError(bound.subject.decode())
         except MaxPayloadError as error:
-            return await pipeline.unary.send_large(bound, data, block, wait, error)
+            return await self._pipeline.unary.send_large(bound, data, block, wait, error)
         except NatsTimeoutError as error:
             raise bound.late(error, wait) from None
         if msg.raw_headers:
@@ -453,7 +450,7 @@ class Client:
         self._pipeline.add(function)
         return function
 
-    def serve(self, *services: Service) -> Opening[Server]:
+    def serve(self, *services: Servable) -> Opening[Server]:
         """Serve services on this connection: await it, or enter it with `async with`.
 
         Once it is awaited or entered every request sent reaches a handler, and the services are
