@@ -14,7 +14,7 @@ import asyncio
 import importlib
 import json
 from collections.abc import Callable
-from logging import getLogger
+from logging import Logger, getLogger
 from typing import Any, TypeAlias
 
 from natsrpc.core import Connection, Msg, Subscription, encode_headers
@@ -23,7 +23,7 @@ from natsrpc.rpc import RunningService, ServiceContract
 
 from . import shapes
 
-log = getLogger("natsrpc.discovery")
+log: Logger = getLogger("natsrpc.discovery")
 
 PREFIX = "$SRV"
 PROBES_TIMEOUT = 0.5
@@ -155,10 +155,10 @@ class Discovery:
             return
         data = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
         try:
-            self._connection.link.outbound.send(msg.raw_reply, data.encode())
+            self._connection.link.send(msg.raw_reply, data.encode())
         except MaxPayloadError as error:
             text = f"the answer of {error.size} bytes is too large: ask for one endpoint by name"
             headers = {"Nats-Service-Error": text, "Nats-Service-Error-Code": "413"}
-            self._connection.link.outbound.send(msg.raw_reply, b"", b"", encode_headers(headers))
+            self._connection.link.send(msg.raw_reply, b"", b"", encode_headers(headers))
         except NatsError as error:
             log.warning("%s was not answered: %s", msg.subject, error)

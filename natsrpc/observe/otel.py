@@ -18,10 +18,10 @@ try:
     from opentelemetry import propagate, trace
     from opentelemetry.propagators.textmap import Getter
     from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     raise ImportError(
-        "natsrpc.observe.otel needs OpenTelemetry: pip install 'natsrpc[otel]'", name=error.name
-    ) from error
+        "natsrpc.observe.otel needs OpenTelemetry: pip install 'natsrpc[otel]'", name=_error.name
+    ) from _error
 
 __all__ = ["instrument"]
 

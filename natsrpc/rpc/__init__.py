@@ -20,7 +20,7 @@ from .encoded import Encoded
 from .headers import no_deadline
 from .opening import ClientOptions, connect
 from .process import Stopping, run, serve_until
-from .service import Service
+from .service import Lifespan, Service
 from .serving import Attachment, Dependencies, Endpoint, Group, RunningService, Server
 from .signature import Depends, Embed, Header, Token
 
@@ -42,6 +42,7 @@ __all__ = [
     "Group",
     "Header",
     "Kind",
+    "Lifespan",
     "Limits",
     "Middleware",
     "Next",

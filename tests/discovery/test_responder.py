@@ -296,7 +296,7 @@ async def test_the_schema_is_where_the_pointer_says(
 async def test_a_schema_too_large_to_send_is_refused_aloud(
     running: RunningService, connection: Connection, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection.link, "max_payload", 500)
+    monkeypatch.setattr(connection.link.outbound, "max_payload", 500)
     with pytest.raises(RpcError, match="ask for one endpoint") as caught:
         await discovery.schema(connection, name)
     assert caught.value.code == 413
@@ -371,7 +371,7 @@ async def test_an_answer_that_cannot_be_sent_is_logged(
         raise NoRespondersError("x")
 
     await asyncio.sleep(0)
-    monkeypatch.setattr(connection.link.outbound, "send", refuse)
+    monkeypatch.setattr(connection.link, "send", refuse)
     await connection.flush()
     assert await asking == []
     assert "was not answered" in caplog.text
