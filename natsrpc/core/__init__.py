@@ -19,6 +19,7 @@ from .options import DEFAULT_URL, Options
 from .requests import Reply, is_no_responders, new_inbox, random_text
 from .stats import Statistics, Status
 from .subscriptions import MsgCallback, Subscription, SubscriptionKind
+from .throttle import Throttle
 from .timers import Due, clock
 from .wire import (
     Headers,
@@ -65,6 +66,7 @@ __all__ = [
     "Status",
     "Subscription",
     "SubscriptionKind",
+    "Throttle",
     "check_publish",
     "check_queue_group",
     "check_subscribe",

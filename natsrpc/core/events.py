@@ -23,7 +23,17 @@ from dataclasses import dataclass
 from logging import getLogger
 from typing import Any, TypeAlias
 
-from natsrpc.errors import ConfigError, ConfigTypeError, NatsRpcError, SlowConsumerError
+from natsrpc.errors import (
+    BadHeaderError,
+    ConfigError,
+    ConfigTypeError,
+    MaxSubscriptionsError,
+    NatsRpcError,
+    PermissionsError,
+    SlowConsumerError,
+)
+
+from .throttle import Throttle
 
 log = getLogger("natsrpc.core")
 
@@ -150,6 +160,7 @@ class Callbacks:
         self._callbacks = callbacks
         self._queue: deque[tuple[ConnectionEvent, Callable[..., object]]] = deque()
         self._slow: set[object] = set()
+        self._throttle = Throttle(log)
         self._slow_logged: weakref.WeakKeyDictionary[object, float] = weakref.WeakKeyDictionary()
         self._untold = 0
         self._task: asyncio.Task[None] | None = None
@@ -182,7 +193,7 @@ class Callbacks:
         callback = self._callbacks.get(_OPTION_OF[type(event)])
         if callback is None:
             if not self._was_just_logged(event):
-                _log_untold(event)
+                self._log_untold(event)
         elif not isinstance(event, AsyncError) or self._has_room_for(event):
             self._queue.append((event, callback))
             if self._task is None:
@@ -207,6 +218,19 @@ class Callbacks:
             return True
         self._slow_logged[who] = now
         return False
+
+    def _log_untold(self, event: ConnectionEvent) -> None:
+        """Log an error that no callback is told."""
+        if not isinstance(event, AsyncError):
+            return
+        error, sub = event.error, event.subscription
+        name, where = type(error).__name__, "" if sub is None else f" on {sub.subject!r}"
+        if _is_repeated(error):
+            self._throttle.warning(name, "%s%s: %s", name, where, error)
+        elif isinstance(error, NatsRpcError):
+            log.warning("%s%s: %s", name, where, error)
+        else:
+            log.error("%s%s: %s", name, where, error, exc_info=error)
 
     def _has_room_for(self, event: AsyncError) -> bool:
         """Errors may come by the thousand: a subscription's slowness waits to be told once, and
@@ -324,12 +348,9 @@ class EventStream(AsyncIterator[ConnectionEvent]):
         return self._events.popleft()
 
 
-def _log_untold(event: ConnectionEvent) -> None:
-    if isinstance(event, AsyncError):
-        detail = f" on {event.subscription.subject!r}" if event.subscription is not None else ""
-        level = log.warning if isinstance(event.error, NatsRpcError) else log.error
-        level("%s%s: %s", type(event.error).__name__, detail, event.error, exc_info=_trace(event))
-
-
-def _trace(event: AsyncError) -> BaseException | None:
-    return None if isinstance(event.error, NatsRpcError) else event.error
+def _is_repeated(error: Exception) -> bool:
+    """Whether another program can cause an error like this with every message: by reply subjects
+    that we may not publish to, or bad headers. Refused subscriptions come in a row, too."""
+    if isinstance(error, PermissionsError):
+        return error.operation == "publish"
+    return isinstance(error, (BadHeaderError, MaxSubscriptionsError))

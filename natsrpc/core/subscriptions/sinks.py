@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeAlias
 
 from natsrpc.errors import BadHeaderError, ConfigError, ConfigTypeError, SlowConsumerError
 
-from ..wire import Msg, Sink
+from ..wire import MAX_UNASKED, Msg, Sink
 from .pending import Limits, Pending
 
 MsgCallback: TypeAlias = "Callable[[Msg], object]"
@@ -175,6 +175,8 @@ class Intake:
         """Report bad headers, and take a status of the server's out of the count in advance: the
         server does not count it towards `max_msgs` either."""
         block = msg.raw_headers
+        if len(block) > MAX_UNASKED:
+            return
         if msg.headers.malformed:
             self._host.report(BadHeaderError(f"malformed headers in a message on {msg.subject!r}"))
         elif block.startswith(_NO_STATUS):

@@ -2,7 +2,7 @@
 
 from . import frames
 from .frames import LARGE, Frame, LargeFrame
-from .headers import NO_RESPONDERS, Headers, HeaderValues, encode_headers
+from .headers import MAX_UNASKED, NO_RESPONDERS, Headers, HeaderValues, encode_headers
 from .info import ServerInfo
 from .messages import (
     Err,
@@ -34,6 +34,7 @@ from .subject import (
 
 __all__ = [
     "LARGE",
+    "MAX_UNASKED",
     "NO_RESPONDERS",
     "Err",
     "Event",

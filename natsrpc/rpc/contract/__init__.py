@@ -1,6 +1,6 @@
 """What a service promises and what one request of it is: data that both halves read."""
 
-from .context import Context
+from .context import Context, check_text
 from .error_headers import description, from_wire, internal, is_error, refused_request, to_wire
 from .middleware import Middleware, Next, compose
 from .tables import (
@@ -22,6 +22,7 @@ __all__ = [
     "Next",
     "ServiceContract",
     "check_errors",
+    "check_text",
     "compose",
     "description",
     "from_wire",

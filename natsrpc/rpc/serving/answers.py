@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from natsrpc.core import Connection, Msg
+from natsrpc.core import Connection, Msg, Throttle
 from natsrpc.errors import MaxPayloadError, NatsError, ReplyTooLargeError, RpcError
 
 from ..contract import EndpointContract, description, internal, to_wire
@@ -29,6 +29,7 @@ class Answers:
         self._send = connection.link.outbound.send
         self._endpoint = contract.name
         self._handler = handler
+        self._log = Throttle(logger)
 
     def reset(self) -> None:
         """Zero the counters."""
@@ -86,4 +87,5 @@ class Answers:
             self._not_sent(failure)
 
     def _not_sent(self, failure: Exception) -> None:
-        logger.warning("endpoint %r: a reply was not sent: %s", self._endpoint, failure)
+        text = "endpoint %r: a reply was not sent: %s"
+        self._log.warning("not sent", text, self._endpoint, failure)

@@ -37,7 +37,7 @@ from time import perf_counter_ns
 from typing import Any
 
 from natsrpc import codecs
-from natsrpc.core import Connection, Due, Msg, clock, encode_headers
+from natsrpc.core import Connection, Due, Msg, Throttle, clock, encode_headers
 from natsrpc.errors import (
     CallCancelledError,
     DeadlineExceededError,
@@ -125,6 +125,7 @@ class Endpoint:
         self._took = 0.0
         self._counted = 0, 0
         self.taken: Due[Admitted, float] = Due(link.loop, self._expired, deadline_of=float)
+        self._log = Throttle(logger)
         self._direct = _direct(plan)
         self._general: Next[Context] | None = None
         self._start_task = task_starter(link.loop, f"natsrpc handler {plan.name}")
@@ -381,7 +382,7 @@ class Endpoint:
     def _read_terms(self, msg: Msg) -> Terms | None:
         """Read a header block not seen before; None if the request had to be refused."""
         try:
-            return self._book.read(msg.raw_headers, msg.headers)
+            return self._book.read(msg)
         except RpcError as error:
             self.answers.refuse(msg, error)
         except Exception as error:  # never leave a request without an answer
@@ -423,9 +424,8 @@ class Endpoint:
 
     def _report_stubborn(self, admitted: Admitted) -> None:
         if admitted.lane is not None:
-            logger.warning(
-                "handler %r still runs %s s after it was cancelled", self.plan.name, STUBBORN_AFTER
-            )
+            text = "handler %r still runs %s s after it was cancelled"
+            self._log.warning("stubborn", text, self.plan.name, STUBBORN_AFTER)
 
     def _expired(self, admitted: Admitted, deadline: float) -> None:
         """Answer for a request whose deadline passed; `Due` has taken it out."""
