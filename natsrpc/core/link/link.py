@@ -21,6 +21,7 @@ from natsrpc.errors import (
     ConnectionDrainingError,
     NatsError,
     PermissionsError,
+    ServerError,
     SubscriptionError,
 )
 from natsrpc.version import __version__
@@ -119,14 +120,24 @@ class Link:
         """How many bytes of headers and data the server takes in one message."""
         return self.outbound.max_payload
 
-    def attach(self, subject: str, sink: Sink, *, queue_group: str = "") -> Subscription:
+    def attach(
+        self,
+        subject: str,
+        sink: Sink,
+        *,
+        queue_group: str = "",
+        on_denied: Callable[[PermissionsError], object] | None = None,
+    ) -> Subscription:
         """Subscribe a bare sink: it gets every message in place, uncounted. It must not wait.
+
+        For a subscription that can be done without: if the server denies it, `on_denied` is called,
+        and nobody else is told.
 
         Raises:
             BadSubjectError, BadQueueNameError: a name is malformed.
             ConnectionClosedError, ConnectionDrainingError: no new subscriptions are taken.
         """
-        return self.subscriptions.attach(subject, sink, queue_group)
+        return self.subscriptions.attach(subject, sink, queue_group, on_denied)
 
     def detach(self, subscription: Subscription) -> None:
         """End a subscription now, without waiting; nothing happens if it has ended."""
@@ -277,20 +288,36 @@ class Link:
             raise ConnectionClosedError
         await self._flushes.flush(self.session, timeout)
 
-    async def check_accepted(self, subscription: Subscription) -> None:
-        """Wait for the server's word on a new subscription; one without its word is ended.
+    async def check_accepted(self, *subscriptions: Subscription) -> None:
+        """Wait for the server's word on new subscriptions; those without its word are ended.
 
         Raises:
-            PermissionsError: the server denied it.
+            PermissionsError: the server denied one of them.
+            MaxSubscriptionsError, ServerError: the server refused something before it answered,
+                and names no subject.
             NatsTimeoutError, FlushInterruptedError, ConnectionClosedError: as `flush`.
         """
+        refusals: list[ServerError] = []
+
+        def hear(event: told.ConnectionEvent) -> None:
+            error = event.error if isinstance(event, told.AsyncError) else None
+            if isinstance(error, ServerError) and not isinstance(error, PermissionsError):
+                refusals.append(error)
+
+        self.add_listener(hear)
         try:
             await self.flush()
+            for subscription in subscriptions:
+                if isinstance(subscription.end_error, PermissionsError):
+                    raise subscription.end_error
+            if refusals:
+                raise refusals[0]
         except BaseException:
-            self.detach(subscription)
+            for subscription in subscriptions:
+                self.detach(subscription)
             raise
-        if isinstance(subscription.end_error, PermissionsError):
-            raise subscription.end_error
+        finally:
+            self.remove_listener(hear)
 
     async def barrier(self) -> None:
         """As `flush`, for a subscription that ends; gives up early when the session is lost."""
