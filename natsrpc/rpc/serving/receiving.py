@@ -24,6 +24,14 @@ from .answers import Answers
 from .slots import Gate
 
 
+def _why(receiving: Receiving) -> RpcError:
+    """Why a body is not received any further: what it failed with, or its caller's wish."""
+    failed = receiving.channel.error
+    if isinstance(failed, RpcError):
+        return failed
+    return CallCancelledError("the caller cancelled the call")
+
+
 class Bodies:
     """Receives the large requests of one endpoint.
 
@@ -73,9 +81,7 @@ class Bodies:
         gate.free -= 1
         task = asyncio.ensure_future(self._receive(msg, receiving))
         self._tasks[task] = None
-        receiving.on_stop = lambda: self._end(
-            task, CallCancelledError("the caller cancelled the call")
-        )
+        receiving.on_stop = lambda: self._end(task, _why(receiving))
 
     async def _receive(self, msg: Msg, receiving: Receiving) -> None:
         task = asyncio.current_task()

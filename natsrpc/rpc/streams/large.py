@@ -165,7 +165,12 @@ async def send_reply(
     data, headers = reply
     link = all_.link
     patience = replace(patience, opening=TAKEN_WITHIN)
-    channel = Channel(all_, b"", on_stop=on_stop, patience=patience, request=msg)
+
+    def stop() -> None:
+        if channel.error is None:  # else it is raised here
+            on_stop()
+
+    channel = Channel(all_, b"", on_stop=stop, patience=patience, request=msg)
     try:
         head = with_frame(headers, "large", len(data))
         if deadline < NO_DEADLINE:
