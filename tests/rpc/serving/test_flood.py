@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -12,6 +14,7 @@ from natsrpc.core import Connection, Headers, Msg, connect
 from natsrpc.rpc import Client, Header, Service, Token
 from natsrpc.rpc import connect as connect_client
 from natsrpc.testing import NatsServer
+from tests.core.harness import eventually
 
 pytestmark = pytest.mark.live
 
@@ -138,3 +141,56 @@ async def test_replies_that_may_not_be_published_are_logged_once_a_second(
     told: list[Any] = [record.getMessage() for record in caplog.records]
     assert 1 <= len(told) <= 3, "and it took no longer than two seconds"
     assert "victim." in told[0]
+
+
+async def test_a_cancel_costs_the_same_however_many_requests_are_here(
+    client: Client, evil: Connection, unique: str
+) -> None:
+    service = Service("calc", version="1.0.0")
+
+    @service.handler(unique)
+    async def slow() -> None:
+        await asyncio.sleep(60)
+
+    async with client.serve(service) as server:
+        (endpoint,) = server.services[0].endpoints
+
+        def seconds() -> float:
+            began = time.process_time()
+            for _ in range(1000):
+                endpoint.cancel(b"_INBOX.nobody.x")
+            return time.process_time() - began
+
+        without = min(seconds() for _ in range(3))
+        for number in range(1000):
+            await evil.publish(unique, b"", reply=f"nobody.{number}")
+        await evil.flush()
+        await eventually(lambda: server.inflight == 1000)
+        assert min(seconds() for _ in range(3)) < 5 * without + 0.005
+        for number in range(1000):
+            assert endpoint.cancel(b"nobody.%d" % number)
+        await eventually(lambda: not server.inflight)
+
+
+async def test_requests_of_one_name_end_each_by_itself(
+    client: Client, evil: Connection, unique: str
+) -> None:
+    """Reply subjects never repeat, unless somebody means harm."""
+    service = Service("calc", version="1.0.0")
+    ended: list[str] = []
+
+    @service.handler(unique)
+    async def slow() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("")
+
+    async with client.serve(service) as server:
+        for reply in ("same.reply", "same.reply", None, None):
+            await evil.publish(unique, b"", reply=reply, headers={"Natsrpc-Timeout": "200"})
+        await evil.flush()
+        await eventually(lambda: server.inflight == 4)
+        await eventually(lambda: not server.inflight)
+        assert len(ended) == 4
+        assert not server.services[0].endpoints[0].taken
