@@ -301,7 +301,8 @@ class Link:
 
         def hear(event: told.ConnectionEvent) -> None:
             error = event.error if isinstance(event, told.AsyncError) else None
-            if isinstance(error, ServerError) and not isinstance(error, PermissionsError):
+            of_one = isinstance(error, PermissionsError)  # which is told by its subject
+            if isinstance(error, ServerError) and not of_one and "publish" not in error.text:
                 refusals.append(error)
 
         self.add_listener(hear)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 

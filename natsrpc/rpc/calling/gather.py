@@ -20,6 +20,7 @@ from natsrpc.errors import (
     NatsTimeoutError,
     ReplyTooLargeError,
     RpcError,
+    SlowConsumerError,
 )
 
 from ..streams import MAX_BODY, is_head
@@ -54,18 +55,23 @@ class Gather:
         data, block, wait = bound.prepare(call.request, call.timeout, call.headers)
         if wait is None:
             raise ConfigError("gather needs a timeout")
-        answers = Answers(bound, self._connection.link.loop, wait - GRACE)
+        timeout = wait - GRACE
+        answers = Answers(bound, self._connection.link.loop, timeout)
+        msgs = self._connection.request_many(
+            bound.subject.decode(),
+            data,
+            timeout=timeout,
+            stall=call.stall,
+            max_msgs=call.max_responses,
+            headers=Headers.decode(block),
+        )
         try:
-            async for msg in self._connection.request_many(
-                bound.subject.decode(),
-                data,
-                timeout=wait - GRACE,
-                stall=call.stall,
-                max_msgs=call.max_responses,
-                headers=Headers.decode(block),
-            ):
-                if not answers.take(msg):
-                    break
+            try:
+                async for msg in msgs:
+                    if not answers.take(msg):
+                        break
+            except SlowConsumerError as error:
+                answers.note(error)
             return await answers.all()
         finally:
             await answers.close()
@@ -101,6 +107,10 @@ class Answers:
                 self._found.append(error)
             self._keep(place, msg)
         return self._room > 0 and place + 1 < MAX_ANSWERS
+
+    def note(self, error: NatsError) -> None:
+        """Let an error stand for answers that were dropped."""
+        self._found.append(error)
 
     def _keep(self, place: int, msg: Msg) -> None:
         """Keep an answer that is here, if there is room for it."""

@@ -17,6 +17,7 @@ from natsrpc.errors import (
     PermissionsError,
     ReplyTooLargeError,
     RpcError,
+    SlowConsumerError,
     UnavailableError,
 )
 from natsrpc.rpc import Client
@@ -213,6 +214,21 @@ async def test_no_more_are_waited_for_than_are_kept(
     instances.answers.append(flood)
     assert await client.gather(unique, None, int, timeout=10) == [1, 1, 1]
     await eventually(lambda: not client.connection.subscriptions)
+
+
+async def test_answers_that_were_dropped_take_no_other_answer_along(
+    client: Client, instances: Instances, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More came in one turn of the loop than may wait."""
+
+    async def many(*_: object, **__: object) -> AsyncIterator[Msg]:
+        yield Msg(unique, b"1")
+        raise SlowConsumerError("inbox", dropped=3)
+
+    monkeypatch.setattr(client.connection, "request_many", many)
+    good, dropped = await client.gather(unique, None, int, timeout=10)
+    assert good == 1
+    assert isinstance(dropped, SlowConsumerError)
 
 
 async def test_a_cancelled_gather_leaves_nothing(
