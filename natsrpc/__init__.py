@@ -78,6 +78,7 @@ from .errors import (
     UnavailableError,
     UnknownCodecError,
     UnsupportedCodecError,
+    UpstreamError,
 )
 from .version import __version__
 
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
         Group,
         Header,
         Policy,
+        Reply,
         Server,
         Service,
         ServiceContract,
@@ -122,6 +124,7 @@ _HOMES = {
             "Group",
             "Header",
             "Policy",
+            "Reply",
             "Server",
             "Service",
             "ServiceContract",
@@ -228,6 +231,7 @@ __all__ = [
     "ProtocolError",
     "ReconnectBufferExceededError",
     "RemoteProtocolError",
+    "Reply",
     "ReplyTooLargeError",
     "RequestTooLargeError",
     "RpcError",
@@ -252,6 +256,7 @@ __all__ = [
     "UnavailableError",
     "UnknownCodecError",
     "UnsupportedCodecError",
+    "UpstreamError",
     "__version__",
     "codecs",
     "connect",

@@ -105,7 +105,8 @@ class Requests(Facts):
             try:
                 return await sub.next_msg(timeout)
             except NatsTimeoutError:
-                raise NatsTimeoutError(f"no reply on {subject!r} within {timeout} s") from None
+                text = f"no reply on {subject!r} within {timeout} s"
+                raise NatsTimeoutError(text, subject=subject) from None
             except NoRespondersError:
                 raise NoRespondersError(subject) from None
 

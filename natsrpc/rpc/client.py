@@ -37,6 +37,7 @@ from .calling import (
     Pipeline,
     Policy,
     Publisher,
+    Reply,
     make_proxy,
     scoped,
 )
@@ -171,17 +172,8 @@ class Client:
             except TypeError:  # a type that cannot be hashed
                 bound = None
         if bound is None:
-            call = Call(
-                target,
-                request,
-                returns,
-                timeout=timeout,
-                headers=headers,
-                codec=codec,
-                tokens=tokens,
-                errors=errors,
-                policy=policy,
-            )
+            call = Call(target, request, returns, timeout=timeout, headers=headers, codec=codec,
+                        tokens=tokens, errors=errors, policy=policy)  # fmt: skip
             return await pipeline.perform(call)
         if policy is not None or bound.idempotent or pipeline.attempts.default or scoped():
             return await pipeline.unary.attempt_by(policy, bound, request, timeout, headers)
@@ -213,6 +205,57 @@ class Client:
             return bound.decode(msg.data)
         except DecodeError as error:
             raise bound.misfit(error) from None
+
+    # fmt: off
+    @overload
+    async def request(self, target: str, request: Any, returns: TypeForm[T],
+                      **options: Unpack[CallOptions]) -> Reply[T]: ...
+    @overload
+    async def request(self, target: str, request: Any = ..., *, returns: TypeForm[T],
+                      **options: Unpack[CallOptions]) -> Reply[T]: ...
+    @overload
+    async def request(self, target: str, request: Any = ...,
+                      **options: Unpack[CallOptions]) -> Reply[Any]: ...
+    @overload
+    async def request(self, target: Callable[[], Awaitable[T]],
+                      **options: Unpack[CallOptions]) -> Reply[T]: ...
+    @overload
+    async def request(self, target: Callable[[R], Awaitable[T]], request: R,
+                      **options: Unpack[CallOptions]) -> Reply[T]: ...
+    @overload
+    async def request(self, target: Callable[Concatenate[R, Any, ...], Awaitable[T]],
+                      request: R | Mapping[str, Any],
+                      **options: Unpack[CallOptions]) -> Reply[T]: ...
+    @overload
+    async def request(self, target: Callable[Concatenate[Context, ...], Awaitable[T]],
+                      request: Any = ..., **options: Unpack[CallOptions]) -> Reply[T]: ...
+    @overload
+    async def request(self, target: Callable[[], T],
+                      **options: Unpack[CallOptions]) -> Reply[T]: ...
+    @overload
+    async def request(self, target: Callable[[R], T], request: R,
+                      **options: Unpack[CallOptions]) -> Reply[T]: ...
+    @overload
+    async def request(self, target: Callable[Concatenate[R, Any, ...], T],
+                      request: R | Mapping[str, Any],
+                      **options: Unpack[CallOptions]) -> Reply[T]: ...
+    @overload
+    async def request(self, target: EndpointContract, request: Any = ..., returns: Any = ...,
+                      **options: Unpack[CallOptions]) -> Reply[Any]: ...
+    # fmt: on
+    async def request(self, target: Any, request: Any = NOTHING, returns: Any = NOTHING, *,
+                      timeout: float | None = 5.0, headers: Mapping[str, str] | None = None,
+                      codec: str | codecs.Codec | None = None,
+                      tokens: Mapping[str, str] | None = None, errors: Errors = (),
+                      policy: Policy | None = None) -> Reply[Any]:  # fmt: skip
+        """As `call`, with all that came with the answer: its `value`, its `headers`, its `subject`.
+
+        Arguments and errors are those of `call`; an error has its `headers`, too.
+        """
+        call = Call(target, request, returns, kind="request", timeout=timeout, headers=headers,
+                    codec=codec, tokens=tokens, errors=errors, policy=policy)  # fmt: skip
+        reply: Reply[Any] = await self._pipeline.perform(call)
+        return reply
 
     # fmt: off
     @overload
@@ -267,20 +310,9 @@ class Client:
         """
         if items is None and isinstance(request, AsyncIterable):
             items, request = request, NOTHING
-        call = Call(
-            target,
-            request,
-            returns,
-            kind="stream",
-            timeout=timeout,
-            headers=headers,
-            codec=codec,
-            tokens=tokens,
-            errors=errors,
-            policy=policy,
-            items=items,
-            idle_timeout=idle_timeout,
-        )
+        call = Call(target, request, returns, kind="stream", timeout=timeout, headers=headers,
+                    codec=codec, tokens=tokens, errors=errors, policy=policy, items=items,
+                    idle_timeout=idle_timeout)  # fmt: skip
         return self._pipeline.stream(call)
 
     # fmt: off
@@ -318,18 +350,8 @@ class Client:
             RpcError, NoRespondersError, NatsTimeoutError, ContractError, ConnectionClosedError: as
                 for `stream`; and whatever `items` raises.
         """
-        call = Call(
-            target,
-            request,
-            returns,
-            kind="upload",
-            timeout=timeout,
-            headers=headers,
-            codec=codec,
-            tokens=tokens,
-            errors=errors,
-            items=items,
-        )
+        call = Call(target, request, returns, kind="upload", timeout=timeout, headers=headers,
+                    codec=codec, tokens=tokens, errors=errors, items=items)  # fmt: skip
         return await self._pipeline.perform(call)
 
     # fmt: off
@@ -376,19 +398,9 @@ class Client:
             NoRespondersError: nobody serves the subject.
             ConnectionClosedError: the connection is, or was meanwhile, closed.
         """
-        call = Call(
-            target,
-            request,
-            returns,
-            kind="gather",
-            timeout=timeout,
-            headers=headers,
-            codec=codec,
-            tokens=tokens,
-            errors=errors,
-            stall=stall,
-            max_responses=max_responses,
-        )
+        call = Call(target, request, returns, kind="gather", timeout=timeout, headers=headers,
+                    codec=codec, tokens=tokens, errors=errors, stall=stall,
+                    max_responses=max_responses)  # fmt: skip
         found: list[Any] = await self._pipeline.perform(call)
         return found
 

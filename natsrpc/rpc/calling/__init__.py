@@ -10,6 +10,7 @@ from .pipeline import Pipeline
 from .policy import Policy, scoped
 from .proxy import make_proxy
 from .publishing import Publisher
+from .reply import Reply
 
 if TYPE_CHECKING:
     from .arguments import CallOptions as CallOptions
@@ -26,6 +27,7 @@ __all__ = [
     "Pipeline",
     "Policy",
     "Publisher",
+    "Reply",
     "make_proxy",
     "scoped",
 ]

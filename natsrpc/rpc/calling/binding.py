@@ -29,7 +29,8 @@ class Binder:
     """Makes the bound calls of one client, and keeps them.
 
     `calls` holds those for calls that do not stream, by (target, type of the request, type of the
-    response, codec, and the classes in `errors`): `Client.call` looks there first.
+    response, codec, and the classes in `errors`): `Client.call` looks there first. Those of
+    `Client.request` have its name in front of the classes.
     """
 
     def __init__(self, connection: Connection, codec: codecs.Codec, max_body: int) -> None:
@@ -56,6 +57,8 @@ class Binder:
             return self._make(call, streams)
         kept = self._streams if streams else self.calls
         key = (call.target, type(call.request), call.returns, call.codec, *call.errors)
+        if call.kind == "request":
+            key = (*key[:4], call.kind, *call.errors)
         try:
             bound = kept.get(key)
         except TypeError:  # a type that cannot be hashed
@@ -96,6 +99,7 @@ class Binder:
             item_type=contract.stream_type,
             idempotent=contract.idempotent,
             max_body=self._max_body,
+            gives_reply=call.kind == "request",
         )
 
     def _for_subject(self, subject: str, call: Call, codec: codecs.Codec) -> BoundCall:
@@ -113,4 +117,5 @@ class Binder:
             codec=codec,
             errors=call.errors,
             max_body=self._max_body,
+            gives_reply=call.kind == "request",
         )
