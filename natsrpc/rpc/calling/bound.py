@@ -276,7 +276,7 @@ class BoundCall:
         return cancelled
 
     def of_this_call(self, error: RpcError) -> None:
-        """Note on an error made here that this call ended with it, as on one that came as a reply."""
+        """Note on an error made here that it is how this call ended, as if a reply had said so."""
         error.came_from = error.came_from or self.subject.decode()
 
     def misfit(self, error: DecodeError) -> ContractError:
