@@ -34,7 +34,7 @@ from ..headers import (
     max_reply_line,
     timeout_line,
 )
-from ..streams import MAX_BODY, Patience, conversations_of, is_head, take_reply
+from ..streams import MAX_BODY, PATIENCE, Patience, conversations_of, is_head, take_reply
 from .reply import Reply
 
 GRACE = 0.1
@@ -92,7 +92,7 @@ class BoundCall:
         item_type: Any = None,
         idempotent: bool = False,
         max_body: int = MAX_BODY,
-        patience: Patience = Patience(),
+        patience: Patience = PATIENCE,
         gives_reply: bool = False,
     ) -> None:
         self.subject = subject

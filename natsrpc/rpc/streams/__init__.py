@@ -1,6 +1,6 @@
 """Conversations: streams and large bodies, many messages between one caller and one worker."""
 
-from .channel import Channel, Patience
+from .channel import PATIENCE, Channel, Patience
 from .conversations import Conversations, conversations_of
 from .large import LARGE, Receiving, head_size, is_head, large_subject, send_reply, take_reply
 from .state import MAX_BODY, UNLIMITED, Writer
@@ -8,6 +8,7 @@ from .state import MAX_BODY, UNLIMITED, Writer
 __all__ = [
     "LARGE",
     "MAX_BODY",
+    "PATIENCE",
     "UNLIMITED",
     "Channel",
     "Conversations",

@@ -1,4 +1,4 @@
-"""How many bytes of half values a connection keeps: bodies, and items that come in parts. Pure state.
+"""How many bytes of half values a connection keeps: bodies, and items in parts. Pure state.
 
 Each value is entered with the size it was announced with. Where not all fit, room is given to the
 oldest one first, up to its size: it becomes whole and makes room, so that half values never lock

@@ -6,9 +6,9 @@ connection's request mux from its making to `close`. Its states:
     unheard ──any frame──► heard ──a second one──► open ──► ended (`error` is set, or all was read)
 
 Only a caller's channel counts as unheard; a worker's has heard the opening. Two clocks run on the
-ticks of `Conversations`. *Presence*: any valid frame shows that the other side exists. *Progress*: a
-value or an upload that has begun moves, items that wait for credit get it. Each side says that it
-is there once a second while it has nothing else to say; that frame has a reply subject, so the
+ticks of `Conversations`. *Presence*: any valid frame shows that the other side exists. *Progress*:
+a value or an upload that has begun moves, items that wait for credit get it. Each side says that
+it is there once a second while it has nothing else to say; that frame has a reply subject, so the
 server answers 503, or the other process `gone`, if nobody is.
 """
 
@@ -69,6 +69,10 @@ class Patience:
     progress: float = 30.0
 
 
+PATIENCE = Patience()
+"""What holds where nothing else is said."""
+
+
 class Word(NamedTuple):
     """What is done with a frame of one word, how many numbers it has, and whether it has a body."""
 
@@ -105,7 +109,7 @@ class Channel:
         writer: Writer | None = None,
         limit: int = MAX_BODY,
         too_large: type[RpcError] = ReplyTooLargeError,
-        patience: Patience = Patience(),
+        patience: Patience = PATIENCE,
         asks: bool = False,
         absent: Exception | None = None,
         frames: bool = True,

@@ -39,9 +39,9 @@ LARGE = MARK + b".large"
 TAKEN_WITHIN = 10.0
 """Seconds within which a caller must begin to take a large reply."""
 
-PATIENCE = 30.0
+BODY_TIME = 30.0
 SLOWEST = 16 * 1024
-"""Seconds that a body may take, and the bytes a second that come on top, where nobody named a time."""
+"""Seconds that a body may take where nobody named a time, and the bytes a second on top."""
 
 
 def large_subject(subject: str) -> str:
@@ -66,7 +66,7 @@ def head_size(msg: Msg) -> int | None:
 
 def body_time(size: int) -> float:
     """Seconds that a body of this size may take in all."""
-    return PATIENCE + size / SLOWEST
+    return BODY_TIME + size / SLOWEST
 
 
 # the worker's side

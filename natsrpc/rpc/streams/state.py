@@ -1,6 +1,6 @@
-"""The two halves of a conversation as pure state: numbers, credit, parts, the end. No clock, no I/O.
+"""The two halves of a conversation as pure state: numbers, credit, parts, the end. No clock.
 
-A *writer* numbers its items from 1 and never goes beyond its credit, which counts items and bytes. A
+A *writer* numbers its items from 1 and never goes beyond its credit, of items and of bytes. A
 *reader* takes them in order, puts values together that come in parts, and gives credit as they are
 taken: as many items as its window, as many bytes as its share of the connection's window and, for
 parts, as the account has room for. Credit is absolute, so it can be said again at any time, and a
@@ -37,7 +37,7 @@ Credit = tuple[int, int]
 
 
 class Whole:
-    """A value that was put together, in the buffer; its room in the account goes when it is taken."""
+    """A value that was put together; its room in the account goes when it is taken."""
 
     __slots__ = ("body", "data")
 
@@ -116,7 +116,7 @@ class Reader:
 
     @property
     def is_held_back(self) -> bool:
-        """Whether such a value lacks room in the account: its sender is not to blame for waiting."""
+        """Whether such a value lacks room in the account: its sender cannot go on."""
         return self._body is not None and self._body.room < self._body.total
 
     # receiving
@@ -258,7 +258,7 @@ class Reader:
         return self.credit if more else None
 
     def _wanted(self) -> int:
-        """How many bytes more would be of use: for a value in parts, what it lacks and has room for."""
+        """How many bytes more are of use: for a value in parts, what it has room for."""
         if self._body is None or not self.is_held_back:
             return UNLIMITED
         begun = len(self._begun or b"")

@@ -8,7 +8,7 @@ hold an equal part, and always a little, so that none waits for another's reader
 from __future__ import annotations
 
 WINDOW_BYTES = 16 * 1024 * 1024
-"""Bytes that may be on their way to a connection, or wait there to be taken, of all conversations."""
+"""Bytes on their way to a connection, or waiting there to be taken, of all conversations."""
 
 LEAST = 64 * 1024
 """Bytes that each may hold, however many there are."""
@@ -48,6 +48,8 @@ class Share:
 
     def grow(self, most: int) -> int:
         """Hold more, up to `most` bytes of it, and as much as its part allows; how much more."""
+        if not self.is_open:
+            return 0
         window = self._window
         room = max(LEAST, window.size // max(1, window.shares)) - self.held
         more = min(most, room, window.free)

@@ -1,4 +1,4 @@
-"""The two halves of a stream, as pure state."""
+"""The two halves of a conversation, as pure state."""
 
 from __future__ import annotations
 
@@ -6,105 +6,207 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from natsrpc.core import Headers
 from natsrpc.errors import ReplyTooLargeError, UnavailableError
-from natsrpc.rpc.headers.frame import control, read_control
-from natsrpc.rpc.streams.state import START, Reader, Writer
+from natsrpc.rpc.streams.account import Account
+from natsrpc.rpc.streams.state import START_ITEMS, WINDOW, Reader, Writer
+from natsrpc.rpc.streams.window import LEAST, START, Window
+
+MIB = 1 << 20
 
 
-def test_control_frames_are_read_as_written() -> None:
-    assert read_control(Headers.decode(control("credit", 128))) == ("credit", 128)
+class Half:
+    """A reader with a window and an account of its own."""
+
+    def __init__(self, window: int = 16 * MIB, largest: int = MIB) -> None:
+        self.window = Window(window)
+        self.account = Account()
+        self.account.allow(largest)
+        self.room = 0
+        self.reader = Reader(self.window.share(), self.account, self.got_room, limit=largest)
+
+    def got_room(self) -> None:
+        self.room += 1
+        self.reader.move()
 
 
-@pytest.mark.parametrize(
-    "text", ["", "credit", "credit -1", "credit 1.5", "credit ٣", "end " + "9" * 19]
-)
-def test_frames_that_make_no_sense_are_none(text: str) -> None:
-    assert read_control(Headers({"Natsrpc-Frame": text})) is None
-    assert read_control(Headers({"Other": "credit 1"})) is None
+def test_items_are_taken_in_order() -> None:
+    reader = Half().reader
+    reader.receive(1, b"a")
+    reader.receive(2, b"")
+    reader.end(2)
+    assert [reader.take(), reader.take(), reader.take()] == [b"a", b"", None]
+    assert reader.ended
+    assert reader.is_whole
 
 
-def test_a_lost_item_breaks_the_stream() -> None:
-    reader = Reader()
+@pytest.mark.parametrize("number", [0, 1, 3, 10**18])
+def test_a_number_that_does_not_follow_breaks_the_stream(number: int) -> None:
+    reader = Half().reader
     reader.receive(1, b"a")
     with pytest.raises(UnavailableError, match="item 2 was lost"):
-        reader.receive(3, b"c")
-    with pytest.raises(UnavailableError, match="item 2 was lost"):
-        reader.check(2)
-    with pytest.raises(UnavailableError, match="item 2 was lost"):
-        reader.end(5)
-    assert not reader.ended
-    reader.check(1)
-    reader.end(1)
-    assert reader.ended
+        reader.receive(number, b"b")
 
 
-def test_a_sender_beyond_its_credit_breaks_the_stream() -> None:
-    reader = Reader(window=2)
-    reader.receive(1, b"")
-    reader.receive(2, b"")
-    with pytest.raises(UnavailableError, match="beyond its credit"):
-        reader.receive(3, b"")
+def test_credit_begins_small_and_grows_to_the_window() -> None:
+    reader = Half().reader
+    assert reader.credit == (START_ITEMS, START)
+    for number in range(1, START_ITEMS // 2 + 1):
+        assert not reader.is_due
+        reader.receive(number, b"x" * 100)
+        reader.take()
+    assert reader.is_due
+    items, size = reader.grant() or (0, 0)
+    assert items == START_ITEMS // 2 + WINDOW
+    assert size == 16 * MIB + START_ITEMS // 2 * 100
+    assert not reader.is_due
 
 
-def test_credit_is_absolute_and_never_shrinks() -> None:
-    writer = Writer(2)
-    writer.sent = 2
-    assert not writer.may_send
-    assert not writer.allow(1)
-    assert not writer.may_send
-    assert writer.allow(5)
-    assert writer.may_send
-    assert not writer.allow(6)
+def test_many_bytes_are_told_as_well_as_many_items() -> None:
+    reader = Half().reader
+    reader.receive(1, b"x" * (START // 2))
+    assert not reader.is_due
+    reader.take()
+    assert reader.is_due
 
 
-@given(window=st.integers(1, 20), steps=st.lists(st.booleans(), max_size=200))
-def test_nothing_is_stuck_and_nothing_overflows(window: int, steps: list[bool]) -> None:
-    """At most `window` items wait, and an empty buffer means that there is room."""
-    reader, writer = Reader(window), Writer(window)
-    for sends in steps:
-        if sends and writer.may_send:
-            writer.sent += 1
-            reader.receive(writer.sent, b"")
-        elif not sends and reader.buffer:
-            reader.buffer.popleft()
-            credit = reader.took()
-            if credit is not None:
-                writer.allow(credit)
-        assert len(reader.buffer) <= window
-        assert reader.buffer or writer.may_send
+def test_without_room_credit_is_not_looked_at_for_every_item() -> None:
+    half = Half(window=MIB)
+    others = [half.window.share() for _ in range(50)]
+    for other in others:
+        other.grow(MIB)
+    reader = half.reader
+    asked = 0
+    number = 0
+    while number < 1000:
+        number += 1
+        if number > reader.granted or reader.received_bytes + 100 > reader.allowed:
+            break
+        reader.receive(number, b"x" * 100)
+        reader.take()
+        if reader.is_due:
+            asked += 1
+            reader.grant()
+    assert number == 1000
+    assert asked < 25
 
 
-def test_parts_get_credit_at_once_only_if_nothing_waits_before_them() -> None:
-    reader = Reader(window=4, limit=100)
-    assert reader.receive_part(1, b"ab", 50) is None
-    assert reader.receive_part(2, b"c", 49) is None
-    assert reader.receive_part(3, b"d", 48) == 7
-    reader.receive(4, b"e")
-    assert list(reader.buffer) == [b"abcde"]
-    for number in (5, 6, 7):
-        assert reader.receive_part(number, b"x", 1) is None
-    with pytest.raises(UnavailableError, match="credit"):
-        reader.receive_part(8, b"x", 1)
-    reader.buffer.popleft()
-    assert reader.took() == 11
-    with pytest.raises(ReplyTooLargeError, match="103 bytes"):
-        reader.receive_part(8, b"", 100)
-    with pytest.raises(UnavailableError, match="lost"):
-        reader.receive_part(10, b"", 0)
+def test_parts_are_moved_to_the_account_and_given_back_when_the_value_is_taken() -> None:
+    half = Half()
+    reader = half.reader
+    reader.receive_part(1, b"abc", 3)
+    assert half.account.free == 4 * MIB - 6
+    reader.receive(2, b"def")
+    assert half.window.size - half.window.free == reader.allowed - 6
+    assert reader.take() == b"abcdef"
+    assert half.account.free == 4 * MIB
 
 
-@pytest.mark.parametrize(
-    ("size", "ahead"), [(0, 128), (1000, 128), (128 * 1024, 64), (1024 * 1024, 8), (10**8, 1)]
+def test_a_value_without_room_is_held_back_until_an_older_one_goes() -> None:
+    half = Half(largest=100)
+    older = half.account.enter(400, lambda: None)
+    reader = half.reader
+    reader.begin(100)
+    assert reader.is_held_back
+    older.close()
+    assert half.room == 1
+    assert not reader.is_held_back
+
+
+def test_what_is_held_back_gets_no_more_credit_than_it_has_room() -> None:
+    half = Half(largest=10 * MIB)
+    half.account.enter(40 * MIB - 100_000, lambda: None)
+    reader = half.reader
+    reader.begin(10 * MIB)
+    before = reader.allowed
+    reader.receive_part(1, b"x" * 90_000, 10 * MIB - 90_000)
+    reader.grant()
+    assert reader.allowed == before  # more than there is room for is on its way already
+
+
+def test_an_end_in_the_middle_of_a_value_is_no_end() -> None:
+    reader = Half().reader
+    reader.receive_part(1, b"a", 1)
+    with pytest.raises(UnavailableError, match="should go on"):
+        reader.end(1)
+
+
+def test_a_value_over_the_limit_is_refused_before_it_is_kept() -> None:
+    half = Half(largest=10)
+    with pytest.raises(ReplyTooLargeError, match="11 bytes"):
+        half.reader.receive_part(1, b"a", 10)
+    assert half.account.free == half.account.size
+
+
+def test_closing_gives_everything_back() -> None:
+    half = Half()
+    half.reader.receive(1, b"a")
+    half.reader.receive_part(2, b"b", 5)
+    half.reader.receive(3, b"cdefg")
+    half.reader.receive_part(4, b"h", 5)
+    half.reader.close()
+    half.reader.close()
+    assert half.reader.grant() is None or half.window.free == half.window.size
+    assert half.window.free == half.window.size
+    assert half.account.free == half.account.size
+
+
+def test_a_writer_counts_items_and_bytes() -> None:
+    writer = Writer(1, 10)
+    assert writer.room() == 10
+    writer.sent, writer.sent_bytes = 1, 4
+    assert writer.room() == 0
+    assert writer.allow(2, 5)
+    assert writer.room() == 6
+    assert not writer.allow(2, 10)
+    assert not writer.allow(0, 0)
+
+
+@given(
+    st.lists(st.integers(0, 300_000), max_size=30),
+    st.integers(1, 40),
+    st.integers(10_000, 200_000),
+    st.integers(LEAST, 2 * MIB),
 )
-def test_the_larger_the_items_the_fewer_are_let_ahead(size: int, ahead: int) -> None:
-    reader, number, most, item = Reader(), 0, 0, b"x" * size
-    for _ in range(300):
-        while number < reader.granted:  # the sender uses all its credit at once
-            number += 1
-            reader.receive(number, item)
-        if reader.taken > START:
-            most = max(most, len(reader.buffer))
-        reader.buffer.popleft()
-        reader.took()
-    assert most == ahead
+def test_whatever_is_sent_within_the_credit_arrives_and_the_window_holds(
+    sizes: list[int], others: int, part: int, window: int
+) -> None:
+    half = Half(window=window)
+    shares = [half.window.share() for _ in range(others)]
+    for share in shares:
+        share.grow(1 << 62)
+    reader, writer = half.reader, Writer(*half.reader.credit)
+    arrived: list[int] = []
+
+    def read() -> None:
+        while (data := reader.take()) is not None:
+            arrived.append(len(data))
+        if reader.is_due and (credit := reader.grant()):
+            writer.allow(*credit)
+
+    for size in sizes:
+        left = size
+        while True:
+            room, tries = writer.room(), 0
+            while (room == 0 and (left or writer.sent >= writer.credit)) and tries < 3:
+                read()
+                if credit := reader.grant():  # what a tick does
+                    writer.allow(*credit)
+                room, tries = writer.room(), tries + 1
+            assert room or not left, "credit never comes"
+            data = b"x" * min(left, room, part)
+            left -= len(data)
+            number = writer.sent + 1
+            if left:
+                reader.receive_part(number, data, left)
+            else:
+                reader.receive(number, data)
+            writer.sent, writer.sent_bytes = number, writer.sent_bytes + len(data)
+            held = sum(share.held for share in shares) + reader.allowed - reader.taken_bytes
+            assert held <= window + LEAST * (others + 1) + START
+            if not left:
+                break
+    reader.end(writer.sent)
+    read()
+    assert arrived == sizes
+    reader.close()
+    assert half.account.free == half.account.size

@@ -1,4 +1,4 @@
-"""One window for all conversations of a connection: shared, never overdrawn by more than each one's least."""
+"""One window for all conversations of a connection, overdrawn by no more than their leasts."""
 
 from __future__ import annotations
 
