@@ -11,7 +11,7 @@ from .error_headers import (
     to_wire,
 )
 from .middleware import Middleware, Next, compose
-from .relay import relayed
+from .relay import is_timeout_of_a_call, relayed
 from .tables import (
     EndpointContract,
     Kind,
@@ -38,6 +38,7 @@ __all__ = [
     "internal",
     "is_error",
     "is_ours",
+    "is_timeout_of_a_call",
     "refused_request",
     "relayed",
     "takes_stream",

@@ -8,6 +8,8 @@ they say (that fields are wrong, an error id, ...) was meant for the handler.
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from natsrpc.errors import (
     BadRequestError,
     CallCancelledError,
@@ -43,7 +45,7 @@ _FRAMEWORK = frozenset(
 
 
 def relayed(error: BaseException) -> RpcError | None:
-    """The error to answer for an error that a call within the handler ended with.
+    """The error to answer for one that a call within the handler ended with.
 
     None if `error` is none of a call: the handler raised it itself. (What a handler raises on
     purpose is its own, of whatever class.)
@@ -56,10 +58,17 @@ def relayed(error: BaseException) -> RpcError | None:
         return error
     if isinstance(error, NoRespondersError):
         return _upstream(error.subject, UnavailableError.default_code, type(error).__name__)
-    if isinstance(error, NatsTimeoutError) and error.subject:
+    if is_timeout_of_a_call(error):
         code = DeadlineExceededError.default_code
         return _upstream(error.subject, code, type(error).__name__)
     return None
+
+
+def is_timeout_of_a_call(error: BaseException) -> TypeGuard[NatsTimeoutError]:
+    """Whether a call within the handler ended with this because its time was over."""
+    if isinstance(error, DeadlineExceededError):
+        return bool(error.came_from)
+    return isinstance(error, NatsTimeoutError) and bool(error.subject)
 
 
 def _upstream(subject: str, code: int, name: str) -> UpstreamError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from natsrpc.core import Connection, Msg
 from natsrpc.errors import MaxPayloadError, NatsError, ReplyTooLargeError, RpcError
@@ -43,10 +44,12 @@ class Answering:
         self.num_requests += 1
         self.answer_error(msg, error)
 
-    def answer_error(self, msg: Msg, error: RpcError) -> None:
-        """Answer with an error, and count it."""
+    def answer_error(
+        self, msg: Msg, error: RpcError, added: Mapping[str, str] | None = None
+    ) -> None:
+        """Answer with an error and the headers that its handler `added`, and count it."""
         try:
-            headers, data = to_wire(error)
+            headers, data = to_wire(error, added)
         except Exception as failure:  # its message is no text, its fields cannot be written, ...
             error = internal(failure, self._handler)
             headers, data = to_wire(error)
@@ -58,17 +61,21 @@ class Answering:
         except MaxPayloadError:
             short = RpcError.rebuild(error.message, error.code, None, {})
             short.name = error.name
+            short.relayed = error.relayed or bool(error.came_from)
             self._send_last(msg, to_wire(short)[0])
         except NatsError as failure:
             self._not_sent(failure)
 
-    def unsendable(self, msg: Msg, error: Exception) -> None:
-        """The handler's reply could not be written: say so, if that can be."""
+    def unsendable(self, msg: Msg, error: Exception, taken: int = 0) -> None:
+        """The handler's reply could not be written: say so, if that can be.
+
+        `taken`: the bytes of the largest reply that the caller takes, where it said so.
+        """
         if isinstance(error, MaxPayloadError):
-            text = (
-                f"reply of {error.size} bytes is larger than the server's max_payload of "
-                f"{error.max_payload} bytes"
-            )
+            limit = f"the server's max_payload of {error.max_payload} bytes"
+            if taken:
+                limit = f"the {taken} bytes that its caller takes (its `max_body`)"
+            text = f"reply of {error.size} bytes is larger than {limit}"
             self.answer_error(msg, ReplyTooLargeError(text))
         else:
             self.note_error(str(error))

@@ -50,7 +50,9 @@ from ..contract import (
     Next,
     ServiceContract,
     internal,
+    is_timeout_of_a_call,
     refused_request,
+    relayed,
 )
 from ..headers import inherited
 from ..signature import CallPlan
@@ -65,6 +67,10 @@ logger = logging.getLogger("natsrpc.rpc")
 
 Run = Callable[[Msg, Terms, float | None], Coroutine[Any, Any, None]]
 """How a request is run that was admitted."""
+
+ABOUT_NOW = 0.01
+"""Seconds by which the end of a nested call's time may be seen before that of the handler, which it
+is: its time was cut to whole milliseconds."""
 
 STUBBORN_AFTER = 1.0
 """Seconds after its cancellation at which a handler that runs on is logged by name."""
@@ -139,6 +145,7 @@ class Endpoint(Answering):
     async def _run(self, msg: Msg, terms: Terms, deadline: float | None) -> None:
         began = perf_counter_ns()
         headers = terms.reply_headers
+        context = None
         try:
             if deadline is not None and self._time() >= deadline:
                 raise self._too_late()
@@ -153,9 +160,10 @@ class Endpoint(Answering):
                     raise refused_request(error, self.service) from None
                 data = terms.encode(await self._direct(value))
             else:
-                data, headers = await self._run_general(msg, terms, deadline)
+                context = Context(msg, self.contract, self.service, deadline, self.state, terms)
+                data, headers = await self._run_general(context, msg, terms)
         except BaseException as error:
-            self._failed(msg, terms, error, began)
+            self._failed(msg, terms, self._to_answer(error, deadline), began, context)
             if isinstance(error, (Exception, SystemExit)):
                 return  # nobody's input ends the process with all that it is doing
             raise
@@ -181,10 +189,7 @@ class Endpoint(Answering):
         if gate.attention:
             gate.attend()
 
-    async def _run_general(
-        self, msg: Msg, terms: Terms, deadline: float | None
-    ) -> tuple[bytes, bytes]:
-        context = Context(msg, self.contract, self.service, deadline, self.state, terms)
+    async def _run_general(self, context: Context, msg: Msg, terms: Terms) -> tuple[bytes, bytes]:
         assert self._general is not None  # `_run` asked
         if self.contract.kind != "unary":
             incoming = Incoming(
@@ -247,7 +252,7 @@ class Endpoint(Answering):
             await self._run(msg, terms, deadline)
         except BaseException as error:
             if not received:  # else `_run` has accounted for it
-                self._failed(msg, terms, error, began)
+                self._failed(msg, terms, self._to_answer(error, deadline), began)
             if not isinstance(error, Exception):
                 raise
         finally:
@@ -270,7 +275,7 @@ class Endpoint(Answering):
         self._note_live(msg, task, deadline)
         try:
             if len(reply[0]) > terms.max_reply:
-                self.unsendable(msg, error)
+                self.unsendable(msg, error, terms.max_reply)
             else:
                 await send_reply(
                     self._all,
@@ -334,16 +339,30 @@ class Endpoint(Answering):
     def _too_late(self) -> DeadlineExceededError:
         return DeadlineExceededError(f"deadline of endpoint {self.contract.name!r} passed")
 
-    def _failed(self, msg: Msg, terms: Terms, error: BaseException, began: int) -> None:
-        """Answer a request whose handler raised."""
+    def _to_answer(self, error: BaseException, deadline: float | None) -> RpcError:
+        """What a request is answered with whose handler raised."""
+        if isinstance(error, asyncio.CancelledError):
+            return UnavailableError("the handler was cancelled")
+        if (
+            deadline is not None
+            and is_timeout_of_a_call(error)
+            and self._time() >= deadline - ABOUT_NOW
+        ):
+            return self._too_late()  # it was this request's time that the handler's call had
+        answer = relayed(error) or error
+        return answer if isinstance(answer, RpcError) else internal(error, self.plan.name)
+
+    def _failed(
+        self,
+        msg: Msg,
+        terms: Terms,
+        error: RpcError,
+        began: int,
+        context: Context | None = None,
+    ) -> None:
+        """Answer a request whose handler raised; the headers that it had set go with the error."""
         if msg not in self.overdue:
-            if isinstance(error, asyncio.CancelledError):
-                rpc_error: RpcError = UnavailableError("the handler was cancelled")
-            elif isinstance(error, RpcError):
-                rpc_error = error
-            else:
-                rpc_error = internal(error, self.plan.name)
-            self.answer_error(msg, rpc_error)
+            self.answer_error(msg, error, context.reply_headers if context else None)
         self._ended(msg, terms, began)
 
     def _ended(self, msg: Msg, terms: Terms, began: int) -> None:
