@@ -149,7 +149,7 @@ class Attempts:
         policy: Policy,
         attempt: Attempt,
         *,
-        subject: bytes,
+        subject: bytes = b"",
         timeout: float | None,
         idempotent: bool,
     ) -> Any:
