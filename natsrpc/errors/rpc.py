@@ -36,6 +36,8 @@ class ReplyHeaders(Protocol):
 
     def __len__(self) -> int: ...
 
+    def __eq__(self, other: object) -> bool: ...
+
 
 _RESERVED = frozenset({"args", "came_from", "code", "details", "headers", "message", "relayed"})
 """Names that no field of an error class has: the class has them."""

@@ -67,12 +67,12 @@ async def test_a_handler_is_asked_with_its_types_and_tokens(client: Client, uniq
     service = Service("typed", version="1.0.0")
 
     @service.handler(f"{unique}.{{user}}.get")
-    async def get(user: Annotated[str, Token()]) -> str:
-        return user
+    async def get(number: int, user: Annotated[str, Token()]) -> str:
+        return user * number
 
     async with client.serve(service):
-        reply = await client.request(get, tokens={"user": "ann"})
-        assert (reply.value, reply.subject) == ("ann", f"{unique}.ann.get")
+        reply = await client.request(get, 2, tokens={"user": "ann"})
+        assert (reply.value, reply.subject) == ("annann", f"{unique}.ann.get")
 
 
 async def test_calls_and_requests_of_one_subject_are_kept_apart(
@@ -89,7 +89,7 @@ async def test_calls_and_requests_of_one_subject_are_kept_apart(
 async def test_errors_have_the_headers(client: Client, served: str) -> None:
     for ask in (client.request, client.call):
         with pytest.raises(NotFoundError) as caught:
-            await ask(f"{served}.none")  # type: ignore[operator]
+            await ask(f"{served}.none")
         assert caught.value.headers == {"Retry-After": "30"}
         assert (caught.value.came_from, caught.value.relayed) == (f"{served}.none", False)
 
