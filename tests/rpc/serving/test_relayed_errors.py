@@ -27,7 +27,7 @@ from natsrpc.errors import (
     UnavailableError,
     UpstreamError,
 )
-from natsrpc.rpc import Client, Context, Depends, Next, Policy, Service
+from natsrpc.rpc import Client, Context, Depends, Next, Policy, Service, connect
 from natsrpc.testing import NatsServer
 
 pytestmark = pytest.mark.live
@@ -258,20 +258,24 @@ async def test_a_call_that_nobody_serves_is_named(
     assert not caplog.records
 
 
+@pytest.mark.parametrize("old_style", [False, True])
 @pytest.mark.parametrize("way", ["typed", "policy", "raw"])
-async def test_a_call_that_is_not_answered_is_named(client: Client, unique: str, way: str) -> None:
+async def test_a_call_that_is_not_answered_is_named(
+    nats_server: NatsServer, client: Client, unique: str, way: str, old_style: bool
+) -> None:
+    asking = await connect(nats_server.url, old_style_requests=old_style)
     await client.connection.subscribe(f"{unique}.b", cb=lambda msg: None)
 
     async def ask() -> None:
         if way == "typed":
-            await client.call(f"{unique}.b", timeout=0.01)
+            await asking.call(f"{unique}.b", timeout=0.01)
         elif way == "policy":
-            await client.call(f"{unique}.b", timeout=0.01, policy=QUICK)
+            await asking.call(f"{unique}.b", timeout=0.01, policy=QUICK)
         else:
-            await client.connection.request(f"{unique}.b", timeout=0.01)
+            await asking.connection.request(f"{unique}.b", timeout=0.01)
 
     outer = Outer(unique, ask)
-    async with client.serve(outer.service):
+    async with asking, client.serve(outer.service):
         with pytest.raises(UpstreamError) as caught:
             await client.call(unique)
     assert caught.value.details == {
@@ -489,6 +493,34 @@ async def test_a_nested_stream_that_breaks_is_an_upstream_error(
             await client.call(unique, policy=QUICK)
     details = {"subject": f"{unique}.b", "code": 503, "error": "UnavailableError"}
     assert (caught.value.details, outer.runs) == (details, 1)
+
+
+@pytest.mark.parametrize(
+    ("size", "code", "name"),
+    [(9_000_000, 413, "ReplyTooLargeError"), (10, 504, "NatsTimeoutError")],
+)
+async def test_a_nested_large_reply_that_does_not_come_is_an_upstream_error(
+    client: Client, stranger: Any, unique: str, size: int, code: int, name: str
+) -> None:
+    await refused_by_head(stranger, f"{unique}.b", size)
+    outer = Outer(unique, lambda: client.call(f"{unique}.b", timeout=0.05))
+    async with client.serve(outer.service):
+        with pytest.raises(UpstreamError) as caught:
+            await client.call(unique)
+    assert caught.value.details == {"subject": f"{unique}.b", "code": code, "error": name}
+
+
+async def refused_by_head(stranger: Any, subject: str, size: int) -> None:
+    """Announce a body of `size` bytes to all requests, and send none."""
+    address = stranger.new_inbox()
+    await stranger.subscribe(address)
+
+    async def answer(msg: Any) -> None:
+        headers = {"Natsrpc-Frame": f"large {size}"}
+        await stranger.publish(msg.reply, b"", reply=address, headers=headers)
+
+    await stranger.subscribe(subject, cb=answer)
+    await stranger.flush()
 
 
 async def test_what_the_items_of_an_upload_raise_is_the_handlers_own(
