@@ -11,7 +11,7 @@ from .error_headers import (
     to_wire,
 )
 from .middleware import Middleware, Next, compose
-from .relay import is_timeout_of_a_call, relayed
+from .relay import is_end_of_time, relayed
 from .tables import (
     EndpointContract,
     Kind,
@@ -36,9 +36,9 @@ __all__ = [
     "from_wire",
     "gives_stream",
     "internal",
+    "is_end_of_time",
     "is_error",
     "is_ours",
-    "is_timeout_of_a_call",
     "refused_request",
     "relayed",
     "takes_stream",

@@ -27,6 +27,9 @@ from natsrpc.errors import (
     UpstreamError,
 )
 
+ABOUT_NOW = 0.01
+"""Seconds by which the end of a nested call may be seen before that of the handler's time."""
+
 _FRAMEWORK = frozenset(
     {
         BadRequestError,
@@ -69,6 +72,12 @@ def is_timeout_of_a_call(error: BaseException) -> TypeGuard[NatsTimeoutError]:
     if isinstance(error, DeadlineExceededError):
         return bool(error.came_from)
     return isinstance(error, NatsTimeoutError) and bool(error.subject)
+
+
+def is_end_of_time(error: BaseException, left: float) -> bool:
+    """Whether a call within the handler ended because the handler's own time, of which `left`
+    seconds remain, is over: the call had all of it, cut to whole milliseconds."""
+    return left < ABOUT_NOW and is_timeout_of_a_call(error)
 
 
 def _upstream(subject: str, code: int, name: str) -> UpstreamError:
