@@ -77,6 +77,7 @@ from .errors import (
     UnavailableError,
     UnknownCodecError,
     UnsupportedCodecError,
+    UpstreamError,
 )
 from .version import __version__
 
@@ -116,6 +117,7 @@ if TYPE_CHECKING:
         Middleware,
         Next,
         Policy,
+        Reply,
         RunningService,
         Server,
         Service,
@@ -160,6 +162,7 @@ _HOMES = {
             "Middleware",
             "Next",
             "Policy",
+            "Reply",
             "RunningService",
             "Server",
             "Service",
@@ -260,6 +263,7 @@ __all__ = [
     "ProtocolError",
     "ReconnectBufferExceededError",
     "RemoteProtocolError",
+    "Reply",
     "ReplyTooLargeError",
     "RequestTooLargeError",
     "RpcError",
@@ -286,6 +290,7 @@ __all__ = [
     "UnavailableError",
     "UnknownCodecError",
     "UnsupportedCodecError",
+    "UpstreamError",
     "__version__",
     "codecs",
     "connect",

@@ -100,6 +100,7 @@ ROOMS = {
 }
 
 LAZY = {
+    "errors": names("core"),  # the class of the headers that an error came with
     "": names("core codecs rpc discovery describe observe testing"),
     "codecs": names("codecs"),
     "rpc": names("testing"),

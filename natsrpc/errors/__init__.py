@@ -94,11 +94,13 @@ from .rpc import (
     InvalidRequestError,
     NotFoundError,
     OverloadedError,
+    ReplyHeaders,
     ReplyTooLargeError,
     RequestTooLargeError,
     RpcError,
     UnavailableError,
     UnsupportedCodecError,
+    UpstreamError,
 )
 
 __all__ = [
@@ -150,6 +152,7 @@ __all__ = [
     "ProtocolError",
     "ReconnectBufferExceededError",
     "RemoteProtocolError",
+    "ReplyHeaders",
     "ReplyTooLargeError",
     "RequestTooLargeError",
     "RpcError",
@@ -168,4 +171,5 @@ __all__ = [
     "UnavailableError",
     "UnknownCodecError",
     "UnsupportedCodecError",
+    "UpstreamError",
 ]

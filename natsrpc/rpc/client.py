@@ -37,6 +37,7 @@ from .calling import (
     Pipeline,
     Policy,
     Publisher,
+    Requests,
     make_proxy,
     scoped,
 )
@@ -86,6 +87,8 @@ class Client:
         self.codec = codecs.get(codec)
         self._pipeline = Pipeline(connection, self.codec, max_body)
         self._publisher = Publisher(connection, self.codec)
+        self.request = Requests(self._pipeline)
+        """As `call`, with all that came with the answer: a `Reply`, with `value` and `headers`."""
         self._servers: list[Server] = []
         # for the fast path of `call`
         link = connection.link

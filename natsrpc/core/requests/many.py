@@ -73,8 +73,9 @@ class InboxRequests:
             try:
                 return await sub.next_msg(timeout)
             except NatsTimeoutError:
-                text = f"no reply on {decode(subject)!r} within {timeout} s"
-                raise NatsTimeoutError(text) from None
+                asked = decode(subject)
+                text = f"no reply on {asked!r} within {timeout} s"
+                raise NatsTimeoutError(text, subject=asked) from None
             except NoRespondersError:
                 raise NoRespondersError(decode(subject)) from None
 

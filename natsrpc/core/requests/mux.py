@@ -292,8 +292,9 @@ class RequestMux:
         self.unmatched += 1
 
     def _expired(self, inbox: bytes, reply: Reply) -> None:
-        text = f"no reply on {decode(reply.subject)!r} within {reply.timeout:g} s"
-        self.fail(reply, NatsTimeoutError(text))
+        subject = decode(reply.subject)
+        text = f"no reply on {subject!r} within {reply.timeout:g} s"
+        self.fail(reply, NatsTimeoutError(text, subject=subject))
 
     # while two sessions carry replies
 

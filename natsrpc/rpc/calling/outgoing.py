@@ -13,12 +13,13 @@ from natsrpc.errors import (
     NatsTimeoutError,
     NoRespondersError,
     PermissionsError,
+    RpcError,
     UnavailableError,
 )
 
 from ..contract import is_error
 from ..headers import with_frame
-from ..streams import LARGE, Channel, conversations_of, is_head, take_reply
+from ..streams import LARGE, Channel, conversations_of, is_head, large_subject
 from .bound import GRACE, BoundCall
 
 Encode = Callable[[Any], bytes]
@@ -37,6 +38,7 @@ class Outgoing:
         timeout: seconds the whole stream may take here.
         idle_timeout: seconds without an item after which it is given up.
         gives_stream: whether its answer is a stream.
+        is_large: whether it is a request that does not fit one message.
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class Outgoing:
         timeout: float | None,
         idle_timeout: float | None,
         gives_stream: bool = False,
+        is_large: bool = False,
     ) -> None:
         self._connection = connection
         self._bound = bound
         self._gives_stream = gives_stream
         self._reply: Msg | None = None
+        self._items_error: Exception | None = None
         self._kept = 0
         self.plain: deque[Msg] = deque()
         self._pump: asyncio.Task[None] | None = None
@@ -67,7 +71,7 @@ class Outgoing:
             limit=bound.max_body,
             patience=bound.patience,
             asks=True,
-            absent=NoRespondersError(bound.subject.decode()),
+            absent=_absent(bound.subject.decode(), is_large),
         )
         later = connection.link.loop.call_later
         if timeout is not None:
@@ -106,6 +110,8 @@ class Outgoing:
             await channel.ready()
             channel.end()
         except Exception as error:  # for the reader, if nothing else has failed before
+            if channel.error is None:
+                self._items_error = error
             channel.fail(error)
 
     async def answer(self) -> Any:
@@ -118,16 +124,7 @@ class Outgoing:
             assert self._reply is not None  # nothing else ends reading without an error
             reply = self._reply
             if is_head(reply.raw_headers):
-                bound = self._bound
-                reply = await take_reply(
-                    conversations_of(self._connection.link),
-                    reply,
-                    bound.max_body,
-                    bound.error,
-                    GRACE,
-                    self._timeout,
-                    patience=bound.patience,
-                )
+                reply = await self._bound.whole(reply, self._timeout)
             return self._bound.read(reply)
         finally:
             await self.finish(ended)
@@ -151,7 +148,9 @@ class Outgoing:
 
     async def finish(self, ended: bool) -> None:
         """Let everything go; unless it ended, the worker is told."""
-        channel = self.channel
+        channel, error = self.channel, self.channel.error
+        if isinstance(error, RpcError) and error is not self._items_error:
+            self._bound.of_this_call(error)
         for timer in self._timers:
             timer.cancel()
         denied = isinstance(channel.error, PermissionsError)
@@ -191,7 +190,7 @@ class Outgoing:
             self._pump.cancel()
 
     def _expire(self, text: str) -> None:
-        self.channel.fail(NatsTimeoutError(text))
+        self.channel.fail(NatsTimeoutError(text, subject=self._bound.subject.decode()))
 
     def _check_idle(self) -> None:
         reader = self.channel.reader
@@ -204,6 +203,17 @@ class Outgoing:
         self._seen = seen
         later = self._connection.link.loop.call_later
         self._timers[-1] = later(self._idle_timeout, self._check_idle)
+
+
+def _absent(subject: str, is_large: bool) -> NoRespondersError:
+    if not is_large:
+        return NoRespondersError(subject)
+    return NoRespondersError(
+        subject,
+        f"no responders: nobody serves {subject!r}, or nobody there takes requests larger than the "
+        f"server's max_payload (by {large_subject(subject)!r}, which must pass wherever "
+        f"{subject!r} does)",
+    )
 
 
 async def _single(data: bytes) -> AsyncIterator[bytes]:

@@ -53,6 +53,7 @@ class Unary:
         return await self._attempts.run(
             self._attempts.chosen(policy) or ONCE,
             attempt,
+            subject=bound.subject,
             timeout=timeout,
             idempotent=bound.idempotent,
         )
@@ -92,7 +93,7 @@ class Unary:
         Raises:
             MaxPayloadError: `refused`; the service takes no frames.
         """
-        outgoing = Outgoing(self._connection, bound, timeout=wait, idle_timeout=None)
+        outgoing = Outgoing(self._connection, bound, timeout=wait, idle_timeout=None, is_large=True)
         outgoing.open_large(data, block)
         return await outgoing.answer()
 

@@ -1,8 +1,17 @@
 """What a service promises and what one request of it is: data that both halves read."""
 
 from .context import Context, check_text
-from .error_headers import description, from_wire, internal, is_error, refused_request, to_wire
+from .error_headers import (
+    description,
+    from_wire,
+    internal,
+    is_error,
+    is_ours,
+    refused_request,
+    to_wire,
+)
 from .middleware import Middleware, Next, compose
+from .relay import is_end_of_time, relayed
 from .tables import (
     EndpointContract,
     Kind,
@@ -28,8 +37,11 @@ __all__ = [
     "from_wire",
     "gives_stream",
     "internal",
+    "is_end_of_time",
     "is_error",
+    "is_ours",
     "refused_request",
+    "relayed",
     "takes_stream",
     "to_wire",
 ]

@@ -57,6 +57,7 @@ from ..contract import (
     Next,
     ServiceContract,
     internal,
+    is_end_of_time,
     refused_request,
 )
 from ..headers import MARK, NO_DEADLINE, inherited, is_reserved, with_frame
@@ -193,6 +194,7 @@ class Endpoint:
         """Run a request that has its slots, answer it, and give them back."""
         began = perf_counter_ns()
         headers = terms.reply_headers
+        context = None
         try:
             if admitted.msg is None:  # answered before its task began
                 return
@@ -206,7 +208,8 @@ class Endpoint:
                     raise refused_request(error, self.service) from None
                 data = terms.encode(await self._direct(value))
             else:
-                data, headers = await self._run_general(admitted, msg, terms, deadline)
+                context = self._context(msg, terms, deadline)
+                data, headers = await self._run_general(admitted, context, terms)
             # without a `msg` it was answered while the handler ran
             if admitted.msg is not None and msg.raw_reply:
                 try:
@@ -214,7 +217,7 @@ class Endpoint:
                 except Exception as error:
                     await self._send_otherwise(admitted, terms, deadline, (data, headers), error)
         except BaseException as error:
-            self._failed(admitted, error)
+            self._failed(admitted, error, deadline, context)
             if not isinstance(error, (Exception, SystemExit)):
                 raise  # nobody's input ends the process with all that it is doing
         finally:
@@ -232,11 +235,13 @@ class Endpoint:
             if gate.attention:
                 gate.attend()
 
-    async def _run_general(
-        self, admitted: Admitted, msg: Msg, terms: Terms, deadline: float
-    ) -> tuple[bytes, bytes]:
+    def _context(self, msg: Msg, terms: Terms, deadline: float) -> Context:
         limit = None if deadline == NO_DEADLINE else deadline
-        context = Context(msg, self.contract, self.service, limit, self.state, terms)
+        return Context(msg, self.contract, self.service, limit, self.state, terms)
+
+    async def _run_general(
+        self, admitted: Admitted, context: Context, terms: Terms
+    ) -> tuple[bytes, bytes]:
         assert self._general is not None  # `_run` asked
         talk = self._talks.get(admitted) if self._talks else None
         if isinstance(talk, Incoming):
@@ -329,7 +334,7 @@ class Endpoint:
         msg = admitted.msg
         assert msg is not None  # `_run` looked
         if not isinstance(error, MaxPayloadError) or len(reply[0]) > terms.max_reply:
-            self.answers.unsendable(msg, error)
+            self.answers.unsendable(msg, error, terms.max_reply)
             return
         stop = partial(self._cancel, admitted)
         try:
@@ -408,15 +413,15 @@ class Endpoint:
     def _too_late(self) -> DeadlineExceededError:
         return DeadlineExceededError(f"deadline of endpoint {self.contract.name!r} passed")
 
-    def _failed(self, admitted: Admitted, error: BaseException) -> None:
+    def _failed(
+        self, admitted: Admitted, error: BaseException, deadline: float, context: Context | None
+    ) -> None:
         """Answer a request whose handler raised, unless that was done."""
-        if admitted.msg is None:
-            return
-        if isinstance(error, asyncio.CancelledError):
-            error = UnavailableError("the handler was cancelled")
-        elif not isinstance(error, RpcError):
-            error = internal(error, self.plan.name)
-        self.answers.answer(admitted.msg, error)
+        if admitted.msg is not None:
+            if is_end_of_time(error, deadline - self._time()):
+                error = self._too_late()
+            added = context.reply_headers if context else None
+            self.answers.answer_failure(admitted.msg, error, added)
 
     def _withdraw(self, admitted: Admitted, error: RpcError) -> None:
         """Answer for a request that was taken out of `taken`; run it no further."""

@@ -20,6 +20,7 @@ from natsrpc.errors import (
     OverloadedError,
     RpcError,
     UnavailableError,
+    UpstreamError,
 )
 from natsrpc.rpc import Call, Client, Next, Policy, Service, connect
 from natsrpc.rpc.calling.policy import BUDGET, Attempts
@@ -55,9 +56,28 @@ def failing(
     return made, attempt
 
 
+def relayed(error: RpcError) -> RpcError:
+    """An error that the handler called got from a call of its own."""
+    error.relayed = True
+    return error
+
+
+def upstream(code: int) -> RpcError:
+    return relayed(UpstreamError("a call failed", details={"subject": "inner", "code": code}))
+
+
 @pytest.mark.parametrize(
     ("error", "always", "idempotent"),
     [
+        (relayed(OverloadedError()), False, True),
+        (relayed(BusyError()), False, True),
+        (relayed(UnavailableError()), False, True),
+        (relayed(RpcError("own", code=429)), False, False),
+        (upstream(429), False, True),
+        (upstream(503), False, True),
+        (upstream(500), False, False),
+        (upstream(504), False, False),
+        (UpstreamError("on purpose", details=["odd"]), False, False),
         (NoRespondersError("x"), True, True),
         (OverloadedError(), True, True),
         (BusyError(), True, True),
@@ -92,6 +112,28 @@ async def test_errors_named_by_the_caller_are_retried(client: Client) -> None:
     attempts = Attempts(client.connection)
     assert await attempts.run(policy, attempt, timeout=None, idempotent=False) == "done"
     assert len(made) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "named"),
+    [(relayed(OverloadedError()), OverloadedError), (upstream(500), UpstreamError)],
+)
+async def test_relayed_errors_are_retried_where_the_caller_names_them(
+    client: Client, error: RpcError, named: type[RpcError]
+) -> None:
+    made, attempt = failing(error)
+    policy = Policy(wait=0, retry_on=(named,))
+    attempts = Attempts(client.connection)
+    assert await attempts.run(policy, attempt, timeout=None, idempotent=False) == "done"
+    assert len(made) == 2
+
+
+async def test_attempts_that_take_too_long_name_what_was_called(client: Client) -> None:
+    _, attempt = failing(OverloadedError())
+    attempts = Attempts(client.connection)
+    with pytest.raises(NatsTimeoutError, match="0 attempts") as caught:
+        await attempts.run(QUICK, attempt, subject=b"slow", timeout=0, idempotent=False)
+    assert caught.value.subject == "slow"
 
 
 async def test_attempts_are_counted(client: Client) -> None:
