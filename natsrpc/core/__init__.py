@@ -1,6 +1,7 @@
 """The NATS client. It knows nothing of codecs, types or services."""
 
-from .connection import Connection, connect
+from .connecting import ConnectOptions, connect
+from .connection import Connection
 from .events import (
     AsyncError,
     Closed,
@@ -18,12 +19,13 @@ from .options import DEFAULT_URL, Options
 from .requests import Reply, is_no_responders, new_inbox, random_text
 from .session import Sink
 from .stats import Statistics, Status
-from .subscriptions import Subscription, SubscriptionKind
+from .subscriptions import MsgCallback, Subscription, SubscriptionKind
 from .timers import Due, clock
 from .wire import (
     Headers,
     HeaderValues,
     Msg,
+    Payload,
     ServerInfo,
     check_publish,
     check_queue_group,
@@ -38,6 +40,7 @@ __all__ = [
     "DEFAULT_URL",
     "AsyncError",
     "Closed",
+    "ConnectOptions",
     "Connected",
     "Connection",
     "ConnectionEvent",
@@ -48,8 +51,10 @@ __all__ = [
     "LameDuck",
     "Link",
     "Msg",
+    "MsgCallback",
     "Opening",
     "Options",
+    "Payload",
     "ReconnectFailed",
     "Reconnected",
     "Reply",

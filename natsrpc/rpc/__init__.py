@@ -18,7 +18,7 @@ from .contract import (
 )
 from .encoded import Encoded
 from .headers import no_deadline
-from .opening import connect
+from .opening import ClientOptions, connect
 from .process import Stopping, run, serve_until
 from .serving import (
     Attachment,
@@ -41,6 +41,7 @@ __all__ = [
     "Call",
     "Caller",
     "Client",
+    "ClientOptions",
     "Context",
     "Dependencies",
     "Depends",

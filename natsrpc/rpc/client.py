@@ -476,7 +476,7 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         if error is None:
-            await self.connection.drained()
+            await self.connection.link.drained()
         await self.close()
 
     def __repr__(self) -> str:

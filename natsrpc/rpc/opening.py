@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 from natsrpc import codecs, core
-from natsrpc.core import Opening
+from natsrpc.core import ConnectOptions, Opening, Options
 
 from .client import Client
 from .streams import MAX_BODY
+
+
+class ClientOptions(ConnectOptions, total=False):
+    """The keyword arguments of `natsrpc.connect` but for `options`."""
+
+    codec: str | codecs.Codec
+    """What requests are written in."""
+
+    max_body: int
+    """Bytes of a reply, or of an item of a stream, that may come in frames where a message cannot
+    be so large; 0 takes none."""
 
 
 def connect(
@@ -17,7 +28,8 @@ def connect(
     *,
     codec: str | codecs.Codec = "json",
     max_body: int = MAX_BODY,
-    **options: Any,
+    options: Options | None = None,
+    **settings: Unpack[ConnectOptions],
 ) -> Opening[Client]:
     """Connect to NATS: await it, or enter it with `async with`, which closes on leaving.
 
@@ -26,7 +38,8 @@ def connect(
         codec: what requests are written in.
         max_body: bytes of a reply, or of an item of a stream, that may come in frames where a
             message cannot be so large; 0 takes none.
-        options: those of `natsrpc.core.connect`.
+        options: ready-made settings of the connection, instead of keyword arguments.
+        **settings: those of `natsrpc.core.connect`.
 
     Raises:
         ConfigError: an option is refused.
@@ -36,6 +49,7 @@ def connect(
     chosen = codecs.get(codec)
 
     async def make() -> Client:
-        return Client(await core.connect(servers, **options), codec=chosen, max_body=max_body)
+        connection = await core.connect(servers, options=options, **settings)
+        return Client(connection, codec=chosen, max_body=max_body)
 
     return Opening(make)

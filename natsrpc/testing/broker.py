@@ -18,10 +18,10 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Unpack
 
 from natsrpc import core
-from natsrpc.core import Connection, Opening, matches
+from natsrpc.core import Connection, ConnectOptions, Opening, matches
 from natsrpc.errors import RemoteProtocolError
 
 from .pipe import PipeTransport
@@ -101,13 +101,13 @@ class Broker:
 
     # connecting
 
-    def connect(self, **options: Any) -> Opening[Connection]:
+    def connect(self, **options: Unpack[ConnectOptions]) -> Opening[Connection]:
         """Connect a `natsrpc.core.Connection`; `options` are those of `natsrpc.core.connect`."""
         return core.connect("nats://memory:4222", **self.options(**options))
 
-    def options(self, **options: Any) -> dict[str, Any]:
+    def options(self, **options: Unpack[ConnectOptions]) -> ConnectOptions:
         """Connect options that lead to this broker: `natsrpc.connect(**broker.options())`."""
-        return {"dialer": self.dial, "reconnect_wait": 0.0, "reconnect_jitter": 0.0} | options
+        return {"dialer": self.dial, "reconnect_wait": 0.0, "reconnect_jitter": 0.0, **options}
 
     async def dial(
         self, factory: Callable[[], asyncio.Protocol], host: str, port: int
