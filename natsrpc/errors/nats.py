@@ -195,10 +195,15 @@ class ServerClosedConnectionError(ServerError):
 
 
 class NoRespondersError(NatsError):
-    """Nobody is subscribed to the request's subject. `subject` is that subject."""
+    """Nobody is subscribed to the request's subject.
 
-    def __init__(self, subject: str) -> None:
-        super().__init__(f"no responders: nobody is subscribed to {subject!r}")
+    `subject` is that subject; `hint` says what else may be the cause, where there is anything.
+    """
+
+    def __init__(self, subject: str, *, hint: str = "") -> None:
+        text = f"no responders: nobody is subscribed to {subject!r}"
+        super().__init__(f"{text}; {hint}" if hint else text)
+        self.hint = hint
         self.subject = subject
 
 

@@ -31,6 +31,7 @@ class Outgoing:
         timeout: seconds the whole stream may take here.
         idle_timeout: seconds without an item after which it is given up.
         gives_stream: whether its answer is a stream.
+        hint: what else may be the cause where nobody serves it.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Outgoing:
         timeout: float | None,
         idle_timeout: float | None,
         gives_stream: bool = False,
+        hint: str = "",
     ) -> None:
         self._connection = connection
         self._bound = bound
@@ -61,7 +63,7 @@ class Outgoing:
             limit=bound.max_body,
             patience=bound.patience,
             asks=True,
-            absent=NoRespondersError(bound.subject.decode()),
+            absent=NoRespondersError(bound.subject.decode(), hint=hint),
         )
         later = connection.link.loop.call_later
         if timeout is not None:
