@@ -11,6 +11,7 @@ nothing newer overtakes what was buffered, and no part of the connection sees a 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from logging import getLogger
 
@@ -39,6 +40,8 @@ from .draining import Draining
 from .flushing import Flushes, all_answered
 from .handover import Handover
 from .outbound import Outbound
+from .outbox import Revise as Renew
+from .stalls import Stalls
 
 log = getLogger("natsrpc.core")
 
@@ -53,7 +56,10 @@ class Link:
     `loop.time()` of the latest chunk), `send`, `attach`, `detach`, `congested`, `writable`, `push`,
     `max_payload`, `outbound` and `requests` (the parts themselves, for hot paths),
     `add_drain_hook`, `remove_drain_hook`, `add_listener`, `remove_listener`, `flush`, `drained`,
-    `is_closed`, `is_connected`, `report`. All other names are between the parts of core.
+    `is_closed`, `is_connected`, `report`, `interrupted_at` (the `loop.time()` at which a session
+    was last lost or replaced), `stalls`, and `renew`: a function that gives the header block of a
+    request which waited in the reconnect buffer, from its reply subject and the block that it had,
+    or None if it is not to be sent. All other names are between the parts of core.
     """
 
     def __init__(self, options: Options, callbacks: Callbacks) -> None:
@@ -73,7 +79,11 @@ class Link:
         self.status = Status.CONNECTING
         self.session: Session | None = None
         self.last_error: Exception | None = None
-        self.outbound = Outbound(options.reconnect_buffer_size)
+        self.outbound = Outbound(options.reconnect_buffer_size, self._revise)
+        self.renew: Renew | None = None
+        self.interrupted_at = -math.inf
+        self.stalls = Stalls(self)
+        self.now: Callable[[], float] = self.loop.time
         self.send = self.outbound.send  # bound here: a method of ours would be one more call
         self.subscriptions = Subscriptions(self)
         self.sinks: dict[bytes, Sink] = self.subscriptions.sinks
@@ -143,6 +153,12 @@ class Link:
     async def drained(self) -> None:
         """Wait for a drain that was begun in a callback, which could not; at once if none was."""
         await self.draining.wait()
+
+    def _revise(self, reply: bytes, headers: bytes) -> bytes | None:
+        """What a buffered request says now; None if nobody waits for its reply."""
+        if self.requests.is_forgotten(reply):
+            return None
+        return headers if self.renew is None else self.renew(reply, headers)
 
     def report(self, error: Exception, sub: Subscription | None) -> None:
         """Tell `on_error` and the listeners an error that no call can raise, or log it; remember it
@@ -287,6 +303,7 @@ class Link:
         first = not self._was_connected
         self._was_connected = True
         self._use(session)
+        self.interrupted_at = self.loop.time()
         if not first:
             self._reconnects += 1
         if self.status is not Status.CLOSED and not self.is_draining:
@@ -344,6 +361,7 @@ class Link:
         forced, self._forced = self._forced, False
         self._end_session()
         self.outbound.carry(session.transport.take_unsent())
+        self.interrupted_at = self.loop.time()
         self._callbacks.tell(told.Disconnected(error))
         if self.is_draining or not (self._options.allow_reconnect or forced):
             self.shut(error or ConnectionClosedError("dropped by force_reconnect while draining"))

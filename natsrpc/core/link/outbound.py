@@ -14,7 +14,7 @@ from natsrpc.errors import HeadersNotSupportedError, MaxPayloadError, NatsError
 
 from ..session import HIGH_WATER, Transport
 from ..wire import HeaderValues, ServerInfo, encode_headers, frames
-from .outbox import Outbox, refusal
+from .outbox import Outbox, Revise, refusal, revised
 
 NO_LIMIT = 1 << 62
 
@@ -32,6 +32,7 @@ class Outbound:
         "_divert",
         "_max_payload",
         "_outbox",
+        "_revise",
         "congested",
         "max_copied",
         "sent_bytes",
@@ -40,9 +41,10 @@ class Outbound:
         "transport",
     )
 
-    def __init__(self, buffer_size: int) -> None:
+    def __init__(self, buffer_size: int, revise: Revise) -> None:
         self._outbox = Outbox(buffer_size)
-        self._divert: Callable[[bytes], None] = self._outbox.put
+        self._revise = revise
+        self._divert: Callable[[bytes], None] = self._buffer
         self.transport: Transport | None = None
         self.congested = False
         self.takes_headers = True
@@ -147,7 +149,7 @@ class Outbound:
 
     def keep(self) -> None:
         """Keep what is sent from now on for the next session."""
-        self._write_nowhere(self._outbox.put)
+        self._write_nowhere(self._buffer)
 
     def refuse(self, error: Callable[[], NatsError]) -> None:
         """Raise `error()` for all that is sent from now on."""
@@ -179,6 +181,11 @@ class Outbound:
         """Bytes in the reconnect buffer."""
         return self._outbox.size
 
+    def _buffer(self, frame: bytes) -> None:
+        if self._outbox.is_full:
+            self._outbox.purge(self._revise)
+        self._outbox.put(frame)
+
     def carry(self, unsent: list[bytes]) -> None:
         """Put the messages that a lost session never wrote in front of the buffer."""
         self._outbox.carry(frames.publishes(unsent))
@@ -186,7 +193,10 @@ class Outbound:
     def replay(self, transport: Transport, info: ServerInfo) -> list[NatsError]:
         """Write what is buffered to a new session; why some of it cannot be."""
         refused = []
-        for frame in self._outbox.take():
+        for buffered in self._outbox.take():
+            frame = revised(buffered, self._revise)
+            if frame is None:
+                continue
             if error := refusal(frame, info):
                 refused.append(error)
             else:

@@ -1,7 +1,10 @@
 """The reconnect buffer: messages published while there is no session, kept up to a limit and
-replayed in order to the next one."""
+replayed in order to the next one. A request that nobody waits for any more is not replayed."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
 
 from natsrpc.errors import (
     HeadersNotSupportedError,
@@ -10,7 +13,11 @@ from natsrpc.errors import (
     ReconnectBufferExceededError,
 )
 
-from ..wire import ServerInfo
+from ..wire import ServerInfo, frames
+
+Revise: TypeAlias = "Callable[[bytes, bytes], bytes | None]"
+"""Gives the header block that a request has now, from its reply subject and the block that it had;
+None if nobody waits for its reply any more."""
 
 
 class Outbox:
@@ -40,6 +47,17 @@ class Outbox:
         self.size += len(frame)
         self._frames.append(frame)
 
+    def purge(self, revise: Revise) -> None:
+        """Forget the requests that nobody waits for any more."""
+        kept = [frame for frame in self._frames if revised(frame, revise) is not None]
+        self.size -= sum(map(len, self._frames)) - sum(map(len, kept))
+        self._frames = kept
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next frame is refused."""
+        return self.size >= self._limit
+
     def carry(self, frames: list[bytes]) -> None:
         """Put frames that an earlier session never handed over in front, whatever the limit."""
         self._frames[:0] = frames
@@ -49,6 +67,22 @@ class Outbox:
         """All frames, in order, which are then forgotten here."""
         frames, self._frames, self.size = self._frames, [], 0
         return frames
+
+
+def revised(frame: bytes, revise: Revise) -> bytes | None:
+    """A buffered message as it is to be sent now; None if nobody waits for its reply."""
+    line, _, rest = frame.partition(b"\r\n")
+    fields = line.split(b" ")
+    has_headers = fields[0] == b"HPUB"
+    if len(fields) < (5 if has_headers else 4):  # it asks for no reply
+        return frame
+    subject, reply = fields[1], fields[2]
+    size = int(fields[3]) if has_headers else 0
+    before = rest[:size]
+    now = revise(reply, before)
+    if now is None or now == before:
+        return None if now is None else frame
+    return frames.hpub(subject, now, rest[size:-2], reply)
 
 
 def refusal(frame: bytes, info: ServerInfo) -> NatsError | None:

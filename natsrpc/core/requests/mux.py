@@ -232,6 +232,12 @@ class RequestMux:
         else:
             self._route_other(msg)
 
+    def is_forgotten(self, inbox: bytes) -> bool:
+        """Whether a reply subject is one of ours that nobody waits at any more."""
+        if not inbox.startswith(self._prefix):
+            return False
+        return inbox not in self.pending and inbox[self._cut :] not in self.streams
+
     def _resume(self) -> None:
         """Resume the tasks whose replies are there, each in its own context."""
         ready, self._ready = self._ready, []

@@ -53,6 +53,10 @@ class SessionHost(Protocol):
     def outbound(self) -> Responder:
         """What the answers to its messages are sent by."""
 
+    @property
+    def now(self) -> Callable[[], float]:
+        """`loop.time`, or what dates chunks back that waited while this process did not run."""
+
     def session_info(self, session: Session, info: ServerInfo) -> None:
         """A later INFO arrived."""
 
@@ -167,7 +171,7 @@ class Session:
         if self._arrivals is not None:
             self._arrivals.put(parser.feed(data))
             return
-        host.read_at = self._loop.time()
+        host.read_at = host.now()
         sinks, transport = host.sinks, self.transport
         transport.is_corked = True  # what is answered in place leaves at once, together
         try:
