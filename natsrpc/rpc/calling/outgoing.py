@@ -75,6 +75,7 @@ class Outgoing:
     def open(self, data: bytes, block: bytes, items: AsyncIterable[Any] | None) -> None:
         """Send the request, and start sending `items` once the worker takes them."""
         channel = self.channel
+        channel.asked = self._bound.subject
         block = with_frame(block, "open", *channel.reader.credit)
         self._connection.link.send(self._bound.subject, data, channel.address, block)
         if items is not None:
@@ -82,7 +83,7 @@ class Outgoing:
 
     def open_large(self, data: bytes, block: bytes) -> None:
         """Send the head of a request, and start sending its body once a worker takes it."""
-        subject = self._bound.subject + LARGE
+        self.channel.asked = subject = self._bound.subject + LARGE
         block = with_frame(block, "large", len(data))
         self._connection.link.send(subject, b"", self.channel.address, block)
         self._start(_single(data), bytes)

@@ -24,6 +24,7 @@ from natsrpc.core import Msg
 from natsrpc.errors import (
     MaxPayloadError,
     NatsError,
+    PermissionsError,
     ReplyTooLargeError,
     RpcError,
     UnavailableError,
@@ -49,6 +50,11 @@ ONE_ANSWER = (
     "`response_type: stream`; where permissions answer for it, `allow_responses` needs a `max`"
 )
 
+NO_ANSWERS = (
+    "the server denied a frame to %r, the other side of the stream: permissions to "
+    "publish there are missing, or `allow_responses` ran out, and needs a higher `max` (-1 is any "
+    "number) or a longer `expires`"
+)
 
 UNOPENED = (
     "the stream is longer than what a plain request gets: open it with the header "
@@ -119,6 +125,8 @@ class Channel:
         self._out = all_.link.outbound
         self._token, self.address = all_.new_address()
         self.peer = peer
+        self.asked = b""
+        """The subject of the opening, on the side that sends it."""
         self.reader = Reader(
             all_.window.share(), all_.account, self._on_room, limit=limit, too_large=too_large
         )
@@ -278,6 +286,21 @@ class Channel:
         if not self._closed and not self._stopped:
             self._stopped = True
             self._on_stop()
+
+    def denied(self, error: PermissionsError) -> None:
+        """The server denied something: the opening, a frame, or what is not of this conversation."""
+        if error.operation == "subscribe":
+            return
+        subject, reply = error.subject.encode(), error.reply.encode()
+        if (reply and reply == self.address) or (not self._frames and subject == self.asked):
+            self.fail(error)
+        elif subject and subject == self.peer:
+            if not self._stopped:
+                self._all.warn(NO_ANSWERS, error.subject)
+            self.fail(UnavailableError(NO_ANSWERS % error.subject))
+        else:
+            return
+        self._stop()
 
     def fail(self, error: Exception) -> None:
         """End reading, after what is buffered, with `error`; writing at once."""

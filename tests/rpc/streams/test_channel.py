@@ -10,7 +10,6 @@ import pytest
 from natsrpc.core import AsyncError, Closed, Msg, Reconnected
 from natsrpc.errors import (
     ConnectionClosedError,
-    NatsError,
     NoRespondersError,
     PermissionsError,
     ReplyTooLargeError,
@@ -369,21 +368,33 @@ async def test_a_closed_connection_ends_it() -> None:
 
 
 @pytest.mark.parametrize("by", ["subject", "reply"])
-async def test_a_denied_publish_ends_it_at_once(by: str) -> None:
+async def test_a_denied_opening_ends_it_at_once(by: str) -> None:
     side = Side(peer=b"", asks=True)
-    subject = "calc.add" if by == "reply" else PEER.decode()
-    if by == "subject":
-        side.receive(frame("ack", 0), reply=PEER)
-    error = PermissionsError(
-        "denied",
-        operation="publish",
-        subject=subject,
-        reply=side.channel.address.decode() if by == "reply" else "",
-    )
+    side.channel.asked = b"calc.count"
+    reply = side.channel.address.decode() if by == "reply" else ""
+    subject = "calc.count" if by == "subject" else ""
+    for other in ("calc.add", "_INBOX.other.-1"):
+        side.link.tell(AsyncError(PermissionsError("denied", operation="publish", subject=other)))
+    assert side.channel.error is None
+    error = PermissionsError("denied", operation="publish", subject=subject, reply=reply)
     side.link.tell(AsyncError(error))
-    with pytest.raises(NatsError) as told:
+    with pytest.raises(PermissionsError) as told:
         await side.read()
     assert told.value is error
+    assert side.stops == 1
+
+
+async def test_a_denied_frame_ends_it_with_the_line_to_write() -> None:
+    side = Side(peer=b"", asks=True)
+    side.channel.asked = b"calc.count"
+    side.receive(frame("ack", 0), reply=PEER)
+    for subject in ("calc.count", PEER.decode()):  # another opening of the same was denied
+        assert side.channel.error is None
+        error = PermissionsError("denied", operation="publish", subject=subject)
+        side.link.tell(AsyncError(error))
+    with pytest.raises(UnavailableError, match=r"`allow_responses` .* higher `max`"):
+        await side.read()
+    assert side.stops == 1
 
 
 async def test_frames_to_a_forgotten_address_are_answered_gone() -> None:
