@@ -15,8 +15,8 @@ import pytest
 import natsrpc
 
 from .cell import opened
-from .operations import ALL, CONVERSATIONS
-from .topologies import Topology
+from .operations import ALL, CONVERSATIONS, LONG
+from .topologies import Topology, few_allowed_answers
 
 pytestmark = pytest.mark.live
 
@@ -39,10 +39,26 @@ async def test_all_of_it_passes_or_is_refused_with_the_line_to_write(
         assert [word for word in words if word not in str(caught.value)] == []
 
 
-def refusal(topology: Topology, name: str) -> tuple[type[natsrpc.NatsError], list[str]] | None:
+def refusal(topology: Topology, name: str) -> tuple[type[natsrpc.NatsRpcError], list[str]] | None:
     """The error of a cell that nats-server cannot give, and what its text names."""
     if topology.answers == 1 and name in CONVERSATIONS:
         return natsrpc.UnavailableError, ["response_type: stream", "allow_responses", "max"]
+    if 1 < topology.answers < LONG and name in ("upload", "both_ways"):
+        return natsrpc.UnavailableError, ["allow_responses", "max", "expires"]
+    if 1 < topology.answers < LONG and name == "long_stream":
+        return natsrpc.UnavailableError, ["gone"]  # it is the worker that hears why
     if topology.one_token and name == "large_request":
         return natsrpc.NoRespondersError, ["size", "_NATSRPC.large", ">"]
     return None
+
+
+async def test_a_worker_that_may_not_answer_any_more_logs_the_line_to_write(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with few_allowed_answers() as topology:
+        async with opened(topology) as cell:
+            with pytest.raises(natsrpc.UnavailableError):
+                await ALL["long_stream"](cell)
+    told = [record.getMessage() for record in caplog.records if record.name == "natsrpc.rpc"]
+    assert len(told) == 1
+    assert "`allow_responses` ran out, and needs a higher `max`" in told[0]

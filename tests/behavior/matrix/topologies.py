@@ -22,7 +22,7 @@ class Topology:
         worker, caller: the URLs.
         worker_options, caller_options: how they connect.
         prefix: what stands for `calc` in the caller's subjects.
-        answers: messages that come through for each that asks; 0 is any number.
+        answers: messages that may be sent to one reply subject; 0 is any number.
         rewrites: whether a server gives the worker other reply subjects than the caller's own,
             so that the caller cannot name its call in a cancel.
         one_token: whether only `calc.<token>` comes through.
@@ -141,7 +141,8 @@ def leaf_and_import() -> Any:
 @contextlib.contextmanager
 def cluster() -> Iterator[Topology]:
     with Cluster(2) as servers:
-        yield Topology(*servers.urls)
+        far, near = servers.urls
+        yield Topology(far, near)
 
 
 @contextlib.contextmanager
@@ -188,17 +189,25 @@ def least_permissions() -> Any:
 
 
 def answers(count: int) -> Any:
-    """Both sides may publish what the service is called by, and answer what they get."""
-    allowed = f'allow_responses: {{ max: {count}, expires: "1m" }}'
+    """Both sides may publish what the service is called by, and so many answers to what they get.
+
+    Frames to one address are answers to one message, however many others it sends: `max` bounds a
+    whole conversation, and `expires` its time. -1 is no bound.
+    """
+    allowed = f'allow_responses: {{ max: {count}, expires: "1h" }}'
     return allowing(
         f'{WORKER_LISTENS}, publish: ["calc.>"], {allowed}',
         f'subscribe: ["_INBOX_c.>"], publish: ["calc.>", "$SRV.>"], {allowed}',
         OWN,
-        answers=count if count == 1 else 0,
+        answers=max(0, count),
     )
 
 
 def allowed_answers() -> Any:
+    return answers(-1)
+
+
+def few_allowed_answers() -> Any:
     return answers(1000)
 
 
@@ -231,6 +240,7 @@ ALL: dict[str, Start] = {
         gateway,
         least_permissions,
         allowed_answers,
+        few_allowed_answers,
         allowed_single_answer,
         inbox_of_each_user,
     )
