@@ -197,7 +197,7 @@ class Channel:
         else:
             self._silent = 0
             self._frames += 1
-            if msg.raw_reply:
+            if msg.raw_reply and word != "large":  # a head leads to a conversation of its own
                 self.peer = msg.raw_reply
             try:
                 known.take(self, msg, *numbers[: known.numbers])
@@ -288,7 +288,7 @@ class Channel:
             self._on_stop()
 
     def denied(self, error: PermissionsError) -> None:
-        """The server denied something: the opening, a frame, or what is not of this conversation."""
+        """The server denied something: the opening, a frame, or what is none of ours."""
         if error.operation == "subscribe":
             return
         subject, reply = error.subject.encode(), error.reply.encode()

@@ -397,6 +397,15 @@ async def test_a_denied_frame_ends_it_with_the_line_to_write() -> None:
     assert side.stops == 1
 
 
+async def test_a_head_is_of_another_conversation() -> None:
+    """What this one says, such as how many parts it has sent, would end the other."""
+    heads: list[bytes] = []
+    side = Side(on_reply=lambda msg: heads.append(msg.raw_reply))
+    side.receive(frame("large", 5), reply=b"_INBOX.peer.-another")
+    assert heads == [b"_INBOX.peer.-another"]
+    assert side.channel.peer == PEER
+
+
 async def test_frames_to_a_forgotten_address_are_answered_gone() -> None:
     side = Side()
     stray = side.link.requests.stray
