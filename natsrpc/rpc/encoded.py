@@ -212,7 +212,7 @@ class Encoded:
                 await self._put(queue, value, ended)
             except Exception as error:
                 _check_shut_down(error)
-                self.connection.link.detach(msg.sub)
+                msg.sub.discard()
 
         sub = await self.connection.subscribe(subject, queue_group=queue_group, cb=deliver)
         sub.on_closed = lambda closed: None if closed.is_draining else _resolve(ended)
@@ -265,9 +265,10 @@ class Encoded:
                     name: source(msg) for name, source in named.items()
                 }
             except DecodeError as error:
-                before = self.connection.last_error
-                self.connection.link.report(error, msg.sub)
-                self.connection.link.last_error = before
+                link = self.connection.link
+                before = link.last_error
+                link.report(error, msg.sub)
+                link.last_error = before
                 return None
 
         async def call_async(msg: Msg) -> None:

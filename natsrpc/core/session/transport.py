@@ -119,11 +119,12 @@ class Transport(asyncio.Protocol):
 
     def write(self, frame: Frame) -> None:
         """Send a frame with the others of this loop turn. Never waits."""
-        if not self.frames:
+        collected = self.frames
+        if not collected:
             self.begin()
-        self.frames.append(frame)
-        self.unsent += len(frame)
-        if self.unsent >= HIGH_WATER:
+        collected.append(frame)
+        self.unsent = unsent = self.unsent + len(frame)
+        if unsent >= HIGH_WATER:
             self.press(congested=True)
 
     def begin(self) -> None:

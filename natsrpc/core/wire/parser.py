@@ -199,8 +199,8 @@ class Parser:
         msg.raw_subject = args[1]
         msg.sid = args[2]
         msg.raw_reply = args[3] if len(args) == (6 if args[0] == b"HMSG" else 5) else b""
-        msg.raw_headers = body[:head]
         msg.data = body[head:]
+        msg.raw_headers = body[:head]
         msg.responder = self._responder
         msg.sub = msg.decoded = None
         return msg

@@ -165,9 +165,9 @@ class Outgoing:
         elif not self._gives_stream:
             self._reply = msg
             channel.reader.finish()
-        elif channel.peer:
+        elif channel.peer and not channel.reader.is_whole:
             channel.fail(UnavailableError("stream broken: a message came that is no frame"))
-        elif msg.data:
+        elif msg.data or channel.reader.is_whole:
             self._keep(msg)
         else:
             channel.reader.finish()

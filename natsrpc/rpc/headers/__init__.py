@@ -12,7 +12,7 @@ from .frame import (
     read_frame,
     with_frame,
 )
-from .inherited import Inherited, inherited, no_deadline
+from .inherited import NO_DEADLINE, Inherited, inherited, no_deadline
 from .max_reply import max_reply_line, read_max_reply
 from .timeout import read_timeout, timeout_line
 
@@ -21,6 +21,7 @@ __all__ = [
     "ITEM",
     "MARK",
     "MAX_DEPTH",
+    "NO_DEADLINE",
     "Inherited",
     "cancel_bytes",
     "cancel_subject",

@@ -22,12 +22,14 @@ UNOPENED_BYTES = 16 * 1024 * 1024
 class Incoming:
     """A stream at its worker, from its opening on; made before the request has a slot.
 
+    `on_stop` is called when the caller wants no more, or is gone.
+
     Args:
         all_: the conversations of the connection.
         msg: the request.
         terms: its terms; without `credit` it opened no stream, and gets plain replies.
+        deadline: its deadline, in `loop.time()`.
         kind: the endpoint's.
-        on_stop: called when the caller wants no more, or is gone.
         max_body: the largest item taken.
         patience: how long the caller is waited for.
     """
@@ -37,26 +39,28 @@ class Incoming:
         all_: Conversations,
         msg: Msg,
         terms: Terms,
+        deadline: float,
         kind: Kind,
         *,
-        on_stop: Callable[[], object],
         max_body: int,
         patience: Patience,
     ) -> None:
         self._kind = kind
-        self._msg = msg
-        self.is_open = terms.credit is not None
+        self._is_open = terms.credit is not None
+        self.deadline = deadline
+        self.on_stop: Callable[[], object] = bool
         self.channel = Channel(
             all_,
             msg.raw_reply,
-            on_stop=on_stop,
+            on_stop=lambda: self.on_stop(),
             writer=Writer(*(terms.credit or (UNOPENED_ITEMS, UNOPENED_BYTES))),
             limit=max_body,
             too_large=RequestTooLargeError,
             patience=patience,
-            frames=self.is_open,
+            frames=self._is_open,
+            request=msg,
         )
-        if self.is_open:
+        if self._is_open:
             self.channel.acknowledge()
 
     async def run(
@@ -68,7 +72,7 @@ class Incoming:
             BadRequestError: the endpoint takes a stream, and the request opens none.
         """
         channel, kind = self.channel, self._kind
-        if takes_stream(kind) and not self.is_open:
+        if takes_stream(kind) and not self._is_open:
             raise BadRequestError("this endpoint takes a stream: the request must open one")
         context.stream = channel
         channel.writes = gives_stream(kind)
@@ -76,14 +80,12 @@ class Incoming:
             channel.uploads = kind == "request_stream"
             channel.open_credit()
         result = await general(context)
-        self._msg.raw_reply = channel.peer  # the newest
         if gives_stream(kind):
-            return b"", frame("end", channel.writer.sent) if self.is_open else b""
+            return b"", frame("end", channel.writer.sent) if self._is_open else b""
         return terms.encode(result), terms.reply_headers
 
     def close(self) -> None:
-        """Forget it; what is still to be answered is answered at the newest address."""
-        self._msg.raw_reply = self.channel.peer
+        """Forget the caller's address, and give back what was reserved."""
         self.channel.close()
 
 

@@ -1,4 +1,4 @@
-"""What a request's header block asks for, read once per distinct block.
+"""`Terms`: what a request's header block asks for, read once per distinct block.
 
 Most requests of a caller carry the same bytes (same codec, same timeout), so an endpoint keeps what
 they mean in a small table keyed by the block itself and reads no header twice.
@@ -14,8 +14,16 @@ from natsrpc.core import Headers, encode_headers
 from natsrpc.errors import ConfigError, OverloadedError, UnsupportedCodecError
 
 from ..contract import EndpointContract, Limits
-from ..headers import MAX_DEPTH, read_depth, read_frame, read_max_reply, read_timeout
-from .slots import Gate, Lane
+from ..headers import (
+    MAX_DEPTH,
+    NO_DEADLINE,
+    read_depth,
+    read_frame,
+    read_max_reply,
+    read_timeout,
+    with_frame,
+)
+from .slots import Lane
 
 logger = logging.getLogger("natsrpc.rpc")
 
@@ -35,7 +43,7 @@ class Terms:
     `decode` reads the body, `decode_item` an item of a request stream; `encode` writes the
     response, or an item of it. `credit` is what a request that opens a stream allows at first.
     `max_reply` is the size up to which the caller takes a reply in frames, 0 if it takes none.
-    `timeout` is in seconds from the socket read, None without a deadline. `reply_headers` goes
+    `timeout` is in seconds from the socket read, `NO_DEADLINE` without one. `reply_headers` goes
     with a successful reply.
     """
 
@@ -58,7 +66,7 @@ class Terms:
         codec: codecs.Codec,
         bound: BoundTypes,
         *,
-        timeout: float | None,
+        timeout: float,
         depth: int,
         credit: tuple[int, int] | None,
         max_reply: int,
@@ -76,11 +84,9 @@ class Terms:
         self.reply_headers = reply_headers
 
 
-def shorter(asked: float | None, own: float | None) -> float | None:
-    """The shorter of what the request asks for and what the handler allows; None if neither."""
-    if asked is None or own is None:
-        return own if asked is None else asked
-    return min(asked, own)
+def shorter(asked: float | None, own: float | None) -> float:
+    """The shorter of what the request asks for and what the handler allows."""
+    return min(NO_DEADLINE if asked is None else asked, NO_DEADLINE if own is None else own)
 
 
 def read_credit(headers: Headers) -> tuple[int, int] | None:
@@ -90,21 +96,24 @@ def read_credit(headers: Headers) -> tuple[int, int] | None:
 
 
 class TermsBook:
-    """The header blocks an endpoint has read (`b""` is none), and the lanes they led to."""
+    """The header blocks an endpoint has read (`b""` is none), and the lanes they led to.
+
+    `make_lane` gives the lane for a depth.
+    """
 
     def __init__(
         self,
         contract: EndpointContract,
         limits: Limits,
         codec: codecs.Codec,
-        gates: Callable[[int], Gate],
+        make_lane: Callable[[int], Lane],
     ) -> None:
         self.known: dict[bytes, Terms] = {}
         self.lanes: dict[int, Lane] = {}
         self._contract = contract
         self._limits = limits
         self._codec = codec
-        self._gates = gates
+        self._make_lane = make_lane
         self._bound: dict[str, BoundTypes] = {}
         self._plain = self._make(codec, Headers(), 0)
         self.known[b""] = self._plain
@@ -141,23 +150,25 @@ class TermsBook:
         # A caller that named its codec knows it; one that did not is told, unless it is JSON.
         told = codec.name == "json" or headers.get("Content-Type") is not None
         reply_headers = {} if told else {"Content-Type": codec.content_type}
+        block = encode_headers(reply_headers) if reply_headers else b""
+        credit = read_credit(headers)
+        if credit is not None and self._contract.kind == "unary":
+            block = with_frame(block, "only", 1)  # a stream was opened: this is all there is
         return Terms(
             self._lane(depth),
             codec,
             self._bind(codec),
             timeout=shorter(read_timeout(headers), self._limits.timeout),
             depth=depth + 1,
-            credit=read_credit(headers),
+            credit=credit,
             max_reply=read_max_reply(headers),
-            reply_headers=encode_headers(reply_headers) if reply_headers else b"",
+            reply_headers=block,
         )
 
     def _lane(self, depth: int) -> Lane:
         lane = self.lanes.get(depth)
         if lane is None:
-            limits = self._limits
-            lane = Lane(self._gates(depth), limits.max_concurrency, limits.max_waiting)
-            self.lanes[depth] = lane
+            lane = self.lanes[depth] = self._make_lane(depth)
         return lane
 
     def _bind(self, codec: codecs.Codec) -> BoundTypes:

@@ -103,6 +103,7 @@ class Channel:
         asks: whether this side asked for the conversation, and has not heard of the worker yet.
         absent: the error where nobody serves what was asked.
         frames: whether the other side speaks in frames; else it gets plain messages.
+        request: the request, whose reply subject is kept the newest, for its answer.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class Channel:
         asks: bool = False,
         absent: Exception | None = None,
         frames: bool = True,
+        request: Msg | None = None,
     ) -> None:
         self._all = all_
         self._link = all_.link
@@ -142,6 +144,7 @@ class Channel:
         self._asks = asks
         self._absent = absent
         self._speaks_frames = frames
+        self._request = request
         self._frames = 1 if peer and not asks else 0
         self._since_first = 0
         self._silent = self._still = 0
@@ -199,6 +202,8 @@ class Channel:
             self._frames += 1
             if msg.raw_reply and word != "large":  # a head leads to a conversation of its own
                 self.peer = msg.raw_reply
+                if self._request is not None:
+                    self._request.raw_reply = msg.raw_reply
             try:
                 known.take(self, msg, *numbers[: known.numbers])
             except RpcError as error:
@@ -258,6 +263,14 @@ class Channel:
         else:
             self._on_reply(msg)
 
+    def _take_only(self, msg: Msg, number: int) -> None:
+        """The one value of an endpoint that gives no stream."""
+        self.reader.finish()
+        if self._on_reply is None:
+            self._broken("an answer that nobody asked for")
+        else:
+            self._on_reply(msg)
+
     _words: ClassVar = {
         "item": Word(_take_whole, 1, has_body=True),
         "part": Word(_take_part, 2, has_body=True),
@@ -268,6 +281,7 @@ class Channel:
         "stop": Word(_take_stop, 1),
         "gone": Word(_take_gone, 1),
         "large": Word(_take_large, 1),
+        "only": Word(_take_only, 1, has_body=True),
     }
 
     # the end

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from natsrpc.core import Headers, Msg
 from natsrpc.errors import (
@@ -23,6 +24,7 @@ from natsrpc.errors import (
 from ..headers import (
     FRAME_BYTES,
     MARK,
+    NO_DEADLINE,
     is_frame,
     read_frame,
     read_timeout,
@@ -75,11 +77,13 @@ def body_time(size: int) -> float:
 class Receiving:
     """A large request at its worker: acknowledged at once, then received, then kept until answered.
 
+    `on_stop` is called when the caller wants no answer any more, or is gone.
+
     Args:
         all_: the conversations of the connection.
         msg: the head.
         limit: the largest body taken, in bytes.
-        on_stop: called when the caller wants no answer any more, or is gone.
+        deadline: the request's, in `loop.time()`.
         patience: how long the caller is waited for.
 
     Raises:
@@ -87,28 +91,26 @@ class Receiving:
     """
 
     def __init__(
-        self,
-        all_: Conversations,
-        msg: Msg,
-        *,
-        limit: int,
-        on_stop: Callable[[], object],
-        patience: Patience,
+        self, all_: Conversations, msg: Msg, *, limit: int, deadline: float, patience: Patience
     ) -> None:
         size = head_size(msg)
         if size is None:
             raise RequestTooLargeError("a large request needs a head that says its size")
         if size > limit:
             raise RequestTooLargeError(f"request of {size} bytes: at most {limit} are taken")
+        self.deadline = deadline
+        self.on_stop: Callable[[], object] = bool
+        self._loop = all_.link.loop
         self._size = size
         self._whole: Whole | None = None
         self.channel = Channel(
             all_,
             msg.raw_reply,
-            on_stop=on_stop,
+            on_stop=lambda: self.on_stop(),
             limit=size,
             too_large=RequestTooLargeError,
             patience=patience,
+            request=msg,
         )
         self.channel.acknowledge()
 
@@ -118,16 +120,20 @@ class Receiving:
         Raises:
             UnavailableError: parts were lost, or the caller is gone or does not go on.
             RequestTooLargeError: it is larger than its head said.
+            TimeoutError: the deadline of the request passed.
         """
         channel = self.channel
         channel.reader.begin(self._size)
         channel.open_credit()
+        until = self._loop.time() + body_time(self._size)
         try:
-            async with asyncio.timeout(body_time(self._size)):
+            async with asyncio.timeout_at(min(until, self.deadline)):
                 while (whole := channel.reader.take_whole()) is None:
                     if not await channel.more():
                         raise UnavailableError("a large request ended without its body")
         except TimeoutError:
+            if self.deadline <= until:
+                raise
             raise UnavailableError("the body of a large request did not come in time") from None
         self._whole = whole
         channel.reads = False
@@ -145,7 +151,7 @@ async def send_reply(
     msg: Msg,
     reply: tuple[bytes, bytes],
     *,
-    deadline: float | None,
+    deadline: float,
     on_stop: Callable[[], object],
     patience: Patience,
 ) -> None:
@@ -158,10 +164,11 @@ async def send_reply(
     """
     data, headers = reply
     link = all_.link
-    channel = Channel(all_, b"", on_stop=on_stop, patience=Patience(TAKEN_WITHIN, *_rest(patience)))
+    patience = replace(patience, opening=TAKEN_WITHIN)
+    channel = Channel(all_, b"", on_stop=on_stop, patience=patience, request=msg)
     try:
         head = with_frame(headers, "large", len(data))
-        if deadline is not None:
+        if deadline < NO_DEADLINE:
             head = head[:-2] + timeout_line(deadline - link.loop.time()) + b"\r\n"
         link.send(msg.raw_reply, b"", channel.address, head)
         await channel.ready()
@@ -172,12 +179,7 @@ async def send_reply(
         await channel.send(data)
         channel.end()
     finally:
-        msg.raw_reply = channel.peer or msg.raw_reply
         channel.close()
-
-
-def _rest(patience: Patience) -> tuple[float, float]:
-    return patience.presence, patience.progress
 
 
 # the caller's side
