@@ -8,7 +8,13 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from typing import Any
 
 from natsrpc.core import Connection, Msg
-from natsrpc.errors import DecodeError, NatsTimeoutError, NoRespondersError, UnavailableError
+from natsrpc.errors import (
+    DecodeError,
+    NatsTimeoutError,
+    NoRespondersError,
+    RpcError,
+    UnavailableError,
+)
 
 from ..contract import is_error
 from ..headers import with_frame
@@ -180,7 +186,7 @@ class Outgoing:
         if self._kept > UNTAKEN_BYTES or len(self.plain) > UNTAKEN_ITEMS:
             self.channel.fail(UnavailableError("stream broken: it is read too slowly"))
 
-    def _stop(self) -> None:
+    def _stop(self, error: RpcError) -> None:
         """The worker wants no more items, or is gone."""
         if self._pump is not None:
             self._pump.cancel()

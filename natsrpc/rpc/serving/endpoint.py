@@ -439,17 +439,14 @@ class Endpoint:
         """Stop the request with this reply subject, for its caller; false if it is not here."""
         for admitted in self.taken if reply else ():
             if admitted.msg is not None and admitted.msg.raw_reply == reply:
-                return self._cancel(admitted)
+                return self._cancel(admitted, CallCancelledError("the caller cancelled the call"))
         return False
 
-    def _cancel(self, admitted: Admitted) -> bool:
+    def _cancel(self, admitted: Admitted, error: RpcError) -> bool:
         """Stop a request for its caller, who cancelled it or is gone; false if it is over."""
         if self.taken.pop(admitted, None) is None:
             return False
-        talk = self._talks.get(admitted) if self._talks else None
-        failed = talk.channel.error if talk is not None else None
-        error = failed if isinstance(failed, RpcError) else None
-        self._withdraw(admitted, error or CallCancelledError("the caller cancelled the call"))
+        self._withdraw(admitted, error)
         return True
 
     def abort(self) -> None:

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from natsrpc.core import Msg
 from natsrpc.errors import (
+    CallCancelledError,
     MaxPayloadError,
     NatsError,
     PermissionsError,
@@ -93,7 +94,8 @@ class Channel:
     Args:
         all_: the conversations of the connection.
         peer: the other side's address; `b""` as long as it is not known.
-        on_stop: called once, when the other side wants no more, or is gone.
+        on_stop: called once, when the other side wants no more, or is gone, with the error that
+            stands for this.
         on_reply: takes a message that is no frame: the unary answer, an error, a stranger's item;
             none is due if it is not given, and such a message ends the conversation.
         writer: the credit that the opening gave.
@@ -111,7 +113,7 @@ class Channel:
         all_: Conversations,
         peer: bytes,
         *,
-        on_stop: Callable[[], object],
+        on_stop: Callable[[RpcError], object],
         on_reply: Callable[[Msg], None] | None = None,
         writer: Writer | None = None,
         limit: int = MAX_BODY,
@@ -299,7 +301,8 @@ class Channel:
     def _stop(self) -> None:
         if not self._closed and not self._stopped:
             self._stopped = True
-            self._on_stop()
+            failed = self.error if isinstance(self.error, RpcError) else None
+            self._on_stop(failed or CallCancelledError("the caller cancelled the call"))
 
     def denied(self, error: PermissionsError) -> None:
         """The server denied something: the opening, a frame, or what is none of ours."""
@@ -514,6 +517,8 @@ class Channel:
     def reconnected(self) -> None:
         """Ask whether the other side is still there; without an address of it nobody can tell."""
         if self.peer:
+            if self._is_in_doubt:  # the second frame may have been lost with the session
+                self._frames = SECOND
             self._say_how_things_stand()
         elif self.error is None and not self.reader.ended:
             self.fail(UnavailableError("the connection was lost before the worker answered"))

@@ -9,6 +9,7 @@ import pytest
 
 from natsrpc.core import AsyncError, Closed, Msg, Reconnected
 from natsrpc.errors import (
+    CallCancelledError,
     ConnectionClosedError,
     NoRespondersError,
     PermissionsError,
@@ -211,6 +212,7 @@ async def test_a_peer_that_is_gone_wakes_reader_and_writer(word: bytes) -> None:
         with pytest.raises(UnavailableError, match="gone"):
             await waiting
     assert side.stops == 1
+    assert isinstance(side.why, UnavailableError)  # 499 would blame a caller that cancelled nothing
     with pytest.raises(UnavailableError):
         await side.channel.send(b"2")
 
@@ -230,11 +232,23 @@ async def test_nobody_there_at_the_opening_is_told_so() -> None:
         await side.read()
 
 
+async def test_a_second_frame_lost_with_the_session_is_no_sign_of_single_answers() -> None:
+    side = Side(peer=b"", asks=True)
+    side.receive(frame("ack", 0), reply=PEER)
+    side.link.tell(Reconnected())
+    side.tick(4)
+    assert side.channel.error is None
+    side.receive(frame("gone", 0))
+    with pytest.raises(UnavailableError, match="gone"):
+        await side.read()
+
+
 async def test_stop_is_heard_once_and_nothing_after_the_close() -> None:
     side = Side()
     side.receive(frame("stop", 0))
     side.receive(frame("stop", 0))
     assert side.stops == 1
+    assert isinstance(side.why, CallCancelledError)
     other = Side()
     other.channel.close()
     other.channel.gone()
