@@ -1,6 +1,6 @@
 """Conversations of all kinds under whatever a network does to them, and what came of each.
 
-`python -m tests.rpc.streams.adversity URL` is a worker in a process of its own, to be killed.
+`python -m tests.rpc.streams.adversity worker URL`, or `caller`, is a process to be killed.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ async def with_width(count: int, width: int) -> AsyncIterator[str]:
 
 async def call(client: natsrpc.Client, dice: random.Random) -> None:
     data = dice.randbytes(dice.choice([10, 10, 150_000, 900_000]))
-    if await client.call("ordeal.reflect", data, bytes, codec="raw", timeout=8) != data:
+    if await client.call("ordeal.reflect", data, bytes, codec="raw", timeout=2) != data:
         raise WrongError(f"{len(data)} bytes came back otherwise")
 
 
@@ -143,6 +143,8 @@ async def work_until(
             await did(client, dice)
         except natsrpc.InternalError as error:
             raise WrongError(f"the handler of {did.__name__} failed") from error
+        except natsrpc.CallCancelledError as error:
+            raise WrongError(f"nobody cancelled {did.__name__}") from error
         except natsrpc.NatsRpcError as error:
             ends[f"{did.__name__}: {type(error).__name__}: {error}"] += 1
             await asyncio.sleep(0.01)  # where nobody serves, this would spin
@@ -234,14 +236,14 @@ async def nothing_unhandled(timeout: float = 2.0) -> AsyncIterator[None]:
     assert seen == []
 
 
-# a worker in a process of its own
+# a worker or a caller in a process of its own
 
 
 @contextlib.asynccontextmanager
-async def worker_process(url: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process that serves, ready to be called."""
+async def process_of(role: str, url: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process that serves (`worker`), or calls without an end (`caller`), and has begun to."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", __name__, url, stdout=asyncio.subprocess.PIPE, cwd=ROOT
+        sys.executable, "-m", __name__, role, url, stdout=asyncio.subprocess.PIPE, cwd=ROOT
     )
     try:
         assert process.stdout is not None
@@ -253,8 +255,7 @@ async def worker_process(url: str) -> AsyncIterator[asyncio.subprocess.Process]:
         await process.communicate()
 
 
-async def serve(url: str) -> None:
-    """What such a process does."""
+async def worker(url: str) -> None:
     ordeal = Ordeal()
     async with natsrpc.connect(url, **QUICK) as client, client.serve(ordeal.service) as server:
 
@@ -268,5 +269,13 @@ async def serve(url: str) -> None:
             await asyncio.Event().wait()
 
 
+async def caller(url: str) -> None:
+    dice, never, ends = random.Random(), asyncio.Event(), Counter[str]()
+    async with natsrpc.connect(url, **QUICK) as client:
+        await works_again(client, dice)
+        print("ready", flush=True)
+        await asyncio.gather(*(work_until(never, client, dice, ends) for _ in range(10)))
+
+
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1]))
+    asyncio.run({"worker": worker, "caller": caller}[sys.argv[1]](sys.argv[2]))

@@ -5,11 +5,12 @@ A few seeds of each trouble; `make soak` takes many.
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import pytest
 
-from .troubles import NETWORK, through_a_network, through_a_stop, through_killings
+from .troubles import NETWORK, through_a_network, through_a_stop, through_callers, through_killings
 
 pytestmark = pytest.mark.live
 
@@ -37,3 +38,8 @@ async def test_a_stopped_worker_ends_conversations_typed_and_leaves_nothing(seco
     ends = await through_a_stop(seed=1, seconds=seconds)
     print(ends)
     assert ends["whole"] > 0
+
+
+@unix
+async def test_killed_callers_leave_nothing_at_the_worker() -> None:
+    await through_callers(1, [signal.SIGKILL] * 2, seconds=0)

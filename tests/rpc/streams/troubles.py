@@ -10,16 +10,17 @@ from dataclasses import dataclass
 
 import natsrpc
 from natsrpc.testing import NatsServer
-from tests.core.harness import Proxy
+from tests.core.harness import Proxy, eventually
 
 from .adversity import (
     CONFIG,
+    ENDS_WITHIN,
     QUICK,
     Ordeal,
     endure,
     nothing_is_left,
     nothing_unhandled,
-    worker_process,
+    process_of,
     works_again,
 )
 
@@ -109,10 +110,10 @@ async def through_killings(seed: int, count: int) -> Counter[str]:
         NatsServer(CONFIG) as server,
         nothing_unhandled(),
         natsrpc.connect(server.url, **QUICK) as client,
-        worker_process(server.url) as stays,
+        process_of("worker", server.url) as stays,
     ):
         for _ in range(count):
-            async with worker_process(server.url) as process:
+            async with process_of("worker", server.url) as process:
 
                 async def kill(process: asyncio.subprocess.Process = process) -> None:
                     process.kill()
@@ -133,7 +134,7 @@ async def through_a_stop(seed: int, seconds: float) -> Counter[str]:
         NatsServer(CONFIG) as server,
         nothing_unhandled(),
         natsrpc.connect(server.url, **QUICK) as client,
-        worker_process(server.url) as process,
+        process_of("worker", server.url) as process,
     ):
 
         async def stop() -> None:
@@ -146,6 +147,29 @@ async def through_a_stop(seed: int, seconds: float) -> Counter[str]:
         await nothing_is_left(client)
         await nothing_is_left_there(client)
     return ends
+
+
+async def through_callers(seed: int, numbers: list[int], seconds: float) -> None:
+    """Serve callers that get these signals; the worker holds nothing of them soon after."""
+    dice = random.Random(f"callers {seed}")
+    async with (
+        NatsServer(CONFIG) as server,
+        nothing_unhandled(),
+        natsrpc.connect(server.url, **QUICK) as worker,
+        worker.serve(Ordeal().service) as serving,
+    ):
+        for number in numbers:
+            async with process_of("caller", server.url) as process:
+                await asyncio.sleep(dice.random() * 0.3)  # a moment of the seed's choice
+                assert serving.inflight > 0
+                process.send_signal(number)
+                if number == signal.SIGSTOP:
+                    await asyncio.sleep(seconds)  # how long it is stopped
+                    await nothing_is_left(worker, serving)
+                    process.send_signal(signal.SIGCONT)
+                    await eventually(lambda: serving.inflight > 0, ENDS_WITHIN)
+                    process.kill()
+                await nothing_is_left(worker, serving)
 
 
 async def nothing_is_left_there(client: natsrpc.Client) -> None:
