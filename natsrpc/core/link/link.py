@@ -83,7 +83,7 @@ class Link:
         self.renew: Renew | None = None
         self.interrupted_at = -math.inf
         self.stalls = Stalls(self)
-        self.now: Callable[[], float] = self.loop.time
+        self.stall_at = math.inf
         self.send = self.outbound.send  # bound here: a method of ours would be one more call
         self.subscriptions = Subscriptions(self)
         self.sinks: dict[bytes, Sink] = self.subscriptions.sinks

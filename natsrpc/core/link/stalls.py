@@ -9,6 +9,7 @@ watch: they count that time as waited, and admit nothing until the PONG.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -22,11 +23,11 @@ LATE = 0.15
 
 
 class StallHost(Protocol):
-    """The link, as its stalls need it; chunks are dated by `now`."""
+    """The link, as its stalls need it. A chunk that is read after `stall_at` asks for its date."""
 
     loop: asyncio.AbstractEventLoop
     session: Session | None
-    now: Callable[[], float]
+    stall_at: float
 
 
 class Stalls:
@@ -50,7 +51,6 @@ class Stalls:
         self._watchers.append((begun, over))
         if self._timer is None:
             self._beat_at = self._host.loop.time()
-            self._host.now = self._date
             self._beat()
 
     def unwatch(self, begun: Callable[[], object], over: Callable[[], object]) -> None:
@@ -60,27 +60,29 @@ class Stalls:
         if not self._watchers and self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            self._host.now = self._host.loop.time
+            self._host.stall_at = math.inf
 
     def _beat(self) -> None:
         now = self._host.loop.time()
         if now > self._beat_at + PULSE + LATE and self._since is None:
             self._begin()  # a loop that runs timers before it reads
         self._beat_at = now
+        if self._since is None:
+            self._host.stall_at = now + PULSE + LATE
         self._timer = self._host.loop.call_later(PULSE, self._beat)
 
-    def _date(self) -> float:
-        """The time of a chunk: now, or the last moment before a stall."""
-        now = self._host.loop.time()
-        if now > self._beat_at + PULSE + LATE and self._since is None:
+    def date(self) -> float:
+        """The last moment before a stall, for a chunk that is read after it."""
+        if self._since is None:
             self._begin()
-        return now if self._since is None else self._since
+        return self._host.loop.time() if self._since is None else self._since
 
     def _begin(self) -> None:
         session = self._host.session
         if session is None:
             return
         self._since = self._beat_at
+        self._host.stall_at = -math.inf  # until it is over, each chunk is dated
         for begun, _ in list(self._watchers):
             begun()
         caught_up: asyncio.Future[None] = self._host.loop.create_future()
@@ -91,5 +93,6 @@ class Stalls:
         if not caught_up.cancelled():
             caught_up.exception()  # a session that is lost brings nothing more
         self._since = None
+        self._host.stall_at = self._host.loop.time() + PULSE + LATE
         for _, over in list(self._watchers):
             over()

@@ -39,6 +39,13 @@ Sink: TypeAlias = "Callable[[Msg], None]"
 _UNKNOWN_ERROR_GRACE = 2.0
 
 
+class Dating(Protocol):
+    """What knows when this process did not run."""
+
+    def date(self) -> float:
+        """The earliest `loop.time()` at which what is read now may have arrived."""
+
+
 class SessionHost(Protocol):
     """The link, as a session needs it.
 
@@ -47,6 +54,7 @@ class SessionHost(Protocol):
     """
 
     read_at: float
+    stall_at: float
     sinks: dict[bytes, Sink]
 
     @property
@@ -54,8 +62,8 @@ class SessionHost(Protocol):
         """What the answers to its messages are sent by."""
 
     @property
-    def now(self) -> Callable[[], float]:
-        """`loop.time`, or what dates chunks back that waited while this process did not run."""
+    def stalls(self) -> Dating:
+        """Asked for the time of a chunk that is read after `stall_at`."""
 
     def session_info(self, session: Session, info: ServerInfo) -> None:
         """A later INFO arrived."""
@@ -171,7 +179,9 @@ class Session:
         if self._arrivals is not None:
             self._arrivals.put(parser.feed(data))
             return
-        host.read_at = host.now()
+        host.read_at = now = self._loop.time()
+        if now > host.stall_at:
+            host.read_at = host.stalls.date()
         sinks, transport = host.sinks, self.transport
         transport.is_corked = True  # what is answered in place leaves at once, together
         try:

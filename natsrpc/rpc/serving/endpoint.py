@@ -31,7 +31,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from time import perf_counter_ns
 from typing import Any
@@ -69,6 +69,9 @@ from .streams import Incoming
 from .terms import Terms, TermsBook
 
 logger = logging.getLogger("natsrpc.rpc")
+
+Run = Callable[[Admitted, Msg, Terms, float], Coroutine[Any, Any, None]]
+"""Runs a request that has its slots."""
 
 SAMPLE = 16
 """Handlers whose time is averaged, to know what cannot finish in its time."""
@@ -155,18 +158,17 @@ class Endpoint:
         admitted = Admitted()  # which has no constructor: a call (0.2 us)
         admitted.msg = msg
         admitted.lane = lane
-        if talk is not None:
-            self._begin_talk(admitted, talk)
+        run = self._run if talk is None else self._begin_talk(admitted, talk)
         if lane.free > 0 and gate.free > 0 and not self._outbound.congested:
             lane.free -= 1
             gate.free -= 1
-            task = self._start_task(self._run(admitted, msg, terms, deadline))
+            task = self._start_task(run(admitted, msg, terms, deadline))
             if task.done():
                 return
             admitted.task = task
         else:
             admitted.task = None
-            admitted.run = partial(self._run, admitted, msg, terms, deadline)
+            admitted.run = partial(run, admitted, msg, terms, deadline)
             if not self._wait(admitted, msg, lane, deadline):
                 return
         taken = self.taken
@@ -220,8 +222,6 @@ class Endpoint:
             lane.free += 1
             gate = lane.gate
             gate.free += 1
-            if self._talks and admitted in self._talks:
-                self._talks.pop(admitted).close()
             if gate.attention:
                 gate.attend()
 
@@ -297,9 +297,17 @@ class Endpoint:
         self.answers.num_dropped += 1
         return True
 
-    def _begin_talk(self, admitted: Admitted, talk: Talk) -> None:
+    def _begin_talk(self, admitted: Admitted, talk: Talk) -> Run:
+        """Keep a request's conversation as long as it waits or runs; how it is run."""
         self._talks[admitted] = talk
         talk.on_stop = partial(self._cancel, admitted)
+        return self._run_talk
+
+    async def _run_talk(self, admitted: Admitted, msg: Msg, terms: Terms, deadline: float) -> None:
+        try:
+            await self._run(admitted, msg, terms, deadline)
+        finally:
+            self._end_talk(admitted)
 
     async def _send_otherwise(
         self,

@@ -65,7 +65,7 @@ class RunningService:
         self._all = conversations_of(connection.link)
         self._all.account.allow(definition.max_body)
         self._gates: dict[tuple[bool, bool], Gate] = {}
-        self._receiving = Gate(connection.link, definition.max_concurrency)
+        self._receiving = Gate(connection.link, max(RESERVE, definition.max_concurrency))
         self._dependencies = Dependencies(definition.overrides)
         self._subscriptions: list[Subscription] = []
         self._by_subscription: dict[Subscription, Endpoint] = {}
