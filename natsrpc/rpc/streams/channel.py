@@ -192,6 +192,9 @@ class Channel:
             self._broken("a frame without a number")
             return
         word, numbers = found
+        if word == "open":  # a stranger that copies the headers of a request into its answers
+            self._take_other(msg)
+            return
         known = self._words.get(word)
         if known is None:
             return  # of a later version

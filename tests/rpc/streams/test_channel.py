@@ -411,6 +411,14 @@ async def test_a_denied_frame_ends_it_with_the_line_to_write() -> None:
     assert side.stops == 1
 
 
+async def test_a_stranger_may_copy_the_headers_of_the_opening() -> None:
+    answers: list[bytes] = []
+    side = Side(peer=b"", asks=True, on_reply=lambda msg: answers.append(msg.data))
+    for data in (b"7", b""):
+        side.receive(frame("open", 32, 1024), data)
+    assert answers == [b"7", b""]
+
+
 async def test_a_head_is_of_another_conversation() -> None:
     """What this one says, such as how many parts it has sent, would end the other."""
     heads: list[bytes] = []
