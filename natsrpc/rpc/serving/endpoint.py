@@ -457,16 +457,14 @@ class Endpoint:
     def cancel(self, reply: bytes) -> bool:
         """Stop the request with this reply subject, for its caller; false if it is not here."""
         admitted = self.taken.get(reply) if reply else None
-        return admitted is not None and self._cancel(admitted)
+        error = CallCancelledError("the caller cancelled the call")
+        return admitted is not None and self._cancel(admitted, error)
 
-    def _cancel(self, admitted: Admitted) -> bool:
+    def _cancel(self, admitted: Admitted, error: RpcError) -> bool:
         """Stop a request for its caller, who cancelled it or is gone; false if it is over."""
         if self.taken.pop(admitted.key, None) is None:
             return False
-        talk = self._talks.get(admitted) if self._talks else None
-        failed = talk.channel.error if talk is not None else None
-        error = failed if isinstance(failed, RpcError) else None
-        self._withdraw(admitted, error or CallCancelledError("the caller cancelled the call"))
+        self._withdraw(admitted, error)
         return True
 
     def abort(self) -> None:

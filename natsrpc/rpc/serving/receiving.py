@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from natsrpc.core import Msg
 from natsrpc.errors import (
-    CallCancelledError,
     DeadlineExceededError,
     OverloadedError,
     RpcError,
@@ -22,14 +22,6 @@ from natsrpc.errors import (
 from ..streams import Conversations, Patience, Receiving
 from .answers import Answers
 from .slots import Gate
-
-
-def _why(receiving: Receiving) -> RpcError:
-    """Why a body is not received any further: what it failed with, or its caller's wish."""
-    failed = receiving.channel.error
-    if isinstance(failed, RpcError):
-        return failed
-    return CallCancelledError("the caller cancelled the call")
 
 
 class Bodies:
@@ -81,7 +73,7 @@ class Bodies:
         gate.free -= 1
         task = asyncio.ensure_future(self._receive(msg, receiving))
         self._tasks[task] = None
-        receiving.on_stop = lambda: self._end(task, _why(receiving))
+        receiving.on_stop = partial(self._end, task)
 
     async def _receive(self, msg: Msg, receiving: Receiving) -> None:
         task = asyncio.current_task()

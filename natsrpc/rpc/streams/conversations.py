@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import math
 import weakref
 from typing import Protocol
 
@@ -19,6 +21,8 @@ from natsrpc.errors import ConnectionClosedError, NatsError, PermissionsError
 from ..headers import frame, is_frame
 from .account import Account
 from .window import Window
+
+logger = logging.getLogger("natsrpc.rpc")
 
 TICK = 0.5
 """Seconds between two looks at all conversations."""
@@ -30,13 +34,6 @@ STRAYS = 100
 class Kept(Protocol):
     """What is looked after: a channel."""
 
-    address: bytes
-    peer: bytes
-
-    @property
-    def awaits(self) -> bytes:
-        """The subject of the opening that is not answered yet."""
-
     def receive(self, msg: Msg) -> None:
         """Take a message to its address."""
 
@@ -45,6 +42,9 @@ class Kept(Protocol):
 
     def reconnected(self) -> None:
         """The connection has a new session."""
+
+    def denied(self, error: PermissionsError) -> None:
+        """The server denied something, perhaps a frame of its own."""
 
     def fail(self, error: Exception) -> None:
         """End it with an error."""
@@ -61,6 +61,7 @@ class Conversations:
         self._channels: dict[bytes, Kept] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._answered = 0
+        self._warned_at = -math.inf
         link.add_listener(self._hear)
         link.requests.stray = self._stray
 
@@ -108,17 +109,22 @@ class Conversations:
                 self._timer.cancel()
                 self._timer = None
         elif isinstance(event, AsyncError) and isinstance(event.error, PermissionsError):
-            self._denied(event.error, channels)
+            for channel in channels:
+                if self._is_deaf(event.error):
+                    channel.fail(event.error)
+                else:
+                    channel.denied(event.error)
 
-    def _denied(self, error: PermissionsError, channels: list[Kept]) -> None:
-        """End the conversations that a denial is about; all, if replies cannot be heard."""
-        subject, reply = (error.subject or "").encode(), (error.reply or "").encode()
-        if error.operation == "publish":
-            channels = [each for each in channels if _concerns(each, subject, reply)]
-        elif subject != self.link.requests.subject.encode():
-            return
-        for channel in channels:
-            channel.fail(error)
+    def _is_deaf(self, error: PermissionsError) -> bool:
+        """Whether replies to this connection cannot be heard any more."""
+        return error.operation == "subscribe" and error.subject == self.link.requests.subject
+
+    def warn(self, text: str, *values: object) -> None:
+        """Log what an operator has to mend, once a second at most."""
+        now = self.link.loop.time()
+        if now - self._warned_at >= 1:
+            self._warned_at = now
+            logger.warning(text, *values)
 
     def _stray(self, msg: Msg) -> None:
         """Answer a frame to a forgotten address, if it wants an answer."""
@@ -127,13 +133,6 @@ class Conversations:
             self._answered += 1
             with contextlib.suppress(NatsError):
                 self.link.send(msg.raw_reply, b"", b"", frame("gone", 0))
-
-
-def _concerns(channel: Kept, subject: bytes, reply: bytes) -> bool:
-    """Whether a publish to a subject, or with a reply subject, was this conversation's."""
-    if reply:
-        return reply == channel.address
-    return bool(subject) and subject in (channel.peer, channel.awaits)
 
 
 _all: weakref.WeakKeyDictionary[Link, Conversations] = weakref.WeakKeyDictionary()
