@@ -457,8 +457,9 @@ class Endpoint:
     def cancel(self, reply: bytes) -> bool:
         """Stop the request with this reply subject, for its caller; false if it is not here."""
         admitted = self.taken.get(reply) if reply else None
-        error = CallCancelledError("the caller cancelled the call")
-        return admitted is not None and self._cancel(admitted, error)
+        if admitted is None:
+            return False
+        return self._cancel(admitted, CallCancelledError("the caller cancelled the call"))
 
     def _cancel(self, admitted: Admitted, error: RpcError) -> bool:
         """Stop a request for its caller, who cancelled it or is gone; false if it is over."""
