@@ -206,6 +206,10 @@ class OverloadedError(RpcError, code=429):
     """The service is at its limits and refused the request at once, unrun."""
 
 
+class HeadersTooLargeError(RpcError, code=431):
+    """The request's headers are larger than a service reads."""
+
+
 class CallCancelledError(RpcError, code=499):
     """The caller cancelled the call, and the handler was stopped."""
 

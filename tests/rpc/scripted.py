@@ -15,6 +15,7 @@ class ScriptedMux:
 
     def __init__(self) -> None:
         self.streams: dict[bytes, Callable[[Msg], None]] = {}
+        self.stray: Callable[[Msg], None] | None = None
         self._count = 0
 
     def new_token(self) -> bytes:
@@ -50,6 +51,9 @@ class ScriptedConnection:
     @property
     def requests(self) -> ScriptedMux:
         return self.mux
+
+    def add_listener(self, listener: Callable[..., object]) -> None:
+        """Nothing happens to this connection."""
 
     @property
     def read_at(self) -> float:

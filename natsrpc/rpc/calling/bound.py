@@ -268,6 +268,8 @@ class BoundCall:
         A caller that still waits has cancelled nothing: if its call was cancelled anyway, by what
         the worker made of a lost connection, the service was not available to it.
         """
+        if not is_error(msg.raw_headers):
+            return UnavailableError("stream broken: a message came that is no frame")
         error = from_wire(msg, self._known, self.subject.decode())
         if type(error) is not CallCancelledError:
             return error

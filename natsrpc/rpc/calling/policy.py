@@ -223,8 +223,11 @@ class Attempts:
             self._resent.discard(task)
 
     def _hear(self, event: ConnectionEvent) -> None:
-        """Give up what was sent on a connection that was replaced; its callers send it again."""
-        if isinstance(event, Reconnected):
+        """Give up what was sent on a connection that was lost; its callers send it again.
+
+        A handover loses nothing: what runs would only be cancelled, and run a second time.
+        """
+        if isinstance(event, Reconnected) and not event.is_handover:
             for task in self._resendable:
                 self._resent.add(task)
                 task.cancel()

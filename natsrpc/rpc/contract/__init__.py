@@ -1,6 +1,6 @@
 """What a service promises and what one request of it is: data that both halves read."""
 
-from .context import Context
+from .context import Context, check_text
 from .error_headers import (
     description,
     from_wire,
@@ -31,6 +31,7 @@ __all__ = [
     "Next",
     "ServiceContract",
     "check_errors",
+    "check_text",
     "compose",
     "description",
     "from_wire",

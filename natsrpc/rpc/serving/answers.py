@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from natsrpc.core import Connection, Msg
+from natsrpc.core import Connection, Msg, Throttle
 from natsrpc.errors import (
     MaxPayloadError,
     NatsError,
@@ -37,6 +37,7 @@ class Answers:
         self._send = connection.link.outbound.send
         self._endpoint = contract.name
         self._handler = handler
+        self._log = Throttle(logger)
 
     def reset(self) -> None:
         """Zero the counters."""
@@ -108,4 +109,5 @@ class Answers:
             self._not_sent(failure)
 
     def _not_sent(self, failure: Exception) -> None:
-        logger.warning("endpoint %r: a reply was not sent: %s", self._endpoint, failure)
+        text = "endpoint %r: a reply was not sent: %s"
+        self._log.warning("not sent", text, self._endpoint, failure)

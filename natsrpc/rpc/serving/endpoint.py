@@ -33,11 +33,12 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
+from operator import attrgetter
 from time import perf_counter_ns
 from typing import Any
 
 from natsrpc import codecs
-from natsrpc.core import Connection, Due, Msg, clock, encode_headers
+from natsrpc.core import Connection, Due, Msg, Throttle, clock, encode_headers
 from natsrpc.errors import (
     CallCancelledError,
     DeadlineExceededError,
@@ -128,7 +129,10 @@ class Endpoint:
         self._talks: dict[Admitted, Talk] = {}
         self._took = 0.0
         self._counted = 0, 0
-        self.taken: Due[Admitted, float] = Due(link.loop, self._expired, deadline_of=float)
+        self.taken: Due[object, Admitted] = Due(
+            link.loop, self._expired, deadline_of=attrgetter("deadline")
+        )
+        self._log = Throttle(logger)
         self._direct = _direct(plan)
         self._general: Next[Context] | None = None
         self._start_task = task_starter(link.loop, f"natsrpc handler {plan.name}")
@@ -159,6 +163,9 @@ class Endpoint:
         admitted = Admitted()  # which has no constructor: a call (0.2 us)
         admitted.msg = msg
         admitted.lane = lane
+        # cancels name it by its reply subject; a second one of that name is not found by it
+        taken = self.taken
+        admitted.key = key = reply if reply not in taken else object()
         run = self._run if talk is None else self._begin_talk(admitted, talk)
         if lane.free > 0 and gate.free > 0 and not self._outbound.congested:
             lane.free -= 1
@@ -172,10 +179,10 @@ class Endpoint:
             admitted.run = partial(run, admitted, msg, terms, deadline)
             if not self._wait(admitted, msg, lane, deadline):
                 return
-        taken = self.taken
         if deadline < taken.next:
             taken.watch(deadline)
-        taken[admitted] = deadline
+        admitted.deadline = deadline
+        taken[key] = admitted
 
     async def _run(
         self,
@@ -214,7 +221,7 @@ class Endpoint:
             if not isinstance(error, (Exception, SystemExit)):
                 raise  # nobody's input ends the process with all that it is doing
         finally:
-            self.taken.pop(admitted, None)
+            self.taken.pop(admitted.key, None)
             answers = self.answers
             answers.processing_time_ns += perf_counter_ns() - began
             answers.num_requests += 1
@@ -364,7 +371,7 @@ class Endpoint:
 
     def shed(self, admitted: Admitted) -> None:
         """Refuse a request that waited too long to be finished in its time."""
-        self.taken.pop(admitted, None)
+        self.taken.pop(admitted.key, None)
         msg, admitted.msg = admitted.msg, None
         assert msg is not None  # it waits: nobody has answered it
         text = f"endpoint {self.contract.name!r} is overloaded: no time is left to run this"
@@ -394,7 +401,7 @@ class Endpoint:
     def _read_terms(self, msg: Msg) -> Terms | None:
         """Read a header block not seen before; None if the request had to be refused."""
         try:
-            return self._book.read(msg.raw_headers, msg.headers)
+            return self._book.read(msg)
         except RpcError as error:
             self.answers.refuse(msg, error)
         except Exception as error:  # never leave a request without an answer
@@ -436,11 +443,10 @@ class Endpoint:
 
     def _report_stubborn(self, admitted: Admitted) -> None:
         if admitted.lane is not None:
-            logger.warning(
-                "handler %r still runs %s s after it was cancelled", self.plan.name, STUBBORN_AFTER
-            )
+            text = "handler %r still runs %s s after it was cancelled"
+            self._log.warning("stubborn", text, self.plan.name, STUBBORN_AFTER)
 
-    def _expired(self, admitted: Admitted, deadline: float) -> None:
+    def _expired(self, key: object, admitted: Admitted) -> None:
         """Answer for a request whose deadline passed; `Due` has taken it out."""
         self._withdraw(admitted, self._too_late())
 
@@ -450,27 +456,23 @@ class Endpoint:
 
     def cancel(self, reply: bytes) -> bool:
         """Stop the request with this reply subject, for its caller; false if it is not here."""
-        for admitted in self.taken if reply else ():
-            if admitted.msg is not None and admitted.msg.raw_reply == reply:
-                return self._cancel(admitted)
-        return False
+        admitted = self.taken.get(reply) if reply else None
+        error = CallCancelledError("the caller cancelled the call")
+        return admitted is not None and self._cancel(admitted, error)
 
-    def _cancel(self, admitted: Admitted) -> bool:
+    def _cancel(self, admitted: Admitted, error: RpcError) -> bool:
         """Stop a request for its caller, who cancelled it or is gone; false if it is over."""
-        if self.taken.pop(admitted, None) is None:
+        if self.taken.pop(admitted.key, None) is None:
             return False
-        talk = self._talks.get(admitted) if self._talks else None
-        failed = talk.channel.error if talk is not None else None
-        error = failed if isinstance(failed, RpcError) else None
-        self._withdraw(admitted, error or CallCancelledError("the caller cancelled the call"))
+        self._withdraw(admitted, error)
         return True
 
     def abort(self) -> None:
         """Answer everything here with 503 and cancel what runs: the end of a drain's patience."""
         self._bodies.abort(UnavailableError("the service is stopping"))
         # what waits (has no task) goes first, so that nothing is started only to be stopped
-        for admitted in sorted(self.taken, key=lambda each: each.task is not None):
-            if self.taken.pop(admitted, None) is not None:
+        for admitted in sorted(self.taken.values(), key=lambda each: each.task is not None):
+            if self.taken.pop(admitted.key, None) is not None:
                 self._withdraw(admitted, UnavailableError("the service is stopping"))
 
     @property

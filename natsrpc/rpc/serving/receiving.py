@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from natsrpc.core import Msg
 from natsrpc.errors import (
-    CallCancelledError,
     DeadlineExceededError,
     OverloadedError,
     RpcError,
@@ -73,9 +73,7 @@ class Bodies:
         gate.free -= 1
         task = asyncio.ensure_future(self._receive(msg, receiving))
         self._tasks[task] = None
-        receiving.on_stop = lambda: self._end(
-            task, CallCancelledError("the caller cancelled the call")
-        )
+        receiving.on_stop = partial(self._end, task)
 
     async def _receive(self, msg: Msg, receiving: Receiving) -> None:
         task = asyncio.current_task()

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from natsrpc.core import Msg
-from natsrpc.errors import BadRequestError, DecodeError, RequestTooLargeError
+from natsrpc.errors import BadRequestError, DecodeError, RequestTooLargeError, RpcError
 
 from ..contract import Context, Kind, Next, gives_stream, refused_request, takes_stream
 from ..headers import frame
@@ -48,11 +48,11 @@ class Incoming:
         self._kind = kind
         self._is_open = terms.credit is not None
         self.deadline = deadline
-        self.on_stop: Callable[[], object] = bool
+        self.on_stop: Callable[[RpcError], object] = bool
         self.channel = Channel(
             all_,
             msg.raw_reply,
-            on_stop=lambda: self.on_stop(),
+            on_stop=lambda error: self.on_stop(error),
             writer=Writer(*(terms.credit or (UNOPENED_ITEMS, UNOPENED_BYTES))),
             limit=max_body,
             too_large=RequestTooLargeError,

@@ -19,9 +19,9 @@ from typing import Any, Literal
 
 from natsrpc import codecs
 from natsrpc.core import Msg
-from natsrpc.errors import BadRequestError, ConfigError, DecodeError, InvalidRequestError
+from natsrpc.errors import ConfigError, DecodeError, InvalidRequestError
 
-from ..contract import Context, Kind
+from ..contract import Context, Kind, check_text
 from .annotations import UNANNOTATED, Parameter, describe, is_async, layers, parameters
 from .markers import MISSING, DependsMarker, EmbedMarker, HeaderMarker, TokenMarker
 
@@ -189,20 +189,6 @@ def _converter(type_: Any, path: str) -> Callable[[str], Any] | None:
     return convert
 
 
-def _utf8(text: str, path: str) -> str:
-    """Text of the wire that can be written again: bytes that are no UTF-8 are read as surrogates.
-
-    Raises:
-        BadRequestError: it is not.
-    """
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise BadRequestError(f"{path}: is not UTF-8") from None
-    return text
-
-
 def _text_converter(name: str, parameter: Parameter, path: str) -> Callable[[str], Any] | None:
     try:
         return _converter(parameter.type, path)
@@ -242,7 +228,7 @@ def _header_source(name: str, parameter: Parameter, marker: HeaderMarker) -> Sou
             raise InvalidRequestError(
                 f"{path}: {reason}", details=[{"path": path, "reason": reason}]
             )
-        text = _utf8(text, path)
+        text = check_text(f"header {header!r}", text)
         return text if convert is None else convert(text)
 
     return read
@@ -259,11 +245,10 @@ def _token_source(
             f"subject does not have (it has: {known})"
         )
     index = tokens[token]
-    path = f"token.{token}"
-    convert = _text_converter(name, parameter, path)
+    convert = _text_converter(name, parameter, f"token.{token}")
     if convert is None:
-        return lambda context: _utf8(context.token(index), path)
-    return lambda context: convert(_utf8(context.token(index), path))
+        return lambda context: context.token(index)
+    return lambda context: convert(context.token(index))
 
 
 def dependency(

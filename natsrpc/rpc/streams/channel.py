@@ -22,8 +22,10 @@ from typing import Any, ClassVar, NamedTuple
 
 from natsrpc.core import Msg
 from natsrpc.errors import (
+    CallCancelledError,
     MaxPayloadError,
     NatsError,
+    PermissionsError,
     ReplyTooLargeError,
     RpcError,
     UnavailableError,
@@ -49,6 +51,11 @@ ONE_ANSWER = (
     "`response_type: stream`; where permissions answer for it, `allow_responses` needs a `max`"
 )
 
+NO_ANSWERS = (
+    "the server denied a frame to %r, the other side of the stream: permissions to "
+    "publish there are missing, or `allow_responses` ran out, and needs a higher `max` (-1 is any "
+    "number) or a longer `expires`"
+)
 
 UNOPENED = (
     "the stream is longer than what a plain request gets: open it with the header "
@@ -87,7 +94,8 @@ class Channel:
     Args:
         all_: the conversations of the connection.
         peer: the other side's address; `b""` as long as it is not known.
-        on_stop: called once, when the other side wants no more, or is gone.
+        on_stop: called once, when the other side wants no more, or is gone, with the error that
+            stands for this.
         on_reply: takes a message that is no frame: the unary answer, an error, a stranger's item;
             none is due if it is not given, and such a message ends the conversation.
         writer: the credit that the opening gave.
@@ -105,7 +113,7 @@ class Channel:
         all_: Conversations,
         peer: bytes,
         *,
-        on_stop: Callable[[], object],
+        on_stop: Callable[[RpcError], object],
         on_reply: Callable[[Msg], None] | None = None,
         writer: Writer | None = None,
         limit: int = MAX_BODY,
@@ -121,6 +129,8 @@ class Channel:
         self._out = all_.link.outbound
         self._token, self.address = all_.new_address()
         self.peer = peer
+        self.asked = b""
+        """The subject of the opening, on the side that sends it."""
         self.reader = Reader(
             all_.window.share(), all_.account, self._on_room, limit=limit, too_large=too_large
         )
@@ -182,6 +192,9 @@ class Channel:
             self._broken("a frame without a number")
             return
         word, numbers = found
+        if word == "open":  # a stranger that copies the headers of a request into its answers
+            self._take_other(msg)
+            return
         known = self._words.get(word)
         if known is None:
             return  # of a later version
@@ -192,7 +205,7 @@ class Channel:
         else:
             self._silent = 0
             self._frames += 1
-            if msg.raw_reply:
+            if msg.raw_reply and word != "large":  # a head leads to a conversation of its own
                 self.peer = msg.raw_reply
                 if self._request is not None:
                     self._request.raw_reply = msg.raw_reply
@@ -291,7 +304,23 @@ class Channel:
     def _stop(self) -> None:
         if not self._closed and not self._stopped:
             self._stopped = True
-            self._on_stop()
+            failed = self.error if isinstance(self.error, RpcError) else None
+            self._on_stop(failed or CallCancelledError("the caller cancelled the call"))
+
+    def denied(self, error: PermissionsError) -> None:
+        """The server denied something: the opening, a frame, or what is none of ours."""
+        if error.operation == "subscribe":
+            return
+        subject, reply = error.subject.encode(), error.reply.encode()
+        if (reply and reply == self.address) or (not self._frames and subject == self.asked):
+            self.fail(error)
+        elif subject and subject == self.peer:
+            if not self._stopped:
+                self._all.warn(NO_ANSWERS, error.subject)
+            self.fail(UnavailableError(NO_ANSWERS % error.subject))
+        else:
+            return
+        self._stop()
 
     def fail(self, error: Exception) -> None:
         """End reading, after what is buffered, with `error`; writing at once."""
@@ -491,6 +520,8 @@ class Channel:
     def reconnected(self) -> None:
         """Ask whether the other side is still there; without an address of it nobody can tell."""
         if self.peer:
+            if self._is_in_doubt:  # the second frame may have been lost with the session
+                self._frames = SECOND
             self._say_how_things_stand()
         elif self.error is None and not self.reader.ended:
             self.fail(UnavailableError("the connection was lost before the worker answered"))

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import math
 import weakref
 from typing import Protocol
 
@@ -19,6 +21,8 @@ from natsrpc.errors import ConnectionClosedError, NatsError, PermissionsError
 from ..headers import frame, is_frame
 from .account import Account
 from .window import Window
+
+logger = logging.getLogger("natsrpc.rpc")
 
 TICK = 0.5
 """Seconds between two looks at all conversations."""
@@ -30,9 +34,6 @@ STRAYS = 100
 class Kept(Protocol):
     """What is looked after: a channel."""
 
-    address: bytes
-    peer: bytes
-
     def receive(self, msg: Msg) -> None:
         """Take a message to its address."""
 
@@ -41,6 +42,9 @@ class Kept(Protocol):
 
     def reconnected(self) -> None:
         """The connection has a new session."""
+
+    def denied(self, error: PermissionsError) -> None:
+        """The server denied something, perhaps a frame of its own."""
 
     def fail(self, error: Exception) -> None:
         """End it with an error."""
@@ -57,6 +61,7 @@ class Conversations:
         self._channels: dict[bytes, Kept] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._answered = 0
+        self._warned_at = -math.inf
         link.add_listener(self._hear)
         link.requests.stray = self._stray
 
@@ -94,7 +99,7 @@ class Conversations:
 
     def _hear(self, event: ConnectionEvent) -> None:
         channels = list(self._channels.values())
-        if isinstance(event, Reconnected):
+        if isinstance(event, Reconnected) and not event.is_handover:
             for channel in channels:
                 channel.reconnected()
         elif isinstance(event, Closed):
@@ -104,16 +109,22 @@ class Conversations:
                 self._timer.cancel()
                 self._timer = None
         elif isinstance(event, AsyncError) and isinstance(event.error, PermissionsError):
-            self._denied(event.error, channels)
+            for channel in channels:
+                if self._is_deaf(event.error):
+                    channel.fail(event.error)
+                else:
+                    channel.denied(event.error)
 
-    def _denied(self, error: PermissionsError, channels: list[Kept]) -> None:
-        """End the conversation that a denied publish belongs to."""
-        if error.operation != "publish":
-            return
-        subject, reply = (error.subject or "").encode(), (error.reply or "").encode()
-        for channel in channels:
-            if subject == channel.peer or (reply and reply == channel.address):
-                channel.fail(error)
+    def _is_deaf(self, error: PermissionsError) -> bool:
+        """Whether replies to this connection cannot be heard any more."""
+        return error.operation == "subscribe" and error.subject == self.link.requests.subject
+
+    def warn(self, text: str, *values: object) -> None:
+        """Log what an operator has to mend, once a second at most."""
+        now = self.link.loop.time()
+        if now - self._warned_at >= 1:
+            self._warned_at = now
+            logger.warning(text, *values)
 
     def _stray(self, msg: Msg) -> None:
         """Answer a frame to a forgotten address, if it wants an answer."""

@@ -99,14 +99,14 @@ class Receiving:
         if size > limit:
             raise RequestTooLargeError(f"request of {size} bytes: at most {limit} are taken")
         self.deadline = deadline
-        self.on_stop: Callable[[], object] = bool
+        self.on_stop: Callable[[RpcError], object] = bool
         self._loop = all_.link.loop
         self._size = size
         self._whole: Whole | None = None
         self.channel = Channel(
             all_,
             msg.raw_reply,
-            on_stop=lambda: self.on_stop(),
+            on_stop=lambda error: self.on_stop(error),
             limit=size,
             too_large=RequestTooLargeError,
             patience=patience,
@@ -152,7 +152,7 @@ async def send_reply(
     reply: tuple[bytes, bytes],
     *,
     deadline: float,
-    on_stop: Callable[[], object],
+    on_stop: Callable[[RpcError], object],
     patience: Patience,
 ) -> None:
     """Offer a large reply (data and headers), and send it to whoever takes it.
@@ -215,7 +215,7 @@ async def take_reply(
     channel = Channel(
         all_,
         msg.raw_reply,
-        on_stop=lambda: None,
+        on_stop=bool,
         on_reply=lambda reply: channel.fail(error_of(reply)),
         limit=limit,
         patience=patience,

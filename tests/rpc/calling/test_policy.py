@@ -25,6 +25,7 @@ from natsrpc.errors import (
 from natsrpc.rpc import Call, Client, Next, Policy, Service, connect
 from natsrpc.rpc.calling.policy import BUDGET, Attempts
 from natsrpc.testing import NatsServer
+from tests.core.harness import ScriptedServer, eventually
 
 pytestmark = pytest.mark.live
 
@@ -312,6 +313,35 @@ async def test_an_idempotent_call_is_sent_again_after_a_reconnect(
         fresh_server.restart()
         assert await asyncio.wait_for(call, 10) == 1
         assert len(seen) >= 2
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_an_idempotent_call_is_sent_again_only_if_the_old_session_may_have_lost_it(
+    lost: bool,
+) -> None:
+    """A server in lame duck mode still brings the reply; one that is lost in the middle may not."""
+    async with (
+        ScriptedServer() as first,
+        ScriptedServer() as second,
+        connect(first.url, reconnect_wait=0.01, reconnect_jitter=0.0) as client,
+    ):
+        old = await first.accept()
+        again = Policy(attempts=1, idempotent=True)
+        call = asyncio.ensure_future(client.call("pay", 1, int, timeout=10, policy=again))
+        asked = await old.expect(b"HPUB pay")
+        inbox = next(frame.sid for frame in old.frames if b"SUB _INBOX" in frame.raw)
+        old.auto_pong = not lost  # until it answers it has not treated all that was sent
+        old.info(ldm=True, connect_urls=[second.address])
+        new = await second.accept()
+        if lost:
+            old.reset()
+            assert (await new.expect(b"HPUB pay")).reply != asked.reply
+        else:
+            await eventually(lambda: client.connection.stats().reconnects == 1)
+            old.msg(asked.reply, inbox, b"7")
+            assert await call == 7
+            assert new.ops().count(b"HPUB") == old.ops().count(b"HPUB") - 1 == 0
+        call.cancel()
 
 
 async def test_middleware_sees_the_policy_and_the_proxy_uses_the_clients(

@@ -13,7 +13,7 @@ from natsrpc import codecs
 from natsrpc.errors import ConfigTypeError, EncodeError, RpcError
 from natsrpc.rpc import Endpoint, Service
 from natsrpc.rpc.serving.slots import Gate
-from natsrpc.rpc.streams.large import Allowance
+from natsrpc.rpc.streams import PATIENCE, conversations_of
 from tests.rpc.scripted import ScriptedConnection, as_connection, block, message
 
 
@@ -23,6 +23,7 @@ def endpoint_of(
     service = Service("unit", version="1.0.0")
     service.handler("unit", **options)(function)
     (handler,) = service.definition.handlers
+    link = as_connection(connection).link
     gates: dict[int, Gate] = {}
     return Endpoint(
         as_connection(connection),
@@ -31,8 +32,11 @@ def endpoint_of(
         handler.plan,
         handler.limits,
         codec=service.codec,
-        gates=lambda depth: gates.setdefault(depth, Gate(4)),
-        allowance=Allowance(1024),
+        lanes=lambda each, depth: each.lane(gates.setdefault(depth, Gate(link, 4)), None),
+        all_=conversations_of(link),
+        receiving=Gate(link, 4),
+        max_body=1024,
+        patience=PATIENCE,
     )
 
 
@@ -45,16 +49,28 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_congested_connection_takes_no_more_work() -> None:
+async def test_a_congested_connection_lets_requests_wait() -> None:
     connection = ScriptedConnection()
     endpoint = endpoint_of(connection, echo)
     connection.link.congested = True
     endpoint.accept(message(data=b"1"))
-    assert connection.codes == ["429"]
-    connection.link.congested = False
-    endpoint.accept(message(data=b"1"))
+    assert connection.sent == []
+    assert endpoint.inflight == 1
+    await settled()  # whose waiting for room to write finds some
+    assert [msg.data for msg in connection.sent] == [b"1"]
+
+
+@pytest.mark.parametrize("reply", [b"$JS.API.STREAM.DELETE.X", b"a._NATSRPC.large", b"_NATSRPC.a"])
+async def test_nobody_is_answered_where_no_caller_waits(reply: bytes) -> None:
+    connection = ScriptedConnection()
+    endpoint = endpoint_of(connection, echo)
+    endpoint.accept(message(data=b"1", reply=reply))
+    endpoint.accept_large(message(reply=reply))
+    endpoint.accept_stream(message(reply=reply))
     await settled()
-    assert connection.sent[1].data == b"1"
+    assert connection.sent == []
+    assert endpoint.answers.num_dropped == 3
+    assert endpoint.inflight == 0
 
 
 async def test_a_reply_that_cannot_be_sent_is_counted_and_logged(

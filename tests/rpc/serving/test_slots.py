@@ -3,103 +3,210 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+from typing import Any, cast
 
 import pytest
 
 from natsrpc.errors import OverloadedError, UpstreamError
 from natsrpc.rpc import Client, Service
 from natsrpc.rpc.headers.depth import MAX_DEPTH
-from natsrpc.rpc.serving.slots import Admitted, Gate, Lane
+from natsrpc.rpc.serving.slots import MAX_WAITING_BYTES, Admitted, Gate, Lane, Waiting
 from tests.core.harness import eventually
 
 
-def never(admitted: Admitted) -> None:
-    raise AssertionError("nothing is to be started")
+class Link:
+    """An output that is congested when it is told so."""
+
+    def __init__(self) -> None:
+        self.congested = False
+        self.freed = asyncio.Event()
+
+    @property
+    def outbound(self) -> Link:
+        return self
+
+    async def writable(self) -> None:
+        await self.freed.wait()
 
 
-def test_lanes_of_one_gate_take_turns() -> None:
-    gate = Gate(1)
+class Host:
+    """An endpoint that keeps what is started, and has a clock in the test's hands."""
+
+    def __init__(self, starts: bool = True) -> None:
+        self.started: list[Admitted] = []
+        self.refused: list[Admitted] = []
+        self.time = 0.0
+        self.takes = 0.0
+        self._starts = starts
+
+    def start(self, admitted: Admitted) -> None:
+        assert self._starts
+        self.started.append(admitted)
+
+    def shed(self, admitted: Admitted) -> None:
+        self.refused.append(admitted)
+
+    def expected(self) -> float:
+        return self.takes
+
+    def now(self) -> float:
+        return self.time
+
+
+def gate_of(limit: int, link: Link | None = None) -> Gate:
+    return Gate(cast(Any, link or Link()), limit)
+
+
+def wait(lane: Lane, size: int = 0, since: float = 0.0, deadline: float = math.inf) -> Admitted:
+    admitted = Admitted()
+    admitted.lane = lane
+    assert lane.put(admitted, Waiting(size, since, deadline), lane.max_waiting)
+    return admitted
+
+
+async def test_lanes_of_one_gate_take_turns() -> None:
+    gate, host = gate_of(1), Host()
     gate.free = 0
-    started: list[str] = []
-    lanes = {
-        name: Lane(gate, 5, 5, lambda _, name=name: started.append(name))  # type: ignore[misc]
-        for name in "ab"
-    }
-    for name in "aaabb":
-        assert lanes[name].put(Admitted(), 0)
+    lanes = {name: Lane(gate, 5, 5, host) for name in "ab"}
+    order = {wait(lanes[name]): name for name in "aaabb"}
     for _ in range(5):
         gate.free += 1
-        lane = next(lane for lane in lanes.values() if lane.free < 6)
         gate.attend()
-        assert lane.gate.free == 0
-    assert "".join(started) == "ababa"
+        assert gate.free == 0
+    assert "".join(order[admitted] for admitted in host.started) == "ababa"
     assert not gate.hungry
 
 
-def test_a_full_lane_does_not_hold_up_others() -> None:
-    gate = Gate(2)
-    started: list[Admitted] = []
-    full, open_ = Lane(gate, 1, 5, never), Lane(gate, 1, 5, started.append)
+async def test_a_full_lane_does_not_hold_up_others() -> None:
+    gate, host = gate_of(2), Host()
+    full, open_ = Lane(gate, 1, 5, Host(starts=False)), Lane(gate, 1, 5, host)
     full.free = 0
-    waiting = Admitted()
-    full.put(Admitted(), 0)
-    open_.put(waiting, 0)
+    wait(full)
+    waiting = wait(open_)
     gate.attend()
-    assert started == [waiting]
+    assert host.started == [waiting]
     assert gate.attention
 
 
-def test_what_ends_where_it_starts_lets_all_the_others_start() -> None:
+async def test_what_ends_where_it_starts_lets_all_the_others_start() -> None:
     """As eager tasks do: each request ends, and gives its slots back, inside its own start."""
-    gate = Gate(1)
-    ended: list[Admitted] = []
+    gate = gate_of(1)
 
-    def run(admitted: Admitted) -> None:
-        ended.append(admitted)
-        assert admitted.lane is not None
-        admitted.lane.free += 1
-        gate.free += 1
-        if gate.attention:
-            gate.attend()
+    class Eager(Host):
+        def start(self, admitted: Admitted) -> None:
+            super().start(admitted)
+            assert admitted.lane is not None
+            admitted.lane.free += 1
+            gate.free += 1
+            if gate.attention:
+                gate.attend()
 
-    lanes = [Lane(gate, 1, 50, run) for _ in range(3)]
-    waiting = []
-    for lane in lanes * 20:
-        admitted = Admitted()
-        admitted.lane = lane
-        waiting.append(admitted)
-        lane.put(admitted, 0)
+    host = Eager()
+    lanes = [Lane(gate, 1, 50, host) for _ in range(3)]
+    waiting = [wait(lane) for lane in lanes * 20]
     gate.attend()
-    assert ended == waiting
+    assert host.started == waiting
     assert gate.idle
     assert gate.free == 1
 
 
-def test_waiting_is_bounded_in_number_and_bytes() -> None:
-    gate = Gate(1)
-    lane = Lane(gate, 1, 2, never)
-    assert lane.put(Admitted(), 0)
-    assert lane.put(Admitted(), 0)
-    assert not lane.put(Admitted(), 0)
-    heavy = Lane(gate, 1, 1000, never)
-    heavy.waiting_bytes = Lane.MAX_WAITING_BYTES - 10
-    assert not heavy.put(Admitted(), 11)
-    assert heavy.put(Admitted(), 10)
+async def test_waiting_is_bounded_in_number_and_bytes() -> None:
+    gate = gate_of(1)
+    lane = Lane(gate, 1, 2, Host(starts=False))
+    entry = Waiting(10, 0.0, math.inf)
+    assert lane.put(Admitted(), entry, 2)
+    assert lane.put(Admitted(), entry, 2)
+    assert not lane.put(Admitted(), entry, 2)
+    assert lane.put(Admitted(), entry, 3)
+    heavy = Lane(gate, 1, 1000, Host(starts=False))
+    heavy.waiting_bytes = MAX_WAITING_BYTES - 10
+    assert not heavy.put(Admitted(), Waiting(11, 0.0, math.inf), 1000)
+    assert heavy.put(Admitted(), entry, 1000)
 
 
-def test_what_is_taken_out_leaves_the_gate_idle() -> None:
-    gate = Gate(1)
-    lane = Lane(gate, 1, 2, never)
+async def test_what_is_taken_out_leaves_the_gate_idle() -> None:
+    gate = gate_of(1)
+    lane = Lane(gate, 1, 2, Host(starts=False))
     told: list[int] = []
-    waiting = Admitted()
-    lane.put(waiting, 3)
+    waiting = wait(lane, 3)
     gate.watch(lambda: told.append(1))
     assert not gate.idle
     lane.remove(waiting)
     assert gate.idle
     assert lane.waiting_bytes == 0
     assert told
+
+
+async def test_what_waits_for_the_output_goes_on_when_that_is_free() -> None:
+    link, host = Link(), Host()
+    gate = gate_of(5, link)
+    lane = Lane(gate, 5, 5, host)
+    link.congested = True
+    waiting = [wait(lane) for _ in range(3)]
+    gate.attend()
+    gate.attend()
+    assert host.started == []
+    link.congested = False
+    link.freed.set()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert host.started == waiting
+
+
+async def test_what_cannot_finish_in_its_time_is_refused_unrun() -> None:
+    gate, host = gate_of(1), Host()
+    lane = Lane(gate, 1, 9, host)
+    late, intime = wait(lane, deadline=1.0), wait(lane, deadline=3.0)
+    host.time, host.takes = 0.6, 0.5
+    gate.attend()
+    assert (host.refused, host.started) == ([late], [intime])
+
+
+async def test_the_newest_is_first_where_the_oldest_has_waited_for_half_of_its_time() -> None:
+    gate, host = gate_of(1), Host()
+    lane = Lane(gate, 9, 9, host)
+    old = wait(lane, since=0.0, deadline=1.0)
+    middle = wait(lane, since=0.3, deadline=1.3)
+    new = wait(lane, since=0.5, deadline=1.5)
+    host.time = 0.4
+    gate.attend()
+    gate.free, host.time = 1, 0.6
+    gate.attend()
+    assert host.started == [old, middle]
+    again = wait(lane, since=0.6, deadline=1.6)
+    gate.free, host.time = 1, 1.2
+    gate.attend()
+    assert host.started == [old, middle, again]
+    assert new in lane.waiting
+
+
+async def test_nothing_starts_while_a_gate_is_held() -> None:
+    gate, host = gate_of(2), Host()
+    lane = Lane(gate, 9, 9, host, lambda: True)
+    gate.hold()
+    gate.hold()
+    assert gate.free < 0
+    waiting = wait(lane)
+    gate.attend()
+    assert host.started == []
+    gate.release()
+    gate.release()
+    assert host.started == [waiting]
+    assert gate.free == 1
+
+
+async def test_one_that_is_owed_starts_without_a_slot() -> None:
+    gate, host = gate_of(0), Host()
+    owed = True
+    lane = Lane(gate, 9, 9, host, lambda: owed)
+    first = wait(lane)
+    gate.attend()
+    owed = False
+    wait(lane)
+    gate.attend()
+    assert host.started == [first]
 
 
 @pytest.mark.live

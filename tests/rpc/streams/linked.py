@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from natsrpc.core import ConnectionEvent, Link, Msg
-from natsrpc.errors import ConnectionClosedError, MaxPayloadError
+from natsrpc.errors import ConnectionClosedError, MaxPayloadError, RpcError
 from natsrpc.rpc.headers.frame import read_frame
 from natsrpc.rpc.streams import Channel, Conversations, Writer
 from tests.rpc.scripted import message
@@ -81,12 +81,14 @@ class Side:
         self.all = Conversations(cast(Link, cast(Any, self.link)))
         self.all.account.allow(1 << 20)
         self.stops = 0
+        self.why: RpcError | None = None
         self.channel = Channel(
             self.all, peer, on_stop=self._stopped, writer=Writer(*credit), **options
         )
 
-    def _stopped(self) -> None:
+    def _stopped(self, error: RpcError) -> None:
         self.stops += 1
+        self.why = error
 
     def receive(self, headers: bytes = b"", data: bytes = b"", reply: bytes = b"") -> None:
         (sink,) = self.link.requests.streams.values()

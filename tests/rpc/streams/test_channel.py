@@ -9,8 +9,8 @@ import pytest
 
 from natsrpc.core import AsyncError, Closed, Msg, Reconnected
 from natsrpc.errors import (
+    CallCancelledError,
     ConnectionClosedError,
-    NatsError,
     NoRespondersError,
     PermissionsError,
     ReplyTooLargeError,
@@ -212,6 +212,7 @@ async def test_a_peer_that_is_gone_wakes_reader_and_writer(word: bytes) -> None:
         with pytest.raises(UnavailableError, match="gone"):
             await waiting
     assert side.stops == 1
+    assert isinstance(side.why, UnavailableError)  # 499 would blame a caller that cancelled nothing
     with pytest.raises(UnavailableError):
         await side.channel.send(b"2")
 
@@ -231,11 +232,23 @@ async def test_nobody_there_at_the_opening_is_told_so() -> None:
         await side.read()
 
 
+async def test_a_second_frame_lost_with_the_session_is_no_sign_of_single_answers() -> None:
+    side = Side(peer=b"", asks=True)
+    side.receive(frame("ack", 0), reply=PEER)
+    side.link.tell(Reconnected())
+    side.tick(4)
+    assert side.channel.error is None
+    side.receive(frame("gone", 0))
+    with pytest.raises(UnavailableError, match="gone"):
+        await side.read()
+
+
 async def test_stop_is_heard_once_and_nothing_after_the_close() -> None:
     side = Side()
     side.receive(frame("stop", 0))
     side.receive(frame("stop", 0))
     assert side.stops == 1
+    assert isinstance(side.why, CallCancelledError)
     other = Side()
     other.channel.close()
     other.channel.gone()
@@ -369,21 +382,50 @@ async def test_a_closed_connection_ends_it() -> None:
 
 
 @pytest.mark.parametrize("by", ["subject", "reply"])
-async def test_a_denied_publish_ends_it_at_once(by: str) -> None:
+async def test_a_denied_opening_ends_it_at_once(by: str) -> None:
     side = Side(peer=b"", asks=True)
-    subject = "calc.add" if by == "reply" else PEER.decode()
-    if by == "subject":
-        side.receive(frame("ack", 0), reply=PEER)
-    error = PermissionsError(
-        "denied",
-        operation="publish",
-        subject=subject,
-        reply=side.channel.address.decode() if by == "reply" else "",
-    )
+    side.channel.asked = b"calc.count"
+    reply = side.channel.address.decode() if by == "reply" else ""
+    subject = "calc.count" if by == "subject" else ""
+    for other in ("calc.add", "_INBOX.other.-1"):
+        side.link.tell(AsyncError(PermissionsError("denied", operation="publish", subject=other)))
+    assert side.channel.error is None
+    error = PermissionsError("denied", operation="publish", subject=subject, reply=reply)
     side.link.tell(AsyncError(error))
-    with pytest.raises(NatsError) as told:
+    with pytest.raises(PermissionsError) as told:
         await side.read()
     assert told.value is error
+    assert side.stops == 1
+
+
+async def test_a_denied_frame_ends_it_with_the_line_to_write() -> None:
+    side = Side(peer=b"", asks=True)
+    side.channel.asked = b"calc.count"
+    side.receive(frame("ack", 0), reply=PEER)
+    for subject in ("calc.count", PEER.decode()):  # another opening of the same was denied
+        assert side.channel.error is None
+        error = PermissionsError("denied", operation="publish", subject=subject)
+        side.link.tell(AsyncError(error))
+    with pytest.raises(UnavailableError, match=r"`allow_responses` .* higher `max`"):
+        await side.read()
+    assert side.stops == 1
+
+
+async def test_a_stranger_may_copy_the_headers_of_the_opening() -> None:
+    answers: list[bytes] = []
+    side = Side(peer=b"", asks=True, on_reply=lambda msg: answers.append(msg.data))
+    for data in (b"7", b""):
+        side.receive(frame("open", 32, 1024), data)
+    assert answers == [b"7", b""]
+
+
+async def test_a_head_is_of_another_conversation() -> None:
+    """What this one says, such as how many parts it has sent, would end the other."""
+    heads: list[bytes] = []
+    side = Side(on_reply=lambda msg: heads.append(msg.raw_reply))
+    side.receive(frame("large", 5), reply=b"_INBOX.peer.-another")
+    assert heads == [b"_INBOX.peer.-another"]
+    assert side.channel.peer == PEER
 
 
 async def test_frames_to_a_forgotten_address_are_answered_gone() -> None:

@@ -1,0 +1,64 @@
+"""What passes for a plain call passes for all of it: each operation through each topology.
+
+What nats-server cannot give is refused within about a second, by an error that names the line to
+write. Two things cannot be told to the caller, and `docs/wire.md` says so: a unary call across
+accounts is bounded by its deadline, for a cancel cannot name it, and an export of single answers
+lets one instance answer a `gather`.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+import natsrpc
+
+from .cell import opened
+from .operations import ALL, CONVERSATIONS, LONG
+from .topologies import Topology, few_allowed_answers
+
+pytestmark = pytest.mark.live
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_all_of_it_passes_or_is_refused_with_the_line_to_write(
+    topology: Topology, name: str
+) -> None:
+    operation = ALL[name]
+    async with opened(topology) as cell:
+        refused = refusal(topology, name)
+        if refused is None:
+            await operation(cell)
+            return
+        began = time.perf_counter()
+        error, words = refused
+        with pytest.raises(error) as caught:
+            await operation(cell)
+        assert time.perf_counter() - began < 1.6
+        assert [word for word in words if word not in str(caught.value)] == []
+
+
+def refusal(topology: Topology, name: str) -> tuple[type[natsrpc.NatsRpcError], list[str]] | None:
+    """The error of a cell that nats-server cannot give, and what its text names."""
+    if topology.answers == 1 and name in CONVERSATIONS:
+        return natsrpc.UnavailableError, ["response_type: stream", "allow_responses", "max"]
+    if 1 < topology.answers < LONG and name in ("upload", "both_ways"):
+        return natsrpc.UnavailableError, ["allow_responses", "max", "expires"]
+    if 1 < topology.answers < LONG and name == "long_stream":
+        return natsrpc.UnavailableError, ["gone"]  # it is the worker that hears why
+    if topology.one_token and name == "large_request":
+        return natsrpc.NoRespondersError, ["size", "_NATSRPC.large", ">"]
+    return None
+
+
+async def test_a_worker_that_may_not_answer_any_more_logs_the_line_to_write(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with few_allowed_answers() as topology:
+        async with opened(topology) as cell:
+            with pytest.raises(natsrpc.UnavailableError):
+                await ALL["long_stream"](cell)
+    told = [record.getMessage() for record in caplog.records if record.name == "natsrpc.rpc"]
+    assert len(told) == 1
+    assert "`allow_responses` ran out, and needs a higher `max`" in told[0]
