@@ -21,6 +21,7 @@ from natsrpc.errors import (
     InternalError,
     NatsRpcError,
     NatsTimeoutError,
+    NoRespondersError,
     NotFoundError,
     OverloadedError,
     RpcError,
@@ -669,9 +670,10 @@ async def test_413_names_what_the_caller_takes(
 async def test_a_large_request_that_nobody_serves_names_both_causes_and_is_repeated(
     client: Client, other: Client, unique: str
 ) -> None:
-    with pytest.raises(NatsRpcError, match=r"nobody serves .*, or nobody there takes") as caught:
+    causes = r"nobody is subscribed to .*; or nobody there takes requests larger"
+    with pytest.raises(NoRespondersError, match=causes) as caught:
         await client.call(unique, "x" * 2_000_000)
-    assert caught.value.subject == unique  # type: ignore[attr-defined]
+    assert caught.value.subject == unique
     service = Service("late", version="1.0.0")
 
     @service.handler(unique)
