@@ -18,7 +18,7 @@ from time import perf_counter
 from typing import Any
 
 from natsrpc.errors import ConfigError, RpcError
-from natsrpc.rpc import Context, Service
+from natsrpc.rpc import Context, Service, relayed
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
@@ -83,8 +83,10 @@ class Metrics:
             response = await call_next(context)
             code = "200"
             return response
-        except RpcError as error:
-            code = str(error.code)
+        except Exception as error:
+            answer = relayed(error) or error  # as the endpoint answers
+            if isinstance(answer, RpcError):
+                code = str(answer.code)
             raise
         except asyncio.CancelledError:  # its caller gave up, or its time was over
             late = context.time_left() == 0.0

@@ -15,6 +15,7 @@ from .contract import (
     compose,
     from_wire,
     is_error,
+    relayed,
 )
 from .encoded import Encoded
 from .headers import no_deadline
@@ -60,6 +61,7 @@ __all__ = [
     "from_wire",
     "is_error",
     "no_deadline",
+    "relayed",
     "run",
     "serve_until",
 ]

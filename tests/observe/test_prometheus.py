@@ -72,6 +72,21 @@ async def test_requests_are_counted_by_code() -> None:
     assert shop.value("running", "echo") == 0
 
 
+async def test_errors_of_nested_calls_are_counted_by_what_is_answered() -> None:
+    shop = Shop()
+
+    async def place(subject: str) -> None:
+        await client.call(subject)
+
+    shop.service.handler("place")(place)
+    async with shop.service.test() as client:
+        for subject in ("fail", "nobody", "sell"):
+            with pytest.raises(natsrpc.RpcError):
+                await client.call("place", subject)
+    assert shop.requests("place", "502") == 2
+    assert shop.requests("place", "409") == 1
+
+
 async def test_what_runs_and_what_is_given_up_is_seen() -> None:
     shop = Shop()
     async with shop.service.test() as client:

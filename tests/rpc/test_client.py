@@ -17,7 +17,7 @@ from natsrpc.errors import (
     ConnectionClosedError,
     DecodeError,
     EncodeError,
-    MaxPayloadError,
+    NoRespondersError,
     RpcError,
     UnknownCodecError,
 )
@@ -213,7 +213,7 @@ async def test_a_response_says_which_codec_it_is_in(client: Client, unique: str)
 async def test_a_request_that_cannot_be_written_is_not_sent(client: Client, unique: str) -> None:
     with pytest.raises(EncodeError):
         await client.call(unique, {"n": float("nan")})
-    with pytest.raises(MaxPayloadError):
+    with pytest.raises(NoRespondersError):
         await client.call(unique, "x" * 2_000_000)
     assert not client.connection.link.requests.pending
 

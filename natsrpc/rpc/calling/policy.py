@@ -56,7 +56,7 @@ class Policy:
             that may is also sent again after a reconnect, without any policy.
         hedge_after: seconds after which an idempotent call is sent a second time, to be answered
             by whichever is quicker; the other one is cancelled.
-        retry_on: further errors to retry on.
+        retry_on: further errors to retry on, also where they were relayed.
 
     Raises:
         ConfigError: a value is out of range.

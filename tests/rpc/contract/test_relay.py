@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+import natsrpc.errors
 from natsrpc.core import Headers, Msg
 from natsrpc.errors import (
     BadRequestError,
     CallCancelledError,
     ConflictError,
     DeadlineExceededError,
+    HeadersTooLargeError,
     InternalError,
     InvalidRequestError,
     NatsTimeoutError,
@@ -33,6 +35,7 @@ FRAMEWORK = [
     BadRequestError,
     CallCancelledError,
     DeadlineExceededError,
+    HeadersTooLargeError,
     InternalError,
     InvalidRequestError,
     OverloadedError,
@@ -49,6 +52,16 @@ class SoldOutError(RpcError, code=429, retryable=True):
 
 class StillBusyError(OverloadedError):
     """An application's own kind of 429."""
+
+
+def test_every_error_class_is_one_or_the_other() -> None:
+    known = {
+        each
+        for each in vars(natsrpc.errors).values()
+        if isinstance(each, type) and issubclass(each, RpcError)
+    }
+    applications = {RpcError, NotFoundError, ConflictError}
+    assert known == {*FRAMEWORK, *applications, UpstreamError}
 
 
 def received(error: RpcError, subject: str = "inner") -> RpcError:
