@@ -40,7 +40,7 @@ IMPURE = names(
     "threading time urllib"
 )
 # What all sub-rooms of core stand on: files beside them, each a room of its own.
-GROUND = names("errors core.options core.stats core.timers core.events core.opening")
+GROUND = names("errors core.options core.stats core.timers core.throttle core.events core.opening")
 CONTRACT = names("errors core codecs rpc.contract")
 EVERY_ROOM = names(
     "errors version core codecs rpc discovery describe observe server testing console cli"
@@ -53,13 +53,14 @@ ROOMS = {
     "core.stats": Room(),
     "core.timers": Room(names("errors")),
     "core.options": Room(names("errors core.wire")),
-    "core.events": Room(names("errors")),
+    "core.throttle": Room(),
+    "core.events": Room(names("errors core.throttle")),
     "core.servers": Room(GROUND | names("core.wire")),
     "core.session": Room(
         GROUND | names("core.wire core.servers"), optional=names("nkeys cryptography")
     ),
-    "core.subscriptions": Room(GROUND | names("core.wire core.session")),
-    "core.requests": Room(GROUND | names("core.wire core.session core.subscriptions")),
+    "core.subscriptions": Room(GROUND | names("core.wire")),
+    "core.requests": Room(GROUND | names("core.wire core.subscriptions")),
     "core.link": Room(
         GROUND
         | names("version core.wire core.servers core.session core.subscriptions core.requests")
@@ -99,6 +100,7 @@ ROOMS = {
 }
 
 LAZY = {
+    "errors": names("core"),  # the class of the headers that an error came with
     "": names("core codecs rpc discovery describe observe testing"),
     "codecs": names("codecs"),
     "rpc": names("testing"),

@@ -17,9 +17,9 @@ from .link import Link
 from .opening import Opening
 from .options import DEFAULT_URL, Options
 from .requests import Reply, is_no_responders, new_inbox, random_text
-from .session import Sink
 from .stats import Statistics, Status
 from .subscriptions import MsgCallback, Subscription, SubscriptionKind
+from .throttle import Throttle
 from .timers import Due, clock
 from .wire import (
     Headers,
@@ -27,6 +27,7 @@ from .wire import (
     Msg,
     Payload,
     ServerInfo,
+    Sink,
     check_publish,
     check_queue_group,
     check_subscribe,
@@ -65,6 +66,7 @@ __all__ = [
     "Status",
     "Subscription",
     "SubscriptionKind",
+    "Throttle",
     "check_publish",
     "check_queue_group",
     "check_subscribe",

@@ -242,6 +242,9 @@ class Connection:
 
         Raises:
             NoRespondersError: nobody is subscribed to the subject.
+            NatsTimeoutError: no reply came, and there is no connection, or it was lost meanwhile:
+                nobody can say that there are none.
+            PermissionsError: the server denied the request or the subscription to its replies.
             ConnectionClosedError: the connection was closed before the end.
             SlowConsumerError: replies were dropped because too many were waiting.
             BadTimeoutError, BadSubjectError, BadHeaderError, MaxPayloadError: as `request`.

@@ -1,13 +1,14 @@
-"""What happens to a connection, told in order: to the callbacks of its options and to event
-streams.
+"""The events of a connection, and who is told of them: listeners, event streams and callbacks.
 
-One task runs the callbacks, one at a time, outside the read path; it exists only while there is
-something to tell. A slow callback delays the next ones and nothing else; one that raises, or is
-cancelled by what it awaits, is logged.
+The link tells each event once. Listeners (the rooms above core) hear it in place, in the loop turn
+in which it happens. Event streams and the callbacks of the options hear it in order, beside the
+traffic: one task runs the callbacks, one at a time; it exists only while there is something to
+tell. A slow callback delays the next ones and nothing else; one that raises, or is cancelled by
+what it awaits, is logged.
 
 `Closed` is the last event; only errors of what still ends may be told behind it. At the end a
-callback that does not return is cancelled, what waits
-behind it is given up, and the closed callback still runs.
+callback that does not return is cancelled, the events behind it are given up, and the closed
+callback still runs.
 """
 
 from __future__ import annotations
@@ -22,7 +23,17 @@ from dataclasses import dataclass
 from logging import getLogger
 from typing import Any, TypeAlias
 
-from natsrpc.errors import ConfigError, ConfigTypeError, NatsRpcError, SlowConsumerError
+from natsrpc.errors import (
+    BadHeaderError,
+    ConfigError,
+    ConfigTypeError,
+    MaxSubscriptionsError,
+    NatsRpcError,
+    PermissionsError,
+    SlowConsumerError,
+)
+
+from .throttle import Throttle
 
 log = getLogger("natsrpc.core")
 
@@ -54,7 +65,13 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class Reconnected:
-    """A new connection stands; subscriptions and buffered messages were replayed."""
+    """A new connection stands; subscriptions and buffered messages were replayed.
+
+    `is_handover`: it took over from one that had treated all that was sent through it. Nothing is
+    lost then, and the replies to earlier requests still come.
+    """
+
+    is_handover: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +150,9 @@ def _arguments(event: ConnectionEvent) -> tuple[object, ...]:
 
 
 class Callbacks:
-    """Tell events to callbacks and streams, strictly in order.
+    """Tells the events of one connection, strictly in order. Called by the link and by users.
 
-    `owner` is the first argument of every callback.
+    `owner`, the connection, is the first argument of every callback.
     """
 
     def __init__(self, owner: object, callbacks: dict[str, Callable[..., object] | None]) -> None:
@@ -143,6 +160,7 @@ class Callbacks:
         self._callbacks = callbacks
         self._queue: deque[tuple[ConnectionEvent, Callable[..., object]]] = deque()
         self._slow: set[object] = set()
+        self._throttle = Throttle(log)
         self._slow_logged: weakref.WeakKeyDictionary[object, float] = weakref.WeakKeyDictionary()
         self._untold = 0
         self._task: asyncio.Task[None] | None = None
@@ -165,7 +183,7 @@ class Callbacks:
         self._callbacks[name] = callback
 
     def tell(self, event: ConnectionEvent) -> None:
-        """Queue an event; the callback is the one set at this moment."""
+        """Tell an event: to listeners now, to streams and the callback set at this moment later."""
         for listener in list(self._listeners):
             listener(event)
         if not self._is_over:
@@ -175,7 +193,7 @@ class Callbacks:
         callback = self._callbacks.get(_OPTION_OF[type(event)])
         if callback is None:
             if not self._was_just_logged(event):
-                _log_untold(event)
+                self._log_untold(event)
         elif not isinstance(event, AsyncError) or self._has_room_for(event):
             self._queue.append((event, callback))
             if self._task is None:
@@ -200,6 +218,19 @@ class Callbacks:
             return True
         self._slow_logged[who] = now
         return False
+
+    def _log_untold(self, event: ConnectionEvent) -> None:
+        """Log an error that no callback is told."""
+        if not isinstance(event, AsyncError):
+            return
+        error, sub = event.error, event.subscription
+        name, where = type(error).__name__, "" if sub is None else f" on {sub.subject!r}"
+        if _is_repeated(error):
+            self._throttle.warning(name, "%s%s: %s", name, where, error)
+        elif isinstance(error, NatsRpcError):
+            log.warning("%s%s: %s", name, where, error)
+        else:
+            log.error("%s%s: %s", name, where, error, exc_info=error)
 
     def _has_room_for(self, event: AsyncError) -> bool:
         """Errors may come by the thousand: a subscription's slowness waits to be told once, and
@@ -278,7 +309,7 @@ class Callbacks:
 
 
 class EventStream(AsyncIterator[ConnectionEvent]):
-    """One reader of the events. Cancelling a wait for the next one loses nothing.
+    """The events for one reader: what `Connection.events` gives. Cancelling a wait loses nothing.
 
     A reader that lags loses the oldest events, and never delays anybody else.
     """
@@ -317,12 +348,9 @@ class EventStream(AsyncIterator[ConnectionEvent]):
         return self._events.popleft()
 
 
-def _log_untold(event: ConnectionEvent) -> None:
-    if isinstance(event, AsyncError):
-        detail = f" on {event.subscription.subject!r}" if event.subscription is not None else ""
-        level = log.warning if isinstance(event.error, NatsRpcError) else log.error
-        level("%s%s: %s", type(event.error).__name__, detail, event.error, exc_info=_trace(event))
-
-
-def _trace(event: AsyncError) -> BaseException | None:
-    return None if isinstance(event.error, NatsRpcError) else event.error
+def _is_repeated(error: Exception) -> bool:
+    """Whether another program can cause an error like this with every message: by reply subjects
+    that we may not publish to, or bad headers. Refused subscriptions come in a row, too."""
+    if isinstance(error, PermissionsError):
+        return error.operation == "publish"
+    return isinstance(error, (BadHeaderError, MaxSubscriptionsError))

@@ -44,6 +44,8 @@ async def ping(
     Raises:
         ConfigError: an id without a name.
         BadSubjectError: the name or id cannot be part of a subject.
+        NatsTimeoutError: there is no connection, or it was lost before an instance answered.
+        PermissionsError: the server denied the request, or the subscription to its answers.
         ConnectionClosedError: the connection is closed.
     """
     return await _ask(connection, "PING", ServiceIdentity, name, id, **options)
@@ -113,7 +115,7 @@ async def schemas(
 
     Raises:
         NoRespondersError: no instance of that name tells its schema.
-        BadSubjectError, ConnectionClosedError: as `ping`.
+        BadSubjectError, NatsTimeoutError, PermissionsError, ConnectionClosedError: as `ping`.
     """
     subject = _subject("SCHEMA", name, "", prefix)
     replies = connection.request_many(subject, timeout=timeout, stall=stall)

@@ -1,7 +1,10 @@
 """The answering side: a running service on `$SRV`.
 
 Every verb is answered on three subjects (all services, those of this name, this one instance), in
-no queue group, so that each instance answers. A request without a reply subject is ignored.
+no queue group, so that each instance answers. Interest is known to every server of a cluster, so
+one wildcard subscription takes all verbs of a subject: three, where each verb by itself would take
+twelve. A verb that is not known is ignored, as by one who is not subscribed, and so is a request
+without a reply subject.
 
 Every service carries a `Discovery` while it runs; `natsrpc.rpc` loads this room when it starts the
 first one. The types of endpoints are described by `natsrpc.describe`, unless `attach` named
@@ -17,7 +20,7 @@ from collections.abc import Callable
 from logging import Logger, getLogger
 from typing import Any, TypeAlias
 
-from natsrpc.core import Connection, Msg, Subscription, encode_headers
+from natsrpc.core import Connection, Msg, Subscription, Throttle, encode_headers
 from natsrpc.errors import MaxPayloadError, NatsError
 from natsrpc.rpc import RunningService, ServiceContract
 
@@ -70,23 +73,25 @@ class Discovery:
         self._connection = connection
         self._running = running
         self._prefix = prefix
+        self._cut = len(prefix.encode()) + 1
         self._describe = _describer()
         self._described: list[dict[str, Any]] | None = None
+        self._log = Throttle(log)
+        self._answers: dict[bytes, Callable[[Msg], None]] = {
+            b"PING": self._answer_ping,
+            b"INFO": self._answer_info,
+            b"STATS": self._answer_stats,
+            b"SCHEMA": self._answer_schema,
+        }
         self._subscriptions: list[Subscription] = []
         self._asked: list[Msg] = []
         self._probing: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Subscribe. The server flushes afterwards, so that a started service is visible."""
-        answers: dict[str, Callable[[Msg], None]] = {
-            "PING": self._answer_ping,
-            "INFO": self._answer_info,
-            "STATS": self._answer_stats,
-            "SCHEMA": self._answer_schema,
-        }
-        for verb, answer in answers.items():
-            for subject in self._subjects(verb):
-                self._subscriptions.append(await self._connection.subscribe(subject, cb=answer))
+        for subject in self._subjects("*"):
+            subscription = self._running.subscribe_optional(subject, self._answer)
+            self._subscriptions.append(subscription)
 
     async def drain(self) -> None:
         """Stop, once everything asked so far is answered."""
@@ -101,6 +106,12 @@ class Discovery:
     def _subjects(self, verb: str) -> tuple[str, str, str]:
         running = self._running
         return subjects(verb, running.contract.name, running.id, prefix=self._prefix)
+
+    def _answer(self, msg: Msg) -> None:
+        """Answer a verb that is known. The sink of all subscriptions."""
+        answer = self._answers.get(msg.raw_subject[self._cut :].partition(b".")[0])
+        if answer is not None and msg.raw_reply:
+            answer(msg)
 
     def _answer_ping(self, msg: Msg) -> None:
         self._reply(msg, shapes.ping(self._running))
@@ -151,8 +162,6 @@ class Discovery:
         return shapes.stats(self._running, data)
 
     def _reply(self, msg: Msg, value: Any) -> None:
-        if not msg.raw_reply:
-            return
         data = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
         try:
             self._connection.link.send(msg.raw_reply, data.encode())
@@ -161,4 +170,4 @@ class Discovery:
             headers = {"Nats-Service-Error": text, "Nats-Service-Error-Code": "413"}
             self._connection.link.send(msg.raw_reply, b"", b"", encode_headers(headers))
         except NatsError as error:
-            log.warning("%s was not answered: %s", msg.subject, error)
+            self._log.warning("not answered", "%s was not answered: %s", msg.subject, error)

@@ -89,15 +89,18 @@ from .rpc import (
     CallCancelledError,
     ConflictError,
     DeadlineExceededError,
+    HeadersTooLargeError,
     InternalError,
     InvalidRequestError,
     NotFoundError,
     OverloadedError,
+    ReplyHeaders,
     ReplyTooLargeError,
     RequestTooLargeError,
     RpcError,
     UnavailableError,
     UnsupportedCodecError,
+    UpstreamError,
 )
 
 __all__ = [
@@ -126,6 +129,7 @@ __all__ = [
     "EncodeError",
     "FlushInterruptedError",
     "HeadersNotSupportedError",
+    "HeadersTooLargeError",
     "InternalError",
     "InvalidMsgError",
     "InvalidRequestError",
@@ -148,6 +152,7 @@ __all__ = [
     "ProtocolError",
     "ReconnectBufferExceededError",
     "RemoteProtocolError",
+    "ReplyHeaders",
     "ReplyTooLargeError",
     "RequestTooLargeError",
     "RpcError",
@@ -166,4 +171,5 @@ __all__ = [
     "UnavailableError",
     "UnknownCodecError",
     "UnsupportedCodecError",
+    "UpstreamError",
 ]

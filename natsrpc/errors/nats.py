@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from .root import NatsRpcError
 
@@ -12,7 +13,14 @@ class NatsError(NatsRpcError):
 
 
 class NatsTimeoutError(NatsError, TimeoutError):
-    """The time allowed for a flush, request, read or drain ran out."""
+    """The time allowed for a flush, request, read or drain ran out.
+
+    `subject` is that of the request; empty where it was no request that took too long.
+    """
+
+    def __init__(self, message: str = "", *, subject: str = "") -> None:
+        super().__init__(message)
+        self.subject = subject
 
 
 class DrainTimeoutError(NatsTimeoutError):
@@ -195,16 +203,14 @@ class ServerClosedConnectionError(ServerError):
 
 
 class NoRespondersError(NatsError):
-    """Nobody is subscribed to the request's subject.
+    """Nobody is subscribed to the request's subject. `subject` is that subject."""
 
-    `subject` is that subject; `hint` says what else may be the cause, where there is anything.
-    """
-
-    def __init__(self, subject: str, *, hint: str = "") -> None:
-        text = f"no responders: nobody is subscribed to {subject!r}"
-        super().__init__(f"{text}; {hint}" if hint else text)
-        self.hint = hint
+    def __init__(self, subject: str, text: str = "") -> None:
+        super().__init__(text or f"no responders: nobody is subscribed to {subject!r}")
         self.subject = subject
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.subject, str(self)), vars(self)
 
 
 class SlowConsumerError(NatsError):

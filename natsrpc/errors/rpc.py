@@ -3,13 +3,47 @@
 from __future__ import annotations
 
 import copy
+import functools
+import importlib
 import inspect
 import typing
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Protocol
 
 from .nats import NatsTimeoutError
 from .root import ConfigError, NatsRpcError
+
+
+class ReplyHeaders(Protocol):
+    """The headers of a reply as errors carry them: a `natsrpc.Headers`, as far as it is read."""
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The first value under a name, or `default`."""
+
+    def get_all(self, name: str) -> list[str]:
+        """All values under a name, in the order received."""
+        ...
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        """Every (name, value) pair."""
+        ...
+
+    def __getitem__(self, name: str) -> str: ...
+
+    def __contains__(self, name: object) -> bool: ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def __len__(self) -> int: ...
+
+    def __eq__(self, other: object) -> bool: ...
+
+
+_RESERVED = frozenset({"args", "came_from", "code", "details", "headers", "message", "relayed"})
+"""Names that no field of an error class has: the class has them."""
+
+_STATE = ("name", "came_from", "relayed", "headers", "__notes__")
+"""Attributes that `rebuild` does not set, and which a copy keeps."""
 
 
 class RpcError(NatsRpcError):
@@ -27,6 +61,11 @@ class RpcError(NatsRpcError):
     arrives. Class keyword `name` replaces the class's own name on the wire, `retryable` lets a
     caller's policy send again. Without fields, `details` (anything JSON can express) is the body.
 
+    At its caller an error also has the `headers` that the handler had set for its reply (a
+    `natsrpc.Headers`, empty if there were none), and `came_from`, the subject that was called.
+    `relayed` tells that it is not the called handler's own, but that of a call which the handler
+    made and whose error it did not catch: the handler may have done part of its work.
+
     Raises:
         ConfigError: the code is no number from 100 to 9999, or a field has the name of an argument.
         TypeError: a field is missing, or there is no such field.
@@ -38,6 +77,8 @@ class RpcError(NatsRpcError):
     registered: ClassVar[dict[str, list[type[RpcError]]]] = {}
     _fields: ClassVar[dict[str, Any]]
     name: str = "RpcError"
+    came_from: str = ""
+    relayed: bool = False
 
     def __init_subclass__(
         cls, *, code: int | None = None, name: str = "", retryable: bool | None = None, **kw: Any
@@ -46,7 +87,7 @@ class RpcError(NatsRpcError):
         cls.retryable = cls.retryable if retryable is None else retryable
         if code is not None:
             cls.default_code = _check_code(cls, code)
-        taken = {"args", "code", "details", "message"} & inspect.get_annotations(cls).keys()
+        taken = _RESERVED & inspect.get_annotations(cls).keys()
         if taken:
             raise ConfigError(f"{cls.__name__!r} cannot have a field named {min(taken)!r}")
         cls.wire_name = name or cls.__name__
@@ -75,6 +116,12 @@ class RpcError(NatsRpcError):
             raise TypeError(f"{cls.__name__}() has no field {key!r}")
         self.details: Any = fields if details is None and fields else details
 
+    @functools.cached_property
+    def headers(self) -> ReplyHeaders:
+        """The headers that the handler had set for its reply; empty where no reply came."""
+        none: ReplyHeaders = importlib.import_module("natsrpc.core").Headers()
+        return none
+
     @classmethod
     def fields(cls) -> dict[str, Any]:
         """The names and types of the fields this class declares, base classes first."""
@@ -98,7 +145,8 @@ class RpcError(NatsRpcError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {key: getattr(self, key) for key in self.fields()}
-        return type(self).rebuild, (self.message, self.code, self.details, fields)
+        state = {key: vars(self)[key] for key in _STATE if key in vars(self)}
+        return type(self).rebuild, (self.message, self.code, self.details, fields), state
 
 
 def _check_code(cls: type[RpcError], code: int) -> int:
@@ -158,12 +206,25 @@ class OverloadedError(RpcError, code=429):
     """The service is at its limits and refused the request at once, unrun."""
 
 
+class HeadersTooLargeError(RpcError, code=431):
+    """The request's headers are larger than a service reads."""
+
+
 class CallCancelledError(RpcError, code=499):
     """The caller cancelled the call, and the handler was stopped."""
 
 
 class InternalError(RpcError, code=500):
     """The handler failed. `details["error_id"]` finds the traceback in the service's log."""
+
+
+class UpstreamError(RpcError, code=502):
+    """A call that the handler made failed, and the handler did not catch its error.
+
+    It stands for an error of natsrpc itself, such as a refusal: what that says is meant for the
+    handler, and not for its caller. `details` names the `subject` that the handler called, the
+    `code` and the class (`error`) of what it got, and nothing else of it.
+    """
 
 
 class UnavailableError(RpcError, code=503):

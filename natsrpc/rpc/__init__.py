@@ -2,7 +2,7 @@
 
 from natsrpc.errors import RpcError
 
-from .calling import Call, Policy
+from .calling import Call, Policy, Reply
 from .client import Client
 from .contract import (
     Context,
@@ -47,6 +47,7 @@ __all__ = [
     "Middleware",
     "Next",
     "Policy",
+    "Reply",
     "RpcError",
     "RunningService",
     "Server",

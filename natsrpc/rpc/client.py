@@ -37,6 +37,7 @@ from .calling import (
     Pipeline,
     Policy,
     Publisher,
+    Requests,
     make_proxy,
     scoped,
 )
@@ -86,6 +87,8 @@ class Client:
         self.codec = codecs.get(codec)
         self._pipeline = Pipeline(connection, self.codec, max_body)
         self._publisher = Publisher(connection, self.codec)
+        self.request = Requests(self._pipeline)
+        """As `call`, with all that came with the answer: a `Reply`, with `value` and `headers`."""
         self._servers: list[Server] = []
         # for the fast path of `call`
         link = connection.link
@@ -384,17 +387,22 @@ class Client:
                      errors: Errors = ()) -> list[Any]:  # fmt: skip
         """Call every instance of an endpoint that is in no queue group, and collect their answers.
 
-        The list holds, for each instance that answered, its value, or the `RpcError` or
-        `ContractError` that its answer stands for.
+        The list holds, for each instance that answered, its value or the error that stands for it:
+        the `RpcError` it answered with, a `ContractError` for what does not fit, and for a large
+        answer that did not come whole an `UnavailableError` or `NatsTimeoutError`. Answers are in
+        the order in which they began to come.
 
         Args:
             target, request, returns, headers, codec, tokens, errors: as for `call`.
-            timeout: seconds to wait in all; less inside a handler whose deadline is sooner.
+            timeout: seconds to wait in all, for large answers too; less inside a handler whose
+                deadline is sooner.
             stall: seconds since the last answer after which no more are waited for.
             max_responses: how many to wait for at most.
 
         Raises:
             NoRespondersError: nobody serves the subject.
+            NatsTimeoutError: there is no connection, or it was lost before an answer came.
+            PermissionsError: the server denied the request, or the subscription to its answers.
             ConnectionClosedError: the connection is, or was meanwhile, closed.
         """
         call = Call(target, request, returns, kind="gather", timeout=timeout, headers=headers,

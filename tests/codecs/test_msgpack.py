@@ -7,6 +7,7 @@ import datetime as dt
 import decimal
 import enum
 import pathlib
+import time
 import uuid
 from typing import Any, TypedDict
 
@@ -196,6 +197,21 @@ def test_hostile_input_is_refused(data: bytes, reason: str) -> None:
     assert caught.value.malformed
     with pytest.raises(DecodeError):
         MSGPACK.bind(dict[int, list[int]]).decode(data)
+
+
+def test_arrays_that_promise_more_than_they_hold_cost_no_more_in_a_larger_message() -> None:
+    """Each of a thousand nested arrays declares as many items as the message has bytes left. Older
+    versions of the library made room for all of them: 0.16 s for 64 KiB, 2.9 s for a MiB."""
+
+    def seconds(size: int) -> float:
+        declared = (size - 6000).to_bytes(4, "big")
+        began = time.process_time()
+        with pytest.raises(DecodeError):
+            MSGPACK.bind(Inner).decode((b"\xdd" + declared) * 1000 + b"\xc0" * (size - 5000))
+        return time.process_time() - began
+
+    small = min(seconds(64 * 1024) for _ in range(3))
+    assert min(seconds(1024 * 1024) for _ in range(3)) < 8 * small + 0.05
 
 
 def test_invalid_values_are_named() -> None:

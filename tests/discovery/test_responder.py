@@ -377,24 +377,36 @@ async def test_an_answer_that_cannot_be_sent_is_logged(
     assert "was not answered" in caplog.text
 
 
-async def test_nine_subscriptions_without_a_queue_group_and_none_after(
+async def test_three_subscriptions_without_a_queue_group_and_none_after(
     connection: Connection, service: Service, name: str
 ) -> None:
     server = Server(connection, [service])
     await server.start()
     ours = [sub for sub in connection.subscriptions if sub.subject.startswith("$SRV.")]
-    standard = [sub for sub in ours if ".SCHEMA" not in sub.subject]
-    assert len(standard) == 9
+    id_ = server.services[0].id
+    assert [each.subject for each in ours] == ["$SRV.*", f"$SRV.*.{name}", f"$SRV.*.{name}.{id_}"]
     assert {sub.queue_group for sub in ours} == {""}
     await server.drain()
     assert [sub for sub in connection.subscriptions if sub.subject.startswith("$SRV.")] == []
+
+
+async def test_verbs_that_are_not_known_are_ignored(
+    running: RunningService, connection: Connection, stranger: Any, name: str
+) -> None:
+    before = connection.stats().out_msgs
+    inbox = stranger.new_inbox()
+    for subject in ("$SRV.RESET", f"$SRV.ping.{name}", f"$SRV.INFOS.{name}.{running.id}"):
+        await stranger.publish(subject, reply=inbox)
+    await stranger.flush()
+    await connection.flush()
+    assert connection.stats().out_msgs == before
 
 
 async def test_the_prefix_can_be_another(
     connection: Connection, running: RunningService, name: str
 ) -> None:
     extra = discovery.Discovery(connection, running, prefix="$OTHER")
-    await extra.start()
+    extra.start()
     (found,) = await discovery.ping(connection, name, prefix="$OTHER")
     assert found.id == running.id
     await extra.drain()

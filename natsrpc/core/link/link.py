@@ -21,6 +21,7 @@ from natsrpc.errors import (
     ConnectionDrainingError,
     NatsError,
     PermissionsError,
+    ServerError,
     SubscriptionError,
 )
 from natsrpc.version import __version__
@@ -29,12 +30,12 @@ from .. import events as told
 from ..events import Callbacks, Listener
 from ..options import Options
 from ..requests import InboxRequests, RequestMux
-from ..servers import Server, ServerPool
-from ..session import Session, Sink
+from ..servers import PoolServer, ServerPool
+from ..session import Session
 from ..stats import Counts, Statistics, Status, add_counts
 from ..subscriptions import Subscription, Subscriptions
 from ..timers import check_timeout
-from ..wire import Msg, ServerInfo
+from ..wire import Msg, ServerInfo, Sink
 from .dialing import Connector
 from .draining import Draining
 from .flushing import Flushes, all_answered
@@ -119,14 +120,24 @@ class Link:
         """How many bytes of headers and data the server takes in one message."""
         return self.outbound.max_payload
 
-    def attach(self, subject: str, sink: Sink, *, queue_group: str = "") -> Subscription:
+    def attach(
+        self,
+        subject: str,
+        sink: Sink,
+        *,
+        queue_group: str = "",
+        on_denied: Callable[[PermissionsError], object] | None = None,
+    ) -> Subscription:
         """Subscribe a bare sink: it gets every message in place, uncounted. It must not wait.
+
+        For a subscription that can be done without: if the server denies it, `on_denied` is called,
+        and nobody else is told.
 
         Raises:
             BadSubjectError, BadQueueNameError: a name is malformed.
             ConnectionClosedError, ConnectionDrainingError: no new subscriptions are taken.
         """
-        return self.subscriptions.attach(subject, sink, queue_group)
+        return self.subscriptions.attach(subject, sink, queue_group, on_denied)
 
     def detach(self, subscription: Subscription) -> None:
         """End a subscription now, without waiting; nothing happens if it has ended."""
@@ -277,20 +288,37 @@ class Link:
             raise ConnectionClosedError
         await self._flushes.flush(self.session, timeout)
 
-    async def check_accepted(self, subscription: Subscription) -> None:
-        """Wait for the server's word on a new subscription; one without its word is ended.
+    async def check_accepted(self, *subscriptions: Subscription) -> None:
+        """Wait for the server's word on new subscriptions; those without its word are ended.
 
         Raises:
-            PermissionsError: the server denied it.
+            PermissionsError: the server denied one of them.
+            MaxSubscriptionsError, ServerError: the server refused something before it answered,
+                and names no subject.
             NatsTimeoutError, FlushInterruptedError, ConnectionClosedError: as `flush`.
         """
+        refusals: list[ServerError] = []
+
+        def hear(event: told.ConnectionEvent) -> None:
+            error = event.error if isinstance(event, told.AsyncError) else None
+            of_one = isinstance(error, PermissionsError)  # which is told by its subject
+            if isinstance(error, ServerError) and not of_one and "publish" not in error.text:
+                refusals.append(error)
+
+        self.add_listener(hear)
         try:
             await self.flush()
+            for subscription in subscriptions:
+                if isinstance(subscription.end_error, PermissionsError):
+                    raise subscription.end_error
+            if refusals:
+                raise refusals[0]
         except BaseException:
-            self.detach(subscription)
+            for subscription in subscriptions:
+                self.detach(subscription)
             raise
-        if isinstance(subscription.end_error, PermissionsError):
-            raise subscription.end_error
+        finally:
+            self.remove_listener(hear)
 
     async def barrier(self) -> None:
         """As `flush`, for a subscription that ends; gives up early when the session is lost."""
@@ -377,7 +405,7 @@ class Link:
         if session is not None:
             self._past = add_counts(self._past, session.counts)
 
-    def reconnect_failed(self, server: Server, error: Exception) -> None:
+    def reconnect_failed(self, server: PoolServer, error: Exception) -> None:
         """One attempt at reconnecting failed."""
         self.last_error = error
         self._callbacks.tell(told.ReconnectFailed(server.address, error))
@@ -432,10 +460,10 @@ class Link:
         session.go_live()
         return True
 
-    def settled(self) -> None:
+    def settled(self, *, lossless: bool) -> None:
         """A handover's new session does all the work from now on."""
         self._reconnects += 1
-        self._callbacks.tell(told.Reconnected())
+        self._callbacks.tell(told.Reconnected(is_handover=lossless))
 
     def left(self, handover: Handover) -> None:
         """A handover's old session is closed."""

@@ -39,6 +39,10 @@ class Inboxes(Protocol):
 class Publisher(Protocol):
     """The way out of the connection, as these requests need it."""
 
+    @property
+    def transport(self) -> object | None:
+        """The current session's way to its socket; None without a connection."""
+
     def send(self, subject: bytes, data: bytes, reply: bytes = b"", headers: bytes = b"") -> None:
         """Publish, without waiting."""
 
@@ -69,8 +73,9 @@ class InboxRequests:
             try:
                 return await sub.next_msg(timeout)
             except NatsTimeoutError:
-                text = f"no reply on {decode(subject)!r} within {timeout} s"
-                raise NatsTimeoutError(text) from None
+                asked = decode(subject)
+                text = f"no reply on {asked!r} within {timeout} s"
+                raise NatsTimeoutError(text, subject=asked) from None
             except NoRespondersError:
                 raise NoRespondersError(decode(subject)) from None
 
@@ -96,6 +101,7 @@ class InboxRequests:
         limit = None if max_msgs is None else check_max_msgs(max_msgs)
         block = self._publisher.encode(headers) if headers else b""
         data = payload_bytes(data)
+        asked_on = self._publisher.transport
         with self._asked(encoded, data, block, max_msgs=limit) as sub:
             time = asyncio.get_running_loop().time
             deadline, count = time() + timeout, 0
@@ -103,10 +109,19 @@ class InboxRequests:
                 left = deadline - time()
                 wait = min(stall, left) if stall and count else left
                 msg = await _next_reply(sub, wait, subject, is_first=not count)
+                if msg is None and not count and self._was_lost(asked_on):
+                    text = f"no reply on {subject!r} within {timeout:g} s: the connection was lost"
+                    raise NatsTimeoutError(text)
                 if msg is None or (sentinel is not None and sentinel(msg)):
                     return
                 count += 1
                 yield msg
+
+    def _was_lost(self, asked_on: object | None) -> bool:
+        """Whether replies to a request may be missing through the connection's fault. One that
+        waited in the reconnect buffer was sent on the session that followed."""
+        now = self._publisher.transport
+        return now is None or asked_on not in (None, now)
 
     @contextlib.contextmanager
     def _asked(

@@ -1,4 +1,4 @@
-"""The server's `-ERR` texts: the one place that knows them.
+"""The server's `-ERR` texts, which are known here and nowhere else.
 
 For each text: the error it becomes, and whether the server closes the connection after it. Texts
 are matched by their beginning, without case; what they quote keeps its case.

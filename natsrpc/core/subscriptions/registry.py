@@ -7,13 +7,12 @@ what the server knows. SUB and UNSUB are never buffered: a new session is told w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from natsrpc.errors import PermissionsError
 
-from ..session import Sink
-from ..wire import Msg, check_fit, check_queue_group, check_subscribe, frames
+from ..wire import Msg, Sink, check_fit, check_queue_group, check_subscribe, frames
 from .interest import Interest
 from .pending import DEFAULT_LIMITS, Limits
 from .sinks import MsgCallback
@@ -63,6 +62,7 @@ class Subscriptions:
         self._host = host
         self._live: dict[int, Interest] = {}
         self._finishing: set[Interest] = set()
+        self._on_denied: dict[int, Callable[[PermissionsError], object]] = {}
         self._last_sid = 0
         self.loop = host.loop
         self.sinks: dict[bytes, Sink] = {}
@@ -110,8 +110,16 @@ class Subscriptions:
             self.send_unsub(interest, max_msgs)
         return sub
 
-    def attach(self, subject: str, sink: Sink, queue_group: str = "") -> Subscription:
+    def attach(
+        self,
+        subject: str,
+        sink: Sink,
+        queue_group: str = "",
+        on_denied: Callable[[PermissionsError], object] | None = None,
+    ) -> Subscription:
         """Subscribe a bare sink: it gets every message in place, uncounted.
+
+        A denial is told to `on_denied` and nobody else, if it is given.
 
         Raises:
             BadSubjectError, BadQueueNameError: a name is malformed.
@@ -120,6 +128,8 @@ class Subscriptions:
         self._host.check_open()
         sub = self.add(subject, queue_group, cb=sink)
         self.sinks[b"%d" % sub.sid] = sink
+        if on_denied is not None:
+            self._on_denied[sub.sid] = on_denied
         return sub
 
     def discard(self, sub: Subscription) -> None:
@@ -198,9 +208,13 @@ class Subscriptions:
             denied = next((one for one in self._live.values() if one.is_denied_by(error)), None)
         if denied is None:
             self._host.report(error, None)
+            return
+        on_denied = self._on_denied.get(denied.sid)
+        if on_denied is not None:
+            on_denied(error)
         else:
             self._host.report(error, None if denied.is_inbox else denied.sub)
-            denied.end_by_error(error)
+        denied.end_by_error(error)
 
     def close(self, error: Exception) -> None:
         """The connection is closed for good: end all, and wake all who wait."""
@@ -246,6 +260,7 @@ class Subscriptions:
     def ended(self, interest: Interest) -> None:
         """Deliver nothing more to an entry; a drain waits for what is still handled."""
         self._live.pop(interest.sid, None)
+        self._on_denied.pop(interest.sid, None)
         self.sinks.pop(interest.raw_sid, None)
         if interest.is_busy:
             self._finishing.add(interest)

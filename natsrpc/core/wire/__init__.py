@@ -2,9 +2,21 @@
 
 from . import frames
 from .frames import LARGE, Frame, LargeFrame
-from .headers import NO_RESPONDERS, Headers, HeaderValues, encode_headers
+from .headers import MAX_UNASKED, NO_RESPONDERS, Headers, HeaderValues, encode_headers
 from .info import ServerInfo
-from .messages import Err, Event, Info, Msg, Ok, Payload, Ping, Pong, Responder, payload_bytes
+from .messages import (
+    Err,
+    Event,
+    Info,
+    Msg,
+    Ok,
+    Payload,
+    Ping,
+    Pong,
+    Responder,
+    Sink,
+    payload_bytes,
+)
 from .parser import Parser
 from .subject import (
     check_fit,
@@ -22,6 +34,7 @@ from .subject import (
 
 __all__ = [
     "LARGE",
+    "MAX_UNASKED",
     "NO_RESPONDERS",
     "Err",
     "Event",
@@ -38,6 +51,7 @@ __all__ = [
     "Pong",
     "Responder",
     "ServerInfo",
+    "Sink",
     "check_fit",
     "check_inbox_prefix",
     "check_publish",

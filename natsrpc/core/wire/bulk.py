@@ -1,12 +1,13 @@
-"""Runs of small messages without headers, cut with few calls: what a busy connection receives.
+"""Bulk: runs of small messages without headers, as a busy connection receives them, cut with few
+calls. The parser calls it for each chunk that is not small.
 
 One `bytes.split` does for many frames what a loop in Python does for each. Measured against taking
 them one by one: 0.66 us instead of 0.84 a message (CPython 3.11), 0.79 instead of 0.94 (3.13). For
 messages with headers the same was tried, split at the header block of the first; it gained nothing.
 
-Only frames that are whole and exactly as nats-server writes them are taken. At the first that is
-not, a run ends and says where: the parser's own loop, which knows the whole grammar, judges it. So
-nothing is decided here about the protocol.
+The rule: only frames that are whole and exactly as nats-server writes them are taken. At the first
+that is not, the run ends: the parser's own loop, which knows the whole grammar, judges that frame.
+So nothing is decided here about the protocol.
 
 A small window of the chunk is looked at first, then twice as much, and so on: where payloads turn
 out to hold line ends, little was split in vain.
@@ -22,7 +23,7 @@ _FIRST_WINDOW = 4096
 _LARGEST_WINDOW = 65_536
 
 SMALLEST = 1024
-"""Chunks that are smaller are not worth it."""
+"""The bytes of the smallest chunk that is worth it."""
 
 
 def take_run(
@@ -34,14 +35,15 @@ def take_run(
 
     Args:
         data: the chunk.
-        sizes: the sizes known so far, as written, and what they are as numbers.
+        sizes: the sizes known so far: the digits as written, and their value.
         responder: put on every message.
-        events: where the messages go.
+        events: the list to which the messages are added.
 
     Returns:
-        Where in the chunk the first frame begins that was not taken, and the bytes of the payloads
-        that were.
+        Where in the chunk the first frame begins that was not taken, and the bytes of all payloads
+        that were taken.
     """
+    # One that is alone in the first window is taken as quickly by the parser's loop.
     if not data.startswith(b"MSG ") or data.find(b"\r\nMSG ", 4, _FIRST_WINDOW) < 0:
         return 0, 0
     new, append = object.__new__, events.append
@@ -50,9 +52,9 @@ def take_run(
         piece = data[pos : pos + window]
         lines = piece.split(b"\r\n")
         rest = lines.pop()  # no line end behind it
-        tabs = 9 in piece
-        done = -len(events)
-        pairs = iter(lines)
+        tabs = 9 in piece  # a tab separates fields, too: then each line must be looked at
+        done = -len(events)  # with their number behind the loop: how many were taken
+        pairs = iter(lines)  # one iterator taken from twice: line, payload, line, payload ...
         for line, payload in zip(pairs, pairs):  # noqa: B905  the last line may lack its payload
             args = line.split(b" ")
             count = len(args)
@@ -63,9 +65,13 @@ def take_run(
                 op, subject, sid, reply, digits = args
             else:
                 break
+            # A payload that holds a line end was split, so it is shorter than its size says. Sizes
+            # are looked up as written: that costs less than `int`, and those that the parser has
+            # not checked yet are not there.
             size = len(payload)
             if sizes.get(digits) != size or op != b"MSG":
                 break
+            # A bare line feed ends a line, too; an empty field means two blanks in a row.
             if 10 in line or (tabs and 9 in line) or not subject or not sid:
                 break
             msg: Msg = new(Msg)
@@ -80,8 +86,11 @@ def take_run(
             taken += size
         done += len(events)
         left = len(lines) - 2 * done
-        if left > 1:  # a frame of another kind
+        if left > 1:  # a pair was not taken: a frame of another kind
+            # Each frame taken was its line, its payload and two line ends.
             return pos + sum(map(len, lines[: 2 * done])) + 4 * done, taken
+        # All pairs were taken. The next window begins with what the last one cut off: `rest`, and a
+        # line in front of it that lacks its payload.
         end = pos + len(piece)
         pos = end - len(rest) - (len(lines[-1]) + 2 if left else 0)
         if not done or end == len(data):

@@ -1,7 +1,8 @@
 """Frames from client to server, each as one `bytes`, but for those with a large payload.
 
-The arguments are trusted: whoever calls has checked subjects and encoded headers. Every frame
-carries its payload, so that frames can be joined, counted and dropped as wholes.
+The arguments are trusted: the caller has checked subjects and encoded headers. Every frame carries
+its payload, so that frames can be joined, counted and dropped as wholes. Small messages without
+headers are written in place by `Outbound.send`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class LargeFrame:
         return b"%b%b\r\n" % (self._head, self._data)
 
     def parts(self) -> tuple[bytes | memoryview, ...]:
-        """What to write, in order."""
+        """The pieces to write, in order."""
         return self._head, memoryview(self._data), b"\r\n"
 
 

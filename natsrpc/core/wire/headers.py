@@ -5,8 +5,8 @@ block  = "NATS/1.0" [ status-part ] CRLF *( name ":" *blank value CRLF ) CRLF
 status = blank 3DIGIT [ blank description ]       on the first line only
 ```
 
-What we send is strict; what we receive is read as leniently as its meaning allows, because the
-server forwards header blocks unread, so any publisher can send any bytes.
+The rule: what is sent is strict, and what is received is read as leniently as its meaning allows.
+The server forwards header blocks unread, so any publisher can send any bytes.
 
 Ref: ADR-4.
 """
@@ -21,6 +21,10 @@ from natsrpc.errors import BadHeaderError
 
 VERSION = b"NATS/1.0"
 NO_RESPONDERS = b"NATS/1.0 503"
+
+MAX_UNASKED = 64 * 1024
+"""Blocks that are longer are read only where somebody asks for their headers: a megabyte of names
+takes 130 ms."""
 
 HeaderValues: TypeAlias = "Mapping[str, str | Sequence[str]] | Headers"
 

@@ -1,4 +1,4 @@
-"""`INFO`: what a server says of itself.
+"""`INFO`: the facts that a server tells of itself.
 
 Every field may be absent, and absent means false, empty or zero: each INFO is read into a fresh
 object, so nothing of an earlier one lingers. The text is not authenticated before TLS, so every

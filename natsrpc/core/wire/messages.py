@@ -1,11 +1,12 @@
-"""What the parser makes of the server's bytes: one object for each frame.
+"""The events that the parser makes of the server's bytes: one object for each frame.
 
 `Msg` is also what users get: there is no second object for one message. Its fields stay bytes as
-received until somebody reads them as text.
+received until they are read as text.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Final, Protocol, TypeAlias, final
 
 from natsrpc.errors import InvalidMsgError, MsgNoReplyError, MsgNotBoundError
@@ -17,14 +18,14 @@ Payload: TypeAlias = bytes | bytearray | memoryview
 
 
 class Responder(Protocol):
-    """Whatever can send a reply: stated here, so that a message need not know the connection."""
+    """The way out of a connection, as a message needs it to be answered: `link.Outbound` is one."""
 
     def send(self, subject: bytes, data: bytes, reply: bytes = b"", headers: bytes = b"") -> None:
         """Publish `data` under the raw subject, with an encoded header block or `b""`."""
 
     @property
     def congested(self) -> bool:
-        """Whether whoever sends should wait for `writable`."""
+        """Whether a sender should wait for `writable`."""
 
     async def writable(self) -> None:
         """Wait until there is room to send."""
@@ -176,6 +177,10 @@ def payload_bytes(data: Payload) -> bytes:
         raise InvalidMsgError(
             f"payload must be bytes, bytearray or memoryview, not {type(data).__name__}"
         ) from error
+
+
+Sink: TypeAlias = Callable[[Msg], None]
+"""Takes one message, at once: it runs in the socket read, so it never waits."""
 
 
 @final

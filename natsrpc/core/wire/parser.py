@@ -1,20 +1,25 @@
-"""The server's byte stream, cut into events: no I/O, and the same events for any chunking.
+"""The parser: cuts the server's byte stream into events. No I/O; the same events for any chunking.
 
-`feed` is one pass over one chunk. What a busy connection receives, runs of small messages that are
-alike, is taken by `bulk`. Most other frames are whole within a chunk, too, and are MSG or HMSG
-written as nats-server writes them; those are taken apart in the loop itself, with one `find` and
-one `split` each (measured: half the time of a compiled regular expression). Everything else (tabs,
-lower case, LF-ended lines, other operations) goes through `_line`, which knows the whole grammar.
+A session calls `feed` with each chunk. Three ways of reading share the work, from the quickest to
+the one that knows the whole grammar:
 
-Between chunks the parser is in one of three states:
+1. `bulk` takes runs of small messages that are alike, as a busy connection receives them.
+2. The loop in `feed` takes MSG and HMSG that are whole within the chunk and written as nats-server
+   writes them, with one `find` and one `split` each (measured: half the time of a compiled regular
+   expression).
+3. `_line` takes everything else: tabs, lower case, lines that end with a bare LF, other operations.
 
-- *between frames*: nothing kept;
+The rule: the quicker two take a frame only if `_line` would make the same event of it; when in
+doubt they leave it. Random tests, which cut streams anywhere, hold them to it.
+
+Between chunks the parser is in one of four states, which only `feed` and its helpers move:
+
+- *between frames*: nothing is kept;
 - *within a control line*: `_held` keeps its bytes;
 - *within a payload*: `_partial` keeps the message's fields, `_parts` its bytes so far. Large
-  payloads are collected chunk by chunk and joined once.
-
-Once the stream broke the protocol, `failure` says how, and the parser makes no more events: the
-events before the broken frame were returned as usual.
+  payloads are collected chunk by chunk and joined once;
+- *failed*: the stream broke the protocol, and `failure` says how. The events before the broken
+  frame were returned as usual; no more are made.
 
 Ref: https://docs.nats.io/reference/reference-protocols/nats-protocol.
 """
@@ -37,7 +42,7 @@ _PING, _PONG, _OK = Ping(), Pong(), Ok()
 
 
 class Parser:
-    """Cut one connection's stream into events.
+    """Cuts one connection's stream into events. Made and fed by its session.
 
     Args:
         responder: put on every message, for `Msg.respond`.
@@ -92,6 +97,8 @@ class Parser:
             pos, message_bytes = take_run(data, sizes, responder, events)
             messages += len(events)
         while pos < size:
+            # Up to the CR of a CRLF. Without a line end here `end` is -2, and after a bare LF there
+            # is no CR: both give an empty line, of one field, which `_line` then looks at.
             end = find(b"\n", pos, pos + MAX_CONTROL_LINE) - 1
             line = data[pos:end] if end > 0 and data[end] == 13 else b""
             args = line.split(b" ")
@@ -102,14 +109,17 @@ class Parser:
             elif count == 5:
                 op, subject, sid, reply, total_size = args
                 head_size, is_message = b"0", op == b"MSG"
-                if op == b"HMSG":
+                if op == b"HMSG":  # without a reply: what was taken for one is a size
                     reply, head_size, is_message = b"", reply, True
             elif count == 4:
                 op, subject, sid, total_size = args
                 reply, head_size, is_message = b"", b"0", op == b"MSG"
             else:
                 is_message = False
+            # An empty field means two blanks in a row, which the grammar allows as one.
             if is_message and subject and sid and not (tabs and 9 in line):
+                # Sizes are looked up as written. A new one is unknown here, goes to `_line`, which
+                # checks it and keeps it: so no number is read twice, and none unchecked.
                 head, total = sizes.get(head_size, -1), sizes.get(total_size, -1)
                 if 0 <= head <= total:
                     start = end + 2

@@ -1,4 +1,4 @@
-"""Subjects, queue group names and inboxes: what may be written into a control line.
+"""Names: the checks of subjects, queue groups and inboxes before they reach a control line.
 
 A subject is a row of tokens joined by dots. A token is UTF-8 text without blanks, control
 characters and dots. `*` as a whole token stands for one token, `>` as the last one for all that
@@ -42,7 +42,7 @@ class _Checked(dict[str, bytes]):
 
 
 class _Published(_Checked):
-    """As above; one that was not checked yet is, when it is looked up."""
+    """Subjects to publish to: one that was not checked yet is checked when it is looked up."""
 
     __slots__ = ()
 

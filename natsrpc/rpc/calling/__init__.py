@@ -10,6 +10,8 @@ from .pipeline import Pipeline
 from .policy import Policy, scoped
 from .proxy import make_proxy
 from .publishing import Publisher
+from .reply import Reply
+from .requests import Requests
 
 if TYPE_CHECKING:
     from .arguments import Anything as Anything
@@ -34,6 +36,8 @@ __all__ = [
     "Pipeline",
     "Policy",
     "Publisher",
+    "Reply",
+    "Requests",
     "make_proxy",
     "scoped",
 ]

@@ -37,6 +37,7 @@ class Binder:
         self.direct: dict[Any, BoundCall] = {}
         self._makes_direct = True
         self._calls: dict[Any, BoundCall] = {}
+        self._requests: dict[Any, BoundCall] = {}
         self._streams: dict[Any, BoundCall] = {}
         self._connection = connection
         self.conversations = conversations_of(connection.link)
@@ -68,6 +69,8 @@ class Binder:
         if call.tokens is not None:
             return self._make(call, streams)
         kept = self._streams if streams else self._calls
+        if call.kind == "request":
+            kept = self._requests
         key = (call.target, type(call.request), call.returns, call.codec)
         try:
             bound = kept.get((*key, *call.errors))
@@ -79,7 +82,7 @@ class Binder:
                 kept.clear()
                 self.direct.clear()
             kept[*key, *call.errors] = bound
-        if self._makes_direct and not (streams or bound.idempotent or call.errors):
+        if kept is self._calls and self._makes_direct and not (bound.idempotent or call.errors):
             self.direct[key] = bound
         return bound
 
@@ -112,6 +115,7 @@ class Binder:
             item_type=contract.stream_type,
             idempotent=contract.idempotent,
             max_body=self._max_body,
+            gives_reply=call.kind == "request",
         )
 
     def _for_subject(self, subject: str, call: Call, codec: codecs.Codec) -> BoundCall:
@@ -129,4 +133,5 @@ class Binder:
             codec=codec,
             errors=call.errors,
             max_body=self._max_body,
+            gives_reply=call.kind == "request",
         )

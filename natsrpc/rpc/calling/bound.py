@@ -15,15 +15,17 @@ from natsrpc import codecs
 from natsrpc.core import Connection, Headers, Msg
 from natsrpc.errors import (
     BadTimeoutError,
+    CallCancelledError,
     ContractError,
     DeadlineExceededError,
     DecodeError,
     NatsError,
     NatsTimeoutError,
     RpcError,
+    UnavailableError,
 )
 
-from ..contract import from_wire, is_error
+from ..contract import from_wire, is_error, is_ours
 from ..headers import (
     NO_DEADLINE,
     Inherited,
@@ -34,6 +36,7 @@ from ..headers import (
     timeout_line,
 )
 from ..streams import MAX_BODY, PATIENCE, Patience, conversations_of, is_head, take_reply
+from .reply import Reply
 
 GRACE = 0.1
 """Seconds a caller waits beyond the deadline it gave the worker: the worker's answer that the
@@ -54,15 +57,20 @@ NOTHING: Any = NotGiven()
 
 
 class BoundCall:
-    """Calls one subject with one request type, response type and codec."""
+    """Calls one subject with one request type, response type and codec.
+
+    What a call gives is the value of its reply or, with `gives_reply`, a `Reply` with the value.
+    """
 
     __slots__ = (
         "_cancel_subject",
         "_common",
         "_connection",
+        "_gives_reply",
         "_item",
         "_known",
         "_returns",
+        "_value",
         "blocks",
         "codec",
         "decode",
@@ -86,6 +94,7 @@ class BoundCall:
         idempotent: bool = False,
         max_body: int = MAX_BODY,
         patience: Patience = PATIENCE,
+        gives_reply: bool = False,
     ) -> None:
         self.subject = subject
         self.patience = patience
@@ -94,7 +103,9 @@ class BoundCall:
         self._cancel_subject = cancel_bytes(subject)
         self.codec = codec
         self.encode = codec.bind(request_type).encode
-        self.decode = codec.bind(returns).decode
+        self._value = codec.bind(returns).decode
+        self.decode = self._bare_reply if gives_reply else self._value
+        self._gives_reply = gives_reply
         self._returns = returns
         self.idempotent = idempotent
         self._item = None if item_type is None else codec.bind(item_type)
@@ -175,9 +186,12 @@ class BoundCall:
 
     def late(self, error: NatsTimeoutError, wait: float | None) -> NatsTimeoutError:
         """The error to raise when no answer came: it names the caller's time, without `GRACE`."""
-        if wait is None or isinstance(error, DeadlineExceededError):
+        if isinstance(error, DeadlineExceededError):
             return error
-        return NatsTimeoutError(re.sub(r"within \S+ s", f"within {wait - GRACE:g} s", str(error)))
+        text = str(error)
+        if wait is not None:
+            text = re.sub(r"within \S+ s", f"within {wait - GRACE:g} s", text)
+        return NatsTimeoutError(text, subject=self.subject.decode())
 
     async def receive(self, msg: Msg, wait: float | None) -> Any:
         """The value of a reply that has headers; a large one is received whole first.
@@ -192,19 +206,35 @@ class BoundCall:
             NatsTimeoutError: a large reply did not arrive in time.
         """
         if is_head(msg.raw_headers):
-            msg = await take_reply(
-                conversations_of(self._connection.link),
-                msg,
+            msg = await self.whole(msg, wait)
+        return self.read(msg)
+
+    async def whole(self, head: Msg, wait: float | None) -> Msg:
+        """The large reply that a head announces, with its body.
+
+        Raises:
+            RpcError: the service answered with an error, or the body is too large, or broke off.
+            NatsTimeoutError: it did not arrive in time.
+        """
+        conversations = conversations_of(self._connection.link)
+        try:
+            return await take_reply(
+                conversations,
+                head,
                 self.max_body,
                 self.error,
                 GRACE,
                 wait,
                 patience=self.patience,
             )
-        return self.read(msg)
+        except RpcError as error:
+            self.of_this_call(error)
+            raise
+        except NatsTimeoutError as error:
+            raise NatsTimeoutError(str(error), subject=self.subject.decode()) from None
 
     def read(self, msg: Msg) -> Any:
-        """The value of a whole reply that has headers, or the error it stands for, raised.
+        """What a whole reply that has headers gives, or the error it stands for, raised.
 
         Raises:
             RpcError: the service answered with an error.
@@ -212,20 +242,45 @@ class BoundCall:
         """
         if is_error(msg.raw_headers):
             raise self.error(msg)
-        decode = self.decode
+        decode = self._value
         content_type = msg.headers.get("Content-Type")
         if content_type is not None:
             codec = codecs.by_content_type(content_type)
             if codec is not None and codec.name != self.codec.name:
                 decode = codec.bind(self._returns).decode
         try:
-            return decode(msg.data)
+            value = decode(msg.data)
         except DecodeError as error:
             raise self.misfit(error) from None
+        return self._reply(value, msg.headers) if self._gives_reply else value
+
+    def _bare_reply(self, data: bytes) -> Reply[Any]:
+        """What a reply without headers gives, of a call that gives a `Reply`."""
+        return self._reply(self._value(data), Headers())
+
+    def _reply(self, value: Any, headers: Headers) -> Reply[Any]:
+        handlers = Headers((name, each) for name, each in headers.items() if not is_ours(name))
+        return Reply(value, handlers, self.subject.decode())
 
     def error(self, msg: Msg) -> RpcError:
-        """The error that an error reply stands for."""
-        return from_wire(msg, self._known)
+        """The error that an error reply stands for.
+
+        A caller that still waits has cancelled nothing: if its call was cancelled anyway, by what
+        the worker made of a lost connection, the service was not available to it.
+        """
+        if not is_error(msg.raw_headers):
+            return UnavailableError("stream broken: a message came that is no frame")
+        error = from_wire(msg, self._known, self.subject.decode())
+        if type(error) is not CallCancelledError:
+            return error
+        cancelled = UnavailableError("the call was cancelled, and not by its caller")
+        cancelled.came_from, cancelled.relayed = error.came_from, error.relayed
+        cancelled.headers = error.headers
+        return cancelled
+
+    def of_this_call(self, error: RpcError) -> None:
+        """Note on an error made here that it is how this call ended, as if a reply had said so."""
+        error.came_from = error.came_from or self.subject.decode()
 
     def misfit(self, error: DecodeError) -> ContractError:
         """The error of a reply that is no value of the type expected here."""

@@ -10,14 +10,14 @@ from natsrpc.errors import RpcError
 
 from .policy import Policy
 
-CallKind = Literal["call", "stream", "upload", "gather"]
+CallKind = Literal["call", "request", "stream", "upload", "gather"]
 
 
 class Call:
     """One call, as client-side middleware sees it; what it changes here is what is sent.
 
-    `kind` names the method of the client that was called. The response of a "stream" is an async
-    generator, that of "gather" a list.
+    `kind` names the method of the client that was called. The response of a "request" is a `Reply`,
+    that of a "stream" an async generator, that of "gather" a list.
     """
 
     __slots__ = (

@@ -12,13 +12,14 @@ from natsrpc.errors import (
     DecodeError,
     NatsTimeoutError,
     NoRespondersError,
+    PermissionsError,
     RpcError,
     UnavailableError,
 )
 
 from ..contract import is_error
 from ..headers import with_frame
-from ..streams import LARGE, Channel, conversations_of, is_head, take_reply
+from ..streams import LARGE, Channel, conversations_of, is_head, large_subject
 from .bound import GRACE, BoundCall
 
 Encode = Callable[[Any], bytes]
@@ -37,7 +38,7 @@ class Outgoing:
         timeout: seconds the whole stream may take here.
         idle_timeout: seconds without an item after which it is given up.
         gives_stream: whether its answer is a stream.
-        hint: what else may be the cause where nobody serves it.
+        is_large: whether it is a request that does not fit one message.
     """
 
     def __init__(
@@ -48,12 +49,13 @@ class Outgoing:
         timeout: float | None,
         idle_timeout: float | None,
         gives_stream: bool = False,
-        hint: str = "",
+        is_large: bool = False,
     ) -> None:
         self._connection = connection
         self._bound = bound
         self._gives_stream = gives_stream
         self._reply: Msg | None = None
+        self._items_error: Exception | None = None
         self._kept = 0
         self.plain: deque[Msg] = deque()
         self._pump: asyncio.Task[None] | None = None
@@ -69,7 +71,7 @@ class Outgoing:
             limit=bound.max_body,
             patience=bound.patience,
             asks=True,
-            absent=NoRespondersError(bound.subject.decode(), hint=hint),
+            absent=_absent(bound.subject.decode(), is_large),
         )
         later = connection.link.loop.call_later
         if timeout is not None:
@@ -81,15 +83,15 @@ class Outgoing:
     def open(self, data: bytes, block: bytes, items: AsyncIterable[Any] | None) -> None:
         """Send the request, and start sending `items` once the worker takes them."""
         channel = self.channel
-        channel.asked = self._bound.subject
         block = with_frame(block, "open", *channel.reader.credit)
+        channel.asked = self._bound.subject
         self._connection.link.send(self._bound.subject, data, channel.address, block)
         if items is not None:
             self._start(items, self._bound.encode_item)
 
     def open_large(self, data: bytes, block: bytes) -> None:
         """Send the head of a request, and start sending its body once a worker takes it."""
-        self.channel.asked = subject = self._bound.subject + LARGE
+        subject = self.channel.asked = self._bound.subject + LARGE
         block = with_frame(block, "large", len(data))
         self._connection.link.send(subject, b"", self.channel.address, block)
         self._start(_single(data), bytes)
@@ -108,6 +110,8 @@ class Outgoing:
             await channel.ready()
             channel.end()
         except Exception as error:  # for the reader, if nothing else has failed before
+            if channel.error is None:
+                self._items_error = error
             channel.fail(error)
 
     async def answer(self) -> Any:
@@ -120,16 +124,7 @@ class Outgoing:
             assert self._reply is not None  # nothing else ends reading without an error
             reply = self._reply
             if is_head(reply.raw_headers):
-                bound = self._bound
-                reply = await take_reply(
-                    conversations_of(self._connection.link),
-                    reply,
-                    bound.max_body,
-                    bound.error,
-                    GRACE,
-                    self._timeout,
-                    patience=bound.patience,
-                )
+                reply = await self._bound.whole(reply, self._timeout)
             return self._bound.read(reply)
         finally:
             await self.finish(ended)
@@ -153,10 +148,13 @@ class Outgoing:
 
     async def finish(self, ended: bool) -> None:
         """Let everything go; unless it ended, the worker is told."""
-        channel = self.channel
+        channel, error = self.channel, self.channel.error
+        if isinstance(error, RpcError) and error is not self._items_error:
+            self._bound.of_this_call(error)
         for timer in self._timers:
             timer.cancel()
-        if not ended and self._reply is None and not channel.stop():
+        denied = isinstance(channel.error, PermissionsError)
+        if not (ended or denied) and self._reply is None and not channel.stop():
             self._bound.abandoned(channel.address)
         channel.close()
         if self._pump is not None:
@@ -192,7 +190,7 @@ class Outgoing:
             self._pump.cancel()
 
     def _expire(self, text: str) -> None:
-        self.channel.fail(NatsTimeoutError(text))
+        self.channel.fail(NatsTimeoutError(text, subject=self._bound.subject.decode()))
 
     def _check_idle(self) -> None:
         reader = self.channel.reader
@@ -205,6 +203,17 @@ class Outgoing:
         self._seen = seen
         later = self._connection.link.loop.call_later
         self._timers[-1] = later(self._idle_timeout, self._check_idle)
+
+
+def _absent(subject: str, is_large: bool) -> NoRespondersError:
+    if not is_large:
+        return NoRespondersError(subject)
+    return NoRespondersError(
+        subject,
+        f"no responders: nobody serves {subject!r}, or nobody there takes requests larger than the "
+        f"server's max_payload (by {large_subject(subject)!r}, which must pass wherever "
+        f"{subject!r} does)",
+    )
 
 
 async def _single(data: bytes) -> AsyncIterator[bytes]:

@@ -2,9 +2,10 @@
 
 Only what is safe is repeated. A request that nobody took (no responders) or that was refused unrun
 (overloaded) may always be sent again, and so may one that failed with an error class declared
-`retryable`. Whatever may have run is repeated only for calls that are idempotent. All of it happens
-within the call's own timeout, and a budget keeps retries a fraction of all calls: when a service is
-down for everybody, its callers do not multiply the load.
+`retryable`. Whatever may have run is repeated only for calls that are idempotent. That includes
+errors that the handler only relayed: what a call of its own was refused says nothing of what the
+handler had done before. All of it happens within the call's own timeout, and a budget keeps retries
+a fraction of all calls: when a service is down for everybody, its callers do not multiply the load.
 """
 
 from __future__ import annotations
@@ -26,10 +27,13 @@ from natsrpc.errors import (
     OverloadedError,
     RpcError,
     UnavailableError,
+    UpstreamError,
 )
 
 Attempt = Callable[[float | None], Awaitable[Any]]
 """One attempt at a call, within so many seconds."""
+
+_REFUSALS = (OverloadedError.default_code, UnavailableError.default_code)
 
 BUDGET = 10.0
 """Retries that may be made in a row out of nothing."""
@@ -48,7 +52,8 @@ class Policy:
         wait: seconds before the second attempt; doubled for each further one, with jitter.
         max_wait: the longest such pause.
         attempt_timeout: seconds for one attempt; the call's whole timeout if not given.
-        idempotent: whether it may run twice; if not given, what the handler's contract says.
+        idempotent: whether it may run twice; if not given, what the handler's contract says. A call
+            that may is also sent again after a reconnect, without any policy.
         hedge_after: seconds after which an idempotent call is sent a second time, to be answered
             by whichever is quicker; the other one is cancelled.
         retry_on: further errors to retry on.
@@ -84,10 +89,14 @@ class Policy:
 
     def is_safe(self, error: Exception, *, idempotent: bool) -> bool:
         """Whether a call that failed with `error` may be sent again."""
-        if isinstance(error, (NoRespondersError, OverloadedError, *self.retry_on)):
+        if isinstance(error, (NoRespondersError, *self.retry_on)):
             return True
-        if isinstance(error, RpcError) and error.retryable:
-            return True
+        if isinstance(error, RpcError):
+            refused = isinstance(error, OverloadedError) or error.retryable
+            if refused and not error.relayed:
+                return True
+            if refused or _is_refusal_upstream(error):
+                return idempotent
         if not idempotent or isinstance(error, DeadlineExceededError):
             return False
         return isinstance(error, (UnavailableError, NatsTimeoutError))
@@ -136,13 +145,20 @@ class Attempts:
         return policy or scoped() or self.default
 
     async def run(
-        self, policy: Policy, attempt: Attempt, *, timeout: float | None, idempotent: bool
+        self,
+        policy: Policy,
+        attempt: Attempt,
+        *,
+        subject: bytes = b"",
+        timeout: float | None,
+        idempotent: bool,
     ) -> Any:
         """Call until it succeeds, or until what it fails with is to be raised.
 
         Args:
             policy: the policy in force.
             attempt: makes one attempt.
+            subject: what is called.
             timeout: seconds for all attempts together.
             idempotent: whether the call may run twice, where the policy does not say.
         """
@@ -155,7 +171,8 @@ class Attempts:
         while True:
             left = None if deadline is None else deadline - time()
             if left is not None and left <= 0:
-                raise NatsTimeoutError(f"no answer in {tries} attempts within {timeout:g} s")
+                text = f"no answer in {tries} attempts within {timeout:g} s"
+                raise NatsTimeoutError(text, subject=subject.decode())
             tries += 1
             try:
                 return await self._once(policy, attempt, _shorter(left, policy), idempotent)
@@ -206,8 +223,11 @@ class Attempts:
             self._resent.discard(task)
 
     def _hear(self, event: ConnectionEvent) -> None:
-        """Give up what was sent on a connection that was replaced; its callers send it again."""
-        if isinstance(event, Reconnected):
+        """Give up what was sent on a connection that was lost; its callers send it again.
+
+        A handover loses nothing: what runs would only be cancelled, and run a second time.
+        """
+        if isinstance(event, Reconnected) and not event.is_handover:
             for task in self._resendable:
                 self._resent.add(task)
                 task.cancel()
@@ -237,6 +257,12 @@ class Attempts:
         """Hear no more of the connection."""
         self._link.remove_listener(self._hear)
         self._listens = False
+
+
+def _is_refusal_upstream(error: RpcError) -> bool:
+    """Whether a call that the handler made was refused, so that all may be well the next time."""
+    details = error.details if isinstance(error, UpstreamError) else None
+    return isinstance(details, dict) and details.get("code") in _REFUSALS
 
 
 def _shorter(left: float | None, policy: Policy) -> float | None:

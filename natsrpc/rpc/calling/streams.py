@@ -51,7 +51,11 @@ class Streams:
                 raise
 
         rest, item = await self._attempts.run(
-            policy, attempt, timeout=call.timeout, idempotent=bound.idempotent
+            policy,
+            attempt,
+            subject=bound.subject,
+            timeout=call.timeout,
+            idempotent=bound.idempotent,
         )
         async with contextlib.aclosing(rest):
             if item is _END:

@@ -18,12 +18,6 @@ from .call import Call
 from .outgoing import Outgoing
 from .policy import ONCE, Attempts, Policy
 
-ONE_TOKEN = (
-    "a large request goes to '{subject}._NATSRPC.large': where an export, an import, a mapping or "
-    "a permission says `*` for the last token, write `>`"
-)
-"""The other cause of a large request that nobody takes."""
-
 
 class Unary:
     """The part of a client that makes calls which one message answers."""
@@ -59,6 +53,7 @@ class Unary:
         return await self._attempts.run(
             self._attempts.chosen(policy) or ONCE,
             attempt,
+            subject=bound.subject,
             timeout=timeout,
             idempotent=bound.idempotent,
         )
@@ -96,10 +91,9 @@ class Unary:
         """Send a request that does not fit one message in frames, if its service takes it so.
 
         Raises:
-            NoRespondersError: nobody serves it, or nobody takes its frames.
+            MaxPayloadError: `refused`; the service takes no frames.
         """
-        hint = ONE_TOKEN.format(subject=bound.subject.decode())
-        outgoing = Outgoing(self._connection, bound, timeout=wait, idle_timeout=None, hint=hint)
+        outgoing = Outgoing(self._connection, bound, timeout=wait, idle_timeout=None, is_large=True)
         outgoing.open_large(data, block)
         return await outgoing.answer()
 

@@ -1,8 +1,17 @@
 """What a service promises and what one request of it is: data that both halves read."""
 
-from .context import Context
-from .error_headers import description, from_wire, internal, is_error, refused_request, to_wire
+from .context import Context, check_text
+from .error_headers import (
+    description,
+    from_wire,
+    internal,
+    is_error,
+    is_ours,
+    refused_request,
+    to_wire,
+)
 from .middleware import Middleware, Next, compose
+from .relay import is_end_of_time, relayed
 from .tables import (
     EndpointContract,
     Kind,
@@ -22,13 +31,17 @@ __all__ = [
     "Next",
     "ServiceContract",
     "check_errors",
+    "check_text",
     "compose",
     "description",
     "from_wire",
     "gives_stream",
     "internal",
+    "is_end_of_time",
     "is_error",
+    "is_ours",
     "refused_request",
+    "relayed",
     "takes_stream",
     "to_wire",
 ]

@@ -7,8 +7,23 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from natsrpc.core import Headers, Msg
+from natsrpc.errors import BadRequestError
 
 from .tables import EndpointContract, ServiceContract
+
+
+def check_text(what: str, text: str) -> str:
+    """What came in a subject or a header, to be read by a handler.
+
+    Raises:
+        BadRequestError: it is not UTF-8; nothing that holds it could be answered.
+    """
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise BadRequestError(f"the request's {what} is not UTF-8") from None
+    return text
 
 
 class Coding(Protocol):
@@ -96,9 +111,13 @@ class Context:
         return max(0.0, self.deadline - asyncio.get_running_loop().time())
 
     def token(self, index: int) -> str:
-        """The token at `index` of the subject, counted from 0."""
+        """The token at `index` of the subject, counted from 0.
+
+        Raises:
+            BadRequestError: the subject is not UTF-8.
+        """
         if self._tokens is None:
-            self._tokens = self.msg.subject.split(".")
+            self._tokens = check_text("subject", self.msg.subject).split(".")
         return self._tokens[index]
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from natsrpc import codecs
@@ -26,8 +27,14 @@ from .tables import ServiceContract
 ERROR = "Nats-Service-Error"
 CODE = "Nats-Service-Error-Code"
 NAME = "Natsrpc-Error"
+RELAYED = "Natsrpc-Relayed"
 ERROR_BYTES = ERROR.encode()
 LOWER_ERROR_BYTES = ERROR_BYTES.lower()
+
+_OURS = ("natsrpc-", ERROR.lower())
+"""How the names of headers begin that are not the handler's."""
+
+_JSON = "application/json"
 
 MAX_TEXT = 1024
 """Longer descriptions are cut: a header line must stay readable and fit any server."""
@@ -43,17 +50,37 @@ def description(error: RpcError) -> str:
     return text or error.name
 
 
-def to_wire(error: RpcError) -> tuple[bytes, bytes]:
-    """The header block and the body of an error reply."""
+def to_wire(error: RpcError, added: Mapping[str, str] | None = None) -> tuple[bytes, bytes]:
+    """The header block and the body of an error reply.
+
+    Args:
+        error: the error.
+        added: the headers that the handler set for its reply; those of the error go before them.
+
+    Raises:
+        BadHeaderError: one of the handler's headers cannot be sent.
+        EncodeError: its fields or details cannot be written.
+    """
     cls = type(error)
     name = cls.wire_name if cls is not RpcError else error.name
     headers = {ERROR: description(error), CODE: f"{error.code:d}"}
     if name != RpcError.wire_name:
         headers[NAME] = name
+    if error.relayed or error.came_from:
+        headers[RELAYED] = "1"
     body = _encode_body(error, cls)
     if body:
-        headers["Content-Type"] = "application/json"
+        headers["Content-Type"] = _JSON
+    if added:
+        ours = {key.lower() for key in headers}
+        rest = {k: v for k, v in added.items() if not (k.lower() in ours or is_ours(k))}
+        headers = {**headers, **rest}
     return encode_headers(headers), body
+
+
+def is_ours(name: str) -> bool:
+    """Whether a header of a reply is the protocol's, and not its handler's."""
+    return name.lower().startswith(_OURS)
 
 
 def _encode_body(error: RpcError, cls: type[RpcError]) -> bytes:
@@ -77,12 +104,15 @@ def is_error(raw_headers: bytes) -> bool:
     return ERROR_BYTES in raw_headers or LOWER_ERROR_BYTES in raw_headers.lower()
 
 
-def from_wire(msg: Msg, known: dict[str, type[RpcError]] | None = None) -> RpcError:
+def from_wire(
+    msg: Msg, known: dict[str, type[RpcError]] | None = None, subject: str = "?"
+) -> RpcError:
     """The exception that an error reply stands for.
 
     Args:
         msg: the reply.
         known: the error classes the handler declares; they go before those registered by name.
+        subject: the subject that was called.
     """
     headers: Headers = msg.headers
     text = headers.get(ERROR) or ""
@@ -91,13 +121,31 @@ def from_wire(msg: Msg, known: dict[str, type[RpcError]] | None = None) -> RpcEr
     code = int(raw_code) if valid else 500
     if raw_code and not valid:
         text = f"{text} (code {raw_code!r})".strip()
-    name = headers.get(NAME) or ""
-    declared = (known or {}).get(name)
-    for cls in [declared] if declared else _registered(name, code, msg.data):
-        error = _rebuild(cls, text, code, msg.data)
+    error = _from_body(headers.get(NAME) or "", text, code, msg.data, known or {})
+    error.came_from = subject
+    error.headers = handlers_own(headers)
+    error.relayed = (headers.get(RELAYED) or "").strip() == "1"
+    return error
+
+
+def handlers_own(headers: Headers) -> Headers:
+    """Those of an error reply's headers that its handler set."""
+    return Headers(
+        (name, value)
+        for name, value in headers.items()
+        if not is_ours(name) and (name.lower(), value) != ("content-type", _JSON)
+    )
+
+
+def _from_body(
+    name: str, text: str, code: int, data: bytes, known: Mapping[str, type[RpcError]]
+) -> RpcError:
+    declared = known.get(name)
+    for cls in [declared] if declared else _registered(name, code, data):
+        error = _rebuild(cls, text, code, data)
         if error is not None:
             return error
-    plain = RpcError.rebuild(text or f"error {code}", code, _read_details(msg.data), {})
+    plain = RpcError.rebuild(text or f"error {code}", code, _read_details(data), {})
     if name:
         plain.name = name
     return plain

@@ -5,6 +5,7 @@ from .depth import MAX_DEPTH, depth_line, read_depth
 from .frame import (
     FRAME_BYTES,
     ITEM,
+    MAX_HEADERS,
     frame,
     is_frame,
     item_frame,
@@ -21,6 +22,7 @@ __all__ = [
     "ITEM",
     "MARK",
     "MAX_DEPTH",
+    "MAX_HEADERS",
     "NO_DEADLINE",
     "Inherited",
     "cancel_bytes",

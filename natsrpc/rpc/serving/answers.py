@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Mapping
 
-from natsrpc.core import Connection, Msg
-from natsrpc.errors import MaxPayloadError, NatsError, ReplyTooLargeError, RpcError
+from natsrpc.core import Connection, Msg, Throttle
+from natsrpc.errors import (
+    MaxPayloadError,
+    NatsError,
+    ReplyTooLargeError,
+    RpcError,
+    UnavailableError,
+)
 
-from ..contract import EndpointContract, description, internal, to_wire
+from ..contract import EndpointContract, description, internal, relayed, to_wire
 
 logger = logging.getLogger("natsrpc.rpc")
 
@@ -29,6 +37,7 @@ class Answers:
         self._send = connection.link.outbound.send
         self._endpoint = contract.name
         self._handler = handler
+        self._log = Throttle(logger)
 
     def reset(self) -> None:
         """Zero the counters."""
@@ -47,10 +56,10 @@ class Answers:
         self.num_refused += 1
         self.answer(msg, error)
 
-    def answer(self, msg: Msg, error: RpcError) -> None:
-        """Answer with an error, and count it."""
+    def answer(self, msg: Msg, error: RpcError, added: Mapping[str, str] | None = None) -> None:
+        """Answer with an error and the headers that its handler `added`, and count it."""
         try:
-            headers, data = to_wire(error)
+            headers, data = to_wire(error, added)
         except Exception as failure:  # its message is no text, its fields cannot be written, ...
             error = internal(failure, self._handler)
             headers, data = to_wire(error)
@@ -62,18 +71,32 @@ class Answers:
         except MaxPayloadError:
             short = RpcError.rebuild(error.message, error.code, None, {})
             short.name = error.name
+            short.relayed = error.relayed or bool(error.came_from)
             self._send_last(msg, to_wire(short)[0])
         except NatsError as failure:
             self._not_sent(failure)
 
-    def unsendable(self, msg: Msg, error: Exception) -> None:
+    def answer_failure(
+        self, msg: Msg, error: BaseException, added: Mapping[str, str] | None
+    ) -> None:
+        """Answer for a handler that raised; the headers that it `added` go with the error."""
+        if isinstance(error, asyncio.CancelledError):
+            answer: RpcError | None = UnavailableError("the handler was cancelled")
+        else:
+            answer = relayed(error) or (error if isinstance(error, RpcError) else None)
+        self.answer(msg, answer or internal(error, self._handler), added)
+
+    def unsendable(self, msg: Msg, error: Exception, taken: int = 0) -> None:
         """Answer for a reply that cannot be sent, if its caller can be told; count it in any
-        case."""
+        case.
+
+        `taken`: the bytes of the largest reply that the caller takes, where it said so.
+        """
         if isinstance(error, MaxPayloadError):
-            text = (
-                f"reply of {error.size} bytes is larger than the server's max_payload of "
-                f"{error.max_payload} bytes"
-            )
+            limit = f"the server's max_payload of {error.max_payload} bytes"
+            if taken:
+                limit = f"the {taken} bytes that its caller takes (its `max_body`)"
+            text = f"reply of {error.size} bytes is larger than {limit}"
             self.answer(msg, ReplyTooLargeError(text))
         else:
             self.note_error(str(error))
@@ -86,4 +109,5 @@ class Answers:
             self._not_sent(failure)
 
     def _not_sent(self, failure: Exception) -> None:
-        logger.warning("endpoint %r: a reply was not sent: %s", self._endpoint, failure)
+        text = "endpoint %r: a reply was not sent: %s"
+        self._log.warning("not sent", text, self._endpoint, failure)

@@ -33,11 +33,12 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
+from operator import attrgetter
 from time import perf_counter_ns
 from typing import Any
 
 from natsrpc import codecs
-from natsrpc.core import Connection, Due, Msg, clock, encode_headers
+from natsrpc.core import Connection, Due, Msg, Throttle, clock, encode_headers
 from natsrpc.errors import (
     CallCancelledError,
     DeadlineExceededError,
@@ -56,6 +57,7 @@ from ..contract import (
     Next,
     ServiceContract,
     internal,
+    is_end_of_time,
     refused_request,
 )
 from ..headers import MARK, NO_DEADLINE, inherited, is_reserved, with_frame
@@ -127,7 +129,10 @@ class Endpoint:
         self._talks: dict[Admitted, Talk] = {}
         self._took = 0.0
         self._counted = 0, 0
-        self.taken: Due[Admitted, float] = Due(link.loop, self._expired, deadline_of=float)
+        self.taken: Due[object, Admitted] = Due(
+            link.loop, self._expired, deadline_of=attrgetter("deadline")
+        )
+        self._log = Throttle(logger)
         self._direct = _direct(plan)
         self._general: Next[Context] | None = None
         self._start_task = task_starter(link.loop, f"natsrpc handler {plan.name}")
@@ -158,6 +163,9 @@ class Endpoint:
         admitted = Admitted()  # which has no constructor: a call (0.2 us)
         admitted.msg = msg
         admitted.lane = lane
+        # cancels name it by its reply subject; a second one of that name is not found by it
+        taken = self.taken
+        admitted.key = key = reply if reply not in taken else object()
         run = self._run if talk is None else self._begin_talk(admitted, talk)
         if lane.free > 0 and gate.free > 0 and not self._outbound.congested:
             lane.free -= 1
@@ -171,10 +179,10 @@ class Endpoint:
             admitted.run = partial(run, admitted, msg, terms, deadline)
             if not self._wait(admitted, msg, lane, deadline):
                 return
-        taken = self.taken
         if deadline < taken.next:
             taken.watch(deadline)
-        taken[admitted] = deadline
+        admitted.deadline = deadline
+        taken[key] = admitted
 
     async def _run(
         self,
@@ -186,6 +194,7 @@ class Endpoint:
         """Run a request that has its slots, answer it, and give them back."""
         began = perf_counter_ns()
         headers = terms.reply_headers
+        context = None
         try:
             if admitted.msg is None:  # answered before its task began
                 return
@@ -199,7 +208,8 @@ class Endpoint:
                     raise refused_request(error, self.service) from None
                 data = terms.encode(await self._direct(value))
             else:
-                data, headers = await self._run_general(admitted, msg, terms, deadline)
+                context = self._context(msg, terms, deadline)
+                data, headers = await self._run_general(admitted, context, terms)
             # without a `msg` it was answered while the handler ran
             if admitted.msg is not None and msg.raw_reply:
                 try:
@@ -207,11 +217,11 @@ class Endpoint:
                 except Exception as error:
                     await self._send_otherwise(admitted, terms, deadline, (data, headers), error)
         except BaseException as error:
-            self._failed(admitted, error)
+            self._failed(admitted, error, deadline, context)
             if not isinstance(error, (Exception, SystemExit)):
                 raise  # nobody's input ends the process with all that it is doing
         finally:
-            self.taken.pop(admitted, None)
+            self.taken.pop(admitted.key, None)
             answers = self.answers
             answers.processing_time_ns += perf_counter_ns() - began
             answers.num_requests += 1
@@ -225,11 +235,13 @@ class Endpoint:
             if gate.attention:
                 gate.attend()
 
-    async def _run_general(
-        self, admitted: Admitted, msg: Msg, terms: Terms, deadline: float
-    ) -> tuple[bytes, bytes]:
+    def _context(self, msg: Msg, terms: Terms, deadline: float) -> Context:
         limit = None if deadline == NO_DEADLINE else deadline
-        context = Context(msg, self.contract, self.service, limit, self.state, terms)
+        return Context(msg, self.contract, self.service, limit, self.state, terms)
+
+    async def _run_general(
+        self, admitted: Admitted, context: Context, terms: Terms
+    ) -> tuple[bytes, bytes]:
         assert self._general is not None  # `_run` asked
         talk = self._talks.get(admitted) if self._talks else None
         if isinstance(talk, Incoming):
@@ -322,7 +334,7 @@ class Endpoint:
         msg = admitted.msg
         assert msg is not None  # `_run` looked
         if not isinstance(error, MaxPayloadError) or len(reply[0]) > terms.max_reply:
-            self.answers.unsendable(msg, error)
+            self.answers.unsendable(msg, error, terms.max_reply)
             return
         stop = partial(self._cancel, admitted)
         try:
@@ -359,7 +371,7 @@ class Endpoint:
 
     def shed(self, admitted: Admitted) -> None:
         """Refuse a request that waited too long to be finished in its time."""
-        self.taken.pop(admitted, None)
+        self.taken.pop(admitted.key, None)
         msg, admitted.msg = admitted.msg, None
         assert msg is not None  # it waits: nobody has answered it
         text = f"endpoint {self.contract.name!r} is overloaded: no time is left to run this"
@@ -389,7 +401,7 @@ class Endpoint:
     def _read_terms(self, msg: Msg) -> Terms | None:
         """Read a header block not seen before; None if the request had to be refused."""
         try:
-            return self._book.read(msg.raw_headers, msg.headers)
+            return self._book.read(msg)
         except RpcError as error:
             self.answers.refuse(msg, error)
         except Exception as error:  # never leave a request without an answer
@@ -401,15 +413,15 @@ class Endpoint:
     def _too_late(self) -> DeadlineExceededError:
         return DeadlineExceededError(f"deadline of endpoint {self.contract.name!r} passed")
 
-    def _failed(self, admitted: Admitted, error: BaseException) -> None:
+    def _failed(
+        self, admitted: Admitted, error: BaseException, deadline: float, context: Context | None
+    ) -> None:
         """Answer a request whose handler raised, unless that was done."""
-        if admitted.msg is None:
-            return
-        if isinstance(error, asyncio.CancelledError):
-            error = UnavailableError("the handler was cancelled")
-        elif not isinstance(error, RpcError):
-            error = internal(error, self.plan.name)
-        self.answers.answer(admitted.msg, error)
+        if admitted.msg is not None:
+            if is_end_of_time(error, deadline - self._time()):
+                error = self._too_late()
+            added = context.reply_headers if context else None
+            self.answers.answer_failure(admitted.msg, error, added)
 
     def _withdraw(self, admitted: Admitted, error: RpcError) -> None:
         """Answer for a request that was taken out of `taken`; run it no further."""
@@ -431,11 +443,10 @@ class Endpoint:
 
     def _report_stubborn(self, admitted: Admitted) -> None:
         if admitted.lane is not None:
-            logger.warning(
-                "handler %r still runs %s s after it was cancelled", self.plan.name, STUBBORN_AFTER
-            )
+            text = "handler %r still runs %s s after it was cancelled"
+            self._log.warning("stubborn", text, self.plan.name, STUBBORN_AFTER)
 
-    def _expired(self, admitted: Admitted, deadline: float) -> None:
+    def _expired(self, key: object, admitted: Admitted) -> None:
         """Answer for a request whose deadline passed; `Due` has taken it out."""
         self._withdraw(admitted, self._too_late())
 
@@ -445,14 +456,13 @@ class Endpoint:
 
     def cancel(self, reply: bytes) -> bool:
         """Stop the request with this reply subject, for its caller; false if it is not here."""
-        for admitted in self.taken if reply else ():
-            if admitted.msg is not None and admitted.msg.raw_reply == reply:
-                return self._cancel(admitted, CallCancelledError("the caller cancelled the call"))
-        return False
+        admitted = self.taken.get(reply) if reply else None
+        error = CallCancelledError("the caller cancelled the call")
+        return admitted is not None and self._cancel(admitted, error)
 
     def _cancel(self, admitted: Admitted, error: RpcError) -> bool:
         """Stop a request for its caller, who cancelled it or is gone; false if it is over."""
-        if self.taken.pop(admitted, None) is None:
+        if self.taken.pop(admitted.key, None) is None:
             return False
         self._withdraw(admitted, error)
         return True
@@ -461,8 +471,8 @@ class Endpoint:
         """Answer everything here with 503 and cancel what runs: the end of a drain's patience."""
         self._bodies.abort(UnavailableError("the service is stopping"))
         # what waits (has no task) goes first, so that nothing is started only to be stopped
-        for admitted in sorted(self.taken, key=lambda each: each.task is not None):
-            if self.taken.pop(admitted, None) is not None:
+        for admitted in sorted(self.taken.values(), key=lambda each: each.task is not None):
+            if self.taken.pop(admitted.key, None) is not None:
                 self._withdraw(admitted, UnavailableError("the service is stopping"))
 
     @property

@@ -1,7 +1,8 @@
 """`RunningService`: one service on one connection, from its start to the end of its drain.
 
-The order is the promise. Starting: lifespan, dependencies, endpoints, attachments (discovery), and
-one flush by the server, after which every request sent reaches a handler. Draining: interest is
+The order is the promise. Starting: lifespan, dependencies, endpoints, which the server accepts;
+then what a service can do without (large requests, cancels, discovery), and a flush, after which
+every request sent reaches a handler. Draining: interest is
 withdrawn and what the NATS server still delivers is served, handlers end and are answered,
 attachments go, a flush pushes the last replies out, then lifespan and dependencies are left. Only
 when the drain timeout runs out is anything answered 503.
@@ -17,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from natsrpc import codecs
-from natsrpc.core import AsyncError, Connection, Subscription, random_text
+from natsrpc.core import AsyncError, Connection, Sink, Subscription, random_text
 from natsrpc.errors import ConfigError, NatsError, PermissionsError
 
 from ..contract import compose
@@ -40,11 +41,15 @@ FLUSH = 5.0
 """Seconds that pushing the last replies out may take."""
 
 
+TELLING = 0.1
+"""Seconds within which denied subscriptions are collected for one log line."""
+
+
 class Attachment(Protocol):
     """Something that lives as long as a running service, such as discovery."""
 
-    async def start(self) -> None:
-        """Called when the endpoints are subscribed, before the flush."""
+    def start(self) -> None:
+        """Called when the endpoints are accepted, before the last flush."""
 
     async def drain(self) -> None:
         """Called when the endpoints are drained."""
@@ -72,6 +77,7 @@ class RunningService:
         self._optional: list[Subscription] = []
         self._cancellations: list[Subscription] = []
         self._attachments: list[Attachment] = []
+        self._denied: list[str] = []
         self._lifespan = contextlib.AsyncExitStack()
 
     @property
@@ -85,8 +91,9 @@ class RunningService:
         for endpoint in self.endpoints:
             endpoint.answers.reset()
 
-    async def start(self) -> None:
-        """Enter the lifespan, subscribe everything."""
+    async def start(self) -> list[Subscription]:
+        """Enter the lifespan and subscribe the endpoints: the subscriptions that must be accepted
+        before `complete` is called."""
         try:
             if self.definition.lifespan is not None:
                 manager = self.definition.lifespan()
@@ -94,18 +101,46 @@ class RunningService:
             self._lifespan.push_async_callback(self._dependencies.stop)
             await self._dependencies.start([handler.plan for handler in self.definition.handlers])
             self.endpoints = [self._make(handler) for handler in self.definition.handlers]
+            codecs.load()  # each request names its own
             for endpoint in self.endpoints:
                 self._subscribe(endpoint)
-            self.definition.on_added.append(self._add)
-            codecs.load()  # each request names its own
-            # loaded with the first service that starts: programs that only call do without it
-            discovery = importlib.import_module("natsrpc.discovery")
-            attachment: Attachment = discovery.Discovery(self._connection, self)
-            await attachment.start()
-            self._attachments.append(attachment)
         except BaseException:
             await self.drain(0.0)
             raise
+        return self._subscriptions
+
+    def complete(self) -> None:
+        """Subscribe what the service can do without, once its endpoints are accepted."""
+        for endpoint in self.endpoints:
+            self._subscribe_optional(endpoint)
+        # loaded with the first service that starts: programs that only call do without it
+        discovery = importlib.import_module("natsrpc.discovery")
+        attachment: Attachment = discovery.Discovery(self._connection, self)
+        self._attachments.append(attachment)
+        attachment.start()
+        self.definition.on_added.append(self._add)
+
+    def subscribe_optional(self, subject: str, sink: Sink, queue_group: str = "") -> Subscription:
+        """Subscribe to what the service can do without: a denial is told in one log line with all
+        others."""
+        return self._connection.link.attach(
+            subject, sink, queue_group=queue_group, on_denied=self._note_denied
+        )
+
+    def _note_denied(self, error: PermissionsError) -> None:
+        """Collect what the server denies in a row: it tells of each subscription by itself."""
+        if not self._denied:
+            self._connection.link.loop.call_later(TELLING, self._tell_denied)
+        self._denied.append(error.subject)
+
+    def _tell_denied(self) -> None:
+        denied, self._denied = self._denied, []
+        logger.warning(
+            "service %s does without what comes to %s (large requests, cancels, discovery): the "
+            "server denied these subscriptions",
+            self.contract.name,
+            ", ".join(map(repr, denied)),
+        )
 
     def _gate(self, *, nested: bool, streams: bool) -> Gate:
         """The slots of one kind of requests. Streams have their own: they may last for days, and
@@ -167,6 +202,7 @@ class RunningService:
         endpoint = self._make(handler)
         self.endpoints.append(endpoint)
         self._subscribe(endpoint)
+        self._subscribe_optional(endpoint)
 
     def _subscribe(self, endpoint: Endpoint) -> None:
         contract, attach = endpoint.contract, self._connection.link.attach
@@ -176,16 +212,19 @@ class RunningService:
         subscription = attach(contract.subject, sink, queue_group=contract.queue_group)
         self._subscriptions.append(subscription)
         self._by_subscription[subscription] = endpoint
-        # Without permission to listen there the service serves what fits one message, and calls are
-        # not cancelled. Of instances that all answer, one caller could not feed each.
+
+    def _subscribe_optional(self, endpoint: Endpoint) -> None:
+        """Listen for what comes beside an endpoint's own requests."""
+        contract, subscribe = endpoint.contract, self.subscribe_optional
         if contract.subject.endswith(">"):
             return  # heads come there, too, and what is cancelled cannot be told from a value
+        # Of instances that all answer, one caller could not feed each.
         if contract.kind == "unary" and contract.queue_group and self.definition.max_body:
             subject = large_subject(contract.subject)
-            self._optional.append(
-                attach(subject, endpoint.accept_large, queue_group=contract.queue_group)
-            )
-        self._cancellations.append(attach(cancel_subject(contract.subject), endpoint.accept_cancel))
+            sink = endpoint.accept_large
+            self._optional.append(subscribe(subject, sink, contract.queue_group))
+        sink = endpoint.accept_cancel
+        self._cancellations.append(subscribe(cancel_subject(contract.subject), sink))
 
     def hold(self) -> None:
         """Start nothing until `release`: what is read meanwhile may be old."""
@@ -196,16 +235,6 @@ class RunningService:
         """Undo `hold`."""
         for gate in self._gates.values():
             gate.release()
-
-    def check(self) -> None:
-        """Hear what the server said to the subscriptions.
-
-        Raises:
-            PermissionsError: it denied one of them.
-        """
-        for subscription in self._subscriptions:
-            if isinstance(subscription.end_error, PermissionsError):
-                raise subscription.end_error
 
     def note_async_error(self, event: AsyncError) -> None:
         """Count an error that the server reported of an endpoint's subscription."""

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Self
 
-from natsrpc.core import AsyncError, Closed, Connection, ConnectionEvent
+from natsrpc.core import AsyncError, Closed, Connection, ConnectionEvent, Subscription
 from natsrpc.errors import ConfigError, NatsError
 
 from .definition import Definition, Servable, check_overlap
@@ -37,21 +37,25 @@ class Server:
         """Serve. When this returns, every request sent reaches a handler.
 
         Raises:
-            ConnectionClosedError, PermissionsError: the connection does not allow it.
+            PermissionsError: the server denied the subscription of an endpoint.
+            MaxSubscriptionsError, ServerError: it refused one, without naming it.
+            NatsTimeoutError, FlushInterruptedError, ConnectionClosedError: as `Connection.flush`.
         """
+        link = self.connection.link
         started: list[RunningService] = []
+        subscriptions: list[Subscription] = []
         try:
             for service in self.services:
-                await service.start()
+                subscriptions += await service.start()
                 started.append(service)
-            await self.connection.flush()
+            await link.check_accepted(*subscriptions)
             for service in started:
-                service.check()
+                service.complete()
+            await link.flush()
         except BaseException:
             for service in reversed(started):
                 await service.drain(0.0)
             raise
-        link = self.connection.link
         link.add_drain_hook(self._drain_early)
         link.add_listener(self._hear)
         link.stalls.watch(self._hold, self._release)

@@ -47,10 +47,13 @@ class Admitted:
       given them back.
     - `task`: runs the handler; None before.
     - `run`: of a request that waits: makes the coroutine for its task.
+    - `key`, `deadline`: of its entry in `Endpoint.taken`.
     """
 
-    __slots__ = ("lane", "msg", "run", "task")
+    __slots__ = ("deadline", "key", "lane", "msg", "run", "task")
 
+    deadline: float
+    key: object
     lane: Lane | None
     msg: Msg | None
     run: Callable[[], Coroutine[Any, Any, None]]

@@ -10,12 +10,18 @@ import logging
 from collections.abc import Callable
 
 from natsrpc import codecs
-from natsrpc.core import Headers, encode_headers
-from natsrpc.errors import ConfigError, OverloadedError, UnsupportedCodecError
+from natsrpc.core import Headers, Msg, encode_headers
+from natsrpc.errors import (
+    ConfigError,
+    HeadersTooLargeError,
+    OverloadedError,
+    UnsupportedCodecError,
+)
 
 from ..contract import EndpointContract, Limits
 from ..headers import (
     MAX_DEPTH,
+    MAX_HEADERS,
     NO_DEADLINE,
     read_depth,
     read_frame,
@@ -115,16 +121,22 @@ class TermsBook:
         self._codec = codec
         self._make_lane = make_lane
         self._bound: dict[str, BoundTypes] = {}
+        self._unspoken: set[str] = set()
         self._plain = self._make(codec, Headers(), 0)
         self.known[b""] = self._plain
 
-    def read(self, block: bytes, headers: Headers) -> Terms:
-        """What a header block not seen before asks for, remembered.
+    def read(self, msg: Msg) -> Terms:
+        """What a request asks for whose header block was not seen before, remembered.
 
         Raises:
+            HeadersTooLargeError: the block is too large to be read.
             UnsupportedCodecError: its codec is unknown, or cannot carry the handler's types.
             OverloadedError: it comes from too deep in a chain of calls.
         """
+        block = msg.raw_headers
+        if len(block) > MAX_HEADERS:
+            raise HeadersTooLargeError(f"headers of {len(block)} bytes: at most {MAX_HEADERS}")
+        headers = msg.headers
         content_type = headers.get("Content-Type")
         codec = self._codec if content_type is None else codecs.by_content_type(content_type)
         if codec is None:
@@ -136,7 +148,9 @@ class TermsBook:
             terms = self._make(codec, headers, depth)
         except ConfigError as error:
             name = self._contract.name
-            logger.warning("endpoint %r cannot speak %r: %s", name, codec.name, error)
+            if codec.name not in self._unspoken:  # said once: every message may name it
+                self._unspoken.add(codec.name)
+                logger.warning("endpoint %r cannot speak %r: %s", name, codec.name, error)
             text = f"endpoint {name!r} cannot be called with {content_type!r}"
             raise UnsupportedCodecError(text) from None
         if len(block) <= MAX_BLOCK:

@@ -21,7 +21,7 @@ from natsrpc import codecs
 from natsrpc.core import Msg
 from natsrpc.errors import ConfigError, DecodeError, InvalidRequestError
 
-from ..contract import Context, Kind
+from ..contract import Context, Kind, check_text
 from .annotations import UNANNOTATED, Parameter, describe, is_async, layers, parameters
 from .markers import MISSING, DependsMarker, EmbedMarker, HeaderMarker, TokenMarker
 
@@ -228,6 +228,7 @@ def _header_source(name: str, parameter: Parameter, marker: HeaderMarker) -> Sou
             raise InvalidRequestError(
                 f"{path}: {reason}", details=[{"path": path, "reason": reason}]
             )
+        text = check_text(f"header {header!r}", text)
         return text if convert is None else convert(text)
 
     return read

@@ -156,6 +156,11 @@ class Channel:
         all_.add(self._token, self)
 
     @property
+    def awaits(self) -> bytes:
+        """The subject that was asked on, as long as nothing was heard from there; `b""` after."""
+        return b"" if self._frames else self.asked
+
+    @property
     def _is_in_doubt(self) -> bool:
         """Whether a first frame came and no second: perhaps only one answer comes through."""
         return self._asks and self._frames == 1
@@ -309,18 +314,29 @@ class Channel:
 
     def denied(self, error: PermissionsError) -> None:
         """The server denied something: the opening, a frame, or what is none of ours."""
-        if error.operation == "subscribe":
-            return
         subject, reply = error.subject.encode(), error.reply.encode()
-        if (reply and reply == self.address) or (not self._frames and subject == self.asked):
+        if error.operation == "subscribe":
+            is_ours = subject == self._link.requests.subject.encode()  # no reply can be heard
+        else:
+            is_ours = reply == self.address if reply else subject == self.awaits != b""
+        if is_ours:
             self.fail(error)
         elif subject and subject == self.peer:
-            if not self._stopped:
-                self._all.warn(NO_ANSWERS, error.subject)
-            self.fail(UnavailableError(NO_ANSWERS % error.subject))
+            self.fail(self._told_of(error))
         else:
             return
         self._stop()
+
+    def _told_of(self, error: PermissionsError) -> Exception:
+        """The error of a denied frame: it names the line to write. A worker's caller cannot be
+        told, so there it is logged."""
+        text = NO_ANSWERS % error.subject
+        if self._asks:
+            operation, subject = error.operation, error.subject
+            return PermissionsError(text, operation=operation, subject=subject, text=error.text)
+        if not self._stopped:
+            self._all.warn(text)
+        return UnavailableError(text)
 
     def fail(self, error: Exception) -> None:
         """End reading, after what is buffered, with `error`; writing at once."""

@@ -99,7 +99,7 @@ class Conversations:
 
     def _hear(self, event: ConnectionEvent) -> None:
         channels = list(self._channels.values())
-        if isinstance(event, Reconnected):
+        if isinstance(event, Reconnected) and not event.is_handover:
             for channel in channels:
                 channel.reconnected()
         elif isinstance(event, Closed):
@@ -112,12 +112,12 @@ class Conversations:
             for channel in channels:
                 channel.denied(event.error)
 
-    def warn(self, text: str, *values: object) -> None:
+    def warn(self, text: str) -> None:
         """Log what an operator has to mend, once a second at most."""
         now = self.link.loop.time()
         if now - self._warned_at >= 1:
             self._warned_at = now
-            logger.warning(text, *values)
+            logger.warning("%s", text)
 
     def _stray(self, msg: Msg) -> None:
         """Answer a frame to a forgotten address, if it wants an answer."""

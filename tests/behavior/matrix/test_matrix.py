@@ -44,11 +44,11 @@ def refusal(topology: Topology, name: str) -> tuple[type[natsrpc.NatsRpcError], 
     if topology.answers == 1 and name in CONVERSATIONS:
         return natsrpc.UnavailableError, ["response_type: stream", "allow_responses", "max"]
     if 1 < topology.answers < LONG and name in ("upload", "both_ways"):
-        return natsrpc.UnavailableError, ["allow_responses", "max", "expires"]
+        return natsrpc.PermissionsError, ["allow_responses", "max", "expires"]
     if 1 < topology.answers < LONG and name == "long_stream":
         return natsrpc.UnavailableError, ["gone"]  # it is the worker that hears why
     if topology.one_token and name == "large_request":
-        return natsrpc.NoRespondersError, ["size", "_NATSRPC.large", ">"]
+        return natsrpc.NoRespondersError, ["size._NATSRPC.large", "must pass wherever"]
     return None
 
 

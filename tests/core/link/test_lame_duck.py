@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from natsrpc.core import Connection, Msg, Status, connect
+from natsrpc.core import Connection, Msg, Reconnected, Status, connect
 from natsrpc.errors import ConnectionClosedError, NoRespondersError
 from natsrpc.testing import Cluster
 from tests.core.harness import Frame, Peer, ScriptedServer, eventually, no_leaks, turns, warped
@@ -429,7 +429,31 @@ async def test_a_drain_during_the_move_waits_for_both_sessions() -> None:
         assert got == [b"still on its way"]
 
 
+async def test_a_listener_can_tell_a_move_from_a_reconnect() -> None:
+    async with moving() as move:
+        events: list[Reconnected] = []
+        move.nc.link.add_listener(
+            lambda event: events.append(event) if isinstance(event, Reconnected) else None
+        )
+        new = await move.begin()
+        await move.settle(new)
+        assert events == [Reconnected(is_handover=True)]
+        new.reset()
+        await eventually(lambda: len(events) == 2)
+        assert events[1] == Reconnected(is_handover=False)
+
+
 # when one of the two goes
+
+
+async def test_a_move_whose_old_session_was_lost_before_it_settled_counts_as_a_reconnect() -> None:
+    async with moving() as move:
+        events = move.nc.events()
+        await move.begin()
+        move.old.reset()
+        while not isinstance(event := await anext(events), Reconnected):
+            pass
+        assert event == Reconnected(is_handover=False)
 
 
 async def test_losing_the_old_session_ends_the_wait_for_it() -> None:

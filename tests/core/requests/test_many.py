@@ -16,6 +16,7 @@ from natsrpc.errors import (
     ConfigError,
     ConnectionClosedError,
     MaxPayloadError,
+    NatsTimeoutError,
     NoRespondersError,
     SlowConsumerError,
 )
@@ -208,6 +209,38 @@ async def test_a_silent_inbox_ends_after_the_total_time() -> None:
         start = loop.time()
         assert await collect(nc.request_many("a", stall=1)) == []
         assert 5 <= loop.time() - start < 5.1
+
+
+@warped
+async def test_silence_without_a_connection_is_no_empty_answer() -> None:
+    async with connected(reconnect_wait=60) as (nc, peer, server):
+        server.refuse()
+        peer.close()
+        await eventually(lambda: not nc.is_connected)
+        with pytest.raises(NatsTimeoutError, match="within 5 s: the connection was lost"):
+            await collect(nc.request_many("a", timeout=5))
+
+
+@warped
+async def test_silence_of_a_connection_that_was_lost_meanwhile_is_no_empty_answer() -> None:
+    async with connected() as (nc, peer, server):
+        asked = asyncio.ensure_future(collect(nc.request_many("a", timeout=5)))
+        await peer.expect(b"PUB")
+        peer.close()
+        await server.accept()
+        with pytest.raises(NatsTimeoutError, match="the connection was lost"):
+            await asked
+
+
+@warped
+async def test_silence_after_what_was_buffered_was_sent_is_an_empty_answer() -> None:
+    async with connected() as (nc, peer, server):
+        peer.close()
+        await eventually(lambda: not nc.is_connected)
+        asked = asyncio.ensure_future(collect(nc.request_many("a", timeout=5)))
+        peer = await server.accept()
+        await peer.expect(b"PUB")
+        assert await asked == []
 
 
 async def test_too_many_replies_waiting_are_an_error_not_a_short_answer() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from natsrpc.core import Connection, Msg, Subscription
-from natsrpc.core.wire import Parser
+from natsrpc.core import Connection, Headers, Msg, Subscription
+from natsrpc.core.wire import MAX_UNASKED, Parser
 from natsrpc.errors import (
     AuthExpiredError,
     AuthorizationError,
@@ -92,6 +92,30 @@ async def test_poisoned_headers_are_delivered_and_told(block: bytes) -> None:
         assert (got[0].raw_headers, got[0].headers.malformed) == (block, True)
         assert got[1].headers["A"] == "\udcff"
         assert [(s, type(error)) for s, error in told.errors] == [(sub, BadHeaderError)]
+
+
+@pytest.mark.parametrize("over", [0, 1])
+async def test_large_headers_are_not_read_unasked(
+    over: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[bytes] = []
+    decode = Headers.decode
+
+    def noted(block: bytes) -> Headers:
+        read.append(block)
+        return decode(block)
+
+    monkeypatch.setattr(Headers, "decode", noted)
+    got: list[Msg] = []
+    async with connected() as (nc, peer, _):
+        await nc.subscribe("a", cb=got.append)
+        sid = await sid_of(peer, b"a")
+        block = b"NATS/1.0\r\nA: %b\r\n\r\n" % (b"x" * (MAX_UNASKED + over - 17))
+        peer.msg(b"a", sid, b"data", headers=block)
+        await peer.synced()
+        assert got[0].data == b"data"
+        assert read == ([] if over else [block])
+        assert len(got[0].headers["A"]) == len(block) - 17
 
 
 async def test_ever_new_headers_are_not_kept() -> None:

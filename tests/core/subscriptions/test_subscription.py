@@ -16,6 +16,7 @@ from natsrpc.errors import (
     ConfigError,
     ConfigTypeError,
     ConnectionClosedError,
+    MaxSubscriptionsError,
     NatsTimeoutError,
     PermissionsError,
     SlowConsumerError,
@@ -362,6 +363,31 @@ async def test_a_checked_subscription_that_is_not_confirmed_does_not_stay() -> N
         with pytest.raises(asyncio.CancelledError):
             await task
         assert nc.subscriptions == []
+
+
+async def test_a_checked_subscription_that_the_server_has_no_room_for_is_an_error() -> None:
+    with NatsServer("max_subscriptions: 1") as server:
+        async with connect(server.url) as nc:
+            await nc.subscribe("a", check=True)
+            with pytest.raises(MaxSubscriptionsError):
+                await nc.subscribe("b", check=True)
+            assert [sub.subject for sub in nc.subscriptions] == ["a"]
+
+
+async def test_an_attached_subscription_can_hear_of_its_denial_alone() -> None:
+    config = """
+        authorization { users: [ { user: u, password: p,
+            permissions: { subscribe: { deny: ["secret.>"] } } } ] }
+    """
+    denied: list[PermissionsError] = []
+    told, on_error = recorder()
+    with NatsServer(config) as server:
+        async with connect(server.url, user="u", password="p", on_error=on_error) as nc:
+            sub = nc.link.attach("secret.plan", lambda msg: None, on_denied=denied.append)
+            await nc.flush()
+            assert [error.subject for error in denied] == ["secret.plan"]
+            assert not sub.is_valid
+            assert (told, nc.last_error) == ([], None)
 
 
 @pytest.mark.parity("S18")

@@ -20,10 +20,12 @@ from natsrpc.errors import (
     OverloadedError,
     RpcError,
     UnavailableError,
+    UpstreamError,
 )
 from natsrpc.rpc import Call, Client, Next, Policy, Service, connect
 from natsrpc.rpc.calling.policy import BUDGET, Attempts
 from natsrpc.testing import NatsServer
+from tests.core.harness import ScriptedServer, eventually
 
 pytestmark = pytest.mark.live
 
@@ -54,9 +56,28 @@ def failing(
     return made, attempt
 
 
+def relayed(error: RpcError) -> RpcError:
+    """An error that the handler called got from a call of its own."""
+    error.relayed = True
+    return error
+
+
+def upstream(code: int) -> RpcError:
+    return relayed(UpstreamError("a call failed", details={"subject": "inner", "code": code}))
+
+
 @pytest.mark.parametrize(
     ("error", "always", "idempotent"),
     [
+        (relayed(OverloadedError()), False, True),
+        (relayed(BusyError()), False, True),
+        (relayed(UnavailableError()), False, True),
+        (relayed(RpcError("own", code=429)), False, False),
+        (upstream(429), False, True),
+        (upstream(503), False, True),
+        (upstream(500), False, False),
+        (upstream(504), False, False),
+        (UpstreamError("on purpose", details=["odd"]), False, False),
         (NoRespondersError("x"), True, True),
         (OverloadedError(), True, True),
         (BusyError(), True, True),
@@ -91,6 +112,28 @@ async def test_errors_named_by_the_caller_are_retried(client: Client) -> None:
     attempts = Attempts(client.connection)
     assert await attempts.run(policy, attempt, timeout=None, idempotent=False) == "done"
     assert len(made) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "named"),
+    [(relayed(OverloadedError()), OverloadedError), (upstream(500), UpstreamError)],
+)
+async def test_relayed_errors_are_retried_where_the_caller_names_them(
+    client: Client, error: RpcError, named: type[RpcError]
+) -> None:
+    made, attempt = failing(error)
+    policy = Policy(wait=0, retry_on=(named,))
+    attempts = Attempts(client.connection)
+    assert await attempts.run(policy, attempt, timeout=None, idempotent=False) == "done"
+    assert len(made) == 2
+
+
+async def test_attempts_that_take_too_long_name_what_was_called(client: Client) -> None:
+    _, attempt = failing(OverloadedError())
+    attempts = Attempts(client.connection)
+    with pytest.raises(NatsTimeoutError, match="0 attempts") as caught:
+        await attempts.run(QUICK, attempt, subject=b"slow", timeout=0, idempotent=False)
+    assert caught.value.subject == "slow"
 
 
 async def test_attempts_are_counted(client: Client) -> None:
@@ -270,6 +313,35 @@ async def test_an_idempotent_call_is_sent_again_after_a_reconnect(
         fresh_server.restart()
         assert await asyncio.wait_for(call, 10) == 1
         assert len(seen) >= 2
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_an_idempotent_call_is_sent_again_only_if_the_old_session_may_have_lost_it(
+    lost: bool,
+) -> None:
+    """A server in lame duck mode still brings the reply; one that is lost in the middle may not."""
+    async with (
+        ScriptedServer() as first,
+        ScriptedServer() as second,
+        connect(first.url, reconnect_wait=0.01, reconnect_jitter=0.0) as client,
+    ):
+        old = await first.accept()
+        again = Policy(attempts=1, idempotent=True)
+        call = asyncio.ensure_future(client.call("pay", 1, int, timeout=10, policy=again))
+        asked = await old.expect(b"HPUB pay")
+        inbox = next(frame.sid for frame in old.frames if b"SUB _INBOX" in frame.raw)
+        old.auto_pong = not lost  # until it answers it has not treated all that was sent
+        old.info(ldm=True, connect_urls=[second.address])
+        new = await second.accept()
+        if lost:
+            old.reset()
+            assert (await new.expect(b"HPUB pay")).reply != asked.reply
+        else:
+            await eventually(lambda: client.connection.stats().reconnects == 1)
+            old.msg(asked.reply, inbox, b"7")
+            assert await call == 7
+            assert new.ops().count(b"HPUB") == old.ops().count(b"HPUB") - 1 == 0
+        call.cancel()
 
 
 async def test_middleware_sees_the_policy_and_the_proxy_uses_the_clients(

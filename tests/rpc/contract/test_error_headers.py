@@ -212,3 +212,79 @@ def test_of_two_classes_that_fit_alike_the_import_order_does_not_matter() -> Non
     first = define("a.Alike")
     define("c.Alike")
     assert type(over_the_wire(first(sku="x"))) is first
+
+
+def test_the_headers_of_the_handler_come_with_the_error() -> None:
+    headers, data = to_wire(OutOfStock("none", sku="a"), {"Retry-After": "30"})
+    error = from_wire(Msg("x", data, headers=Headers.decode(headers)))
+    assert error.headers == {"Retry-After": "30"}
+    assert isinstance(error.headers, Headers)
+    for again in (copy.copy(error), copy.deepcopy(error), pickle.loads(pickle.dumps(error))):
+        assert again.headers == {"Retry-After": "30"}
+
+
+@pytest.mark.parametrize(
+    "error", [RpcError("local"), over_the_wire(OutOfStock("none", sku="a")), NotFoundError("x")]
+)
+def test_an_error_without_headers_has_empty_ones(error: RpcError) -> None:
+    assert isinstance(error.headers, Headers)
+    assert len(error.headers) == 0
+    assert error.headers is error.headers
+
+
+def test_no_two_errors_share_their_headers() -> None:
+    first, second = RpcError("a"), RpcError("b")
+    assert isinstance(first.headers, Headers)
+    first.headers["X"] = "1"
+    assert "X" not in second.headers
+
+
+def test_the_headers_of_the_handler_replace_none_of_the_error() -> None:
+    added = {
+        "nats-service-error": "all is well",
+        "Nats-Service-Error-Code": "200",
+        "natsrpc-error": "Other",
+        "Natsrpc-Relayed": "1",
+        "Natsrpc-Frame": "end 0",
+        "content-type": "text/plain",
+        "X-Own": "1",
+    }
+    headers, data = to_wire(OutOfStock("none", sku="a"), added)
+    sent = Headers.decode(headers)
+    assert sorted(sent) == [
+        "Content-Type",
+        "Nats-Service-Error",
+        "Nats-Service-Error-Code",
+        "Natsrpc-Error",
+        "X-Own",
+    ]
+    error = from_wire(Msg("x", data, headers=sent))
+    assert type(error) is OutOfStock
+    assert error.headers == {"X-Own": "1"}
+
+
+def test_headers_of_a_stranger_are_read_in_any_spelling() -> None:
+    headers = {
+        "nats-service-error": "slow down",
+        "nats-service-error-code": "429",
+        "retry-after": "30",
+        "Content-Type": "text/plain",
+        "natsrpc-relayed": " 1 ",
+    }
+    error = from_wire(Msg("x", b"words", headers=headers))
+    assert error.headers == {"retry-after": "30", "Content-Type": "text/plain"}
+    assert (error.code, error.details, error.relayed) == (429, b"words", True)
+
+
+def test_notes_and_a_name_of_its_own_survive_a_copy() -> None:
+    error = RpcError("elsewhere", code=420)
+    error.name = "NeverHeardOf"
+    error.add_note("seen at noon")
+    for again in (copy.copy(error), pickle.loads(pickle.dumps(error))):
+        assert (again.name, again.__notes__) == ("NeverHeardOf", ["seen at noon"])
+
+
+@pytest.mark.parametrize("field", ["headers", "relayed", "came_from", "code"])
+def test_a_field_cannot_have_the_name_of_what_every_error_has(field: str) -> None:
+    with pytest.raises(ConfigError, match=field):
+        type("Wrong", (RpcError,), {"__annotations__": {field: str}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import enum
 import json
@@ -17,6 +18,7 @@ from pydantic import BaseModel
 from natsrpc import Client, Context, Depends, Embed, Header, Service, Token
 from natsrpc.core import Msg
 from natsrpc.errors import ConfigError, InvalidRequestError
+from natsrpc.testing import NatsServer
 
 pytestmark = pytest.mark.live
 
@@ -158,6 +160,46 @@ async def test_message_context_headers_and_tokens(client: Client, unique: str) -
         with pytest.raises(InvalidRequestError) as caught:
             await client.call(f"{unique}.orders.ann.seven", Item(sku="a"), headers=headers)
         assert caught.value.details[0]["path"] == "token.number"
+
+
+async def test_text_that_is_no_utf8_is_a_bad_request(
+    nats_server: NatsServer, client: Client, unique: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = Service("texts", version="1.0.0")
+    group = service.group(unique)
+
+    @group.handler("text.{user}")
+    async def text(user: str = Token(), trace: str = Header("X-Trace", "")) -> str:
+        return user + trace
+
+    @group.handler("number.{number}")
+    async def number(number: int = Token()) -> int:
+        return number
+
+    async def ask(subject: bytes, trace: bytes = b"") -> bytes:
+        """What the service answers to bytes that no client of ours would send."""
+        block = b"NATS/1.0\r\nX-Trace: " + trace + b"\r\n\r\n"
+        port = int(nats_server.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b'CONNECT {"headers":true,"verbose":false}\r\nSUB got 1\r\n')
+        size = len(block)
+        whole = unique.encode() + b"." + subject
+        writer.write(b"HPUB %b got %d %d\r\n%b\r\n" % (whole, size, size, block))
+        async with asyncio.timeout(5):
+            await reader.readuntil(b"MSG got ")
+            answer = await reader.readuntil(b"\r\n")
+            answer = await reader.readexactly(int(answer.split()[-1]))
+        writer.close()
+        return answer
+
+    async with client.serve(service):
+        assert await ask("text.ännchen".encode()) == '"ännchen"'.encode()
+        hostile = (b"text.\xff\xfe", b""), (b"text.a", b"\xff"), (b"number.\xff", b"")
+        for subject, trace in hostile:
+            answer = await ask(subject, trace)
+            assert b"Nats-Service-Error-Code: 400" in answer
+            assert b"is not UTF-8" in answer
+    assert not caplog.records
 
 
 async def test_dependencies_are_shared_cleaned_up_and_blind_to_the_body(
