@@ -203,14 +203,19 @@ class ServerClosedConnectionError(ServerError):
 
 
 class NoRespondersError(NatsError):
-    """Nobody is subscribed to the request's subject. `subject` is that subject."""
+    """Nobody is subscribed to the request's subject.
 
-    def __init__(self, subject: str, text: str = "") -> None:
-        super().__init__(text or f"no responders: nobody is subscribed to {subject!r}")
+    `subject` is that subject; `hint` says what else may be the cause, where there is anything.
+    """
+
+    def __init__(self, subject: str, hint: str = "") -> None:
+        text = f"no responders: nobody is subscribed to {subject!r}"
+        super().__init__(f"{text}; {hint}" if hint else text)
+        self.hint = hint
         self.subject = subject
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.subject, str(self)), vars(self)
+        return type(self), (self.subject, self.hint), vars(self)
 
 
 class SlowConsumerError(NatsError):

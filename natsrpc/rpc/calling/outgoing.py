@@ -19,7 +19,7 @@ from natsrpc.errors import (
 
 from ..contract import is_error
 from ..headers import with_frame
-from ..streams import LARGE, Channel, conversations_of, is_head, large_subject
+from ..streams import LARGE, Channel, conversations_of, is_head
 from .bound import GRACE, BoundCall
 
 Encode = Callable[[Any], bytes]
@@ -38,7 +38,7 @@ class Outgoing:
         timeout: seconds the whole stream may take here.
         idle_timeout: seconds without an item after which it is given up.
         gives_stream: whether its answer is a stream.
-        is_large: whether it is a request that does not fit one message.
+        hint: what else may be the cause where nobody serves it.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Outgoing:
         timeout: float | None,
         idle_timeout: float | None,
         gives_stream: bool = False,
-        is_large: bool = False,
+        hint: str = "",
     ) -> None:
         self._connection = connection
         self._bound = bound
@@ -71,7 +71,7 @@ class Outgoing:
             limit=bound.max_body,
             patience=bound.patience,
             asks=True,
-            absent=_absent(bound.subject.decode(), is_large),
+            absent=NoRespondersError(bound.subject.decode(), hint=hint),
         )
         later = connection.link.loop.call_later
         if timeout is not None:
@@ -83,15 +83,15 @@ class Outgoing:
     def open(self, data: bytes, block: bytes, items: AsyncIterable[Any] | None) -> None:
         """Send the request, and start sending `items` once the worker takes them."""
         channel = self.channel
-        block = with_frame(block, "open", *channel.reader.credit)
         channel.asked = self._bound.subject
+        block = with_frame(block, "open", *channel.reader.credit)
         self._connection.link.send(self._bound.subject, data, channel.address, block)
         if items is not None:
             self._start(items, self._bound.encode_item)
 
     def open_large(self, data: bytes, block: bytes) -> None:
         """Send the head of a request, and start sending its body once a worker takes it."""
-        subject = self.channel.asked = self._bound.subject + LARGE
+        self.channel.asked = subject = self._bound.subject + LARGE
         block = with_frame(block, "large", len(data))
         self._connection.link.send(subject, b"", self.channel.address, block)
         self._start(_single(data), bytes)
@@ -203,17 +203,6 @@ class Outgoing:
         self._seen = seen
         later = self._connection.link.loop.call_later
         self._timers[-1] = later(self._idle_timeout, self._check_idle)
-
-
-def _absent(subject: str, is_large: bool) -> NoRespondersError:
-    if not is_large:
-        return NoRespondersError(subject)
-    return NoRespondersError(
-        subject,
-        f"no responders: nobody serves {subject!r}, or nobody there takes requests larger than the "
-        f"server's max_payload (by {large_subject(subject)!r}, which must pass wherever "
-        f"{subject!r} does)",
-    )
 
 
 async def _single(data: bytes) -> AsyncIterator[bytes]:

@@ -18,6 +18,13 @@ from .call import Call
 from .outgoing import Outgoing
 from .policy import ONCE, Attempts, Policy
 
+ONE_TOKEN = (
+    "or nobody there takes requests larger than the server's max_payload; a large request goes to "
+    "'{subject}._NATSRPC.large': where an export, an import, a mapping or a permission says `*` "
+    "for the last token, write `>`"
+)
+"""The other cause of a large request that nobody takes."""
+
 
 class Unary:
     """The part of a client that makes calls which one message answers."""
@@ -91,9 +98,10 @@ class Unary:
         """Send a request that does not fit one message in frames, if its service takes it so.
 
         Raises:
-            MaxPayloadError: `refused`; the service takes no frames.
+            NoRespondersError: nobody serves it, or nobody takes its frames.
         """
-        outgoing = Outgoing(self._connection, bound, timeout=wait, idle_timeout=None, is_large=True)
+        hint = ONE_TOKEN.format(subject=bound.subject.decode())
+        outgoing = Outgoing(self._connection, bound, timeout=wait, idle_timeout=None, hint=hint)
         outgoing.open_large(data, block)
         return await outgoing.answer()
 

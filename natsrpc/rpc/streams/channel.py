@@ -156,11 +156,6 @@ class Channel:
         all_.add(self._token, self)
 
     @property
-    def awaits(self) -> bytes:
-        """The subject that was asked on, as long as nothing was heard from there; `b""` after."""
-        return b"" if self._frames else self.asked
-
-    @property
     def _is_in_doubt(self) -> bool:
         """Whether a first frame came and no second: perhaps only one answer comes through."""
         return self._asks and self._frames == 1
@@ -314,12 +309,10 @@ class Channel:
 
     def denied(self, error: PermissionsError) -> None:
         """The server denied something: the opening, a frame, or what is none of ours."""
-        subject, reply = error.subject.encode(), error.reply.encode()
         if error.operation == "subscribe":
-            is_ours = subject == self._link.requests.subject.encode()  # no reply can be heard
-        else:
-            is_ours = reply == self.address if reply else subject == self.awaits != b""
-        if is_ours:
+            return
+        subject, reply = error.subject.encode(), error.reply.encode()
+        if reply == self.address or (subject and subject == self.awaits):
             self.fail(error)
         elif subject and subject == self.peer:
             self.fail(self._told_of(error))

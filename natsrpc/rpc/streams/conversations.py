@@ -110,14 +110,21 @@ class Conversations:
                 self._timer = None
         elif isinstance(event, AsyncError) and isinstance(event.error, PermissionsError):
             for channel in channels:
-                channel.denied(event.error)
+                if self._is_deaf(event.error):
+                    channel.fail(event.error)
+                else:
+                    channel.denied(event.error)
 
-    def warn(self, text: str) -> None:
+    def _is_deaf(self, error: PermissionsError) -> bool:
+        """Whether replies to this connection cannot be heard any more."""
+        return error.operation == "subscribe" and error.subject == self.link.requests.subject
+
+    def warn(self, text: str, *values: object) -> None:
         """Log what an operator has to mend, once a second at most."""
         now = self.link.loop.time()
         if now - self._warned_at >= 1:
             self._warned_at = now
-            logger.warning("%s", text)
+            logger.warning(text, *values)
 
     def _stray(self, msg: Msg) -> None:
         """Answer a frame to a forgotten address, if it wants an answer."""

@@ -44,7 +44,7 @@ def refusal(topology: Topology, name: str) -> tuple[type[natsrpc.NatsRpcError], 
     if topology.answers == 1 and name in CONVERSATIONS:
         return natsrpc.UnavailableError, ["response_type: stream", "allow_responses", "max"]
     if topology.one_token and name == "large_request":
-        return natsrpc.NoRespondersError, ["size._NATSRPC.large", "must pass wherever"]
+        return natsrpc.NoRespondersError, ["size._NATSRPC.large", "`*`", "write `>`"]
     return None
 
 

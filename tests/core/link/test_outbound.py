@@ -25,6 +25,11 @@ BLOCK = b"NATS/1.0\r\nA: b\r\n\r\n"
 LARGE = frames.LARGE + 1
 
 
+def unchanged(reply: bytes, headers: bytes) -> bytes:
+    """All requests are still waited for, and say what they said."""
+    return headers
+
+
 @pytest.mark.parametrize("reply", [b"", b"_INBOX.x"])
 @pytest.mark.parametrize("headers", [b"", BLOCK])
 @pytest.mark.parametrize("size", [0, 1, frames.LARGE - len(BLOCK), frames.LARGE, LARGE])
@@ -32,7 +37,7 @@ async def test_every_message_is_one_frame_and_is_counted(
     size: int, headers: bytes, reply: bytes
 ) -> None:
     transport, _, _ = opened()
-    outbound = Outbound(0)
+    outbound = Outbound(0, unchanged)
     outbound.write_to(transport)
     data = bytes(size)
     outbound.send(b"a", data, reply, headers)
@@ -90,7 +95,7 @@ async def test_publishing_waits_only_while_it_is_congested() -> None:
 
 async def test_without_a_session_messages_are_kept_and_replayed_or_refused() -> None:
     transport, _, _ = opened()
-    outbound = Outbound(1000)
+    outbound = Outbound(1000, unchanged)
     outbound.send(b"a", b"first")
     outbound.send(b"a", b"with headers", b"", BLOCK)
     outbound.carry([b"PING\r\n", b"PUB a 5\r\nlost.\r\n"])
@@ -107,7 +112,7 @@ async def test_without_a_session_messages_are_kept_and_replayed_or_refused() -> 
 
 
 async def test_what_finds_no_room_is_not_counted() -> None:
-    outbound = Outbound(-1)
+    outbound = Outbound(-1, unchanged)
     for data in (b"small", bytes(LARGE)):
         with pytest.raises(ReconnectBufferExceededError):
             outbound.send(b"a", data)
@@ -119,7 +124,7 @@ async def test_what_finds_no_room_is_not_counted() -> None:
 
 async def test_the_limits_are_those_of_the_server_connected_to() -> None:
     transport, _, _ = opened()
-    outbound = Outbound(1000)
+    outbound = Outbound(1000, unchanged)
     assert outbound.encode({"A": "b"}) == BLOCK
     outbound.note_info(ServerInfo(max_payload=10, headers=False))
     outbound.write_to(transport)
@@ -133,7 +138,7 @@ async def test_the_limits_are_those_of_the_server_connected_to() -> None:
 async def test_only_the_current_transport_says_whether_it_is_congested() -> None:
     transport, _, _ = opened()
     other, _, _ = opened()
-    outbound = Outbound(1000)
+    outbound = Outbound(1000, unchanged)
     outbound.write_to(transport)
     outbound.note_pressure(other, congested=True)
     assert not outbound.congested
