@@ -312,7 +312,7 @@ class Channel:
         if error.operation == "subscribe":
             return
         subject, reply = error.subject.encode(), error.reply.encode()
-        if reply == self.address or (subject and subject == self.awaits):
+        if reply == self.address or (subject and not self._frames and subject == self.asked):
             self.fail(error)
         elif subject and subject == self.peer:
             self.fail(self._told_of(error))
