@@ -27,10 +27,10 @@ pytestmark = [
 @pytest.mark.parametrize("kinds", [[kind] for kind in NETWORK] + [NETWORK], ids=" ".join)
 async def test_any_network_ends_conversations_typed_and_leaves_nothing(kinds: list[str]) -> None:
     ends: Counter[str] = Counter()
-    for seed in range(100, 125):
+    for seed in range(100, 112):
         ends += await through_a_network(kinds, seed, count=5)
     print(kinds, ends.total(), ends.most_common(4))
-    assert ends["whole"] > 500
+    assert ends["whole"] > 100
 
 
 async def test_killed_workers_end_conversations_typed_and_leave_nothing() -> None:

@@ -312,15 +312,24 @@ class Channel:
         if error.operation == "subscribe":
             return
         subject, reply = error.subject.encode(), error.reply.encode()
-        if (reply and reply == self.address) or (not self._frames and subject == self.asked):
+        if reply == self.address or (subject and not self._frames and subject == self.asked):
             self.fail(error)
         elif subject and subject == self.peer:
-            if not self._stopped:
-                self._all.warn(NO_ANSWERS, error.subject)
-            self.fail(UnavailableError(NO_ANSWERS % error.subject))
+            self.fail(self._told_of(error))
         else:
             return
         self._stop()
+
+    def _told_of(self, error: PermissionsError) -> Exception:
+        """The error of a denied frame: it names the line to write. A worker's caller cannot be
+        told, so there it is logged."""
+        text = NO_ANSWERS % error.subject
+        if self._asks:
+            operation, subject = error.operation, error.subject
+            return PermissionsError(text, operation=operation, subject=subject, text=error.text)
+        if not self._stopped:
+            self._all.warn(text)
+        return UnavailableError(text)
 
     def fail(self, error: Exception) -> None:
         """End reading, after what is buffered, with `error`; writing at once."""

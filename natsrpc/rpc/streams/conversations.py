@@ -24,8 +24,8 @@ from .window import Window
 
 logger = logging.getLogger("natsrpc.rpc")
 
-TICK = 0.5
-"""Seconds between two looks at all conversations."""
+TICK = 0.45
+"""Seconds between two looks at all conversations: two, and an answer, are within a second."""
 
 STRAYS = 100
 """Frames to forgotten addresses that are answered between two looks; more are only counted."""

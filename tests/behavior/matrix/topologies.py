@@ -240,7 +240,6 @@ ALL: dict[str, Start] = {
         gateway,
         least_permissions,
         allowed_answers,
-        few_allowed_answers,
         allowed_single_answer,
         inbox_of_each_user,
     )

@@ -406,9 +406,23 @@ async def test_a_denied_frame_ends_it_with_the_line_to_write() -> None:
         assert side.channel.error is None
         error = PermissionsError("denied", operation="publish", subject=subject)
         side.link.tell(AsyncError(error))
-    with pytest.raises(UnavailableError, match=r"`allow_responses` .* higher `max`"):
+    with pytest.raises(PermissionsError, match=r"`allow_responses` .* higher `max`"):
         await side.read()
     assert side.stops == 1
+
+
+async def test_a_worker_that_is_denied_a_frame_logs_the_line_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its handler, and whatever may reach its caller, hear 503: it is no fault of the handler."""
+    side = Side()
+    for _ in range(100):
+        error = PermissionsError("denied", operation="publish", subject=PEER.decode())
+        side.link.tell(AsyncError(error))
+    with pytest.raises(UnavailableError, match=r"`allow_responses` .* higher `max`"):
+        await side.read()
+    assert isinstance(side.why, UnavailableError)
+    assert len(caplog.records) == 1
 
 
 async def test_a_stranger_may_copy_the_headers_of_the_opening() -> None:

@@ -161,7 +161,7 @@ async def through_callers(seed: int, numbers: list[int], seconds: float) -> None
         for number in numbers:
             async with process_of("caller", server.url) as process:
                 await asyncio.sleep(dice.random() * 0.3)  # a moment of the seed's choice
-                assert serving.inflight > 0
+                await eventually(lambda: serving.inflight > 0)
                 process.send_signal(number)
                 if number == signal.SIGSTOP:
                     await asyncio.sleep(seconds)  # how long it is stopped
