@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from natsrpc.errors import BadHeaderError
 
@@ -40,7 +40,7 @@ class Headers:
 
     def __init__(self, values: HeaderValues | Iterable[tuple[str, str]] | None = None) -> None:
         self._values: dict[str, list[str]] = {}
-        self.malformed = False
+        self.malformed: bool = False
         if values is None:
             return
         for name, value in values.items() if hasattr(values, "items") else values:
@@ -114,7 +114,7 @@ class Headers:
             return self._values == Headers(other)._values
         return NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # mutable, as dict is
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # mutable, as dict is
 
     def __repr__(self) -> str:
         return f"Headers({self._values!r})"

@@ -183,7 +183,7 @@ class Info:
     """`INFO`: what the server says of itself, as JSON text not yet read."""
 
     __slots__ = ("json",)
-    sid: ClassVar = b""
+    sid: ClassVar[bytes] = b""
 
     def __init__(self, json: bytes) -> None:
         self.json: Final = json
@@ -194,7 +194,7 @@ class Err:
     """`-ERR`: an error, its text without the quotes."""
 
     __slots__ = ("text",)
-    sid: ClassVar = b""
+    sid: ClassVar[bytes] = b""
 
     def __init__(self, text: str) -> None:
         self.text: Final = text
@@ -205,7 +205,7 @@ class Ping:
     """`PING`: the server asks for a PONG."""
 
     __slots__ = ()
-    sid: ClassVar = b""
+    sid: ClassVar[bytes] = b""
 
 
 @final
@@ -213,7 +213,7 @@ class Pong:
     """`PONG`: the answer to the oldest unanswered PING of ours."""
 
     __slots__ = ()
-    sid: ClassVar = b""
+    sid: ClassVar[bytes] = b""
 
 
 @final
@@ -221,7 +221,7 @@ class Ok:
     """`+OK`: an acknowledgement, sent in verbose mode only."""
 
     __slots__ = ()
-    sid: ClassVar = b""
+    sid: ClassVar[bytes] = b""
 
 
 Event: TypeAlias = Msg | Info | Err | Ping | Pong | Ok

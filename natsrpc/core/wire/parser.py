@@ -71,8 +71,8 @@ class Parser:
         self._received = 0
         self._sizes: dict[bytes, int] = {b"0": 0}
         self.failure: RemoteProtocolError | None = None
-        self.messages = 0
-        self.message_bytes = 0
+        self.messages: int = 0
+        self.message_bytes: int = 0
 
     @property
     def is_between_frames(self) -> bool:

@@ -35,6 +35,7 @@ class _Checked(dict[str, bytes]):
     __slots__ = ()
 
     def keep(self, name: str, encoded: bytes) -> bytes:
+        """Add a name; its encoded form."""
         if len(self) >= _CACHE_LIMIT:
             self.clear()
         self[name] = encoded
@@ -50,7 +51,7 @@ class _Published(_Checked):
         return self.keep(subject, check_reply(subject))
 
 
-published = _Published()
+published: dict[str, bytes] = _Published()
 """`check_publish` without its call, where that would cost too much."""
 _subscribe_cache = _Checked()
 

@@ -73,18 +73,18 @@ class Reader:
         limit: int = MAX_BODY,
         too_large: type[RpcError] = ReplyTooLargeError,
     ) -> None:
-        self.window = window
-        self.limit = limit
+        self.window: int = window
+        self.limit: int = limit
         self._too_large = too_large
         self._begun = bytearray()
         self._owed = 0
         self._bytes = self._counted = 0
         self._ahead = window
-        self.granted = min(window, START)
+        self.granted: int = min(window, START)
         self._due_at = self.granted // 2 + 1
-        self.received = 0
-        self.taken = 0
-        self.ended = False
+        self.received: int = 0
+        self.taken: int = 0
+        self.ended: bool = False
         self.buffer: deque[bytes] = deque()
 
     def receive(self, number: int, data: bytes) -> None:
@@ -183,8 +183,8 @@ class Writer:
     __slots__ = ("credit", "sent")
 
     def __init__(self, credit: int) -> None:
-        self.credit = credit
-        self.sent = 0
+        self.credit: int = credit
+        self.sent: int = 0
 
     @property
     def may_send(self) -> bool:
