@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from natsrpc.errors import NatsRpcError
+from natsrpc.server import own_process_group
 
 from .worker import CONTROL_VARIABLE
 
@@ -216,7 +217,7 @@ class Supervisor:
             "natsrpc.cli.worker",
             env=environment,
             stdin=subprocess.DEVNULL,
-            **_own_group(),
+            **own_process_group(),
         )
         worker = Worker(slot, process)
         self._tokens[token] = worker
@@ -315,10 +316,3 @@ class Supervisor:
             self.restarts += 1
             self._say(f"worker {slot + 1} is back (pid {new.pid})")
             return ""
-
-
-def _own_group() -> dict[str, Any]:
-    # Ctrl-C in a terminal goes to the whole group: the supervisor alone decides what it means.
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"start_new_session": True}

@@ -6,9 +6,7 @@ import asyncio
 
 import pytest
 
-from natsrpc.errors import (
-    NatsTimeoutError,
-)
+from natsrpc.errors import NatsTimeoutError
 from natsrpc.testing import Broker, Clock
 
 
