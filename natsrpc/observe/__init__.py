@@ -1,3 +1,4 @@
-"""What others may see of calls: `natsrpc.observe.otel` traces them, `natsrpc.observe.prometheus`
-counts them. Each is middleware, needs its own extra, and costs nothing where it is not used.
+"""Observability of calls: traces by `natsrpc.observe.otel`, metrics by `natsrpc.observe.prometheus`.
+
+Each is middleware, needs the extra of its name, and costs nothing where it is not used.
 """
