@@ -1,4 +1,4 @@
-"""Observability of calls: traces by `natsrpc.observe.otel`, metrics by `natsrpc.observe.prometheus`.
+"""Observability of calls: traces (`natsrpc.observe.otel`), metrics (`natsrpc.observe.prometheus`).
 
 Each is middleware, needs the extra of its name, and costs nothing where it is not used.
 """
