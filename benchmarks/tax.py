@@ -75,11 +75,11 @@ async def measure(url: str, seconds: float, rounds: int) -> tuple[list[float], l
     async with natsrpc.connect(url) as client, connect(url) as worker:
 
         def echo(msg: Msg) -> None:
-            worker.send(msg.raw_reply, REPLY)
+            worker.link.send(msg.raw_reply, REPLY)
 
-        worker.attach("tax.raw", echo)
+        worker.link.attach("tax.raw", echo)
         async with natsrpc.Client(worker).serve(service):
-            request = client.connection.mux.request
+            request = client.connection.link.requests.request
 
             async def raw() -> object:
                 return await request(b"tax.raw", REQUEST)

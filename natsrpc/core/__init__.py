@@ -1,6 +1,7 @@
 """The NATS client. It knows nothing of codecs, types or services."""
 
-from .connection import Connection, connect
+from .connecting import ConnectOptions, connect
+from .connection import Connection
 from .events import (
     AsyncError,
     Closed,
@@ -17,12 +18,13 @@ from .options import DEFAULT_URL, Options
 from .requests import Reply, is_no_responders, new_inbox, random_text
 from .session import Sink
 from .stats import Statistics, Status
-from .subscriptions import Subscription, SubscriptionKind
+from .subscriptions import MsgCallback, Subscription, SubscriptionKind
 from .timers import Due, clock
 from .wire import (
     Headers,
     HeaderValues,
     Msg,
+    Payload,
     ServerInfo,
     check_publish,
     check_queue_group,
@@ -37,6 +39,7 @@ __all__ = [
     "DEFAULT_URL",
     "AsyncError",
     "Closed",
+    "ConnectOptions",
     "Connected",
     "Connection",
     "ConnectionEvent",
@@ -46,8 +49,10 @@ __all__ = [
     "Headers",
     "LameDuck",
     "Msg",
+    "MsgCallback",
     "Opening",
     "Options",
+    "Payload",
     "ReconnectFailed",
     "Reconnected",
     "Reply",

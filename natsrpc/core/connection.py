@@ -1,43 +1,39 @@
-"""The long-lived connection to NATS, as users hold it. `link.py` keeps it connected."""
+"""The connection to NATS as users hold it.
+
+A `Connection` checks what it is given and describes what it does; its parts do it. The `Link` owns
+them all and keeps it connected.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Sequence
-from logging import getLogger
+from collections.abc import AsyncIterator, Callable
 from time import perf_counter
 from types import TracebackType
-from typing import Any
 
-from natsrpc.errors import (
-    ConfigError,
-    ConfigTypeError,
-    ConnectionClosedError,
-    ConnectionReconnectingError,
-    DrainTimeoutError,
-    InvalidMsgError,
-    NatsError,
-    NatsTimeoutError,
-    PermissionsError,
-)
+from natsrpc.errors import InvalidMsgError, NoRespondersError
 
-from .asking import Requests
-from .opening import Opening
-from .options import DEFAULT_URL, Options
-from .session import HIGH_WATER, Sink
-from .stats import Status
+from .events import CALLBACK_NAMES, Callbacks, ConnectionEvent
+from .link import Link
+from .options import Options
+from .requests import is_no_responders, new_inbox
+from .session import HIGH_WATER
+from .stats import Statistics, Status
 from .subscriptions import (
     PENDING_BYTES_LIMIT,
     PENDING_MSGS_LIMIT,
     MsgCallback,
     Subscription,
+    check_consumer,
     check_max_msgs,
+    limits_of,
 )
+from .timers import check_timeout
 from .wire import (
     HeaderValues,
     Msg,
     Payload,
+    ServerInfo,
     check_fit,
     check_publish,
     check_reply,
@@ -45,43 +41,31 @@ from .wire import (
     published,
 )
 
-log = getLogger("natsrpc.core")
 
-_FINAL_FLUSH_TIMEOUT = 5.0
+async def opened(options: Options) -> Connection:
+    """A connection that is open: what `connect` waits for."""
+    connection = Connection(options)
+    await connection.link.open()
+    return connection
 
 
-def connect(
-    servers: str | Sequence[str] = DEFAULT_URL, *, options: Options | None = None, **settings: Any
-) -> Opening[Connection]:
-    """Connect to NATS: `nc = await connect(...)`, or `async with connect(...) as nc:`.
+class Connection:
+    """A connection to NATS, kept over any number of sessions. Made by `connect`.
 
-    Args:
-        servers: one URL, several joined by commas, or a sequence of them.
-        options: ready-made settings, instead of keyword arguments.
-        **settings: the fields of `Options`.
-
-    Raises:
-        ConfigError: a setting was refused; nothing was dialed.
-        AuthorizationError, TLSError, RemoteProtocolError, ServerError: the most telling failure, if
-            any server gave one; its notes list all tries.
-        NoServersError: no server could be reached; `attempts` tells each server and why.
-
-    Ref: nats.go `Connect`.
+    `options` are those it was made with.
     """
-    if options is not None and (settings or servers != DEFAULT_URL):
-        raise ConfigError("give either options or servers and keyword arguments, not both")
 
-    async def open_() -> Connection:
-        checked = options or Options.of({"servers": servers, **settings})
-        connection = Connection(checked)
-        await connection._open()  # noqa: SLF001  the same file: this is the constructor's other half
-        return connection
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._callbacks = Callbacks(self, {name: getattr(options, name) for name in CALLBACK_NAMES})
+        self._link = Link(options, self._callbacks)
+        self._outbound = self._link.outbound
+        self._mux = self._link.requests
+        self._old_style = options.old_style_requests
 
-    return Opening(open_)
-
-
-class Connection(Requests):
-    """A connection to NATS, kept over any number of sessions. Made by `connect`."""
+    def __repr__(self) -> str:
+        where = self._link.session.server.address if self._link.session else "-"
+        return f"<natsrpc.core.Connection {self.options.name!r} {self.status.name} {where}>"
 
     async def __aenter__(self) -> Connection:
         return self
@@ -93,13 +77,14 @@ class Connection(Requests):
         trace: TracebackType | None,
     ) -> None:
         if error is None:
-            await self.drained()
+            await self._link.drained()
         await self.close()
 
-    async def drained(self) -> None:
-        """Wait for a drain that was begun in a callback, which could not; at once if none was."""
-        if self._draining is not None:
-            await asyncio.wait({self._draining})
+    @property
+    def link(self) -> Link:
+        """What libraries build on that answer or ask by the thousand: sending without checks, bare
+        sinks, drain hooks, a listener that hears events in place. Most programs need none of it."""
+        return self._link
 
     # publishing
 
@@ -135,10 +120,13 @@ class Connection(Requests):
             encoded = check_publish(subject)
         if type(data) is not bytes:
             data = payload_bytes(data)
-        size, transport = len(data), self.transport
-        if reply or headers or transport is None or size > self._max_copied:
+        outbound = self._outbound
+        size, transport = len(data), outbound.transport
+        if reply or headers or transport is None or size > outbound.max_copied:
             self._publish(encoded, data, reply, headers)
-        else:  # as `send` and `transport.write` do: each call would be a tenth of it
+        else:
+            # What `Outbound.send` does, in place: each of the two calls would be a tenth of it.
+            # tests/core/test_copies.py holds both equal.
             frame = b"PUB %b %d\r\n%b\r\n" % (encoded, size, data)
             collected = transport.frames
             if not collected:
@@ -147,10 +135,10 @@ class Connection(Requests):
             transport.unsent = unsent = transport.unsent + len(frame)
             if unsent >= HIGH_WATER:
                 transport.press(congested=True)
-            self._out_msgs += 1
-            self._out_bytes += size
-        if self.congested:
-            await self.writable()
+            outbound.sent_msgs += 1
+            outbound.sent_bytes += size
+        if outbound.congested:
+            await outbound.writable()
 
     def _publish(
         self, subject: bytes, data: bytes, reply: str | None, headers: HeaderValues | None
@@ -159,7 +147,8 @@ class Connection(Requests):
         if reply:
             answer_to = check_reply(reply)
             check_fit(subject, answer_to)
-        self.send(subject, data, answer_to, self._block(headers) if headers else b"")
+        block = self._outbound.encode(headers) if headers else b""
+        self._outbound.send(subject, data, answer_to, block)
 
     async def publish_msg(self, msg: Msg) -> None:
         """Publish a message made by hand, or forward a received one to its own subject.
@@ -173,6 +162,108 @@ class Connection(Requests):
         await self.publish(
             msg.subject, msg.data, reply=msg.reply or None, headers=msg.headers or None
         )
+
+    # requests
+
+    async def request(
+        self,
+        subject: str,
+        data: Payload = b"",
+        *,
+        timeout: float | None = 5.0,
+        headers: HeaderValues | None = None,
+    ) -> Msg:
+        """Send a request; the first reply. Cancelling it leaves nothing behind.
+
+        A request in flight when the connection drops goes on waiting: its inbox is restored.
+
+        Args:
+            subject: a literal subject.
+            data: the payload.
+            timeout: seconds in all, waiting for a lost connection included; None leaves it to an
+                enclosing `asyncio.timeout`.
+            headers: a mapping of names to a value or several values.
+
+        Raises:
+            NatsTimeoutError: no reply came in time.
+            NoRespondersError: nobody is subscribed to the subject.
+            PermissionsError: the server denied the request or the subscription to its reply.
+            ConnectionClosedError: the connection is, or was meanwhile, closed.
+            BadTimeoutError: `timeout` is not above 0.
+            BadSubjectError, BadHeaderError, MaxPayloadError, ReconnectBufferExceededError,
+            ConnectionDrainingError: as `publish`.
+
+        Ref: nats.go `Conn.RequestMsg`; ADR-4 for no responders.
+        """
+        try:
+            encoded = published[subject]
+        except TypeError:  # it cannot even be hashed
+            encoded = check_publish(subject)
+        if timeout is not None and (type(timeout) is not float or not timeout > 0):
+            check_timeout(timeout)
+        if type(data) is not bytes:
+            data = payload_bytes(data)
+        block = self._outbound.encode(headers) if headers else b""
+        if self._old_style:
+            return await self._link.inbox_requests.request(encoded, data, block, timeout)
+        # What `RequestMux.request` does, in place: it would be one more coroutine.
+        # tests/core/test_copies.py holds both equal.
+        mux = self._mux
+        if self._outbound.congested:
+            timeout = await mux.room(timeout)
+        reply = mux.begin(encoded, data, block, timeout)
+        try:
+            await reply
+        except BaseException:
+            mux.abandon(reply)
+            raise
+        msg = reply.msg
+        if msg.raw_headers and is_no_responders(msg):
+            raise NoRespondersError(subject)
+        return msg
+
+    def request_many(
+        self,
+        subject: str,
+        data: Payload = b"",
+        *,
+        timeout: float = 5.0,
+        stall: float | None = None,
+        max_msgs: int | None = None,
+        sentinel: Callable[[Msg], bool] | None = None,
+        headers: HeaderValues | None = None,
+    ) -> AsyncIterator[Msg]:
+        """Send one request and iterate over its replies, as they come.
+
+        Ends when `timeout` seconds are over in all, when `stall` seconds passed since the last
+        reply, after `max_msgs` replies, or at the reply for which `sentinel(msg)` is true (which is
+        not yielded; pass `lambda msg: not msg.data` for the usual empty one). Leaving the loop
+        early ends the subscription. The request is sent when the first reply is asked for.
+
+        Raises:
+            NoRespondersError: nobody is subscribed to the subject.
+            ConnectionClosedError: the connection was closed before the end.
+            SlowConsumerError: replies were dropped because too many were waiting.
+            BadTimeoutError, BadSubjectError, BadHeaderError, MaxPayloadError: as `request`.
+
+        Ref: ADR-47.
+        """
+        return self._link.inbox_requests.request_many(
+            subject,
+            data,
+            timeout=timeout,
+            stall=stall,
+            max_msgs=max_msgs,
+            sentinel=sentinel,
+            headers=headers,
+        )
+
+    def new_inbox(self) -> str:
+        """A fresh subject for replies, under this connection's `inbox_prefix`.
+
+        Ref: nats.go `Conn.NewInbox`.
+        """
+        return new_inbox(self.options.inbox_prefix)
 
     # subscribing
 
@@ -210,62 +301,52 @@ class Connection(Requests):
             BadSubjectError, BadQueueNameError: a name is malformed.
             ConfigError: a limit is not above 0, or both `cb` and `into` were given.
             PermissionsError: with `check`, the server denied it.
+            NatsTimeoutError, FlushInterruptedError: with `check`, as `flush`; it is then ended.
             ConnectionClosedError, ConnectionDrainingError: no new subscriptions are taken.
 
         Ref: nats.go `Conn.Subscribe`.
         """
-        if cb is not None and not callable(cb):
-            raise ConfigTypeError(f"cb must be callable, not {cb!r}")
-        if into is not None and not hasattr(into, "put_nowait"):
-            raise ConfigTypeError(f"into must be an asyncio.Queue, not {into!r}")
-        if cb is not None and into is not None:
-            raise ConfigError("give either cb or into, not both")
-        limit = None if max_msgs is None else check_max_msgs(max_msgs)
-        self.check_open()
-        sub = self._register(
-            subject,
-            queue_group,
-            cb=cb,
-            into=into,
-            max_msgs=limit,
-            pending_msgs_limit=pending_msgs_limit,
-            pending_bytes_limit=pending_bytes_limit,
+        check_consumer(cb, into)
+        if max_msgs is not None:
+            check_max_msgs(max_msgs)
+        limits = limits_of(pending_msgs_limit, pending_bytes_limit)
+        self._link.check_open()
+        sub = self._link.subscriptions.add(
+            subject, queue_group, cb=cb, into=into, max_msgs=max_msgs, limits=limits
         )
-        if limit is not None:
-            self.send_unsub(sub, limit)
         if check:
-            await self._check_accepted(sub)
+            await self._link.check_accepted(sub)
         return sub
 
-    async def _check_accepted(self, sub: Subscription) -> None:
-        try:
-            await self.flush()
-        except BaseException:
-            sub.discard()
-            raise
-        if isinstance(sub.end_error, PermissionsError):
-            raise sub.end_error
+    @property
+    def subscriptions(self) -> list[Subscription]:
+        """The user's live subscriptions."""
+        return self._link.subscriptions.of_user()
 
-    def attach(self, subject: str, sink: Sink, *, queue_group: str = "") -> Subscription:
-        """Subscribe a bare sink: it gets every message in place, uncounted. The path that services
-        take.
+    # flushing and reconnecting
+
+    async def flush(self, timeout: float | None = 10.0) -> None:
+        """Wait until the server has processed all that was sent so far.
+
+        While reconnecting it waits for the new session. Cancelling it is safe.
 
         Raises:
-            BadSubjectError, BadQueueNameError, ConnectionClosedError, ConnectionDrainingError: as
-                `subscribe`.
-        """
-        self.check_open()
-        sub = self._register(subject, queue_group, cb=sink)
-        self.sinks[sub.raw_sid] = sink
-        return sub
+            NatsTimeoutError: no answer came in time.
+            FlushInterruptedError: the connection was lost meanwhile.
+            ConnectionClosedError: the connection is closed.
+            BadTimeoutError: `timeout` is not above 0.
 
-    # flushing
+        Ref: nats.go `Conn.FlushTimeout`.
+        """
+        await self._link.flush(timeout)
 
     async def rtt(self) -> float:
         """Seconds that a round trip to the server takes now.
 
         Raises:
             NatsTimeoutError, FlushInterruptedError, ConnectionClosedError: as `flush`.
+
+        Ref: nats.go `Conn.RTT`.
         """
         start = perf_counter()  # the loop's own clock may count whole milliseconds
         await self.flush()
@@ -279,27 +360,12 @@ class Connection(Requests):
 
         Raises:
             ConnectionClosedError: the connection is closed.
+
+        Ref: nats.go `Conn.ForceReconnect`.
         """
-        if self._status is Status.CLOSED:
-            raise ConnectionClosedError
-        if self._session is None:
-            self._supervisor.hurry()
-            return
-        self._forced = True
-        self.mux.fail_all(ConnectionClosedError("the connection was dropped by force_reconnect"))
-        self._session.lose(None)
+        self._link.force_reconnect()
 
     # the end
-
-    def add_drain_hook(self, hook: Callable[[], Awaitable[None]]) -> None:
-        """Have an async function awaited at the start of every drain: services end themselves
-        there."""
-        self._drain_hooks.append(hook)
-
-    def remove_drain_hook(self, hook: Callable[[], Awaitable[None]]) -> None:
-        """Undo `add_drain_hook`."""
-        if hook in self._drain_hooks:
-            self._drain_hooks.remove(hook)
 
     async def drain(self) -> None:
         """Close without losing anything that was received or published.
@@ -319,86 +385,122 @@ class Connection(Requests):
 
         Ref: nats.go `Conn.Drain`.
         """
-        if self._draining is None:
-            if self._status is Status.CLOSED:
-                raise ConnectionClosedError
-            if self._session is None:
-                await self.close()
-                raise _reconnecting()
-            self._draining = self.loop.create_task(self._drain(), name="natsrpc drain")
-            self._draining.add_done_callback(_retrieve)
-        task = asyncio.current_task()
-        self._inflight.excuse(task)
-        excused = [sub.excuse(task) for sub in (*self._subs.values(), *self._finishing)]
-        if any(excused) or task is self._draining or self._callbacks.runs_in(task):
-            return
-        await asyncio.wait({self._draining})
-        self._draining.result()
+        await self._link.draining.drain()
 
-    async def _drain(self) -> None:
-        try:
-            async with asyncio.timeout(self.options.drain_timeout):
-                await self._run_drain_hooks()
-                self._start_draining()
-                await self._drain_subscriptions()
-                await self._inflight.idle()
-                await self.mux.idle()
-        except TimeoutError:
-            if self._status is not Status.CLOSED:
-                error = DrainTimeoutError(f"draining took over {self.options.drain_timeout:g} s")
-                self.report(error, None)
-                with contextlib.suppress(NatsError):
-                    await self._finish_draining()
-                raise error from None
-        if self._status is Status.CLOSED:
-            raise ConnectionClosedError("connection was closed before its drain was over")
-        await self._finish_draining()
+    async def close(self) -> None:
+        """Close now: waiting requests, reads and flushes end with `ConnectionClosedError`.
 
-    async def _run_drain_hooks(self) -> None:
-        for hook in list(self._drain_hooks):
-            try:
-                await hook()
-            except Exception as error:
-                self.report(error, None)
+        What was published is still handed to the socket. Returns when the callbacks have run,
+        except when called from one of them. Closing twice is harmless.
 
-    def _start_draining(self) -> None:
-        if self._status is Status.CLOSED:
-            return
-        if self._session is None:
-            self._shut(None)
-            raise _reconnecting()
-        self._status = Status.DRAINING_SUBS
-
-    async def _drain_subscriptions(self) -> None:
-        """End what users subscribed; the inboxes of requests stay open for those still waiting."""
-        waits = [sub.drain() for sub in self._subs.values() if not sub.is_inbox]
-        waits += [sub.finished() for sub in self._finishing]
-        for result in await asyncio.gather(*waits, return_exceptions=True):
-            if isinstance(result, Exception) and not isinstance(result, NatsError):
-                self.report(result, None)
-
-    async def _finish_draining(self) -> None:
-        self._status = Status.DRAINING_PUBS
-        self._write_nowhere(self._refuse_draining)
-        try:
-            await self.flush(_FINAL_FLUSH_TIMEOUT)
-        except NatsTimeoutError as timeout:
-            error = DrainTimeoutError(f"at the end of a drain: {timeout}")
-            self.report(error, None)
-            raise error from None
-        finally:
-            await self.close()
+        Ref: nats.go `Conn.Close`.
+        """
+        await self._link.close()
 
     async def wait_closed(self) -> None:
-        """Wait until the connection is closed, by whomever."""
-        await self._closed.wait()
+        """Wait until the connection is closed, for whatever reason."""
+        await self._link.wait_closed()
 
+    # states
 
-def _reconnecting() -> ConnectionReconnectingError:
-    return ConnectionReconnectingError("cannot drain while reconnecting: closed instead")
+    @property
+    def status(self) -> Status:
+        """The state of the connection."""
+        return self._link.status
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is closed for good."""
+        return self._link.is_closed
 
-def _retrieve(task: asyncio.Task[None]) -> None:
-    """Take note of a drain's failure, though nobody may wait for it: it was told to `on_error`."""
-    if not task.cancelled():
-        task.exception()
+    @property
+    def is_connected(self) -> bool:
+        """Whether a session stands (also while draining)."""
+        return self._link.is_connected
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether `drain` is under way."""
+        return self._link.is_draining
+
+    @property
+    def is_reconnecting(self) -> bool:
+        """Whether a session is being looked for."""
+        return self._link.status is Status.RECONNECTING
+
+    # facts
+
+    @property
+    def server_info(self) -> ServerInfo | None:
+        """The latest INFO of the server connected to; None if not connected."""
+        session = self._link.session
+        return None if session is None else session.info
+
+    @property
+    def connected_server_id(self) -> str | None:
+        """The id of the server connected to; None if not connected."""
+        session = self._link.session
+        return None if session is None else session.info.server_id
+
+    @property
+    def connected_url(self) -> str | None:
+        """The server connected to, credentials masked; None if not connected."""
+        session = self._link.session
+        return None if session is None else session.server.url
+
+    @property
+    def servers(self) -> list[str]:
+        """The addresses of all servers known, without credentials."""
+        return self._link.pool.addresses()
+
+    @property
+    def discovered_servers(self) -> list[str]:
+        """The addresses of the servers that the cluster named."""
+        return self._link.pool.addresses(discovered=True)
+
+    @property
+    def local_address(self) -> tuple[str, int] | None:
+        """The socket's own address and port; None if not connected."""
+        session = self._link.session
+        return None if session is None else session.transport.address("sockname")
+
+    @property
+    def server_address(self) -> tuple[str, int] | None:
+        """The server's address and port; None if not connected."""
+        session = self._link.session
+        return None if session is None else session.transport.address("peername")
+
+    @property
+    def max_payload(self) -> int:
+        """How many bytes of headers and data the server takes in one message."""
+        return self._outbound.max_payload
+
+    @property
+    def buffered(self) -> int:
+        """Bytes published and not yet with the operating system, the reconnect buffer included."""
+        return self._link.buffered
+
+    def stats(self) -> Statistics:
+        """A copy of the counters."""
+        return self._link.stats()
+
+    # events and errors
+
+    def events(self) -> AsyncIterator[ConnectionEvent]:
+        """What happens to the connection from now on, in order; ends when it is closed."""
+        return self._callbacks.stream()
+
+    def set_callback(self, name: str, callback: Callable[..., object] | None) -> None:
+        """Replace (or with None remove) a callback, by its option's name, such as "on_error".
+
+        Raises:
+            ConfigError: there is no such callback.
+            ConfigTypeError: it is not callable.
+        """
+        self._callbacks.set(name, callback)
+
+    @property
+    def last_error(self) -> Exception | None:
+        """The latest error that no call could raise, or why the connection was lost or closed; None
+        once a new session stands."""
+        return self._link.last_error

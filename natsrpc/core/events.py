@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from logging import getLogger
 from typing import Any, TypeAlias
 
-from natsrpc.errors import NatsRpcError, SlowConsumerError
+from natsrpc.errors import ConfigError, ConfigTypeError, NatsRpcError, SlowConsumerError
 
 log = getLogger("natsrpc.core")
 
@@ -140,7 +140,7 @@ class Callbacks:
 
     def __init__(self, owner: object, callbacks: dict[str, Callable[..., object] | None]) -> None:
         self._owner = owner
-        self.callbacks = callbacks
+        self._callbacks = callbacks
         self._queue: deque[tuple[ConnectionEvent, Callable[..., object]]] = deque()
         self._slow: set[object] = set()
         self._slow_logged: weakref.WeakKeyDictionary[object, float] = weakref.WeakKeyDictionary()
@@ -151,6 +151,19 @@ class Callbacks:
         self._is_over = False
         self._skipping = False
 
+    def set(self, name: str, callback: Callable[..., object] | None) -> None:
+        """Replace (or with None remove) the callback of an option such as "on_error".
+
+        Raises:
+            ConfigError: there is no such callback.
+            ConfigTypeError: it is not callable.
+        """
+        if name not in CALLBACK_NAMES:
+            raise ConfigError(f"no callback {name!r}: expected {sorted(CALLBACK_NAMES)}")
+        if callback is not None and not callable(callback):
+            raise ConfigTypeError(f"{name} must be callable, not {callback!r}")
+        self._callbacks[name] = callback
+
     def tell(self, event: ConnectionEvent) -> None:
         """Queue an event; the callback is the one set at this moment."""
         for listener in list(self._listeners):
@@ -159,7 +172,7 @@ class Callbacks:
             for stream in self._streams:
                 stream.put(event)
             self._is_over = isinstance(event, Closed)
-        callback = self.callbacks.get(_OPTION_OF[type(event)])
+        callback = self._callbacks.get(_OPTION_OF[type(event)])
         if callback is None:
             if not self._was_just_logged(event):
                 _log_untold(event)

@@ -1,4 +1,7 @@
-"""The settings of a connection, checked once, before anything is dialed."""
+"""`Options`: the settings of a connection, checked once, before anything is dialed.
+
+`ConnectOptions` in `connecting.py` says the same to type checkers: change both.
+"""
 
 from __future__ import annotations
 
@@ -18,68 +21,37 @@ from .wire import check_inbox_prefix
 DEFAULT_URL = "nats://127.0.0.1:4222"
 MIB = 1024 * 1024
 
-Secret: TypeAlias = "str | Callable[[], str | Awaitable[str]]"
-UserInfo: TypeAlias = "Callable[[], tuple[str, str] | Awaitable[tuple[str, str]]]"
-Sign: TypeAlias = "Callable[[bytes], bytes | str | Awaitable[bytes | str]]"
+Secret: TypeAlias = str | Callable[[], str | Awaitable[str]]
+UserInfo: TypeAlias = Callable[[], tuple[str, str] | Awaitable[tuple[str, str]]]
+Sign: TypeAlias = Callable[[bytes], bytes | str | Awaitable[bytes | str]]
 Credentials: TypeAlias = (
-    "str | PathLike[str] | tuple[str, str | Sign] | "
-    "Callable[[], tuple[str, str | Sign] | Awaitable[tuple[str, str | Sign]]]"
+    str
+    | PathLike[str]
+    | tuple[str, str | Sign]
+    | Callable[[], tuple[str, str | Sign] | Awaitable[tuple[str, str | Sign]]]
 )
-Callback: TypeAlias = "Callable[..., object]"
-Dialer: TypeAlias = (
-    "Callable[[Callable[[], asyncio.Protocol], str, int], "
-    "Awaitable[tuple[asyncio.Transport, asyncio.BaseProtocol]]]"
-)
+Dialer: TypeAlias = Callable[
+    [Callable[[], asyncio.Protocol], str, int],
+    Awaitable[tuple[asyncio.Transport, asyncio.BaseProtocol]],
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """All settings of a connection. Times are in seconds, sizes in bytes.
+    """All settings of a connection, checked. Times are in seconds, sizes in bytes.
 
-    Where: `servers` is one URL, several joined by commas, or a sequence of them (`nats://`,
-    `tls://`, or no scheme; port 4222 if none; `user:password@` or `token@` in front of the host);
-    `randomize_servers` shuffles them once, except for `first_server`, which is tried first. One
-    `tls://` URL turns TLS on for all of them.
+    `connect` makes them of its keyword arguments (`ConnectOptions`); `connect(options=...)` takes
+    them ready-made.
 
-    Who: `user` and `password`; or `token`; or `user_info`, called for (user, password); or
-    `nkey_seed`, a seed or the path of a file with one; or `credentials`, the path of a `.creds`
-    file, or (JWT, seed or signing function). `token`, `nkey_seed`, `credentials` may be functions,
-    plain or async; they are called, and files read, anew for every attempt to connect. What stands
-    in the URL of a server hides all of these for that server; servers discovered later get these,
-    or those of the URL they were discovered through if there are none.
+    Secrets (`token`, `nkey_seed`, `credentials`, `user_info`) may be functions, plain or async.
+    They are called, and files are read, anew for every attempt to connect. Credentials in the URL
+    of a server hide all of these for that server. Discovered servers get these, or those of the URL
+    they were discovered through if there are none.
 
-    TLS: `tls=True` (verifying), an `ssl.SSLContext` of your own, `False` (never), or None (if the
-    server or a `tls://` URL asks for it). `tls_ca` names one or several PEM files that replace the
-    system's roots; `tls_cert` is (certificate, key); `tls_hostname` the name to verify instead of
-    the URL's host; `tls_verify=False` switches verification off, with a warning;
-    `tls_handshake_first` starts TLS before INFO. Any of them asks for TLS, and a server without it
-    is then refused.
+    Each TLS option asks for TLS, and a server without it is then refused.
 
-    Staying connected: see `reconnect_*`, `max_reconnect_attempts` (per server, -1 forever),
-    `ping_interval` (0 or less: never) and `max_pings_out`. `reconnect_delay_cb(pass_number)` gives
-    the wait after each fruitless pass over all servers. `reconnect_buffer_size` bounds what is
-    published meanwhile (0: the default, negative: nothing is buffered). The same refusal of the
-    credentials twice in a row from one server closes the connection, unless
-    `ignore_auth_error_abort`.
-
-    First: `connect_timeout` is for one attempt, its handshake included. With
-    `retry_on_failed_connect`, `connect` returns a connection that goes on trying, where it would
-    have raised `NoServersError`.
-
-    Servers: `ignore_discovered_servers` keeps to those named here; `lame_duck_reconnect=False`
-    stays with a server that says it is going away until it is gone.
-
-    Traffic: `name` is shown by the server; `echo=False` has it leave out this connection's own
-    messages; `verbose` (each line is acknowledged) and `pedantic` (subjects are checked there, too)
-    are for looking into trouble. `inbox_prefix` begins the subjects of replies;
-    `old_style_requests` gives each request an inbox of its own. `max_message_size` is the largest
-    message taken from the server. A server that takes nothing for `write_timeout` is given up;
-    `drain` gives up after `drain_timeout`. `dialer` stands in for `loop.create_connection`.
-
-    Callbacks may be plain or async functions; they run one at a time, in the order of the events,
-    beside the traffic: `on_connect(nc)`, `on_disconnect(nc, error)`, `on_reconnect(nc)`,
-    `on_reconnect_error(nc, error)`, `on_close(nc)`, `on_error(nc, subscription, error)`,
-    `on_discovered_servers(nc)`, `on_lame_duck(nc)`.
+    Callbacks may be plain or async functions. They run one at a time, in the order of the events,
+    beside the traffic.
 
     Raises:
         ConfigError: a value is out of range or contradicts another; it names the option. Files are
@@ -87,57 +59,152 @@ class Options:
     """
 
     servers: str | Sequence[str] = DEFAULT_URL
+    """One URL, several joined by commas, or a sequence of them: `nats://`, `tls://` or no scheme;
+    port 4222 if none; `user:password@` or `token@` in front of the host. One `tls://` URL turns TLS
+    on for all of them."""
+
     first_server: str | None = None
+    """The URL that is tried before all others."""
+
     randomize_servers: bool = True
+    """Shuffle the servers once, except for `first_server`."""
+
     name: str = ""
+    """The name of the connection that the server shows."""
 
     user: str | None = None
+    """The user to sign in as."""
+
     password: str | None = None
+    """The password of `user`."""
+
     token: Secret | None = None
+    """A token to sign in with, or a function that gives one."""
+
     user_info: UserInfo | None = None
+    """A function that gives (user, password)."""
+
     nkey_seed: Secret | PathLike[str] | None = None
+    """An nkey seed, the path of a file with one, or a function that gives one."""
+
     credentials: Credentials | None = None
+    """The path of a `.creds` file, (JWT, seed or signing function), or a function that gives one of
+    these."""
 
     tls: bool | ssl.SSLContext | None = None
+    """True: TLS, verified. False: never. None: if the server or a `tls://` URL asks for it. Or an
+    `ssl.SSLContext` of your own."""
+
     tls_ca: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None
+    """One or several PEM files of authorities to trust in place of the system's."""
+
     tls_cert: tuple[str | PathLike[str], str | PathLike[str]] | None = None
+    """The client's (certificate file, key file)."""
+
     tls_verify: bool = True
+    """False: do not verify the server's certificate. A warning is logged."""
+
     tls_hostname: str | None = None
+    """The name to verify in the server's certificate, in place of the URL's host."""
+
     tls_handshake_first: bool = False
+    """Start TLS before the server's INFO, for servers that are configured so."""
 
     connect_timeout: float = 2.0
+    """Seconds for one attempt to connect, the handshake included."""
+
     allow_reconnect: bool = True
+    """False: the first loss of the connection closes it."""
+
     max_reconnect_attempts: int = 60
+    """Failed attempts after which a server is given up; -1: never."""
+
     reconnect_wait: float = 2.0
+    """Seconds between two attempts at the same server."""
+
     reconnect_jitter: float = 0.1
+    """Up to so many random seconds are added to `reconnect_wait`."""
+
     reconnect_jitter_tls: float = 1.0
+    """As `reconnect_jitter`, for connections with TLS."""
+
     reconnect_delay_cb: Callable[[int], float] | None = None
+    """A function from the number of fruitless passes over all servers to the seconds to wait before
+    the next pass; it replaces `reconnect_wait` and the jitter."""
+
     reconnect_buffer_size: int = 8 * MIB
+    """Bytes of messages that are kept while reconnecting; 0: the default, negative: none."""
+
     retry_on_failed_connect: bool = False
+    """Have `connect` return a connection that goes on trying, in place of raising
+    `NoServersError`."""
+
     ignore_auth_error_abort: bool = False
+    """Go on trying after a server refused the same credentials twice in a row, which otherwise
+    closes the connection."""
+
     ignore_discovered_servers: bool = False
+    """Connect only to the servers named here, not to those that the cluster names."""
+
     lame_duck_reconnect: bool = True
+    """False: stay with a server that announces its shutdown until it is gone."""
 
     ping_interval: float = 120.0
-    max_pings_out: int = 2
-    drain_timeout: float = 30.0
-    write_timeout: float = 60.0
-    verbose: bool = False
-    pedantic: bool = False
-    echo: bool = True
-    inbox_prefix: str = "_INBOX"
-    old_style_requests: bool = False
-    max_message_size: int = 64 * MIB
-    dialer: Dialer | None = None
+    """Seconds between two PINGs to the server; 0 or less: none are sent."""
 
-    on_connect: Callback | None = None
-    on_disconnect: Callback | None = None
-    on_reconnect: Callback | None = None
-    on_reconnect_error: Callback | None = None
-    on_close: Callback | None = None
-    on_error: Callback | None = None
-    on_discovered_servers: Callback | None = None
-    on_lame_duck: Callback | None = None
+    max_pings_out: int = 2
+    """Unanswered PINGs after which the connection counts as lost; 0: the default."""
+
+    drain_timeout: float = 30.0
+    """Seconds after which `drain` gives up and closes."""
+
+    write_timeout: float = 60.0
+    """Seconds after which a server that takes no bytes counts as lost."""
+
+    verbose: bool = False
+    """Have the server acknowledge each line, to look for faults."""
+
+    pedantic: bool = False
+    """Have the server check subjects, too, to look for faults."""
+
+    echo: bool = True
+    """False: the server does not deliver this connection's own messages to it."""
+
+    inbox_prefix: str = "_INBOX"
+    """The first part of the subjects that replies are sent to."""
+
+    old_style_requests: bool = False
+    """Give each request an inbox and a subscription of its own."""
+
+    max_message_size: int = 64 * MIB
+    """The largest message that is taken from the server."""
+
+    dialer: Dialer | None = None
+    """A function that opens the socket in place of `loop.create_connection`."""
+
+    on_connect: Callable[[Any], object] | None = None
+    """Called with (connection) when it is connected for the first time."""
+
+    on_disconnect: Callable[[Any, Exception | None], object] | None = None
+    """Called with (connection, error) when the connection is lost; no error if on purpose."""
+
+    on_reconnect: Callable[[Any], object] | None = None
+    """Called with (connection) when it is connected again."""
+
+    on_reconnect_error: Callable[[Any, Exception], object] | None = None
+    """Called with (connection, error) for each failed attempt to reconnect."""
+
+    on_close: Callable[[Any], object] | None = None
+    """Called with (connection) at its end: it will not connect again."""
+
+    on_error: Callable[[Any, Any, Exception], object] | None = None
+    """Called with (connection, subscription or None, error) for an error that no call reports."""
+
+    on_discovered_servers: Callable[[Any], object] | None = None
+    """Called with (connection) when the cluster names servers that were not known."""
+
+    on_lame_duck: Callable[[Any], object] | None = None
+    """Called with (connection) when the server announces its shutdown."""
 
     def __post_init__(self) -> None:
         for option, kind in _KINDS.items():

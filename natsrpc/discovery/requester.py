@@ -140,13 +140,13 @@ async def _ask(
 ) -> list[Identity]:
     subject = _subject(verb, name, id_, prefix)
     found: dict[tuple[str, str], Identity] = {}
-    asked = connection.loop.time()
+    asked = connection.link.loop.time()
     replies = connection.request_many(
         subject, timeout=timeout, stall=stall, max_msgs=1 if id_ else None
     )
     try:
         async for msg in replies:
-            each = read(msg, kind, connection.loop.time() - asked)
+            each = read(msg, kind, connection.link.loop.time() - asked)
             if each is not None:
                 found.setdefault((each.name, each.id), each)
     except NoRespondersError:

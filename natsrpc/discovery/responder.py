@@ -115,7 +115,7 @@ class Discovery:
             return
         self._asked.append(msg)  # whoever asks meanwhile shares the answer
         if self._probing is None:
-            self._probing = self._connection.loop.create_task(self._probe())
+            self._probing = self._connection.link.loop.create_task(self._probe())
 
     async def _probe(self) -> None:
         try:
@@ -148,10 +148,10 @@ class Discovery:
             return
         data = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
         try:
-            self._connection.send(msg.raw_reply, data.encode())
+            self._connection.link.send(msg.raw_reply, data.encode())
         except MaxPayloadError as error:
             text = f"the answer of {error.size} bytes is too large: ask for one endpoint by name"
             headers = {"Nats-Service-Error": text, "Nats-Service-Error-Code": "413"}
-            self._connection.send(msg.raw_reply, b"", b"", encode_headers(headers))
+            self._connection.link.send(msg.raw_reply, b"", b"", encode_headers(headers))
         except NatsError as error:
             log.warning("%s was not answered: %s", msg.subject, error)

@@ -2,8 +2,8 @@
 
 from natsrpc.errors import RpcError
 
-from .calling import Call, Caller, Policy
-from .client import Client, connect
+from .calling import Call, Policy
+from .client import Client
 from .contract import (
     Context,
     EndpointContract,
@@ -18,6 +18,7 @@ from .contract import (
 )
 from .encoded import Encoded
 from .headers import no_deadline
+from .opening import ClientOptions, connect
 from .process import Stopping, run, serve_until
 from .serving import (
     Attachment,
@@ -33,13 +34,14 @@ from .serving import (
 )
 from .signature import Depends, Embed, Header, Token
 
-ServedService = RunningService
+Caller = Client
 
 __all__ = [
     "Attachment",
     "Call",
     "Caller",
     "Client",
+    "ClientOptions",
     "Context",
     "Dependencies",
     "Depends",
@@ -56,7 +58,6 @@ __all__ = [
     "Policy",
     "RpcError",
     "RunningService",
-    "ServedService",
     "Server",
     "Service",
     "ServiceContract",

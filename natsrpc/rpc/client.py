@@ -1,29 +1,396 @@
-"""`Client`: typed calls over one connection, and services served on it."""
+"""`Client`: typed calls over one connection, and services served on it.
+
+The ways to call stand here with their types; the parts that carry them out are in `calling`. Only
+`call` does its work in place (see `calling/unary.py`).
+"""
 
 from __future__ import annotations
 
-import functools
+import asyncio
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Mapping,
+)
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, TypeVar, Unpack, overload
 
-from natsrpc import codecs, core
-from natsrpc.core import Connection, Opening, check_publish, encode_headers
-from natsrpc.errors import ConfigError
+from natsrpc import codecs
+from natsrpc.core import Connection, Opening, is_no_responders
+from natsrpc.errors import (
+    ConfigError,
+    DecodeError,
+    MaxPayloadError,
+    NatsTimeoutError,
+    NoRespondersError,
+)
 
-from .calling import Caller, Errors, make_proxy
+from .calling import (
+    NOTHING,
+    Call,
+    Errors,
+    Failure,
+    Pipeline,
+    Policy,
+    Publisher,
+    make_proxy,
+    scoped,
+)
+from .contract import Context, EndpointContract, Middleware
+from .headers import inherited
 from .serving import Server, Service
 from .streams import MAX_BODY
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
+    from .calling import CallOptions, CommonOptions, GatherOptions, OpeningOptions, StreamOptions
+
 T = TypeVar("T")
+R = TypeVar("R")
+M = TypeVar("M", bound=Middleware[Call])
 
 
-class Client(Caller):
+class Client:
     """Typed calls over a connection, and services on it.
 
     A call cancelled by its caller leaves nothing behind, here or at the worker.
     """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        codec: str | codecs.Codec = "json",
+        max_body: int = MAX_BODY,
+    ) -> None:
+        self.connection = connection
+        self.codec = codecs.get(codec)
+        self._pipeline = Pipeline(connection, self.codec, max_body)
+        self._publisher = Publisher(connection, self.codec)
+        self._servers: list[Server] = []
+        # for the fast path of `call`
+        link = connection.link
+        self._bound = self._pipeline.binder.calls
+        self._outbound = link.outbound
+        self._abandon = link.requests.abandon
+        self._begin = None if connection.options.old_style_requests else link.requests.begin
+
+    @property
+    def policy(self) -> Policy | None:
+        """How calls are repeated that name no policy and are made in the scope of none."""
+        return self._pipeline.attempts.default
+
+    @policy.setter
+    def policy(self, policy: Policy | None) -> None:
+        self._pipeline.attempts.default = policy
+
+    # fmt: off
+    @overload
+    async def call(self, target: str, request: Any, returns: TypeForm[T],
+                   **options: Unpack[CallOptions]) -> T: ...
+    @overload
+    async def call(self, target: str, request: Any = ..., *, returns: TypeForm[T],
+                   **options: Unpack[CallOptions]) -> T: ...
+    @overload
+    async def call(self, target: str, request: Any = ...,
+                   **options: Unpack[CallOptions]) -> Any: ...
+    @overload
+    async def call(self, target: Callable[[], Awaitable[T]],
+                   **options: Unpack[CallOptions]) -> T: ...
+    @overload
+    async def call(self, target: Callable[[R], Awaitable[T]], request: R,
+                   **options: Unpack[CallOptions]) -> T: ...
+    @overload
+    async def call(self, target: Callable[Concatenate[R, Any, ...], Awaitable[T]],
+                   request: R | Mapping[str, Any], **options: Unpack[CallOptions]) -> T: ...
+    @overload
+    async def call(self, target: Callable[Concatenate[Context, ...], Awaitable[T]],
+                   request: Any = ..., **options: Unpack[CallOptions]) -> T: ...
+    @overload
+    async def call(self, target: Callable[[], T], **options: Unpack[CallOptions]) -> T: ...
+    @overload
+    async def call(self, target: Callable[[R], T], request: R,
+                   **options: Unpack[CallOptions]) -> T: ...
+    @overload
+    async def call(self, target: Callable[Concatenate[R, Any, ...], T],
+                   request: R | Mapping[str, Any], **options: Unpack[CallOptions]) -> T: ...
+    @overload
+    async def call(self, target: EndpointContract, request: Any = ..., returns: Any = ...,
+                   **options: Unpack[CallOptions]) -> Any: ...
+    # fmt: on
+    async def call(  # noqa: C901  two functions in one
+        self,
+        target: Any,
+        request: Any = NOTHING,
+        returns: Any = NOTHING,
+        *,
+        timeout: float | None = 5.0,
+        headers: Mapping[str, str] | None = None,
+        codec: str | codecs.Codec | None = None,
+        tokens: Mapping[str, str] | None = None,
+        errors: Errors = (),
+        policy: Policy | None = None,
+    ) -> Any:
+        """Call a subject, or a handler, and wait for its answer.
+
+        Inside a handler the call inherits that handler's deadline (see `no_deadline`). Cancelling
+        the call cancels the handler at the worker.
+
+        Args:
+            target: a subject, or a registered handler (or an endpoint's contract), whose types
+                are then known.
+            request: the value to send; several body parameters are given as a mapping.
+            returns: the type to read the response as; plain data if not given.
+            timeout: seconds the answer may take; None for no limit but an inherited deadline.
+            headers: more headers for the request.
+            codec: another codec for this call.
+            tokens: values for the named wildcards of a handler's subject.
+            errors: classes to raise, where others of their names are known here, too.
+            policy: what is done when it fails; that of the scope (`Policy.scope`) or the client's
+                (`self.policy`) if not given.
+
+        Raises:
+            RpcError: the service answered with an error: the class its handler raised, where that
+                is known here.
+            NoRespondersError: nobody serves the subject.
+            NatsTimeoutError: no answer came, not even that the deadline passed.
+            EncodeError: the request cannot be written.
+            ContractError: the response is not of the type expected; its fields are named.
+            MaxPayloadError: the request does not fit one message, and nobody takes it in frames.
+            ConnectionClosedError: the connection is closed.
+        """
+        bound, pipeline = None, self._pipeline
+        if pipeline.around is None and tokens is None and not errors:
+            try:
+                bound = self._bound.get((target, type(request), returns, codec))
+            except TypeError:  # a type that cannot be hashed
+                bound = None
+        if bound is None:
+            call = Call(
+                target,
+                request,
+                returns,
+                timeout=timeout,
+                headers=headers,
+                codec=codec,
+                tokens=tokens,
+                errors=errors,
+                policy=policy,
+            )
+            return await pipeline.perform(call)
+        if policy is not None or bound.idempotent or pipeline.attempts.default or scoped():
+            return await pipeline.unary.attempt_by(policy, bound, request, timeout, headers)
+        begin, outer = self._begin, inherited.get()
+        if begin is None or outer is not None or headers or self._outbound.congested:
+            return await pipeline.unary.attempt(bound, request, timeout, headers)
+        # As `Unary.attempt` does, with `RequestMux.request` in the place of its call.
+        data = bound.encode(None if request is NOTHING else request)
+        block, wait = bound.blocks.get(timeout) or bound.block(timeout)
+        try:
+            reply = begin(bound.subject, data, block, wait)
+            try:
+                await reply
+            except BaseException as error:
+                self._abandon(reply)
+                if isinstance(error, asyncio.CancelledError):
+                    bound.abandoned(reply.inbox)
+                raise
+            msg = reply.msg
+            if msg.raw_headers and is_no_responders(msg):
+                raise NoRespondersError(bound.subject.decode())
+        except MaxPayloadError as error:
+            return await pipeline.unary.send_large(bound, data, block, wait, error)
+        except NatsTimeoutError as error:
+            raise bound.late(error, wait) from None
+        if msg.raw_headers:
+            return await bound.receive(msg, wait)
+        try:
+            return bound.decode(msg.data)
+        except DecodeError as error:
+            raise bound.misfit(error) from None
+
+    # fmt: off
+    @overload
+    def stream(self, target: str, request: Any, returns: TypeForm[T],
+               **options: Unpack[StreamOptions]) -> AsyncGenerator[T, None]: ...
+    @overload
+    def stream(self, target: str, request: Any = ..., *, returns: TypeForm[T],
+               **options: Unpack[StreamOptions]) -> AsyncGenerator[T, None]: ...
+    @overload
+    def stream(self, target: str, request: Any = ...,
+               **options: Unpack[StreamOptions]) -> AsyncGenerator[Any, None]: ...
+    @overload
+    def stream(self, target: Callable[[], AsyncIterator[T]],
+               **options: Unpack[StreamOptions]) -> AsyncGenerator[T, None]: ...
+    @overload
+    def stream(self, target: Callable[[AsyncIterator[R]], AsyncIterator[T]], *,
+               items: AsyncIterable[R],
+               **options: Unpack[OpeningOptions]) -> AsyncGenerator[T, None]: ...
+    @overload
+    def stream(self, target: Callable[[R], AsyncIterator[T]], request: R,
+               **options: Unpack[StreamOptions]) -> AsyncGenerator[T, None]: ...
+    @overload
+    def stream(self, target: Callable[Concatenate[Any, Any, ...], AsyncIterator[T]], request: Any,
+               **options: Unpack[StreamOptions]) -> AsyncGenerator[T, None]: ...
+    @overload
+    def stream(self, target: EndpointContract, request: Any = ..., returns: Any = ...,
+               **options: Unpack[StreamOptions]) -> AsyncGenerator[Any, None]: ...
+    # fmt: on
+    def stream(self, target: Any, request: Any = NOTHING, returns: Any = NOTHING, *,
+               timeout: float | None = None, idle_timeout: float | None = None,
+               headers: Mapping[str, str] | None = None, codec: str | codecs.Codec | None = None,
+               tokens: Mapping[str, str] | None = None, errors: Errors = (),
+               items: AsyncIterable[Any] | None = None,
+               policy: Policy | None = None) -> AsyncGenerator[Any, None]:  # fmt: skip
+        """Call a handler that answers with a stream, and iterate over its items.
+
+        The handler is held while this side reads more slowly than it yields. Leaving the loop,
+        cancelling it, or the death of this process closes the handler's generator.
+
+        Args:
+            target, request, returns, headers, codec, tokens, errors: as for `call`; `returns` is
+                the type of one item. A request that is an async iterable is taken for `items`.
+            timeout: seconds for the whole stream; None for no limit but an inherited deadline.
+            idle_timeout: seconds without an item after which the stream is given up.
+            items: what to send, for a handler that reads a stream of requests.
+            policy: how it is repeated until its first item; not hedged, and not with `items`.
+
+        Raises:
+            RpcError: what the stream ended with, after the items before it; `UnavailableError` if
+                the worker is gone or items were lost.
+            NoRespondersError, NatsTimeoutError, ContractError, ConnectionClosedError: as `call`.
+        """
+        if items is None and isinstance(request, AsyncIterable):
+            items, request = request, NOTHING
+        call = Call(
+            target,
+            request,
+            returns,
+            kind="stream",
+            timeout=timeout,
+            headers=headers,
+            codec=codec,
+            tokens=tokens,
+            errors=errors,
+            policy=policy,
+            items=items,
+            idle_timeout=idle_timeout,
+        )
+        return self._pipeline.stream(call)
+
+    # fmt: off
+    @overload
+    async def upload(self, target: Callable[[AsyncIterator[R]], Awaitable[T]],
+                     items: AsyncIterable[R], **options: Unpack[CommonOptions]) -> T: ...
+    @overload
+    async def upload(self, target: Callable[Concatenate[Any, Any, ...], Awaitable[T]],
+                     items: AsyncIterable[Any], request: Any = ...,
+                     **options: Unpack[CommonOptions]) -> T: ...
+    @overload
+    async def upload(self, target: str, items: AsyncIterable[Any], request: Any = ..., *,
+                     returns: TypeForm[T], **options: Unpack[CommonOptions]) -> T: ...
+    @overload
+    async def upload(self, target: str | EndpointContract, items: AsyncIterable[Any],
+                     request: Any = ..., returns: Any = ...,
+                     **options: Unpack[CommonOptions]) -> Any: ...
+    # fmt: on
+    async def upload(self, target: Any, items: AsyncIterable[Any], request: Any = NOTHING,
+                     returns: Any = NOTHING, *, timeout: float | None = None,
+                     headers: Mapping[str, str] | None = None,
+                     codec: str | codecs.Codec | None = None,
+                     tokens: Mapping[str, str] | None = None,
+                     errors: Errors = ()) -> Any:  # fmt: skip
+        """Send a stream of requests to a handler that reads one, and wait for its answer.
+
+        `items` is read only as fast as the handler takes them.
+
+        Args:
+            target, request, returns, headers, codec, tokens, errors: as for `call`.
+            items: what to send.
+            timeout: seconds for the whole of it.
+
+        Raises:
+            RpcError, NoRespondersError, NatsTimeoutError, ContractError, ConnectionClosedError: as
+                for `stream`; and whatever `items` raises.
+        """
+        call = Call(
+            target,
+            request,
+            returns,
+            kind="upload",
+            timeout=timeout,
+            headers=headers,
+            codec=codec,
+            tokens=tokens,
+            errors=errors,
+            items=items,
+        )
+        return await self._pipeline.perform(call)
+
+    # fmt: off
+    @overload
+    async def gather(self, target: str, request: Any, returns: TypeForm[T],
+                     **options: Unpack[GatherOptions]) -> list[T | Failure]: ...
+    @overload
+    async def gather(self, target: str, request: Any = ..., *, returns: TypeForm[T],
+                     **options: Unpack[GatherOptions]) -> list[T | Failure]: ...
+    @overload
+    async def gather(self, target: Callable[[], Awaitable[T]],
+                     **options: Unpack[GatherOptions]) -> list[T | Failure]: ...
+    @overload
+    async def gather(self, target: Callable[[R], Awaitable[T]], request: R,
+                     **options: Unpack[GatherOptions]) -> list[T | Failure]: ...
+    @overload
+    async def gather(self, target: Callable[Concatenate[Any, Any, ...], Awaitable[T]], request: Any,
+                     **options: Unpack[GatherOptions]) -> list[T | Failure]: ...
+    @overload
+    async def gather(self, target: Callable[Concatenate[Context, ...], Awaitable[T]],
+                     request: Any = ..., **options: Unpack[GatherOptions]) -> list[T | Failure]: ...
+    @overload
+    async def gather(self, target: str | EndpointContract, request: Any = ..., returns: Any = ...,
+                     **options: Unpack[GatherOptions]) -> list[Any]: ...
+    # fmt: on
+    async def gather(self, target: Any, request: Any = NOTHING, returns: Any = NOTHING, *,
+                     timeout: float = 1.0, stall: float | None = None,
+                     max_responses: int | None = None, headers: Mapping[str, str] | None = None,
+                     codec: str | codecs.Codec | None = None,
+                     tokens: Mapping[str, str] | None = None,
+                     errors: Errors = ()) -> list[Any]:  # fmt: skip
+        """Call every instance of an endpoint that is in no queue group, and collect their answers.
+
+        The list holds, for each instance that answered, its value, or the `RpcError` or
+        `ContractError` that its answer stands for.
+
+        Args:
+            target, request, returns, headers, codec, tokens, errors: as for `call`.
+            timeout: seconds to wait in all; less inside a handler whose deadline is sooner.
+            stall: seconds since the last answer after which no more are waited for.
+            max_responses: how many to wait for at most.
+
+        Raises:
+            NoRespondersError: nobody serves the subject.
+            ConnectionClosedError: the connection is, or was meanwhile, closed.
+        """
+        call = Call(
+            target,
+            request,
+            returns,
+            kind="gather",
+            timeout=timeout,
+            headers=headers,
+            codec=codec,
+            tokens=tokens,
+            errors=errors,
+            stall=stall,
+            max_responses=max_responses,
+        )
+        found: list[Any] = await self._pipeline.perform(call)
+        return found
 
     def bind(
         self,
@@ -49,16 +416,6 @@ class Client(Caller):
         proxy: T = make_proxy(self, api, prefix, timeout, errors)
         return proxy
 
-    def __init__(
-        self,
-        connection: Connection,
-        *,
-        codec: str | codecs.Codec = "json",
-        max_body: int = MAX_BODY,
-    ) -> None:
-        super().__init__(connection, codec=codec, max_body=max_body)
-        self._servers: list[Server] = []
-
     async def publish(
         self,
         subject: str,
@@ -75,14 +432,12 @@ class Client(Caller):
             EncodeError: the value cannot be written.
             BadSubjectError, MaxPayloadError, ConnectionClosedError: as `Connection.publish`.
         """
-        chosen = self.codec if codec is None else codecs.get(codec)
-        data = chosen.bind(None if value is None else type(value)).encode(value)
-        block = _publish_block(chosen.content_type)
-        if headers:
-            block = block[:-2] + encode_headers(headers)[len(b"NATS/1.0\r\n") :]
-        if self.connection.congested:
-            await self.connection.writable()
-        self.connection.send(check_publish(subject), data, b"", block)
+        await self._publisher.publish(subject, value, headers=headers, codec=codec)
+
+    def middleware(self, function: M) -> M:
+        """Put `async def mw(call, call_next)` around all calls; the first is outermost."""
+        self._pipeline.add(function)
+        return function
 
     def serve(self, *services: Service) -> Opening[Server]:
         """Serve services on this connection: await it, or enter it with `async with`.
@@ -108,7 +463,7 @@ class Client(Caller):
         servers, self._servers = self._servers, []
         for server in servers:
             await server.close()
-        await self._attempts.stop()
+        self._pipeline.attempts.stop()
         await self.connection.close()
 
     async def __aenter__(self) -> Client:
@@ -121,42 +476,8 @@ class Client(Caller):
         trace: TracebackType | None,
     ) -> None:
         if error is None:
-            await self.connection.drained()
+            await self.connection.link.drained()
         await self.close()
 
     def __repr__(self) -> str:
         return f"<Client codec={self.codec.name} connection={self.connection!r}>"
-
-
-@functools.lru_cache(maxsize=64)
-def _publish_block(content_type: str) -> bytes:
-    return encode_headers({"Content-Type": content_type})
-
-
-def connect(
-    servers: str | Sequence[str] = core.DEFAULT_URL,
-    *,
-    codec: str | codecs.Codec = "json",
-    max_body: int = MAX_BODY,
-    **options: Any,
-) -> Opening[Client]:
-    """Connect to NATS: await it, or enter it with `async with`, which closes on leaving.
-
-    Args:
-        servers: one or more URLs.
-        codec: what requests are written in.
-        max_body: bytes of a reply, or of an item of a stream, that may come in frames where a
-            message cannot be so large; 0 takes none.
-        options: those of `natsrpc.core.connect`.
-
-    Raises:
-        ConfigError: an option is refused.
-        NoServersError: no server could be reached.
-        AuthorizationError: the credentials were refused.
-    """
-    chosen = codecs.get(codec)
-
-    async def make() -> Client:
-        return Client(await core.connect(servers, **options), codec=chosen, max_body=max_body)
-
-    return Opening(make)

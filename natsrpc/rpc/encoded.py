@@ -179,7 +179,7 @@ class Encoded:
                     return
                 await self.publish(subject, value)
             except Exception as error:
-                self.connection.report(error, None)
+                self.connection.link.report(error, None)
                 return
             finally:
                 queue.task_done()
@@ -200,19 +200,19 @@ class Encoded:
         """
         _check_queue(queue)
         decode = _itself if type is Msg else self._decoder(type)
-        ended = self.connection.loop.create_future()
+        ended = self.connection.link.loop.create_future()
 
         async def deliver(msg: Msg) -> None:
             try:
                 value = decode(msg)
             except DecodeError as error:
-                self.connection.report(error, msg.sub)
+                self.connection.link.report(error, msg.sub)
                 return
             try:
                 await self._put(queue, value, ended)
             except Exception as error:
                 _check_shut_down(error)
-                msg.sub.discard()
+                self.connection.link.detach(msg.sub)
 
         sub = await self.connection.subscribe(subject, queue_group=queue_group, cb=deliver)
         sub.on_closed = lambda closed: None if closed.is_draining else _resolve(ended)
@@ -266,8 +266,8 @@ class Encoded:
                 }
             except DecodeError as error:
                 before = self.connection.last_error
-                self.connection.report(error, msg.sub)
-                self.connection.last_error = before
+                self.connection.link.report(error, msg.sub)
+                self.connection.link.last_error = before
                 return None
 
         async def call_async(msg: Msg) -> None:

@@ -13,11 +13,12 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from natsrpc import codecs, core
+from natsrpc.core import ConnectOptions, Options
 
-from .client import connect
+from .opening import connect
 from .serving import Service
 
 logger = logging.getLogger("natsrpc.rpc")
@@ -72,8 +73,8 @@ async def serve_until(
     servers: str | Sequence[str] = core.DEFAULT_URL,
     codec: str | codecs.Codec = "json",
     on_ready: Callable[[], None] | None = None,
-    drain_timeout: float | None = None,
-    **options: Any,
+    options: Options | None = None,
+    **settings: Unpack[ConnectOptions],
 ) -> int:
     """Serve until told to stop; the exit code.
 
@@ -81,7 +82,8 @@ async def serve_until(
         ConfigError: nothing to serve, or an option is refused.
         NoServersError: no server could be reached.
     """
-    async with connect(servers, codec=codec, **options) as client:
+    drain_timeout = settings.pop("drain_timeout", None)
+    async with connect(servers, codec=codec, options=options, **settings) as client:
         server = await client.serve(*services)
         if on_ready is not None:
             on_ready()
@@ -111,8 +113,8 @@ def run(
     servers: str | Sequence[str] = core.DEFAULT_URL,
     codec: str | codecs.Codec = "json",
     on_ready: Callable[[], None] | None = None,
-    drain_timeout: float | None = None,
-    **options: Any,
+    options: Options | None = None,
+    **settings: Unpack[ConnectOptions],
 ) -> None:
     """Serve services until SIGTERM or SIGINT, then drain. Blocking.
 
@@ -123,9 +125,9 @@ def run(
         servers: one or more URLs.
         codec: what calls made through this connection are written in.
         on_ready: called once every request sent reaches a handler.
-        drain_timeout: seconds after which what still runs is cut short; the connection's if not
-            given.
-        options: those of `natsrpc.core.connect`.
+        options: ready-made settings of the connection, instead of keyword arguments.
+        **settings: those of `natsrpc.core.connect`. `drain_timeout` is the seconds after which
+            what still runs is cut short.
 
     Raises:
         ConfigError: nothing to serve, or an option is refused.
@@ -141,8 +143,8 @@ def run(
                 servers=servers,
                 codec=codec,
                 on_ready=on_ready,
-                drain_timeout=drain_timeout,
-                **options,
+                options=options,
+                **settings,
             )
 
     code = asyncio.run(main())

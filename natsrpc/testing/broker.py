@@ -19,10 +19,10 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Unpack
 
 from natsrpc import core
-from natsrpc.core import Connection, Opening, matches
+from natsrpc.core import Connection, ConnectOptions, Opening, matches
 from natsrpc.errors import RemoteProtocolError
 
 from .frames import ClientFrame, FrameReader
@@ -115,24 +115,25 @@ class Broker:
 
     # connecting
 
-    def connect(self, **options: Any) -> Opening[Connection]:
+    def connect(self, **options: Unpack[ConnectOptions]) -> Opening[Connection]:
         """Connect a `natsrpc.core.Connection` to this broker: await the result, or enter it.
 
         Args:
             options: those of `natsrpc.core.connect`; they override the ones of `Broker.options`.
 
         Raises:
-            Those of `natsrpc.core.connect`.
+            ConfigError: an option is unknown or has a bad value.
+            NoServersError: the broker is refusing connections.
         """
         return core.connect("nats://memory:4222", **self.options(**options))
 
-    def options(self, **options: Any) -> dict[str, Any]:
+    def options(self, **options: Unpack[ConnectOptions]) -> ConnectOptions:
         """Return the connect options that lead to this broker, overridden by those given.
 
         Use them as `natsrpc.connect(**broker.options())`. They set the dialer, and reconnect waits
         of zero.
         """
-        return {"dialer": self.dial, "reconnect_wait": 0.0, "reconnect_jitter": 0.0} | options
+        return {"dialer": self.dial, "reconnect_wait": 0.0, "reconnect_jitter": 0.0, **options}
 
     async def dial(
         self, factory: Callable[[], asyncio.Protocol], host: str, port: int

@@ -8,32 +8,32 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Unpack
 
 from natsrpc import rpc
-from natsrpc.rpc import Client, Service, kits
+from natsrpc.rpc import Client, ClientOptions, Service, kits
 
 from .broker import Broker
 
 
 @asynccontextmanager
 async def serve_in_memory(
-    *services: Service, broker: Broker | None = None, **options: Any
+    *services: Service, broker: Broker | None = None, **options: Unpack[ClientOptions]
 ) -> AsyncIterator[Client]:
     """Serve services on a broker in memory; a client on a connection of its own.
 
     Args:
         services: what is served, together, on one connection.
         broker: the broker to use, for its faults; a new one if not given.
-        options: for the client's connection, as for `natsrpc.connect`.
+        **options: for the client, as for `natsrpc.connect`.
     """
     broker = broker or Broker()
     async with (
         rpc.connect("nats://memory:4222", **broker.options()) as server,
         server.serve(*services),
-        rpc.connect("nats://memory:4222", **broker.options(**options)) as client,
+        rpc.connect("nats://memory:4222", **(broker.options() | options)) as client,
     ):
         yield client
 
 
-kits[:] = [serve_in_memory]
+kits[:] = [serve_in_memory]  # type: ignore[list-item]  # options have types

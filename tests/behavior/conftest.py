@@ -36,7 +36,7 @@ MAX_PAYLOAD = 1024 * 1024
 def back_end(request: pytest.FixtureRequest) -> BackEnd:
     """Each test runs on both."""
     if request.param == "broker":
-        return BackEnd("nats://memory:4222", Broker(max_payload=MAX_PAYLOAD).options())
+        return BackEnd("nats://memory:4222", {**Broker(max_payload=MAX_PAYLOAD).options()})
     server: NatsServer = request.getfixturevalue("nats_server")
     return BackEnd(server.url, {})
 

@@ -86,4 +86,4 @@ async def test_what_is_larger_than_a_message_goes_in_frames(
     async with client.serve(streams.service) as server:
         assert await client.call(streams.back, text) == text
         assert server.inflight == 0
-        assert not client.connection.mux.streams
+        assert not client.connection.link.requests.streams

@@ -31,7 +31,7 @@ class Recorder:
 
     def _taking(self, name: str) -> Callable[..., None]:
         def take(nc: Connection, *arguments: Any) -> None:
-            self.events.append((name, arguments, nc.loop.time()))
+            self.events.append((name, arguments, nc.link.loop.time()))
 
         return take
 

@@ -169,12 +169,12 @@ async def test_10_000_cancellations_at_random_points_leave_nothing() -> None:
         assert min(outcomes.values()) > 50
         assert sum(outcomes.values()) > 10_000
         await nc.flush()
-        assert not nc.mux.pending
+        assert not nc.link.requests.pending
         assert nc.subscriptions == []
-        assert len(nc.sinks) == 1  # the inbox of all requests
+        assert len(nc.link.sinks) == 1  # the inbox of all requests
         sids = {frame.sid for frame in peer.frames if frame.op == b"SUB"}
         gone = {frame.sid for frame in peer.frames if frame.op == b"UNSUB" and len(frame.args) == 1}
-        assert sids - gone == set(nc.sinks)
+        assert sids - gone == set(nc.link.sinks)
 
 
 def answer(peer: Any, frame: Any, dice: random.Random) -> None:
@@ -234,7 +234,7 @@ async def test_requests_through_a_failing_network_end_in_a_value_or_a_typed_erro
 
         def serve(msg: Msg) -> None:
             handled.append(msg.data)
-            service.send(msg.raw_reply, msg.data)
+            service.link.send(msg.raw_reply, msg.data)
 
         async def ask(number: int) -> None:
             try:
@@ -264,7 +264,7 @@ async def test_requests_through_a_failing_network_end_in_a_value_or_a_typed_erro
         assert sum(ends.values()) == 1000
         assert min(ends.values()) > 20
         assert len(handled) == len(set(handled)), "a request was delivered twice"
-        assert not nc.mux.pending
+        assert not nc.link.requests.pending
 
 
 async def is_cut_off(nc: Connection) -> bool:

@@ -82,7 +82,7 @@ async def watch_events(nc: Connection, rng: random.Random) -> None:
 
 
 async def make_room(nc: Connection, rng: random.Random) -> None:
-    await nc.writable()
+    await nc.link.writable()
 
 
 ACTS: list[Act] = [
@@ -136,6 +136,11 @@ async def cancel_at_random(
     return outcome
 
 
+def parked_flushes(nc: Connection) -> list[object]:
+    parked: list[object] = vars(vars(nc.link)["_flushes"])["_parked"]
+    return parked
+
+
 async def check_nothing_is_left(nc: Connection, tasks: set[asyncio.Task[Any]], subs: int) -> None:
     async def settled() -> bool:
         with contextlib.suppress(FlushInterruptedError):  # a reset may be on its way still
@@ -143,8 +148,8 @@ async def check_nothing_is_left(nc: Connection, tasks: set[asyncio.Task[Any]], s
         return (
             nc.is_connected
             and len(nc.subscriptions) == subs
-            and not nc.mux.pending
-            and not nc.mux.streams
+            and not nc.link.requests.pending
+            and not nc.link.requests.streams
             and asyncio.all_tasks() <= tasks
         )
 
@@ -154,11 +159,11 @@ async def check_nothing_is_left(nc: Connection, tasks: set[asyncio.Task[Any]], s
         await asyncio.sleep(0.01)
     assert await settled()
     # what the connection keeps for each wait is gone too
-    link = vars(nc)
-    assert link["_parked_flushes"] == []
-    assert not link["_finishing"]
-    assert len(nc.sinks) == subs + (link["_mux_sub"] is not None)
-    session = vars(link["_session"])
+    link = nc.link
+    assert parked_flushes(nc) == []
+    assert not vars(link.subscriptions)["_finishing"]
+    assert len(link.sinks) == subs + (link.subscriptions.request_inbox is not None)
+    session = vars(link.session)
     assert [waiter for waiter in session["_pongs"] if waiter is not None] == []
     assert not vars(session["transport"])["_waiters"]
 
@@ -259,7 +264,8 @@ async def test_a_blocked_publisher_obeys_the_first_cancel() -> None:
                 await nc.publish("a", bytes(100_000))
 
         publishing = asyncio.create_task(publish_on())
-        transport = vars(vars(vars(nc)["_session"])["transport"])
+        assert nc.link.session is not None
+        transport = vars(nc.link.session.transport)
         await eventually(lambda: transport["_full"] and transport["_waiters"])
         publishing.cancel()
         await turns(3)
@@ -277,7 +283,7 @@ async def test_a_flush_cancelled_while_reconnecting_is_forgotten() -> None:
         await turns(3)
         flushing.cancel()
         await turns(3)
-        assert vars(nc)["_parked_flushes"] == []
+        assert parked_flushes(nc) == []
 
 
 @pytest.mark.parametrize("end", ["close", "drain"])

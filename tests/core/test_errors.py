@@ -260,9 +260,9 @@ async def test_while_reconnecting_the_buffer_has_an_end() -> None:
 @warped
 async def test_a_server_that_answers_no_ping_is_stale() -> None:
     async with connected(auto_pong=False, ping_interval=5, allow_reconnect=False) as (nc, _, _):
-        before = nc.loop.time()
+        before = nc.link.loop.time()
         await asyncio.wait_for(nc.wait_closed(), 60)
-        assert 14.9 < nc.loop.time() - before < 16
+        assert 14.9 < nc.link.loop.time() - before < 16
         assert isinstance(nc.last_error, StaleConnectionError)
         with pytest.raises(ConnectionClosedError) as caught:
             await nc.publish("a")
@@ -293,7 +293,7 @@ class Heard:
 
     def write(self, data: bytes) -> None:
         """Send what the client's own checks would never let out."""
-        current = self.nc._session  # noqa: SLF001  the only way past the checks
+        current = self.nc.link.session
         assert current is not None
         current.transport.write(data)
 
@@ -356,7 +356,7 @@ async def test_a_payload_over_the_limit_is_reconnected_from() -> None:
     """A reload lowers the limit unannounced. The server resets while we write, so that its -ERR
     may be lost on the way."""
     async with heard("max_payload: 1000") as it:
-        it.nc.max_payload = 10_000
+        it.nc.link.outbound.max_payload = 10_000
         await it.nc.publish("a", b"x" * 1001)
         await it.reconnected()
         assert {type(error) for error in it.errors} <= {ServerClosedConnectionError}
@@ -425,7 +425,7 @@ async def test_a_connect_that_is_wrong_in_itself_is_refused(
 @pytest.mark.parity("E17", "B15")
 async def test_a_server_that_gets_no_pong_says_stale() -> None:
     """Through a proxy that holds our PONGs back."""
-    lost: list[Exception] = []
+    lost: list[Exception | None] = []
     async with (
         NatsServer('ping_interval: "1s"\nping_max: 1') as server,
         Proxy(server.port) as proxy,

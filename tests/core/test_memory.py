@@ -33,7 +33,7 @@ async def test_publishers_stop_when_the_peer_stops_reading() -> None:
                 published += 1
 
         producers = [asyncio.create_task(publish_on()) for _ in range(4)]
-        await eventually(lambda: nc.congested)
+        await eventually(lambda: nc.link.congested)
         await asyncio.sleep(0.1)
         before = published
         await asyncio.sleep(0.2)
@@ -51,8 +51,8 @@ async def test_requests_and_answers_wait_for_room_too(how: str) -> None:
     payload = bytes(50_000)
     async with connected(receive_buffer=4096) as (nc, peer, _):
         peer.stall()
-        while not nc.congested:
-            nc.send(b"n", payload)
+        while not nc.link.congested:
+            nc.link.send(b"n", payload)
             await turns(2)
         buffered = nc.buffered
         waits: list[asyncio.Task[Any]]
@@ -63,7 +63,7 @@ async def test_requests_and_answers_wait_for_room_too(how: str) -> None:
         else:
             msgs: list[Msg] = []
             sub = await nc.subscribe("a", cb=msgs.append)
-            peer.msg(b"a", sub.raw_sid, reply=b"r")
+            peer.msg(b"a", b"%d" % sub.sid, reply=b"r")
             await eventually(lambda: msgs)
             waits = [asyncio.create_task(msgs[0].respond(payload)) for _ in range(5)]
             await turns(20)

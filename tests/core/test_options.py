@@ -76,7 +76,7 @@ async def test_options_and_keyword_arguments_together_are_refused() -> None:
 
 async def test_an_unknown_option_is_refused_with_the_nearest_known_one() -> None:
     with pytest.raises(ConfigTypeError, match=r"'reconect_wait'; did you mean 'reconnect_wait'\?"):
-        await connect(reconect_wait=1)
+        await connect(reconect_wait=1)  # type: ignore[call-arg]  # that is the point
     for unknown, known in {
         "nmae": "name",
         "servrs": "servers",
@@ -89,7 +89,7 @@ async def test_an_unknown_option_is_refused_with_the_nearest_known_one() -> None
         with pytest.raises(ConfigTypeError, match=rf"'{unknown}'; did you mean '{known}'\?"):
             Options.of({unknown: 1})
     with pytest.raises(ConfigTypeError, match=r"unknown connect option 'xyzzy'$"):
-        await connect(xyzzy=1)
+        await connect(xyzzy=1)  # type: ignore[call-arg]  # that is the point
 
 
 BAD_NUMBERS = [

@@ -301,7 +301,7 @@ async def test_a_block_that_cannot_be_read_is_told_and_its_message_delivered(
             "queue": {"into": queue},
         }
         sub = await nc.subscribe(subject, **ways[kind])
-        nc.send(subject.encode(), b"data", b"", b"NATS/1.0\r\nno colon\r\n\r\n")
+        nc.link.send(subject.encode(), b"data", b"", b"NATS/1.0\r\nno colon\r\n\r\n")
         if kind == "pull":
             got.append(await sub.next_msg(1))
         elif kind == "queue":

@@ -177,9 +177,9 @@ async def test_our_own_readers(running: RunningService, connection: Connection, 
 
 
 async def test_nobody_is_an_empty_list_at_once(connection: Connection) -> None:
-    before = connection.loop.time()
+    before = connection.link.loop.time()
     assert await discovery.ping(connection, "nobody-of-this-name") == []
-    assert connection.loop.time() - before < 1
+    assert connection.link.loop.time() - before < 1
     with pytest.raises(ConfigError, match="without a name"):
         await discovery.ping(connection, id="X")
 
@@ -300,7 +300,7 @@ async def test_the_schema_is_where_the_pointer_says(
 async def test_a_schema_too_large_to_send_is_refused_aloud(
     running: RunningService, connection: Connection, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "max_payload", 500)
+    monkeypatch.setattr(connection.link.outbound, "max_payload", 500)
     with pytest.raises(RpcError, match="ask for one endpoint") as caught:
         await discovery.schema(connection, name)
     assert caught.value.code == 413
@@ -376,7 +376,7 @@ async def test_an_answer_that_cannot_be_sent_is_logged(
         raise NoRespondersError("x")
 
     await asyncio.sleep(0)
-    monkeypatch.setattr(connection, "send", refuse)
+    monkeypatch.setattr(connection.link, "send", refuse)
     await connection.flush()
     assert await asking == []
     assert "was not answered" in caplog.text

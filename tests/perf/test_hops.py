@@ -51,11 +51,11 @@ async def test_a_raw_request_takes_few_calls_and_loop_callbacks(nats_server: Nat
     async with connect(nats_server.url) as nc:
 
         def answer(msg: Msg) -> None:
-            nc.send(msg.raw_reply, b"pong")
+            nc.link.send(msg.raw_reply, b"pong")
 
         await nc.subscribe("perf.raw", cb=answer)
         await nc.flush()
-        hops = await count_hops(lambda: nc.mux.request(b"perf.raw", b"ping"))
+        hops = await count_hops(lambda: nc.link.requests.request(b"perf.raw", b"ping"))
     assert hops.calls <= 65, hops.table()  # 58 on 3.11; a client with a reader task takes about 300
     assert hops.own_calls <= 22, hops.table()
     assert hops.callbacks <= ONE_TURN_EACH, hops.table()

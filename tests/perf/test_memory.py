@@ -51,7 +51,7 @@ async def test_requests_leave_nothing_behind(nats_server: NatsServer) -> None:
     async with connect(nats_server.url) as nc:
 
         def answer(msg: Msg) -> None:
-            nc.send(msg.raw_reply, msg.data)
+            nc.link.send(msg.raw_reply, msg.data)
 
         await nc.subscribe("perf.memory", cb=answer)
         await nc.flush()

@@ -39,6 +39,19 @@ class ScriptedConnection:
         self.flushes = 0
 
     @property
+    def link(self) -> ScriptedConnection:
+        """What is built on is scripted here, too."""
+        return self
+
+    @property
+    def outbound(self) -> ScriptedConnection:
+        return self
+
+    @property
+    def requests(self) -> ScriptedMux:
+        return self.mux
+
+    @property
     def read_at(self) -> float:
         return self.loop.time()
 

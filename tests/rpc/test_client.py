@@ -215,7 +215,7 @@ async def test_a_request_that_cannot_be_written_is_not_sent(client: Client, uniq
         await client.call(unique, {"n": float("nan")})
     with pytest.raises(MaxPayloadError):
         await client.call(unique, "x" * 2_000_000)
-    assert not client.connection.mux.pending
+    assert not client.connection.link.requests.pending
 
 
 async def test_unhashable_types_are_called_with_too(client: Client, unique: str) -> None:
@@ -344,7 +344,7 @@ async def test_calls_on_a_connection_with_old_style_requests(
     async with connect(nats_server.url, old_style_requests=True) as client:
         async with client.serve(desk_service(unique)):
             assert await client.call(f"{unique}.add", {"a": 1}, int) == 3
-        assert not client.connection.mux.pending
+        assert not client.connection.link.requests.pending
 
 
 async def test_gather_asks_every_instance(

@@ -241,7 +241,7 @@ def leftovers(server: Server, *clients: Client) -> dict[str, int]:
         "inflight": running.inflight,
         "live": sum(len(each.live) for each in running.endpoints),
         "overdue": sum(len(each.overdue) for each in running.endpoints),
-        "streams": sum(len(each.connection.mux.streams) for each in clients),
-        "requests": sum(len(each.connection.mux.pending) for each in clients),
+        "streams": sum(len(each.connection.link.requests.streams) for each in clients),
+        "requests": sum(len(each.connection.link.requests.pending) for each in clients),
     }
     return {name: number for name, number in found.items() if number}

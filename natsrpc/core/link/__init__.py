@@ -1,7 +1,9 @@
-"""The link: what outlives a session. It dials, buffers, replays and hands over."""
+"""The link: what stays of a connection while sessions come and go."""
 
 from .link import Link
+from .outbound import Outbound
 
 __all__ = [
     "Link",
+    "Outbound",
 ]

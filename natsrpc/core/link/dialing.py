@@ -1,9 +1,9 @@
-"""Keeps a connection connected: the first connect, the reconnect loop, moving away from a lame
-duck.
+"""The connector dials: the first connect, the reconnect loop, the way from a lame duck to another
+server.
 
-It owns the pool and the one task that dials. `Connection` says what is to be done once a session
-stands (`adopt`) and when there will be none any more (`give_up`); this file decides which server is
-tried when.
+It owns the pool and the one task that dials, and decides which server is tried when. What follows
+is the link's business: it is given each session that stands (`adopt`, `move_to`), and told when
+there will be none any more (`give_up`).
 
 Ref: ADR-40; nats.go `doReconnect`.
 """
@@ -27,8 +27,7 @@ from natsrpc.errors import (
 
 from ..options import Options
 from ..servers import Backoff, Server, ServerPool
-from ..session import Owner as SessionOwner
-from ..session import Session, TlsPolicy, check_files
+from ..session import Session, SessionHost, TlsPolicy, check_files
 from ..wire import ServerInfo
 
 log = getLogger("natsrpc.core")
@@ -38,8 +37,8 @@ _LEAST_WAIT = 0.1
 _REMEMBERED = 10_000
 
 
-class Owner(SessionOwner, Protocol):
-    """What the supervisor needs of the connection."""
+class ConnectorHost(SessionHost, Protocol):
+    """The link, as the connector needs it."""
 
     def adopt(self, session: Session) -> None:
         """Use a session that stands; synchronous, so that nothing can overtake the replay."""
@@ -57,11 +56,11 @@ class Owner(SessionOwner, Protocol):
         """The pool has servers that were never in it before."""
 
 
-class Supervisor:
-    """Dials, for one connection."""
+class Connector:
+    """Dials for one connection. Made and called by the link."""
 
-    def __init__(self, owner: Owner, options: Options, version: str) -> None:
-        self._owner = owner
+    def __init__(self, host: ConnectorHost, options: Options, version: str) -> None:
+        self._host = host
         self._options = options
         self._loop = asyncio.get_running_loop()
         self._version = version
@@ -102,7 +101,7 @@ class Supervisor:
     async def _attempt(self, server: Server) -> Session:
         """Dial one server, and remember why it failed."""
         self.attempts += 1
-        session = Session(self._owner, server, self._options, self._tls, self._rng)
+        session = Session(self._host, server, self._options, self._tls, self._rng)
         try:
             await session.open(self._version)
         except (NatsError, ConfigError) as error:
@@ -114,7 +113,7 @@ class Supervisor:
         return session
 
     def note_failure(self, server: Server, error: Exception) -> None:
-        """Remember why a server did not let us in, or threw us out."""
+        """Remember why a server refused the connection, or ended it."""
         abort = not self._options.ignore_auth_error_abort
         self.pool.note_failure(server, error, abort=abort)
 
@@ -131,7 +130,7 @@ class Supervisor:
             self._known.clear()
         self._known.update(s.host_port for s in fresh)
         if news:
-            self._owner.servers_discovered([s.address for s in news])
+            self._host.servers_discovered([s.address for s in news])
 
     # reconnecting
 
@@ -149,16 +148,16 @@ class Supervisor:
         try:
             session = await self._next_session(now=now)
             self._task = None
-            self._owner.adopt(session)
+            self._host.adopt(session)
         except NatsError as error:
             self._task = None
-            self._owner.give_up(error)
+            self._host.give_up(error)
         except asyncio.CancelledError:
             raise
         except Exception as error:
             log.exception("the reconnect loop failed")
             self._task = None
-            self._owner.give_up(error)
+            self._host.give_up(error)
 
     async def _next_session(self, *, now: bool) -> Session:
         """Go round the pool until a session stands.
@@ -186,28 +185,22 @@ class Supervisor:
                     return await self._attempt(server)
                 except (NatsError, ConfigError) as error:
                     last_error = error
-                    self._owner.reconnect_failed(server, error)
+                    self._host.reconnect_failed(server, error)
                     if server.is_final:
                         raise
                     self.pool.failed(server)
             passes += 1
             if self.pool.servers:
-                await self._pause(self._delay(passes, self._loop.time() - started))
+                elapsed = self._loop.time() - started
+                await self._pause(
+                    self._backoff.delay(passes, elapsed=elapsed, tls=self._tls.wanted)
+                )
         raise NoServersError(
             "no servers available: every server's attempts are used up"
         ) from last_error
 
-    def _delay(self, passes: int, elapsed: float) -> float:
-        if self._options.reconnect_delay_cb is not None:
-            try:
-                return self._backoff.delay(passes, tls=self._tls.wanted)
-            except Exception:
-                log.exception("reconnect_delay_cb raised; using reconnect_wait")
-        wait = max(self._options.reconnect_wait - elapsed, 0)
-        return wait + self._backoff.jitter(tls=self._tls.wanted)
-
     async def _pause(self, delay: float) -> None:
-        """Wait, unless somebody is in a hurry; at least one loop turn, for everybody else."""
+        """Wait, unless `hurry` is called; at least one loop turn, so that all else goes on."""
         if delay <= 0:
             await asyncio.sleep(0)
             return
@@ -249,7 +242,7 @@ class Supervisor:
         spread = min(_LAME_DUCK_SPREAD, 4 * self._options.reconnect_wait)
         await asyncio.sleep(self._rng.uniform(0, spread))
         session = await self._any_other(old)
-        if not self._owner.move_to(session, old):
+        if not self._host.move_to(session, old):
             session.lose(None)
 
     async def _any_other(self, old: Session) -> Session:
@@ -260,7 +253,7 @@ class Supervisor:
                 try:
                     return await self._attempt(server)
                 except (NatsError, ConfigError) as error:
-                    self._owner.reconnect_failed(server, error)
+                    self._host.reconnect_failed(server, error)
             wait = max(self._options.reconnect_wait, _LEAST_WAIT)
             await asyncio.sleep(wait + self._backoff.jitter(tls=self._tls.wanted))
 

@@ -33,7 +33,7 @@ from natsrpc.errors import ConnectionClosedError, NatsTimeoutError
 
 from ..requests import RequestMux
 from ..session import Session
-from ..subscriptions import Subscription
+from ..subscriptions import Subscriptions
 from ..wire import Msg, frames
 
 log = getLogger("natsrpc.core")
@@ -42,13 +42,8 @@ _SETTLE_TIMEOUT = 5.0
 _LEAVE_TIMEOUT = 30.0
 
 
-class Owner(Protocol):
-    """What a handover needs of the link."""
-
-    mux: RequestMux
-
-    def restored(self, sids: Iterable[int]) -> list[bytes]:
-        """The frames that restore those of the subscriptions that are still there."""
+class HandoverHost(Protocol):
+    """The link, as a handover needs it."""
 
     def settled(self) -> None:
         """The new session does all the work from now on."""
@@ -58,14 +53,21 @@ class Owner(Protocol):
 
 
 class Handover:
-    """One move from `old` to `new`. The link makes it and calls `switch` in the same loop turn.
+    """One move from `old` to `new`. The link makes it and calls `switch` in the same loop turn."""
 
-    `mux_sid` is the number of the request inbox on `old`.
-    """
-
-    def __init__(self, owner: Owner, old: Session, new: Session, mux_sid: bytes | None) -> None:
-        self._owner = owner
-        self._mux = owner.mux
+    def __init__(
+        self,
+        host: HandoverHost,
+        old: Session,
+        new: Session,
+        *,
+        subscriptions: Subscriptions,
+        requests: RequestMux,
+    ) -> None:
+        self._host = host
+        self._subscriptions = subscriptions
+        self._mux = requests
+        self._old_inbox: bytes | None = None  # the number of the request inbox on `old`
         self._plain: list[int] = []
         self._shared: list[int] = []
         self._asked = frozenset(self._mux.pending)
@@ -74,14 +76,17 @@ class Handover:
         self._is_settled = False
         self.old = old
         self.new = new
-        self.mux_sid = mux_sid
         self.task = asyncio.create_task(self._run(), name="natsrpc handover")
 
-    def switch(self, subs: Iterable[Subscription], *, echo: bool) -> None:
+    def switch(self, *, echo: bool) -> None:
         """Begin on the new session what may overlap, end on the old one what may not."""
-        for sub in subs:
-            (self._shared if may_overlap(sub, echo=echo) else self._plain).append(sub.sid)
-        for frame in self._owner.restored(self._shared):
+        registry = self._subscriptions
+        if registry.request_inbox is not None:
+            subject, self._old_inbox = registry.request_inbox
+            registry.sinks[self._old_inbox] = self._route_old
+            self.new.transport.write(registry.listen_anew(subject, self._route_new))
+        self._shared, self._plain = registry.overlapping(echo=echo)
+        for frame in registry.restore_some(self._shared):
             self.new.transport.write(frame)
         self.new.transport.write_out()
         self.new.transport.hold()
@@ -102,7 +107,8 @@ class Handover:
             self._settle()
             self.old.close()
             self._twins.end()
-            self._owner.left(self)
+            self._restore_route()
+            self._host.left(self)
 
     def _settle(self) -> None:
         if self._is_settled:
@@ -110,11 +116,11 @@ class Handover:
         self._is_settled = True
         if self.new.is_lost:
             return
-        first = self._owner.restored(self._plain)
+        first = self._subscriptions.restore_some(self._plain)
         if self.old.is_lost:
             first += frames.publishes(self.old.transport.take_unsent())
         self.new.transport.release(first)
-        self._owner.settled()
+        self._host.settled()
 
     async def _leave(self) -> None:
         try:
@@ -122,7 +128,7 @@ class Handover:
                 await _answered(self.new)
                 await self._end_on_old(b"%d" % sid for sid in self._shared)
                 await self._mux.answered(self._asked)
-                await self._end_on_old([self.mux_sid] if self.mux_sid is not None else [])
+                await self._end_on_old([self._old_inbox] if self._old_inbox is not None else [])
                 await _answered(self.new)  # the twins of the last replies are here
         except TimeoutError:
             log.warning(
@@ -137,7 +143,7 @@ class Handover:
 
     # the request inbox, on both sessions
 
-    def route_old(self, msg: Msg) -> None:
+    def _route_old(self, msg: Msg) -> None:
         """The inbox's sink on the old session: only what was asked there, and not answered yet."""
         token = self._mux.token_of(msg)
         if token in self._streams:
@@ -145,13 +151,23 @@ class Handover:
         elif msg.raw_subject in self._asked and msg.raw_subject in self._mux.pending:
             self._mux.route(msg)
 
-    def route_new(self, msg: Msg) -> None:
+    def _route_new(self, msg: Msg) -> None:
         """The inbox's sink on the new session: what the old one answered does not come late."""
         token = self._mux.token_of(msg)
         if token in self._streams:
             self._twins.take_new(msg)
         elif msg.raw_subject not in self._asked or msg.raw_subject in self._mux.pending:
             self._mux.route(msg)
+
+    def _restore_route(self) -> None:
+        """All replies come on the new session: they go straight to the mux, as ever."""
+        if self._old_inbox is None:
+            return
+        registry = self._subscriptions
+        registry.sinks.pop(self._old_inbox, None)
+        inbox = registry.request_inbox
+        if inbox and registry.sinks.get(inbox.raw_sid) == self._route_new:
+            registry.sinks[inbox.raw_sid] = self._mux.route
 
     # what may happen meanwhile
 
@@ -231,13 +247,3 @@ async def _answered(session: Session) -> None:
         await waiter
     except ConnectionClosedError:
         log.debug("%s was lost during a handover", session.server.address)
-
-
-def may_overlap(sub: Subscription, *, echo: bool) -> bool:
-    """Whether being subscribed on two sessions at once gives each message once all the same.
-
-    Without `echo` what one session publishes would come back on the other.
-    """
-    if sub.max_msgs is not None:
-        return sub.max_msgs == 1  # its end is counted here
-    return bool(sub.queue_group) and echo

@@ -1,61 +1,53 @@
-"""The way out of a connection, which stays while sessions come and go.
+"""Outbound: the way of every published message to the current session, or to the reconnect buffer.
 
-Frames go to `transport`, the current session's, or where there is none to `_divert`: the reconnect
-buffer, or a refusal. Both are switched with the state, so `send` need not ask.
+One `Outbound` lives as long as its connection. The link points it at a session (`write_to`), at the
+buffer (`keep`) or at a refusal (`refuse`) in the loop turn in which the state of the connection
+changes, so `send` need not look at that state. The rule: `transport` is the current session's, or
+None; only where it is None a frame goes to `_divert`.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
-from natsrpc.errors import (
-    ConnectionClosedError,
-    ConnectionDrainingError,
-    MaxPayloadError,
-    NatsTimeoutError,
-)
+from natsrpc.errors import HeadersNotSupportedError, MaxPayloadError, NatsError
 
-from ..options import Options
-from ..session import HIGH_WATER, Session, Transport
-from ..stats import Status
-from ..timers import check_timeout
-from ..wire import frames
-from .outbox import Outbox
+from ..session import HIGH_WATER, Transport
+from ..wire import HeaderValues, ServerInfo, encode_headers, frames
+from .outbox import Outbox, refusal
 
 NO_LIMIT = 1 << 62
 
 
 class Outbound:
-    """The part of a connection that sends.
+    """Sends messages for one connection, and counts them. Made by the link.
 
-    `congested` tells that so much is unsent that producers should wait for `writable`.
+    `Connection.publish`, the request mux, `Msg.respond` and the rooms above core (as
+    `connection.link.outbound`) call it. `congested` tells that so much is unsent that a producer
+    should await `writable`.
     """
 
-    # A connection has more attributes than CPython keeps within an object (30): what every message
-    # needs has slots.
     __slots__ = (
-        "__dict__",
         "__weakref__",
-        "_max_copied",
-        "_out_bytes",
-        "_out_msgs",
+        "_divert",
+        "_max_payload",
+        "_outbox",
         "congested",
+        "max_copied",
+        "sent_bytes",
+        "sent_msgs",
+        "takes_headers",
         "transport",
     )
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
-        self.loop = asyncio.get_running_loop()
-        self.max_payload = NO_LIMIT
-        self.congested = False
-        self._status = Status.CONNECTING
-        self._session: Session | None = None
-        self._outbox = Outbox(options.reconnect_buffer_size)
-        self.transport: Transport | None = None
+    def __init__(self, buffer_size: int) -> None:
+        self._outbox = Outbox(buffer_size)
         self._divert: Callable[[bytes], None] = self._outbox.put
-        self._parked_flushes: list[asyncio.Future[None]] = []
-        self._out_msgs = self._out_bytes = 0
+        self.transport: Transport | None = None
+        self.congested = False
+        self.takes_headers = True
+        self.max_payload = NO_LIMIT
+        self.sent_msgs = self.sent_bytes = 0
 
     @property
     def max_payload(self) -> int:
@@ -65,34 +57,40 @@ class Outbound:
     @max_payload.setter
     def max_payload(self, size: int) -> None:
         self._max_payload = size
-        self._max_copied = min(size, frames.LARGE)
+        # One comparison tells that a message is neither too large nor worth a frame without a copy.
+        self.max_copied = min(size, frames.LARGE)
+
+    # sending
 
     def send(self, subject: bytes, data: bytes, reply: bytes = b"", headers: bytes = b"") -> None:
         """Publish without checks and without waiting: the path that requests and replies take.
 
-        `subject` and `reply` are checked and encoded, `headers` is an encoded block or `b""`. Who
-        sends much should look at `congested` first.
+        `subject` and `reply` are checked and encoded, `headers` is an encoded block or `b""`. A
+        caller that sends much should look at `congested` first.
 
         Raises:
             MaxPayloadError: headers and data are larger than the server's `max_payload`.
-            ConnectionClosedError: the connection is closed, or draining and done with publishing.
+            ConnectionClosedError: the connection is closed.
+            ConnectionDrainingError: the connection drains, and publishes nothing more.
             ReconnectBufferExceededError: there is no connection now, and no room to keep the
                 message.
         """
         size = len(data) + len(headers)
-        if size > self._max_copied:
+        if size > self.max_copied:
             self._send_large(subject, data, reply, headers, size)
             return
         if headers:
             frame = frames.hpub(subject, headers, data, reply)
-        elif reply:  # as `frames.pub` does; the call would be a tenth of a publish
+        elif reply:
             frame = b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, size, data)
         else:
             frame = b"PUB %b %d\r\n%b\r\n" % (subject, size, data)
         transport = self.transport
         if transport is None:
             self._divert(frame)
-        else:  # as `transport.write` does
+        else:
+            # The body of `Transport.write`: its call would be a tenth of a publish. `publish` has
+            # it once more; tests/core/test_copies.py holds the three equal.
             collected = transport.frames
             if not collected:
                 transport.begin()
@@ -100,8 +98,8 @@ class Outbound:
             transport.unsent = unsent = transport.unsent + len(frame)
             if unsent >= HIGH_WATER:
                 transport.press(congested=True)
-        self._out_msgs += 1
-        self._out_bytes += size
+        self.sent_msgs += 1
+        self.sent_bytes += size
 
     def _send_large(
         self, subject: bytes, data: bytes, reply: bytes, headers: bytes, size: int
@@ -115,74 +113,82 @@ class Outbound:
             self._divert(bytes(frame))
         else:
             self.transport.write(frame)
-        self._out_msgs += 1
-        self._out_bytes += size
+        self.sent_msgs += 1
+        self.sent_bytes += size
 
-    def session_pressed(self, session: Session, congested: bool) -> None:
-        """A session's output became congested, or is no longer."""
-        if session is self._session:
-            self.congested = congested
+    def encode(self, headers: HeaderValues) -> bytes:
+        """Headers as a block for `send`.
+
+        Raises:
+            BadHeaderError: a name or value cannot be sent.
+            HeadersNotSupportedError: the current server does not support headers.
+        """
+        block = encode_headers(headers)
+        if not self.takes_headers:
+            raise HeadersNotSupportedError("the server does not support message headers")
+        return block
 
     def push(self) -> None:
         """Hand over to the socket what it takes of what was sent in this loop turn."""
-        if self._session is not None:
-            self._session.transport.write_out()
+        if self.transport is not None:
+            self.transport.write_out()
 
     async def writable(self) -> None:
         """Wait until the socket takes more, or the session is lost."""
-        if self._session is not None:
-            await self._session.transport.writable()
+        if self.transport is not None:
+            await self.transport.writable()
 
-    async def flush(self, timeout: float | None = 10.0) -> None:
-        """Wait until the server has processed all that was sent so far.
+    # where frames go: called by the link, when its state changes
 
-        While reconnecting it waits for the new session. Cancelling it is safe.
+    def write_to(self, transport: Transport) -> None:
+        """Send to a session from now on."""
+        self.transport = transport
+        self.congested = transport.is_congested
 
-        Raises:
-            NatsTimeoutError: no answer came in time.
-            FlushInterruptedError: the connection was lost meanwhile.
-            ConnectionClosedError: the connection is closed.
-            BadTimeoutError: `timeout` is not above 0.
+    def keep(self) -> None:
+        """Keep what is sent from now on for the next session."""
+        self._write_nowhere(self._outbox.put)
 
-        Ref: nats.go `Conn.FlushTimeout`.
-        """
-        if timeout is not None:
-            check_timeout(timeout)
-        if self._status is Status.CLOSED:
-            raise ConnectionClosedError
-        waiter: asyncio.Future[None] = self.loop.create_future()
-        if self._session is not None:
-            self._session.ping(waiter)
-        else:
-            self._parked_flushes.append(waiter)
-        timer = self.loop.call_later(timeout, _flush_expired, waiter, timeout) if timeout else None
-        try:
-            await waiter
-        finally:
-            if timer is not None:
-                timer.cancel()
-            if waiter in self._parked_flushes:
-                self._parked_flushes.remove(waiter)
+    def refuse(self, error: Callable[[], NatsError]) -> None:
+        """Raise `error()` for all that is sent from now on."""
 
-    # where it goes
+        def refuse(frame: bytes) -> None:
+            raise error()
 
-    def _write_to(self, session: Session) -> None:
-        """What is sent from now on goes to a session."""
-        self.transport = session.transport
-        self.congested = session.transport.is_congested
+        self._write_nowhere(refuse)
 
     def _write_nowhere(self, divert: Callable[[bytes], None]) -> None:
-        """What is sent from now on goes to no session."""
         self.transport, self._divert = None, divert
         self.congested = False
+        self.takes_headers = True  # the next server may
 
-    def _refuse(self, frame: bytes) -> None:
-        raise ConnectionClosedError
+    def note_info(self, info: ServerInfo) -> None:
+        """Keep to the limits that the current server names."""
+        self.max_payload = info.max_payload or NO_LIMIT
+        self.takes_headers = info.headers
 
-    def _refuse_draining(self, frame: bytes) -> None:
-        raise ConnectionDrainingError("the connection is draining: nothing more is published")
+    def note_pressure(self, transport: Transport, *, congested: bool) -> None:
+        """Take note that a transport became congested, or is no longer."""
+        if transport is self.transport:
+            self.congested = congested
 
+    # the reconnect buffer
 
-def _flush_expired(waiter: asyncio.Future[None], timeout: float) -> None:
-    if not waiter.done():
-        waiter.set_exception(NatsTimeoutError(f"flush not answered within {timeout:g} s"))
+    @property
+    def buffered(self) -> int:
+        """Bytes in the reconnect buffer."""
+        return self._outbox.size
+
+    def carry(self, unsent: list[bytes]) -> None:
+        """Put the messages that a lost session never wrote in front of the buffer."""
+        self._outbox.carry(frames.publishes(unsent))
+
+    def replay(self, transport: Transport, info: ServerInfo) -> list[NatsError]:
+        """Write what is buffered to a new session; why some of it cannot be."""
+        refused = []
+        for frame in self._outbox.take():
+            if error := refusal(frame, info):
+                refused.append(error)
+            else:
+                transport.write(frame)
+        return refused

@@ -1,13 +1,20 @@
-"""Frames published while there is no connection, up to a limit; replayed in order when there is one
-again."""
+"""The reconnect buffer: messages published while there is no session, kept up to a limit and
+replayed in order to the next one."""
 
 from __future__ import annotations
 
-from natsrpc.errors import ReconnectBufferExceededError
+from natsrpc.errors import (
+    HeadersNotSupportedError,
+    MaxPayloadError,
+    NatsError,
+    ReconnectBufferExceededError,
+)
+
+from ..wire import ServerInfo
 
 
 class Outbox:
-    """The reconnect buffer.
+    """The frames of the reconnect buffer.
 
     A frame is refused when the buffer is *already* at its limit, so one may overshoot it; a
     negative limit refuses all. Ref: nats.go `ReconnectBufSize`.
@@ -42,3 +49,17 @@ class Outbox:
         """All frames, in order, which are then forgotten here."""
         frames, self._frames, self.size = self._frames, [], 0
         return frames
+
+
+def refusal(frame: bytes, info: ServerInfo) -> NatsError | None:
+    """Why a server would refuse a buffered message; None if it takes it.
+
+    Sent all the same, the message would end the session, and be replayed to the next one, and end
+    that.
+    """
+    if frame.startswith(b"HPUB") and not info.headers:
+        return HeadersNotSupportedError("the server does not support headers: message dropped")
+    size = int(frame[: frame.index(b"\r\n")].rsplit(b" ", 1)[1])
+    if info.max_payload and size > info.max_payload:
+        return MaxPayloadError(size, info.max_payload)
+    return None

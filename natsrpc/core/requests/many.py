@@ -1,32 +1,151 @@
-"""Asking: one reply over the mux, or over an inbox of the request's own (old style, and several
-replies, ADR-47)."""
+"""Requests with an inbox of their own: those that want several replies (ADR-47), and all requests
+of a connection with `old_style_requests`.
+
+Each has a subscription, which ends with it. A drain waits for the tasks that are in one.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
-from natsrpc.errors import (
-    NatsTimeoutError,
-    NoRespondersError,
-)
+from natsrpc.errors import BadTimeoutError, NatsTimeoutError, NoRespondersError
 
-from ..subscriptions import Subscription
-from ..wire import (
-    Msg,
-)
+from ..subscriptions import PENDING_BYTES_LIMIT, Subscription, check_max_msgs, limits_of
+from ..timers import check_timeout
+from ..wire import HeaderValues, Msg, Payload, check_publish, decode, payload_bytes
+from .inbox import new_inbox
 
 MAX_BUFFERED = 65_536
 """How many replies to one request may wait for its reader."""
+
+_LIMITS = limits_of(MAX_BUFFERED, PENDING_BYTES_LIMIT)
+
+
+class Inboxes(Protocol):
+    """The registry of subscriptions, as these requests need it."""
+
+    def add(
+        self, subject: str, *, max_msgs: int | None, limits: tuple[float, float], asks: str
+    ) -> Subscription:
+        """Subscribe the inbox of one request to the subject `asks`."""
+
+    def discard(self, sub: Subscription) -> None:
+        """End a subscription; nothing happens if it has ended."""
+
+
+class Publisher(Protocol):
+    """The way out of the connection, as these requests need it."""
+
+    def send(self, subject: bytes, data: bytes, reply: bytes = b"", headers: bytes = b"") -> None:
+        """Publish, without waiting."""
+
+    def encode(self, headers: HeaderValues) -> bytes:
+        """Headers as a block for `send`."""
+
+
+class InboxRequests:
+    """Asks, for one connection, with an inbox for each request. Made by the link, called by
+    `Connection`."""
+
+    def __init__(self, inboxes: Inboxes, publisher: Publisher, inbox_prefix: str) -> None:
+        self._inboxes = inboxes
+        self._publisher = publisher
+        self._prefix = inbox_prefix
+        self.inflight = Inflight()
+
+    async def request(
+        self, subject: bytes, data: bytes, headers: bytes, timeout: float | None
+    ) -> Msg:
+        """One request in the old style; the arguments are trusted, as those of the request mux.
+
+        Raises:
+            NatsTimeoutError, NoRespondersError, PermissionsError, ConnectionClosedError: as
+                `RequestMux.request`.
+        """
+        with self._asked(subject, data, headers, max_msgs=1) as sub:
+            try:
+                return await sub.next_msg(timeout)
+            except NatsTimeoutError:
+                text = f"no reply on {decode(subject)!r} within {timeout} s"
+                raise NatsTimeoutError(text) from None
+            except NoRespondersError:
+                raise NoRespondersError(decode(subject)) from None
+
+    async def request_many(
+        self,
+        subject: str,
+        data: Payload,
+        *,
+        timeout: float,
+        stall: float | None,
+        max_msgs: int | None,
+        sentinel: Callable[[Msg], bool] | None,
+        headers: HeaderValues | None,
+    ) -> AsyncIterator[Msg]:
+        """The replies to one request: as `Connection.request_many`, which describes it.
+
+        The time that the consumer spends between two replies does not count against `stall`.
+        """
+        encoded = check_publish(subject)
+        check_timeout(timeout)
+        if stall is not None and stall < 0:
+            raise BadTimeoutError(f"stall must be 0 or more seconds, not {stall!r}")
+        limit = None if max_msgs is None else check_max_msgs(max_msgs)
+        block = self._publisher.encode(headers) if headers else b""
+        data = payload_bytes(data)
+        with self._asked(encoded, data, block, max_msgs=limit) as sub:
+            time = asyncio.get_running_loop().time
+            deadline, count = time() + timeout, 0
+            while limit is None or count < limit:
+                left = deadline - time()
+                wait = min(stall, left) if stall and count else left
+                msg = await _next_reply(sub, wait, subject, is_first=not count)
+                if msg is None or (sentinel is not None and sentinel(msg)):
+                    return
+                count += 1
+                yield msg
+
+    @contextlib.contextmanager
+    def _asked(
+        self, subject: bytes, data: bytes, headers: bytes, *, max_msgs: int | None
+    ) -> Iterator[Subscription]:
+        """Send a request with an inbox of its own, which lives as long as the block.
+
+        Allowed while subscriptions drain: handlers that are still running may ask others.
+        """
+        inbox = new_inbox(self._prefix)
+        with self.inflight.counted():
+            sub = self._inboxes.add(inbox, max_msgs=max_msgs, limits=_LIMITS, asks=decode(subject))
+            try:
+                self._publisher.send(subject, data, inbox.encode(), headers)
+                yield sub
+            finally:
+                self._inboxes.discard(sub)
+
+
+async def _next_reply(
+    sub: Subscription, wait: float, subject: str, *, is_first: bool
+) -> Msg | None:
+    """The next reply; None when the time is over, or nobody goes on answering."""
+    try:
+        if wait <= 0 and not sub.pending_msgs:
+            return None
+        return await sub.next_msg(max(wait, 0.001))
+    except NatsTimeoutError:
+        return None
+    except NoRespondersError:
+        if is_first:
+            raise NoRespondersError(subject) from None
+        return None
 
 
 class Inflight:
     """The tasks that wait for replies on inboxes of their own; a drain waits for them."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
         self._askers: list[asyncio.Task[Any] | None] = []
         self._excused: set[asyncio.Task[Any] | None] = set()
         self._watcher: asyncio.Future[None] | None = None
@@ -52,42 +171,7 @@ class Inflight:
             self._watcher.set_result(None)
 
     async def idle(self) -> None:
-        """Wait until there is none, or only excused ones. For one waiter at a time."""
+        """Wait until there is none, or only excused ones. For one drain at a time."""
         while any(asker not in self._excused for asker in self._askers):
-            self._watcher = self._loop.create_future()
+            self._watcher = asyncio.get_running_loop().create_future()
             await self._watcher
-
-
-async def read_replies(
-    sub: Subscription,
-    loop: asyncio.AbstractEventLoop,
-    subject: str,
-    *,
-    timeout: float,
-    stall: float | None,
-    max_msgs: int | None,
-    sentinel: Callable[[Msg], bool] | None,
-) -> AsyncIterator[Msg]:
-    """Yield replies arriving on an inbox until one of the limits ends the read.
-
-    The time a consumer spends between two replies does not count against `stall`.
-    """
-    deadline = loop.time() + timeout
-    count = 0
-    while max_msgs is None or count < max_msgs:
-        left = deadline - loop.time()
-        wait = min(stall, left) if stall and count else left
-        try:
-            if wait <= 0 and not sub.pending_msgs:
-                return
-            msg = await sub.next_msg(max(wait, 0.001))
-        except NatsTimeoutError:
-            return
-        except NoRespondersError:
-            if count == 0:
-                raise NoRespondersError(subject) from None
-            return
-        if sentinel is not None and sentinel(msg):
-            return
-        count += 1
-        yield msg

@@ -29,8 +29,8 @@ from .reply import Reply
 log = getLogger("natsrpc.core")
 
 
-class Corked(Protocol):
-    """What the mux needs of the way to the socket, to write together what resumed callers ask."""
+class Corkable(Protocol):
+    """The way to the socket, as the mux needs it to write together what resumed callers ask."""
 
     frames: list[Any]
     is_corked: bool
@@ -39,13 +39,11 @@ class Corked(Protocol):
         """Hand over what was collected."""
 
 
-class Sender(Protocol):
-    """What the mux needs of its connection."""
-
-    loop: asyncio.AbstractEventLoop
+class Output(Protocol):
+    """The way out of the connection, as the mux needs it: `link.Outbound` is one."""
 
     @property
-    def transport(self) -> Corked | None:
+    def transport(self) -> Corkable | None:
         """The current session's way to its socket."""
 
     @property
@@ -61,16 +59,25 @@ class Sender(Protocol):
     def send(self, subject: bytes, data: bytes, reply: bytes = b"", headers: bytes = b"") -> None:
         """Publish, without waiting."""
 
-    def start_mux(self, subject: bytes, sink: Callable[[Msg], None]) -> None:
-        """Subscribe to the replies, in front of the first request."""
-
 
 class RequestMux:
-    """All requests of one connection."""
+    """All requests of one connection. Made by the link; the rooms above core have it as
+    `connection.link.requests`.
 
-    def __init__(self, sender: Sender, inbox_prefix: str) -> None:
-        self._sender = sender
-        self._loop = sender.loop
+    `subscribe(subject, sink)` is called in front of the first request. `pending` are the requests
+    in flight, `streams` the sinks of several replies to one token, by that token. `unmatched`
+    counts replies that nobody waited for.
+    """
+
+    def __init__(
+        self,
+        output: Output,
+        subscribe: Callable[[bytes, Callable[[Msg], None]], None],
+        inbox_prefix: str,
+    ) -> None:
+        self._output = output
+        self._subscribe = subscribe
+        self._loop = asyncio.get_running_loop()
         self._prefix = f"{inbox_prefix}.".encode() + random_text(INBOX_SIZE) + b"."
         self._cut = len(self._prefix)
         self._inboxes: list[bytes] = []
@@ -78,7 +85,7 @@ class RequestMux:
         self._arrived: asyncio.Future[None] = self._loop.create_future()
         self._arrived.set_result(None)
         self._time = clock(self._loop)
-        self._send = sender.send
+        self._send = output.send
         self._started = False
         self._denied: PermissionsError | None = None
         self._listening = False
@@ -118,7 +125,7 @@ class RequestMux:
             raise self._denied.with_traceback(None)
         if not self._started:
             self._started = True
-            self._sender.start_mux(self._prefix + b"*", self.route)
+            self._subscribe(self._prefix + b"*", self.route)
         self._listening = True
 
     async def request(
@@ -140,7 +147,7 @@ class RequestMux:
             PermissionsError: the server denied the request or the subscription to its reply.
             ConnectionClosedError: the connection is, or was meanwhile, closed.
         """
-        if self._sender.congested:
+        if self._output.congested:
             timeout = await self.room(timeout)
         reply = self.begin(subject, data, headers, timeout)
         try:
@@ -199,13 +206,13 @@ class RequestMux:
     async def room(self, timeout: float | None) -> float | None:
         """Wait for room to write; what is left of `timeout`."""
         # Thousands of requests made in one turn fill what is collected, not yet the socket.
-        self._sender.push()
-        if not self._sender.congested:
+        self._output.push()
+        if not self._output.congested:
             return timeout
         start = self._loop.time()
         try:
             async with asyncio.timeout(timeout):
-                await self._sender.writable()
+                await self._output.writable()
         except TimeoutError:
             raise NatsTimeoutError(
                 f"request not sent within {timeout:g} s: the connection is congested"
@@ -230,7 +237,7 @@ class RequestMux:
         if self._watchers:
             self._tell_news()
         each, arrived = iter(ready), self._arrived
-        transport = self._sender.transport
+        transport = self._output.transport
         if transport is not None:
             transport.is_corked = True  # what they ask next leaves at once, together
         try:

@@ -1,6 +1,7 @@
 """The servers of a connection: which one is tried, and when."""
 
-from .pool import Backoff, Server, ServerPool, is_address, is_loopback
+from .backoff import Backoff
+from .pool import Server, ServerPool, is_address, is_loopback
 
 __all__ = [
     "Backoff",

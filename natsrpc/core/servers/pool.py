@@ -1,4 +1,4 @@
-"""The servers we may connect to: their URLs, the pool's order, and how long to wait between passes.
+"""The servers that a connection may use: their URLs, and the order in which they are tried.
 
 Pure: the source of randomness is passed in. Credentials in URLs stay inside `Server`; its `address`
 and `repr` never show them.
@@ -44,7 +44,6 @@ class Server:
     discovered: bool = False
     attempts: int = 0
     tried_at: float = -math.inf
-    connected_before: bool = False
     last_auth_error: type[AuthorizationError] | None = None
     is_final: bool = False
     tls_name: str | None = None
@@ -183,7 +182,6 @@ class ServerPool:
     def succeeded(self, server: Server) -> None:
         """Note that `server` is the one connected to."""
         server.attempts = 0
-        server.connected_before = True
         server.last_auth_error = None
         server.is_final = False
         self.current = server
@@ -264,28 +262,6 @@ class ServerPool:
     def addresses(self, *, discovered: bool = False) -> list[str]:
         """The servers' addresses without credentials; only the discovered ones if asked."""
         return [s.address for s in self.servers if s.discovered or not discovered]
-
-
-class Backoff:
-    """How long to wait after each fruitless pass over the pool."""
-
-    def __init__(self, options: Options, rng: random.Random) -> None:
-        self._options = options
-        self._rng = rng
-
-    def delay(self, passes: int, *, tls: bool) -> float:
-        """Seconds to wait after pass number `passes`, counted from 1."""
-        options = self._options
-        if options.reconnect_delay_cb is not None:
-            return max(0.0, float(options.reconnect_delay_cb(passes)))
-        return options.reconnect_wait + self.jitter(tls=tls)
-
-    def jitter(self, *, tls: bool) -> float:
-        """A random part of the configured jitter, in seconds."""
-        options = self._options
-        return self._rng.uniform(
-            0, options.reconnect_jitter_tls if tls else options.reconnect_jitter
-        )
 
 
 def _gossiped(host_port: str) -> Server | None:

@@ -1,14 +1,14 @@
 """One physical connection: its socket, TLS, authentication, handshake, frames in and out."""
 
 from .auth import check_files
-from .session import Owner, Session, Sink
+from .session import Session, SessionHost, Sink
 from .tls import TlsPolicy
 from .transport import HIGH_WATER, Transport
 
 __all__ = [
     "HIGH_WATER",
-    "Owner",
     "Session",
+    "SessionHost",
     "Sink",
     "TlsPolicy",
     "Transport",

@@ -1,7 +1,7 @@
 """One physical connection: its handshake, then frames in and PINGs out, until it is lost.
 
 States, in this order and no other: *opening* (only `open` moves on), *live*, *lost*. `lose` ends
-any of them, once: it aborts the socket, fails whoever waits for a PONG and tells the owner. After
+any of them, once: it aborts the socket, fails whoever waits for a PONG and tells the link. After
 that no message of this session reaches a sink any more, for what follows is the next session's
 business.
 """
@@ -39,11 +39,19 @@ Sink: TypeAlias = "Callable[[Msg], None]"
 _UNKNOWN_ERROR_GRACE = 2.0
 
 
-class Owner(Responder, Protocol):
-    """What a session needs of the connection it belongs to."""
+class SessionHost(Protocol):
+    """The link, as a session needs it.
+
+    `sinks` are looked up by the sid of a message, as it is on the wire. `read_at` is set to
+    `loop.time()` with each chunk, so that sinks need not ask the clock.
+    """
 
     read_at: float
     sinks: dict[bytes, Sink]
+
+    @property
+    def outbound(self) -> Responder:
+        """What the answers to its messages are sent by."""
 
     def session_info(self, session: Session, info: ServerInfo) -> None:
         """A later INFO arrived."""
@@ -66,16 +74,16 @@ class Session:
 
     def __init__(
         self,
-        owner: Owner,
+        host: SessionHost,
         server: Server,
         options: Options,
         tls: TlsPolicy,
         rng: random.Random,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._owner = owner
+        self._host = host
         self._options = options
-        self._parser = Parser(owner, max_message=options.max_message_size)
+        self._parser = Parser(host.outbound, max_message=options.max_message_size)
         self._pongs: deque[asyncio.Future[None] | None] = deque()
         self._pings_out = 0
         self._ping_timer: asyncio.TimerHandle | None = None
@@ -90,7 +98,7 @@ class Session:
             self._loop,
             receive=self._receive,
             lost=self._socket_gone,
-            pressed=partial(owner.session_pressed, self),
+            pressed=partial(host.session_pressed, self),
             write_timeout=options.write_timeout,
         )
         self._handshake = Handshake(
@@ -126,7 +134,7 @@ class Session:
     def go_live(self) -> None:
         """From now on dispatch: first what arrived behind the handshake's PONG.
 
-        To be called in the loop turn in which `open` returned, once the owner is ready.
+        To be called in the loop turn in which `open` returned, once the link is ready.
         """
         arrived: deque[Event] = self._handshake.arrivals.events
         self._arrivals = None
@@ -142,12 +150,12 @@ class Session:
             self.lose(self._parser.failure)
 
     def _dispatch(self, msg: Msg) -> None:
-        sink = self._owner.sinks.get(msg.sid)
+        sink = self._host.sinks.get(msg.sid)
         if sink is not None:
             try:
                 sink(msg)
             except (Exception, asyncio.CancelledError) as error:
-                self._owner.sink_failed(msg, error)
+                self._host.sink_failed(msg, error)
 
     # inbound
 
@@ -155,12 +163,12 @@ class Session:
         if self.is_lost:
             return
         self.bytes_in += len(data)
-        owner, parser = self._owner, self._parser
+        host, parser = self._host, self._parser
         if self._arrivals is not None:
             self._arrivals.put(parser.feed(data))
             return
-        owner.read_at = self._loop.time()
-        sinks, transport = owner.sinks, self.transport
+        host.read_at = self._loop.time()
+        sinks, transport = host.sinks, self.transport
         transport.is_corked = True  # what is answered in place leaves at once, together
         try:
             for event in parser.feed(data):
@@ -169,7 +177,7 @@ class Session:
                     try:
                         sink(event)  # type: ignore[arg-type]  # only a message has a number
                     except (Exception, asyncio.CancelledError) as error:
-                        owner.sink_failed(event, error)  # type: ignore[arg-type]
+                        host.sink_failed(event, error)  # type: ignore[arg-type]
                 else:
                     self._control(event)
                 if self.is_lost:
@@ -199,9 +207,9 @@ class Session:
         try:
             self.info = ServerInfo.parse(event.json)
         except RemoteProtocolError as error:
-            self._owner.session_error(self, error)
+            self._host.session_error(self, error)
         else:
-            self._owner.session_info(self, self.info)
+            self._host.session_info(self, self.info)
 
     def _server_error(self, verdict: Verdict) -> None:
         if isinstance(verdict.error, ConnectError):
@@ -213,7 +221,7 @@ class Session:
                     _UNKNOWN_ERROR_GRACE, self.lose, verdict.error
                 )
         if not isinstance(verdict.error, StaleConnectionError):
-            self._owner.session_error(self, verdict.error)
+            self._host.session_error(self, verdict.error)
 
     # liveness
 
@@ -262,7 +270,7 @@ class Session:
         if self._arrivals is not None:
             self._arrivals.end(error)
         else:
-            self._owner.session_lost(self, error)
+            self._host.session_lost(self, error)
 
     def close(self, error: Exception | None = None) -> None:
         """End this session politely: what is collected is still sent. Whoever waits for a PONG gets

@@ -1,13 +1,9 @@
 """Subscriptions: what is done with messages that arrive."""
 
-from .sinks import (
-    PENDING_BYTES_LIMIT,
-    PENDING_MSGS_LIMIT,
-    MsgCallback,
-    SubscriptionKind,
-    check_max_msgs,
-)
-from .subscription import Subscription, denied_subscription
+from .pending import PENDING_BYTES_LIMIT, PENDING_MSGS_LIMIT, limits_of
+from .registry import Subscriptions
+from .sinks import MsgCallback, SubscriptionKind, check_consumer, check_max_msgs
+from .subscription import Subscription
 
 __all__ = [
     "PENDING_BYTES_LIMIT",
@@ -15,6 +11,8 @@ __all__ = [
     "MsgCallback",
     "Subscription",
     "SubscriptionKind",
+    "Subscriptions",
+    "check_consumer",
     "check_max_msgs",
-    "denied_subscription",
+    "limits_of",
 ]

@@ -1,4 +1,4 @@
-"""Messages received and not yet handled: a queue with limits, and those who wait for the next one.
+"""Pending messages: received and not yet handled; a queue with limits, and who waits for the next.
 
 A waiter is woken without being given anything: it takes from the queue once it runs. So a waiter
 that is cancelled, however late, loses no message; it passes its wake-up on.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import TypeAlias
 
 from natsrpc.errors import ConfigError
 
@@ -15,18 +16,20 @@ from ..wire import Msg
 
 UNLIMITED = float("inf")
 
-_NONE: deque[Msg] = deque(maxlen=0)
+PENDING_MSGS_LIMIT = 500_000
+PENDING_BYTES_LIMIT = 64 * 1024 * 1024
+
+Limits: TypeAlias = tuple[float, float]
+"""The most messages, and the most bytes of headers and payload, that may be pending."""
+
+DEFAULT_LIMITS: Limits = (PENDING_MSGS_LIMIT, PENDING_BYTES_LIMIT)  # one for all subscriptions
 
 
 class Pending:
-    """A bounded queue of messages.
+    """The bounded queue of one subscription.
 
-    `size` is the bytes of headers and payload in `msgs`; whoever takes from `msgs` in place keeps
-    it so. The peaks count a message that was refused, too. One that `keeps` no messages is never
-    put one: its limits are only remembered.
-
-    A deque takes 760 bytes, empty: who keeps nothing has none of its own, and there is none for
-    waiters before the first.
+    The sink puts messages in, the worker or readers take them out. `size` is the bytes of headers
+    and payload in `msgs`. The peaks count a message that was refused, too.
     """
 
     __slots__ = (
@@ -40,28 +43,12 @@ class Pending:
         "size",
     )
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        msgs_limit: int | None,
-        bytes_limit: int | None,
-        *,
-        keeps: bool = True,
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
         self._loop = loop
-        self._waiters: deque[asyncio.Future[None]] | None = None
-        self.msgs: deque[Msg] = deque() if keeps else _NONE
+        self._waiters: deque[asyncio.Future[None]] | None = None  # a deque takes 760 bytes, empty
+        self.msgs: deque[Msg] = deque()
         self.size = 0
         self.peak_msgs = self.peak_bytes = 0
-        self.limit(msgs_limit, bytes_limit)
-
-    def limit(self, msgs: int | None, bytes_: int | None) -> None:
-        """Set the limits; None or negative is none. What is queued already stays.
-
-        Raises:
-            ConfigError: a limit is 0 or no int.
-        """
-        limits = _limit("pending_msgs_limit", msgs), _limit("pending_bytes_limit", bytes_)
         self.msgs_limit, self.bytes_limit = limits
 
     def put(self, msg: Msg) -> bool:
@@ -117,7 +104,7 @@ class Pending:
                 timer.cancel()
 
     def wake_one(self) -> None:
-        """Wake the one who has waited longest."""
+        """Wake the waiter that has waited longest."""
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
@@ -125,9 +112,19 @@ class Pending:
                 return
 
     def wake_all(self) -> None:
-        """Wake everybody who waits."""
+        """Wake every waiter."""
         while self._waiters:
             self.wake_one()
+
+
+def limits_of(msgs: int | None, bytes_: int | None) -> Limits:
+    """Pending limits as their user gave them: None or negative is no limit.
+
+    Raises:
+        ConfigError: a limit is 0 or no int.
+    """
+    limits = _limit("pending_msgs_limit", msgs), _limit("pending_bytes_limit", bytes_)
+    return DEFAULT_LIMITS if limits == DEFAULT_LIMITS else limits
 
 
 def shown(limit: float) -> int | None:

@@ -1,35 +1,27 @@
-"""What a subscription does with each message that arrives: count it, look at its headers, keep or
-drop it.
+"""What a subscription does with each message that arrives: look at its headers, count it, keep it,
+hand it over or drop it.
 
-The sinks run in the socket read, so they never wait. Each is one flat function: it is the hottest
-code there is for whoever subscribes.
+The sinks run in the socket read, so they never wait. Each is one flat function, for it is the
+hottest code of whoever subscribes: the lines that the three begin with are copied, not called, and
+tests/core/test_copies.py holds them equal.
 """
 
 from __future__ import annotations
 
-import abc
 import asyncio
 import enum
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias
 
-from natsrpc.errors import (
-    BadHeaderError,
-    ConfigError,
-    ConfigTypeError,
-    SlowConsumerError,
-    SubscriptionTypeError,
-)
+from natsrpc.errors import BadHeaderError, ConfigError, ConfigTypeError, SlowConsumerError
 
 from ..wire import Msg
-from .pending import Pending, shown
+from .pending import Limits, Pending
 
 MsgCallback: TypeAlias = "Callable[[Msg], object]"
-
-PENDING_MSGS_LIMIT = 500_000
-PENDING_BYTES_LIMIT = 64 * 1024 * 1024
+"""A subscription's callback: a plain function, or an async one."""
 
 _NO_STATUS = b"NATS/1.0\r\n"
 _MAX_PLAIN_BLOCKS = 128
@@ -45,83 +37,99 @@ class SubscriptionKind(enum.IntEnum):
     QUEUE = 2
 
 
-class Intake(abc.ABC):
-    """The receiving half of a `Subscription`: its sink, its counters and limits.
+class IntakeHost(Protocol):
+    """The subscription's interest, as its intake needs it."""
 
-    `received` counts towards `max_msgs`; `received_before` of them came in earlier sessions, of
-    which the server of this one knows nothing.
+    def end_by_limit(self) -> None:
+        """All of `max_msgs` were received."""
+
+    def discard(self) -> None:
+        """End it now, and tell the server."""
+
+    def slow_consumer(self) -> SlowConsumerError:
+        """The error that tells that messages were dropped, with the facts."""
+
+    def report(self, error: Exception) -> None:
+        """Tell an error that no call can raise."""
+
+
+class Intake:
+    """The receiving end of a subscription: its sink, its counters and its pending messages.
+
+    The registry puts `sink` where sessions find it. `received` counts towards `max_msgs`;
+    `received_before` of them came in earlier sessions, of which the server of this one knows
+    nothing. `handed` counts what readers, the worker or the `into` queue took. `sub` is the
+    `Subscription`, for `Msg.sub`.
     """
+
+    __slots__ = (
+        "_host",
+        "_into",
+        "_is_slow",
+        "_plain_blocks",
+        "_statuses",
+        "cb",
+        "dropped",
+        "handed",
+        "kind",
+        "limits",
+        "max_msgs",
+        "pending",
+        "received",
+        "received_before",
+        "sink",
+        "slow_untold",
+        "sub",
+    )
 
     def __init__(
         self,
+        host: IntakeHost,
         loop: asyncio.AbstractEventLoop,
         *,
         cb: MsgCallback | None,
         into: asyncio.Queue[Msg] | None,
         max_msgs: int | None,
-        pending_msgs_limit: int | None,
-        pending_bytes_limit: int | None,
+        limits: Limits,
     ) -> None:
-        self.received = self.received_before = 0
-        self.is_valid = True
-        self._delivered = 0
+        self._host = host
+        self._into = into
         self._statuses = 0
-        self._dropped = 0
-        self._max_msgs = max_msgs
         self._is_slow = False
-        self._slow_untold = False
         # Header blocks known to be well-formed and without a status: callers repeat theirs, and
         # reading one costs more (3 us) than the rest of a delivery.
         self._plain_blocks: set[bytes] | frozenset[bytes] = _NO_BLOCKS
-        self._cb = cb
-        self._into = into
+        self.cb = cb
+        self.max_msgs = max_msgs
+        self.received = self.received_before = 0
+        self.handed = self.dropped = 0
+        self.slow_untold = False
+        self.sub: Any = None
         self.kind, self.sink = self._choose_sink()
+        self.limits = limits
+        # An idle subscription keeps nothing that it does not need: a queue takes 856 bytes.
         keeps = self.sink == self._take_pending
-        self._pending = Pending(loop, pending_msgs_limit, pending_bytes_limit, keeps=keeps)
+        self.pending = Pending(loop, limits) if keeps else None
 
     def _choose_sink(self) -> tuple[SubscriptionKind, Callable[[Msg], None]]:
         if self._into is not None:
             return SubscriptionKind.QUEUE, self._take_into_queue
-        if self._cb is None:
+        if self.cb is None:
             return SubscriptionKind.PULL, self._take_pending
-        if is_async(self._cb):
+        if is_async(self.cb):
             return SubscriptionKind.CALLBACK, self._take_pending
         return SubscriptionKind.CALLBACK, self._take_in_place
-
-    # what the rest of the subscription gives
-
-    @abc.abstractmethod
-    def _report(self, error: Exception) -> None:
-        """Tell an error that no call can raise."""
-
-    @abc.abstractmethod
-    def _end(self, error: Exception | None, *, keep_pending: bool = False) -> None:
-        """End it."""
-
-    @abc.abstractmethod
-    def discard(self) -> None:
-        """End it now, the server told."""
-
-    @abc.abstractmethod
-    def _check_alive(self) -> None:
-        """Raise if it has ended."""
-
-    @property
-    @abc.abstractmethod
-    def _slow_consumer(self) -> SlowConsumerError:
-        """That it is slow, with the facts."""
 
     # sinks
 
     def _take_in_place(self, msg: Msg) -> None:
-        headers = msg.raw_headers
-        if headers and headers not in self._plain_blocks:
+        if msg.raw_headers and msg.raw_headers not in self._plain_blocks:
             self._look_at_headers(msg)
         self.received += 1
-        msg.sub = self
-        if self._max_msgs is not None:
+        msg.sub = self.sub
+        if self.max_msgs is not None:
             self._reap()
-        result = self._cb(msg)  # type: ignore[misc]  # this sink is chosen only where there is one
+        result = self.cb(msg)  # type: ignore[misc]  # this sink is chosen only where there is one
         if result is not None:
             self._check_result(result)
 
@@ -129,30 +137,28 @@ class Intake(abc.ABC):
         if inspect.iscoroutine(result):
             result.close()
             raise ConfigTypeError(
-                f"the callback of {self!r} is a plain function that gave a coroutine: "
+                f"the callback of {self.sub!r} is a plain function that gave a coroutine: "
                 "pass an async function, so that it can be awaited"
             )
 
     def _take_pending(self, msg: Msg) -> None:
-        headers = msg.raw_headers
-        if headers and headers not in self._plain_blocks:
+        if msg.raw_headers and msg.raw_headers not in self._plain_blocks:
             self._look_at_headers(msg)
         self.received += 1
-        msg.sub = self
-        if self._max_msgs is not None:
+        msg.sub = self.sub
+        if self.max_msgs is not None:
             self._reap()
-        if self._pending.put(msg):
+        if self.pending.put(msg):  # type: ignore[union-attr]  # chosen only where there is one
             self._is_slow = False
         else:
             self._drop()
 
     def _take_into_queue(self, msg: Msg) -> None:
-        headers = msg.raw_headers
-        if headers and headers not in self._plain_blocks:
+        if msg.raw_headers and msg.raw_headers not in self._plain_blocks:
             self._look_at_headers(msg)
         self.received += 1
-        msg.sub = self
-        if self._max_msgs is not None:
+        msg.sub = self.sub
+        if self.max_msgs is not None:
             self._reap()
         try:
             self._into.put_nowait(msg)  # type: ignore[union-attr]  # chosen only where there is one
@@ -161,9 +167,9 @@ class Intake(abc.ABC):
         except Exception as error:
             if type(error).__name__ != "QueueShutDown":  # from 3.13
                 raise
-            self.discard()
+            self._host.discard()
         else:
-            self._delivered += 1
+            self.handed += 1
             self._is_slow = False
 
     def _look_at_headers(self, msg: Msg) -> None:
@@ -171,7 +177,7 @@ class Intake(abc.ABC):
         server does not count it towards `max_msgs` either."""
         block = msg.raw_headers
         if msg.headers.malformed:
-            self._report(BadHeaderError(f"malformed headers in a message on {msg.subject!r}"))
+            self._host.report(BadHeaderError(f"malformed headers in a message on {msg.subject!r}"))
         elif block.startswith(_NO_STATUS):
             if len(block) > _MAX_PLAIN_SIZE:  # a publisher must not make us keep megabytes
                 return
@@ -185,85 +191,69 @@ class Intake(abc.ABC):
 
     def _reap(self) -> None:
         """End with the last of `max_msgs`: nothing more reaches the sink then."""
-        if self.is_valid and self.received >= cast("int", self._max_msgs):
-            self._end(None, keep_pending=True)
+        if self.is_complete:
+            self._host.end_by_limit()
 
     def _drop(self) -> None:
-        self._dropped += 1
+        self.dropped += 1
         if not self._is_slow:
-            self._is_slow = self._slow_untold = True
-            self._report(self._slow_consumer)
+            self._is_slow = self.slow_untold = True
+            self._host.report(self._host.slow_consumer())
 
-    # what it knows of itself
+    # figures
 
     @property
-    def max_msgs(self) -> int | None:
-        """How many messages it takes in all; None if there is no limit."""
-        return self._max_msgs
+    def is_complete(self) -> bool:
+        """Whether all of `max_msgs` were received."""
+        return self.max_msgs is not None and self.received >= self.max_msgs
 
     @property
     def delivered(self) -> int:
-        """Messages handed over to whoever consumes them."""
+        """Messages handed over to their consumer."""
         if self.sink == self._take_in_place:  # at once, so they are not counted again
             return self.received + self._statuses
-        return self._delivered
+        return self.handed
 
     @property
-    def dropped(self) -> int:
-        """Messages dropped because a pending limit (or the `into` queue) was full."""
-        return self._dropped
+    def has_pending(self) -> bool:
+        """Whether a message is pending."""
+        return self.pending is not None and bool(self.pending.msgs)
 
-    @property
-    def pending_msgs(self) -> int:
-        """Messages received and not yet handed over."""
-        return len(self._own_pending().msgs)
+    def set_limits(self, limits: Limits) -> None:
+        """Change the limits; what is pending already stays."""
+        self.limits = limits
+        if self.pending is not None:
+            self.pending.msgs_limit, self.pending.bytes_limit = limits
 
-    @property
-    def pending_bytes(self) -> int:
-        """Bytes of headers and payload received and not yet handed over."""
-        return self._own_pending().size
-
-    @property
-    def max_pending(self) -> tuple[int, int]:
-        """The most messages and bytes that were pending; one too many counts too."""
-        pending = self._own_pending()
-        return pending.peak_msgs, pending.peak_bytes
-
-    def clear_max_pending(self) -> None:
-        """Start `max_pending` afresh."""
-        pending = self._own_pending()
-        pending.peak_msgs = pending.peak_bytes = 0
-
-    @property
-    def pending_limits(self) -> tuple[int | None, int | None]:
-        """The limits of pending messages and bytes; None is unlimited."""
-        pending = self._own_pending()
-        return shown(pending.msgs_limit), shown(pending.bytes_limit)
-
-    def set_pending_limits(self, msgs: int | None, bytes_: int | None) -> None:
-        """Change the limits of pending messages and bytes; None or negative is unlimited.
-
-        Raises:
-            ConfigError: a limit is 0 or no number.
-            SubscriptionTypeError: it delivers into a queue, whose size is the limit.
-            BadSubscriptionError: it has ended, and nothing is pending any more.
-        """
-        self._own_pending().limit(msgs, bytes_)
-
-    def _own_pending(self) -> Pending:
-        if self.kind is SubscriptionKind.QUEUE:
-            raise SubscriptionTypeError(f"{self!r} delivers into a queue: ask that for its size")
-        if not self.is_valid and not self._pending.msgs:
-            self._check_alive()
-        return self._pending
+    def wake_readers(self, *, keep_pending: bool) -> None:
+        """Wake all who wait for a message, at the end; what is pending is kept or discarded."""
+        if self.pending is not None:
+            if not keep_pending:
+                self.pending.clear()
+            self.pending.wake_all()
 
 
 def is_async(function: Callable[..., object]) -> bool:
-    """Whether calling it gives something to await."""
+    """Whether calling a function gives something to await."""
     while isinstance(function, functools.partial):
         function = function.func
     call = getattr(function, "__call__", None)  # noqa: B004  instances with an async __call__
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def check_consumer(cb: object, into: object) -> None:
+    """Check a callback, or a queue, for a subscription's messages.
+
+    Raises:
+        ConfigError: both were given.
+        ConfigTypeError: one is not of its kind.
+    """
+    if cb is not None and not callable(cb):
+        raise ConfigTypeError(f"cb must be callable, not {cb!r}")
+    if into is not None and not hasattr(into, "put_nowait"):
+        raise ConfigTypeError(f"into must be an asyncio.Queue, not {into!r}")
+    if cb is not None and into is not None:
+        raise ConfigError("give either cb or into, not both")
 
 
 def check_max_msgs(value: Any) -> int:

@@ -54,13 +54,6 @@ def connect(fields: Mapping[str, Any]) -> bytes:
     return b"CONNECT " + json.dumps(fields, separators=(",", ":")).encode() + b"\r\n"
 
 
-def pub(subject: bytes, data: bytes, reply: bytes = b"") -> bytes:
-    """`PUB`: a message without headers."""
-    if reply:
-        return b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, len(data), data)
-    return b"PUB %b %d\r\n%b\r\n" % (subject, len(data), data)
-
-
 def hpub(subject: bytes, headers: bytes, data: bytes, reply: bytes = b"") -> bytes:
     """`HPUB`: a message with an encoded header block."""
     size = len(headers)

@@ -21,7 +21,6 @@ from natsrpc.errors import BadHeaderError
 
 VERSION = b"NATS/1.0"
 NO_RESPONDERS = b"NATS/1.0 503"
-EMPTY = b"NATS/1.0\r\n\r\n"
 
 HeaderValues: TypeAlias = "Mapping[str, str | Sequence[str]] | Headers"
 

@@ -1,15 +1,31 @@
 """The client half: typed calls, streams and gathers, bound to a target once and made many times."""
 
+from typing import TYPE_CHECKING
+
 from .binding import Errors
-from .bound import Call
-from .policy import Policy
+from .bound import NOTHING
+from .call import Call
+from .gather import Failure
+from .pipeline import Pipeline
+from .policy import Policy, scoped
 from .proxy import make_proxy
-from .unary import Caller
+from .publishing import Publisher
+
+if TYPE_CHECKING:
+    from .arguments import CallOptions as CallOptions
+    from .arguments import CommonOptions as CommonOptions
+    from .arguments import GatherOptions as GatherOptions
+    from .arguments import OpeningOptions as OpeningOptions
+    from .arguments import StreamOptions as StreamOptions
 
 __all__ = [
+    "NOTHING",
     "Call",
-    "Caller",
     "Errors",
+    "Failure",
+    "Pipeline",
     "Policy",
+    "Publisher",
     "make_proxy",
+    "scoped",
 ]

@@ -1,4 +1,4 @@
-"""What calls take by name, for type checkers.
+"""The options of `call`, `stream`, `upload` and `gather`, for type checkers.
 
 The package imports this under `TYPE_CHECKING` alone: nothing makes these classes when it runs.
 """
@@ -14,8 +14,8 @@ from natsrpc.errors import RpcError
 from .policy import Policy
 
 
-class Options(TypedDict, total=False):
-    """What every way to call takes beside target, request and response type."""
+class CommonOptions(TypedDict, total=False):
+    """Options of every way to call; all that `upload` takes."""
 
     timeout: float | None
     headers: Mapping[str, str] | None
@@ -24,27 +24,27 @@ class Options(TypedDict, total=False):
     errors: tuple[type[RpcError], ...]
 
 
-class CallOptions(Options, total=False):
-    """What `call` takes besides."""
+class CallOptions(CommonOptions, total=False):
+    """Options of `call`."""
 
     policy: Policy | None
 
 
-class OpeningOptions(Options, total=False):
-    """What `stream` takes besides, but for its items."""
+class OpeningOptions(CommonOptions, total=False):
+    """Options of `stream`, but for its items."""
 
     idle_timeout: float | None
     policy: Policy | None
 
 
 class StreamOptions(OpeningOptions, total=False):
-    """What `stream` takes besides."""
+    """Options of `stream`."""
 
     items: AsyncIterable[Any] | None
 
 
 class GatherOptions(TypedDict, total=False):
-    """What `gather` takes beside target, request and response type."""
+    """Options of `gather`."""
 
     timeout: float
     headers: Mapping[str, str] | None

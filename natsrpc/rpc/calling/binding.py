@@ -1,8 +1,7 @@
-"""From a target and its types to a `BoundCall`: made once, and kept."""
+"""From a target and its types to a `BoundCall`, which is made once and kept."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from natsrpc import codecs
@@ -12,34 +11,24 @@ from natsrpc.errors import ConfigError, ConfigTypeError, EncodeError, RpcError
 from ..contract import EndpointContract, check_errors
 from ..signature import names as naming
 from ..signature import registry
-from .bound import BoundCall
+from .bound import NOTHING, BoundCall, NotGiven
+from .call import Call
 
 Errors = tuple[type[RpcError], ...]
 """Error classes that are looked at before those registered under the same names."""
 
 _VALUES = (str, bytes, int, float, list, tuple, dict, set)
-"""What is no type, though it may stand where one is expected."""
+"""Types of values that callers pass where `returns`, a type, belongs."""
 
 MAX_BOUND = 2048
 """Bound calls kept at most; then all are forgotten, and made again as they are needed."""
 
 
-class _Default:
-    """Not given."""
-
-    def __repr__(self) -> str:
-        return "..."
-
-
-NOTHING: Any = _Default()
-"""The request, or the response type, was not given."""
-
-
 class Binder:
-    """Makes bound calls for one connection.
+    """Makes the bound calls of one client, and keeps them.
 
-    `calls` is what was made for calls that do not stream, by (target, type of the request, type of
-    the response, codec), for the caller to look at first.
+    `calls` holds those for calls that do not stream, by (target, type of the request, type of the
+    response, codec, and the classes in `errors`): `Client.call` looks there first.
     """
 
     def __init__(self, connection: Connection, codec: codecs.Codec, max_body: int) -> None:
@@ -49,18 +38,8 @@ class Binder:
         self._codec = codec
         self._max_body = max_body
 
-    def find(
-        self,
-        target: Any,
-        request: Any,
-        returns: Any,
-        codec: str | codecs.Codec | None,
-        tokens: Mapping[str, str] | None,
-        *,
-        streams: bool = False,
-        errors: Errors = (),
-    ) -> BoundCall:
-        """The bound call for these, made if there is none yet.
+    def find(self, call: Call, *, streams: bool = False) -> BoundCall:
+        """The bound call for what a call names, made if there is none yet.
 
         Raises:
             ConfigError: the target cannot be called, or not in this way.
@@ -68,42 +47,33 @@ class Binder:
             UnknownCodecError: it is no codec.
             EncodeError: the codec cannot write this kind of request.
         """
-        kind = type(request)
-        if errors:
-            check_errors("errors", errors)
-        if tokens is not None:
-            return self._bind(target, kind, returns, codec, tokens, streams, errors)
+        if call.errors:
+            check_errors("errors", call.errors)
+        if call.tokens is not None:
+            return self._make(call, streams)
         kept = self._streams if streams else self.calls
-        key = (target, kind, returns, codec, *errors)
+        key = (call.target, type(call.request), call.returns, call.codec, *call.errors)
         try:
             bound = kept.get(key)
         except TypeError:  # a type that cannot be hashed
-            return self._bind(target, kind, returns, codec, None, streams, errors)
+            return self._make(call, streams)
         if bound is None:
-            bound = self._bind(target, kind, returns, codec, None, streams, errors)
+            bound = self._make(call, streams)
             if len(kept) >= MAX_BOUND:
                 kept.clear()
             kept[key] = bound
         return bound
 
-    def _bind(
-        self,
-        target: Any,
-        kind: type,
-        returns: Any,
-        codec: str | codecs.Codec | None,
-        tokens: Mapping[str, str] | None,
-        streams: bool,
-        errors: Errors,
-    ) -> BoundCall:
+    def _make(self, call: Call, streams: bool) -> BoundCall:
+        target, returns = call.target, call.returns
         if isinstance(returns, _VALUES):
             raise ConfigTypeError(
                 f"returns is {returns!r}: expected a type; "
                 "several body parameters are passed as one mapping"
             )
-        chosen = self._codec if codec is None else codecs.get(codec)
+        codec = self._codec if call.codec is None else codecs.get(call.codec)
         if isinstance(target, str):
-            return self._bind_subject(target, kind, returns, chosen, tokens, errors)
+            return self._for_subject(target, call, codec)
         if isinstance(target, EndpointContract):
             contract = target
         elif callable(target):
@@ -115,36 +85,29 @@ class Binder:
             raise ConfigError(f"endpoint {contract.name!r} is to be called with {ways}")
         return BoundCall(
             self._connection,
-            check_publish(naming.fill(contract.template or contract.subject, tokens or {})),
+            check_publish(naming.fill(contract.template or contract.subject, call.tokens or {})),
             contract.request_type,
             contract.response_type if returns is NOTHING else returns,
-            codec=chosen,
-            errors=(*contract.errors, *errors),
+            codec=codec,
+            errors=(*contract.errors, *call.errors),
             item_type=contract.stream_type,
             idempotent=contract.idempotent,
             max_body=self._max_body,
         )
 
-    def _bind_subject(
-        self,
-        subject: str,
-        kind: type,
-        returns: Any,
-        codec: codecs.Codec,
-        tokens: Mapping[str, str] | None,
-        errors: Errors,
-    ) -> BoundCall:
-        request_type = None if kind in (_Default, type(None)) else kind
+    def _for_subject(self, subject: str, call: Call, codec: codecs.Codec) -> BoundCall:
+        kind = type(call.request)
+        request_type = None if kind in (NotGiven, type(None)) else kind
         try:
             codec.bind(request_type)
         except ConfigTypeError as error:
             raise EncodeError(f"cannot write a {kind.__name__}: {error}") from error
         return BoundCall(
             self._connection,
-            check_publish(naming.fill(subject, tokens or {})),
+            check_publish(naming.fill(subject, call.tokens or {})),
             request_type,
-            Any if returns is NOTHING else returns,
+            Any if call.returns is NOTHING else call.returns,
             codec=codec,
-            errors=errors,
+            errors=call.errors,
             max_body=self._max_body,
         )

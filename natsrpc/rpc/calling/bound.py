@@ -1,15 +1,15 @@
 """The client half of one endpoint, bound: a value becomes a request, its reply a value or an error.
 
-A `BoundCall` is made once per target, types and codec, and kept; a call through it looks nothing up
-but its header block, which is kept per timeout in `blocks`.
+A `BoundCall` is made once per target, types and codec, and kept by the `Binder`; a call through it
+looks nothing up but its header block, which is kept per timeout in `blocks`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncIterable, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 from natsrpc import codecs
 from natsrpc.core import Connection, Headers, Msg
@@ -24,9 +24,15 @@ from natsrpc.errors import (
 )
 
 from ..contract import from_wire, is_error
-from ..headers import Inherited, cancel_bytes, depth_line, max_reply_line, timeout_line
-from ..streams import MAX_BODY
-from .policy import Policy
+from ..headers import (
+    Inherited,
+    cancel_bytes,
+    depth_line,
+    inherited,
+    max_reply_line,
+    timeout_line,
+)
+from ..streams import MAX_BODY, is_head, take_reply
 
 GRACE = 0.1
 """Seconds a caller waits beyond the deadline it gave the worker: the worker's answer that the
@@ -35,16 +41,27 @@ deadline passed (504) comes first, so that a plain timeout means a lost network 
 _MAX_BLOCKS = 64
 
 
+class NotGiven:
+    """The type of `NOTHING`."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+NOTHING: Any = NotGiven()
+"""The request, or the response type, was not given."""
+
+
 class BoundCall:
     """Calls one subject with one request type, response type and codec."""
 
     __slots__ = (
         "_cancel_subject",
         "_common",
+        "_connection",
         "_item",
         "_known",
         "_returns",
-        "_send",
         "blocks",
         "codec",
         "decode",
@@ -69,7 +86,7 @@ class BoundCall:
     ) -> None:
         self.subject = subject
         self.max_body = max_body
-        self._send = connection.send
+        self._connection = connection
         self._cancel_subject = cancel_bytes(subject)
         self.codec = codec
         self.encode = codec.bind(request_type).encode
@@ -83,8 +100,29 @@ class BoundCall:
             self._common += max_reply_line(max_body)
         self.blocks: dict[float | None, tuple[bytes, float | None]] = {}
 
+    # the request
+
+    def prepare(
+        self, request: Any, timeout: float | None, headers: Mapping[str, str] | None
+    ) -> tuple[bytes, bytes, float | None]:
+        """The body and the header block to send, and how many seconds to wait for the reply.
+
+        Raises:
+            EncodeError: the request cannot be written.
+            BadTimeoutError: the timeout is not a positive number.
+            BadHeaderError: one of the headers cannot be sent.
+            DeadlineExceededError: nothing is left of the deadline of the handler that calls.
+        """
+        data = self.encode(None if request is NOTHING else request)
+        outer = inherited.get()
+        if outer is None:
+            block, wait = self.block(timeout)
+        else:
+            block, wait = self._inner_block(timeout, outer)
+        return data, _with_headers(block, headers) if headers else block, wait
+
     def block(self, timeout: float | None) -> tuple[bytes, float | None]:
-        """The header block for a timeout, and how long to wait for the reply.
+        """The header block for a timeout, and how many seconds to wait for the reply.
 
         Raises:
             BadTimeoutError: it is not a positive number.
@@ -97,43 +135,16 @@ class BoundCall:
             self.blocks[timeout] = known
         return known
 
-    def inherited(
-        self, timeout: float | None, outer: Inherited, now: float
-    ) -> tuple[bytes, float | None]:
-        """As `block`, inside a handler: what is left of its deadline, and one deeper.
-
-        Raises:
-            DeadlineExceededError: nothing is left.
-        """
+    def _inner_block(self, timeout: float | None, outer: Inherited) -> tuple[bytes, float | None]:
+        """As `block`, inside a handler: what is left of its deadline, and one deeper."""
         deadline, depth = outer
         if deadline is not None:
-            left = deadline - now
+            left = deadline - self._connection.link.loop.time()
             if left <= 0:
                 raise DeadlineExceededError("the handler's deadline passed before the call")
             if timeout is None or left < timeout:
                 timeout = left
         return self._make_block(timeout, depth)
-
-    def abandoned(self, reply: bytes) -> None:
-        """Tell the workers that the caller of the request with this reply subject is gone."""
-        with contextlib.suppress(NatsError):
-            self._send(self._cancel_subject, reply)
-
-    def late(self, error: NatsTimeoutError, wait: float | None) -> NatsTimeoutError:
-        """What a caller is told when no answer came: the time it named, without our `GRACE`."""
-        if wait is None or isinstance(error, DeadlineExceededError):
-            return error
-        return NatsTimeoutError(re.sub(r"within \S+ s", f"within {wait - GRACE:g} s", str(error)))
-
-    def encode_item(self, item: Any) -> bytes:
-        """An item of a request stream as bytes."""
-        if self._item is not None:
-            return self._item.encode(item)
-        return self.codec.bind(type(item)).encode(item)
-
-    def error(self, msg: Msg) -> RpcError:
-        """The error that an error reply stands for."""
-        return from_wire(msg, self._known)
 
     def _make_block(self, timeout: float | None, depth: int) -> tuple[bytes, float | None]:
         block = b"NATS/1.0\r\n" + self._common
@@ -145,30 +156,50 @@ class BoundCall:
             block += depth_line(depth)
         return block + b"\r\n", wait
 
-    def with_headers(self, block: bytes, headers: Mapping[str, str] | None) -> bytes:
-        """A header block with a caller's own headers, which go before ours of the same name.
+    def encode_item(self, item: Any) -> bytes:
+        """An item of a request stream as bytes."""
+        if self._item is not None:
+            return self._item.encode(item)
+        return self.codec.bind(type(item)).encode(item)
+
+    # what comes of it
+
+    def abandoned(self, reply: bytes) -> None:
+        """Tell the workers that the caller of the request with this reply subject is gone."""
+        with contextlib.suppress(NatsError):
+            self._connection.link.outbound.send(self._cancel_subject, reply)
+
+    def late(self, error: NatsTimeoutError, wait: float | None) -> NatsTimeoutError:
+        """The error to raise when no answer came: it names the caller's time, without `GRACE`."""
+        if wait is None or isinstance(error, DeadlineExceededError):
+            return error
+        return NatsTimeoutError(re.sub(r"within \S+ s", f"within {wait - GRACE:g} s", str(error)))
+
+    async def receive(self, msg: Msg, wait: float | None) -> Any:
+        """The value of a reply that has headers; a large one is received whole first.
+
+        Args:
+            msg: the reply.
+            wait: seconds that the caller waits at most.
 
         Raises:
-            BadHeaderError: one of them cannot be sent.
+            RpcError: the service answered with an error.
+            ContractError: the reply's body is not what was expected.
+            NatsTimeoutError: a large reply did not arrive in time.
         """
-        if not headers:
-            return block
-        given = {name.lower() for name in headers}
-        ours = Headers.decode(block).items()
-        merged = Headers([(name, value) for name, value in ours if name.lower() not in given])
-        for name, value in Headers(headers).items():
-            merged.add(name, value)
-        return merged.encode()
+        if is_head(msg.raw_headers):
+            msg = await take_reply(self._connection, msg, self.max_body, self.error, GRACE, wait)
+        return self.read(msg)
 
     def read(self, msg: Msg) -> Any:
-        """The value of a reply that has headers, or the error it stands for, raised.
+        """The value of a whole reply that has headers, or the error it stands for, raised.
 
         Raises:
             RpcError: the service answered with an error.
             ContractError: the reply's body is not what was expected.
         """
         if is_error(msg.raw_headers):
-            raise from_wire(msg, self._known)
+            raise self.error(msg)
         decode = self.decode
         content_type = msg.headers.get("Content-Type")
         if content_type is not None:
@@ -179,6 +210,10 @@ class BoundCall:
             return decode(msg.data)
         except DecodeError as error:
             raise self.misfit(error) from None
+
+    def error(self, msg: Msg) -> RpcError:
+        """The error that an error reply stands for."""
+        return from_wire(msg, self._known)
 
     def misfit(self, error: DecodeError) -> ContractError:
         """The error of a reply that is no value of the type expected here."""
@@ -191,68 +226,17 @@ class BoundCall:
         )
 
 
+def _with_headers(block: bytes, headers: Mapping[str, str]) -> bytes:
+    """A header block with a caller's own headers, which override ours of the same name."""
+    given = {name.lower() for name in headers}
+    ours = Headers.decode(block).items()
+    merged = Headers([(name, value) for name, value in ours if name.lower() not in given])
+    for name, value in Headers(headers).items():
+        merged.add(name, value)
+    return merged.encode()
+
+
 def _check_timeout(timeout: float) -> float:
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
         raise BadTimeoutError(f"timeout is {timeout!r}: expected a positive number of seconds")
     return timeout
-
-
-CallKind = Literal["call", "stream", "upload", "gather"]
-
-
-class Call:
-    """One call, as client-side middleware sees it; what it changes here is what is sent.
-
-    `kind` names the method of the client that was called. The response of a "stream" is an async
-    generator, that of "gather" a list.
-    """
-
-    __slots__ = (
-        "codec",
-        "errors",
-        "headers",
-        "idle_timeout",
-        "items",
-        "kind",
-        "max_responses",
-        "policy",
-        "request",
-        "returns",
-        "stall",
-        "target",
-        "timeout",
-        "tokens",
-    )
-
-    def __init__(
-        self,
-        target: Any,
-        request: Any,
-        returns: Any,
-        *,
-        timeout: float | None,
-        headers: Mapping[str, str] | None,
-        codec: str | codecs.Codec | None,
-        tokens: Mapping[str, str] | None,
-        errors: tuple[type[RpcError], ...],
-        policy: Policy | None = None,
-        kind: CallKind = "call",
-        items: AsyncIterable[Any] | None = None,
-        idle_timeout: float | None = None,
-        stall: float | None = None,
-        max_responses: int | None = None,
-    ) -> None:
-        self.kind = kind
-        self.target = target
-        self.request = request
-        self.returns = returns
-        self.timeout = timeout
-        self.headers = dict(headers or {})
-        self.codec = codec
-        self.tokens = tokens
-        self.errors = errors
-        self.policy = policy
-        self.items = items
-        self.idle_timeout = idle_timeout
-        self.stall = stall
-        self.max_responses = max_responses

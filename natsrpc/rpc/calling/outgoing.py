@@ -12,8 +12,7 @@ from natsrpc.errors import DecodeError, NatsTimeoutError, NoRespondersError
 from ..contract import is_error
 from ..headers import control
 from ..streams import Channel, Reader, is_head, large_bytes, take_reply, with_head
-from .binding import NOTHING
-from .bound import GRACE, BoundCall
+from .bound import GRACE, NOTHING, BoundCall
 
 Encode = Callable[[Any], bytes]
 
@@ -52,7 +51,7 @@ class Outgoing:
             on_reply=self._take_reply,
             reader=Reader(limit=bound.max_body),
         )
-        later = connection.loop.call_later
+        later = connection.link.loop.call_later
         if timeout is not None:
             text = f"the stream did not end within {timeout - GRACE:g} s"
             self._timers.append(later(timeout, self._expire, text))
@@ -64,14 +63,16 @@ class Outgoing:
         channel = self.channel
         opening = control("open", channel.reader.granted)
         block = block[:-2] + opening[len(b"NATS/1.0\r\n") :]
-        self._connection.send(self._bound.subject, data, channel.address, block)
+        self._connection.link.outbound.send(self._bound.subject, data, channel.address, block)
         if items is not None:
             self._start(items, self._bound.encode_item)
 
     def open_large(self, data: bytes, block: bytes) -> None:
         """Send the head of a request, and start sending its body once a worker takes it."""
         subject = large_bytes(self._bound.subject)
-        self._connection.send(subject, b"", self.channel.address, with_head(block, len(data)))
+        self._connection.link.outbound.send(
+            subject, b"", self.channel.address, with_head(block, len(data))
+        )
         self._start(_single(data), bytes)
 
     def _start(self, items: AsyncIterable[Any], encode: Encode) -> None:
@@ -160,7 +161,7 @@ class Outgoing:
             self._expire(f"the stream was idle for {self._idle_timeout:g} s")
             return
         self._seen = seen
-        later = self._connection.loop.call_later
+        later = self._connection.link.loop.call_later
         self._timers[-1] = later(self._idle_timeout, self._check_idle)
 
 

@@ -1,4 +1,4 @@
-"""What is done about a call that fails: retries, hedges, and sending again after a reconnect.
+"""Policies for calls that fail: retries, hedges, and sending again after a reconnect.
 
 Only what is safe is repeated. A request that nobody took (no responders) or that was refused unrun
 (overloaded) may always be sent again, and so may one that failed with an error class declared
@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-from natsrpc.core import Connection, Reconnected
+from natsrpc.core import Connection, ConnectionEvent, Reconnected
 from natsrpc.errors import (
     ConfigError,
     DeadlineExceededError,
@@ -100,16 +100,16 @@ class Policy:
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
         """Calls made inside have this policy, unless they name one of their own."""
-        token = _scope.set(self)
+        token = _innermost.set(self)
         try:
             yield
         finally:
-            _scope.reset(token)
+            _innermost.reset(token)
 
 
-_scope: ContextVar[Policy | None] = ContextVar("natsrpc_policy", default=None)
+_innermost: ContextVar[Policy | None] = ContextVar("natsrpc_policy", default=None)
 
-scoped = _scope.get
+scoped = _innermost.get
 """The policy of the innermost scope; None outside of any."""
 
 ONCE = Policy(attempts=1)
@@ -121,20 +121,34 @@ class _SentAgainError(Exception):
 
 
 class Attempts:
-    """Carries out policies for the calls of one connection."""
+    """Carries out policies for the calls of one client; `default` is the client's own."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.default: Policy | None = None
+        self._link = connection.link
         self._budget = BUDGET
         self._resendable: set[asyncio.Future[Any]] = set()
         self._resent: set[asyncio.Future[Any]] = set()
-        self._watcher: asyncio.Task[None] | None = None
+        self._listens = False
+
+    def chosen(self, policy: Policy | None) -> Policy | None:
+        """The policy of a call: its own, else that of the scope around it, else the client's."""
+        return policy or scoped() or self.default
 
     async def run(
         self, policy: Policy, attempt: Attempt, *, timeout: float | None, idempotent: bool
     ) -> Any:
-        """Call until it succeeds, or until what it fails with is to be raised."""
-        time = self._connection.loop.time
+        """Call until it succeeds, or until what it fails with is to be raised.
+
+        Args:
+            policy: the policy in force.
+            attempt: makes one attempt.
+            timeout: seconds for all attempts together.
+            idempotent: whether the call may run twice, where the policy does not say.
+        """
+        time = self._link.loop.time
+        if policy.idempotent is not None:
+            idempotent = policy.idempotent
         deadline = None if timeout is None else time() + timeout
         self._budget = min(BUDGET, self._budget + BUDGET_PER_CALL)
         tries = 0
@@ -176,8 +190,9 @@ class Attempts:
 
     async def _resending(self, attempt: Attempt, timeout: float | None) -> Any:
         """One attempt that is given up when the connection it was sent on is gone."""
-        if self._watcher is None or self._watcher.done():
-            self._watcher = asyncio.ensure_future(self._watch())
+        if not self._listens:
+            self._listens = True
+            self._link.add_listener(self._hear)
         task = asyncio.ensure_future(attempt(timeout))
         self._resendable.add(task)
         try:
@@ -190,13 +205,12 @@ class Attempts:
             self._resendable.discard(task)
             self._resent.discard(task)
 
-    async def _watch(self) -> None:
+    def _hear(self, event: ConnectionEvent) -> None:
         """Give up what was sent on a connection that was replaced; its callers send it again."""
-        async for event in self._connection.events():
-            if isinstance(event, Reconnected):
-                for task in self._resendable:
-                    self._resent.add(task)
-                    task.cancel()
+        if isinstance(event, Reconnected):
+            for task in self._resendable:
+                self._resent.add(task)
+                task.cancel()
 
     async def _hedged(self, after: float, attempt: Attempt, timeout: float | None) -> Any:
         """The quicker one of two attempts, the second sent only if the first is slow."""
@@ -219,12 +233,10 @@ class Attempts:
                 task.cancel()
             await asyncio.gather(*everyone, return_exceptions=True)
 
-    async def stop(self) -> None:
-        """End the watcher."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher
+    def stop(self) -> None:
+        """Hear no more of the connection."""
+        self._link.remove_listener(self._hear)
+        self._listens = False
 
 
 def _shorter(left: float | None, policy: Policy) -> float | None:

@@ -9,16 +9,34 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from typing import Any, Protocol
 
 from natsrpc.errors import ConfigError
 
 from ..contract import EndpointContract, gives_stream
 from ..signature import MISSING, CallPlan, parameters, plan, public_methods
 from ..signature import names as naming
-from .binding import NOTHING, Errors
-from .unary import Caller
+from .binding import Errors
+from .bound import NOTHING
+
+
+class Calls(Protocol):
+    """The ways to call that a proxy uses: those of a client."""
+
+    async def call(self, target: EndpointContract, request: Any, *, timeout: float | None) -> Any:
+        """Call an endpoint that answers with one message."""
+
+    async def upload(
+        self, target: EndpointContract, items: AsyncIterable[Any], request: Any
+    ) -> Any:
+        """Call an endpoint that reads a stream, and answers with one message."""
+
+    def stream(
+        self, target: EndpointContract, request: Any, *, items: AsyncIterable[Any] | None
+    ) -> AsyncGenerator[Any, None]:
+        """Call an endpoint that answers with a stream."""
+        ...
 
 
 class Proxy:
@@ -33,7 +51,7 @@ class Proxy:
 
 
 def make_proxy(
-    client: Caller, api: type, prefix: str, timeout: float | None, errors: Errors = ()
+    calls: Calls, api: type, prefix: str, timeout: float | None, errors: Errors = ()
 ) -> Any:
     """A proxy over `api`.
 
@@ -44,12 +62,12 @@ def make_proxy(
     if not names:
         raise ConfigError(f"{api.__name__!r} has no public methods to call")
     naming.check_prefix(prefix)
-    methods = {name: _method(client, api, name, prefix, timeout, errors) for name in names}
+    methods = {name: _method(calls, api, name, prefix, timeout, errors) for name in names}
     return Proxy(api.__qualname__, methods)
 
 
 def _method(
-    client: Caller, api: type, name: str, prefix: str, timeout: float | None, errors: Errors
+    calls: Calls, api: type, name: str, prefix: str, timeout: float | None, errors: Errors
 ) -> Callable[..., Any]:
     function = inspect.getattr_static(api, name)
     if isinstance(function, (staticmethod, classmethod)):
@@ -68,7 +86,7 @@ def _method(
         errors=errors,
         template=subject,
     )
-    return _caller(client, contract, call_plan, _signature(method, call_plan), timeout)
+    return _caller(calls, contract, call_plan, _signature(method, call_plan), timeout)
 
 
 def _signature(method: Callable[..., Any], call_plan: CallPlan) -> inspect.Signature:
@@ -88,7 +106,7 @@ def _signature(method: Callable[..., Any], call_plan: CallPlan) -> inspect.Signa
 
 
 def _caller(
-    client: Caller,
+    calls: Calls,
     contract: EndpointContract,
     call_plan: CallPlan,
     signature: inspect.Signature,
@@ -109,15 +127,15 @@ def _caller(
 
     async def unary(*args: Any, **kwargs: Any) -> Any:
         request, _ = split(args, kwargs)
-        return await client.call(contract, request, timeout=timeout)
+        return await calls.call(contract, request, timeout=timeout)
 
     async def upload(*args: Any, **kwargs: Any) -> Any:
         request, items = split(args, kwargs)
-        return await client.upload(contract, items, request)
+        return await calls.upload(contract, items, request)
 
     def stream(*args: Any, **kwargs: Any) -> Any:
         request, items = split(args, kwargs)
-        return client.stream(contract, request, items=items)
+        return calls.stream(contract, request, items=items)
 
     if gives_stream(contract.kind):
         return stream

@@ -25,7 +25,7 @@ class Answering:
         self.num_errors = 0
         self.last_error = ""
         self.processing_time_ns = 0
-        self._send = connection.send
+        self._send = connection.link.send
         self._handler = handler
 
     def reset(self) -> None:

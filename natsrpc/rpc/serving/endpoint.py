@@ -89,18 +89,20 @@ class Endpoint(Answering):
         self.plan = plan
         self.service = service
         self.state: Any = None
-        self.live: Due[Msg, tuple[asyncio.Task[None], float]] = Due(connection.loop, self._expired)
+        self.live: Due[Msg, tuple[asyncio.Task[None], float]] = Due(
+            connection.link.loop, self._expired
+        )
         self.overdue: dict[Msg, asyncio.Task[None]] = {}
         self._connection = connection
         self._allowance = allowance
         self._book = TermsBook(contract, limits, codec, gates)
         self._terms = self._book.known
         self._lanes = self._book.lanes
-        self._waits: Due[Msg, tuple[Lane, float]] = Due(connection.loop, self._expired_waiting)
+        self._waits: Due[Msg, tuple[Lane, float]] = Due(connection.link.loop, self._expired_waiting)
         self._direct = _direct(plan)
         self._general: Next[Context] | None = None
-        self._start_task = task_starter(connection.loop, f"natsrpc handler {plan.name}")
-        self._time = clock(connection.loop)
+        self._start_task = task_starter(connection.link.loop, f"natsrpc handler {plan.name}")
+        self._time = clock(connection.link.loop)
 
     def use(self, general: Next[Context]) -> None:
         """Call the handler the general way: it needs more than its body, or has middleware."""
@@ -116,10 +118,10 @@ class Endpoint(Answering):
             if terms is None:
                 return
         timeout = terms.timeout
-        deadline = None if timeout is None else self._connection.read_at + timeout
+        deadline = None if timeout is None else self._connection.link.read_at + timeout
         lane = terms.lane
         gate = lane.gate
-        if lane.free > 0 and gate.free > 0 and not self._connection.congested:
+        if lane.free > 0 and gate.free > 0 and not self._connection.link.outbound.congested:
             lane.free -= 1
             gate.free -= 1
             task = self._start_task(self._run(msg, terms, deadline))
@@ -202,9 +204,9 @@ class Endpoint(Answering):
         if terms is None:
             return
         timeout = terms.timeout
-        deadline = None if timeout is None else self._connection.read_at + timeout
+        deadline = None if timeout is None else self._connection.link.read_at + timeout
         lane = terms.lane
-        if lane.free > 0 and lane.gate.free > 0 and not self._connection.congested:
+        if lane.free > 0 and lane.gate.free > 0 and not self._connection.link.outbound.congested:
             lane.free -= 1
             lane.gate.free -= 1
             self._begin(msg, terms, deadline, self._run_large)
@@ -274,7 +276,7 @@ class Endpoint(Answering):
         live[msg] = (task, due)
 
     def _wait(self, msg: Msg, terms: Terms, deadline: float | None, run: Run) -> None:
-        if self._connection.congested:
+        if self._connection.link.outbound.congested:
             self.refuse(msg, OverloadedError("the service's connection is congested"))
         elif not terms.lane.put(msg, partial(self._start_waiting, msg, terms, deadline, run)):
             self.refuse(msg, OverloadedError(f"endpoint {self.contract.name!r} is overloaded"))
@@ -349,7 +351,7 @@ class Endpoint(Answering):
         if _unstarted(task):
             return  # cancelled now it would never enter `_run`; `_run` sees that it is overdue
         task.cancel()
-        self._connection.loop.call_later(STUBBORN_AFTER, self._report_stubborn, msg)
+        self._connection.link.loop.call_later(STUBBORN_AFTER, self._report_stubborn, msg)
 
     def _report_stubborn(self, msg: Msg) -> None:
         if msg in self.overdue:

@@ -151,7 +151,7 @@ class RunningService:
         self._subscribe(endpoint)
 
     def _subscribe(self, endpoint: Endpoint) -> None:
-        contract, attach = endpoint.contract, self._connection.attach
+        contract, attach = endpoint.contract, self._connection.link.attach
         subscription = attach(contract.subject, endpoint.accept, queue_group=contract.queue_group)
         self._subscriptions.append(subscription)
         self._by_subscription[subscription] = endpoint
@@ -187,7 +187,7 @@ class RunningService:
         """
         if self._add in self.service.on_added:
             self.service.on_added.remove(self._add)
-        deadline = self._connection.loop.time() + timeout
+        deadline = self._connection.link.loop.time() + timeout
         try:
             async with asyncio.timeout(max(timeout, WITHDRAWAL)):
                 await asyncio.gather(*map(_drain, [*self._subscriptions, *self._optional]))
@@ -275,7 +275,7 @@ class Server:
             for service in reversed(started):
                 await service.drain(0.0)
             raise
-        self.connection.add_drain_hook(self._drain_early)
+        self.connection.link.add_drain_hook(self._drain_early)
         self._watcher = asyncio.ensure_future(self._watch(self.connection.events()))
 
     async def _watch(self, events: AsyncIterator[ConnectionEvent]) -> None:
@@ -317,7 +317,7 @@ class Server:
         await self.drain(self.connection.options.drain_timeout * 0.9)
 
     async def _drain(self, timeout: float) -> None:
-        self.connection.remove_drain_hook(self._drain_early)
+        self.connection.link.remove_drain_hook(self._drain_early)
         results = await asyncio.gather(
             *(service.drain(timeout) for service in self.services), return_exceptions=True
         )

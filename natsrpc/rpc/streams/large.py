@@ -172,8 +172,8 @@ async def send_reply(
     try:
         head = with_head(headers, len(data))
         if deadline is not None:
-            head = head[:-2] + timeout_line(deadline - connection.loop.time()) + b"\r\n"
-        connection.send(msg.raw_reply, b"", channel.address, head)
+            head = head[:-2] + timeout_line(deadline - connection.link.loop.time()) + b"\r\n"
+        connection.link.send(msg.raw_reply, b"", channel.address, head)
         try:
             async with asyncio.timeout(TAKEN_WITHIN):
                 await channel.ready()

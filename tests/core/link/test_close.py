@@ -70,9 +70,9 @@ async def test_closing_while_reconnecting_tells_closed_only_and_does_not_wait() 
         server.refuse()
         peer.reset()
         await eventually(lambda: "on_reconnect_error" in recorder.names, 60)
-        start = nc.loop.time()
+        start = nc.link.loop.time()
         await nc.close()
-        assert nc.loop.time() - start < 5
+        assert nc.link.loop.time() - start < 5
         assert recorder.names[-2:] == ["on_reconnect_error", "on_close"]
         assert recorder.names.count("on_disconnect") == 1
 
@@ -103,7 +103,7 @@ async def test_closing_again_at_once_and_from_callbacks_is_harmless() -> None:
             await nc.close()
 
         sub = await nc.subscribe("a", cb=handle)
-        peer.msg(b"a", sub.raw_sid)
+        peer.msg(b"a", b"%d" % sub.sid)
         await asyncio.gather(*(nc.close() for _ in range(5)), nc.wait_closed())
         await nc.close()
         assert recorder.names.count("on_close") == 1
@@ -166,13 +166,13 @@ async def test_closing_does_not_wait_long_for_a_peer_that_reads_nothing() -> Non
     """What is unsent gets a moment; then the socket is dropped, with all it holds."""
     async with no_leaks(), connected(receive_buffer=4096) as (nc, peer, _):
         peer.stall()
-        while not nc.congested:
-            nc.send(b"n", bytes(500_000))
+        while not nc.link.congested:
+            nc.link.send(b"n", bytes(500_000))
             await turns(2)
         sockets = open_sockets()
-        start = nc.loop.time()
+        start = nc.link.loop.time()
         await nc.close()
-        assert 1.5 < nc.loop.time() - start < 8
+        assert 1.5 < nc.link.loop.time() - start < 8
         assert len(open_sockets()) == len(sockets) - 1
 
 
@@ -180,15 +180,15 @@ async def test_closing_hands_over_what_a_slow_peer_had_not_taken_yet() -> None:
     async with connected(receive_buffer=4096) as (nc, peer, _):
         peer.stall()
         sent = 0
-        while not nc.congested:
-            nc.send(b"n", b"%08d" % sent + bytes(100_000))
+        while not nc.link.congested:
+            nc.link.send(b"n", b"%08d" % sent + bytes(100_000))
             sent += 1
             await turns(2)
         for _ in range(5):
-            nc.send(b"n", b"%08d" % sent)
+            nc.link.send(b"n", b"%08d" % sent)
             sent += 1
         for _ in range(5):
-            nc.send(b"n", b"%08d" % sent + bytes(100_000))
+            nc.link.send(b"n", b"%08d" % sent + bytes(100_000))
             sent += 1
         closing = asyncio.create_task(nc.close())
         await turns(5)
@@ -304,7 +304,7 @@ async def test_producers_waiting_for_room_are_woken_by_close_and_exhaustion() ->
         async with connected(receive_buffer=4096, max_reconnect_attempts=0) as (nc, peer, _):
             peer.stall()
             producers = [asyncio.create_task(publish_until_it_waits(nc)) for _ in range(3)]
-            await eventually(lambda: nc.congested)
+            await eventually(lambda: nc.link.congested)
             asking = asyncio.create_task(nc.request("a", timeout=None))
             await turns(5)
             if end == "close":
@@ -330,7 +330,7 @@ async def test_a_drain_is_woken_by_a_loss() -> None:
             await gate.wait()
 
         sub = await nc.subscribe("a", cb=stuck)
-        peer.msg(b"a", sub.raw_sid)
+        peer.msg(b"a", b"%d" % sub.sid)
         await peer.synced()
         draining = asyncio.create_task(nc.drain())
         await eventually(lambda: nc.is_draining)
@@ -349,10 +349,10 @@ async def test_closing_over_a_stalled_link_wakes_everybody_at_once(
         waits = [asyncio.create_task(nc.request("stalled", timeout=60)) for _ in range(10)]
         waits += [asyncio.create_task(nc.flush(60)) for _ in range(10)]  # type: ignore[arg-type]  # any task will do
         await turns(5)
-        start = nc.loop.time()
+        start = nc.link.loop.time()
         closing = asyncio.create_task(nc.close())
         await asyncio.wait(waits)
-        assert nc.loop.time() - start < 2
+        assert nc.link.loop.time() - start < 2
         assert all(isinstance(t.exception(), ConnectionClosedError) for t in waits)
         proxy.resume()
         await closing

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from natsrpc.core import Msg, Subscription
-from natsrpc.core.link.handover import Twins, may_overlap
-from tests.core.connected import connected
+from natsrpc.core import Msg
+from natsrpc.core.link.handover import Twins
 
 
 def message(data: bytes) -> Msg:
@@ -45,22 +43,3 @@ def test_each_message_is_told_once_and_in_order(stream: list[bytes], data: st.Da
     else:  # equal messages from before the new session began may stand for later ones
         assert told[:stop] == stream[:stop]
         assert len(told) <= len(stream)
-
-
-@pytest.mark.parametrize(
-    ("how", "echo", "may"),
-    [
-        ({}, True, False),
-        ({"queue_group": "q"}, True, True),
-        ({"queue_group": "q"}, False, False),
-        ({"max_msgs": 1}, True, True),
-        ({"max_msgs": 1}, False, True),
-        ({"queue_group": "q", "max_msgs": 2}, True, False),
-    ],
-)
-async def test_which_subscriptions_may_be_on_two_sessions(
-    how: dict[str, object], echo: bool, may: bool
-) -> None:
-    async with connected() as (nc, _, _):
-        sub: Subscription = await nc.subscribe("a", **how)  # type: ignore[arg-type]  # from the table
-        assert may_overlap(sub, echo=echo) is may

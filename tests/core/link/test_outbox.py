@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from natsrpc.core.link.outbox import Outbox
-from natsrpc.errors import ReconnectBufferExceededError
+from natsrpc.core import ServerInfo
+from natsrpc.core.link.outbox import Outbox, refusal
+from natsrpc.core.wire import frames
+from natsrpc.errors import (
+    HeadersNotSupportedError,
+    MaxPayloadError,
+    ReconnectBufferExceededError,
+)
+
+BLOCK = b"NATS/1.0\r\na: b\r\n\r\n"
 
 
 def test_frames_come_out_once_in_the_order_they_went_in() -> None:
@@ -38,3 +46,21 @@ def test_carried_frames_stand_in_front_and_count() -> None:
     outbox.carry([b"earlier", b"than that"])
     assert outbox.size == 21
     assert outbox.take() == [b"earlier", b"than that", b"later"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "fields", "kind"),
+    [
+        (b"PUB a 10\r\n%b\r\n" % bytes(10), {"max_payload": 10}, None),
+        (b"PUB a 11\r\n%b\r\n" % bytes(11), {"max_payload": 10}, MaxPayloadError),
+        (b"PUB a 11\r\n%b\r\n" % bytes(11), {}, None),
+        (frames.hpub(b"a", BLOCK, b"1"), {"headers": True}, None),
+        (frames.hpub(b"a", BLOCK, b"1"), {"headers": False}, HeadersNotSupportedError),
+        (frames.hpub(b"a", BLOCK, b"1"), {"headers": True, "max_payload": 18}, MaxPayloadError),
+    ],
+)
+def test_what_a_server_would_refuse_is_known_beforehand(
+    frame: bytes, fields: dict[str, object], kind: type[Exception] | None
+) -> None:
+    found = refusal(frame, ServerInfo(**fields))  # type: ignore[arg-type]  # from the table
+    assert type(found) is (kind or type(None))

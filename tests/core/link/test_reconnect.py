@@ -89,7 +89,7 @@ async def test_an_unexpected_failure_while_reading_counts_as_a_loss(
         def fail(*_: object) -> None:
             raise RuntimeError("a fault of ours")
 
-        monkeypatch.setattr(nc, "session_info", fail)
+        monkeypatch.setattr(nc.link, "session_info", fail)
         peer.info()
         await server.accept()
         await eventually(lambda: nc.status is Status.CONNECTED)
@@ -129,8 +129,8 @@ async def test_a_dead_peer_that_owes_us_reads_is_dropped_at_once() -> None:
     ):
         peer.stall()
         sent = 0
-        while not nc.congested:
-            nc.send(b"n", bytes(100_000))
+        while not nc.link.congested:
+            nc.link.send(b"n", bytes(100_000))
             sent += 100_000
             await turns(2)
         server.auto_pong = True
@@ -154,7 +154,7 @@ async def test_nothing_is_dispatched_once_a_session_is_given_up() -> None:
         sub = await nc.subscribe("a", cb=give_up)
         await nc.flush()
         message = b"MSG a %b 1\r\n%b\r\n"
-        peer.send(b"".join(message % (sub.raw_sid, data) for data in (b"1", b"2", b"3")))
+        peer.send(b"".join(message % (b"%d" % sub.sid, data) for data in (b"1", b"2", b"3")))
         await server.accept()
         await nc.flush()
         assert got == [b"1"]
@@ -169,7 +169,7 @@ async def test_pings_are_answered_however_busy_handlers_and_callbacks_are() -> N
 
     async with connected(on_error=busy) as (nc, peer, _):
         sub = await nc.subscribe("a", cb=busy)
-        peer.msg(b"a", sub.raw_sid)
+        peer.msg(b"a", b"%d" % sub.sid)
         peer.err('Permissions Violation for Publish to "x"')
         for _ in range(3):
             await asyncio.wait_for(peer.synced(), 5)
@@ -183,9 +183,9 @@ async def test_a_stale_connection_is_closed_for_that_reason_where_reconnecting_i
     async with connected(
         auto_pong=False, ping_interval=10, allow_reconnect=False, **recorder.options
     ) as (nc, _, _):
-        start = nc.loop.time()
+        start = nc.link.loop.time()
         await nc.wait_closed()
-        assert nc.loop.time() - start == pytest.approx(30, abs=0.5)  # the third tick
+        assert nc.link.loop.time() - start == pytest.approx(30, abs=0.5)  # the third tick
         assert isinstance(nc.last_error, StaleConnectionError)
 
 
@@ -193,9 +193,9 @@ async def test_a_stale_connection_is_closed_for_that_reason_where_reconnecting_i
 @warped
 async def test_a_negative_limit_of_pings_is_exceeded_by_the_first() -> None:
     async with connected(ping_interval=10, max_pings_out=-1, allow_reconnect=False) as (nc, _, _):
-        start = nc.loop.time()
+        start = nc.link.loop.time()
         await nc.wait_closed()
-        assert nc.loop.time() - start == pytest.approx(10, abs=0.5)
+        assert nc.link.loop.time() - start == pytest.approx(10, abs=0.5)
 
 
 # with reconnecting off
@@ -237,7 +237,7 @@ async def lost_for_good(attempts: int) -> tuple[Connection, Recorder, float]:
         **recorder.options,
     ) as (nc, peer, server):
         server.refuse()
-        lost = nc.loop.time()
+        lost = nc.link.loop.time()
         peer.reset()
         await nc.wait_closed()
         await eventually(lambda: "on_close" in recorder.names)
@@ -314,10 +314,10 @@ async def test_a_dead_pool_lasts_as_long_as_one_dead_server() -> None:
         )
         for server in servers:
             server.refuse()
-        lost = nc.loop.time()
+        lost = nc.link.loop.time()
         next(peer for server in servers for peer in server.peers).reset()
         await nc.wait_closed()
-        assert nc.loop.time() - lost == pytest.approx(10, abs=0.5)
+        assert nc.link.loop.time() - lost == pytest.approx(10, abs=0.5)
         assert len(recorder.told("on_reconnect_error")) == 12
 
 
@@ -332,11 +332,11 @@ async def test_the_next_server_is_tried_at_once_and_the_lost_one_last() -> None:
         ) as nc:
             peer = await first.accept()
             second.refuse()
-            start = nc.loop.time()
+            start = nc.link.loop.time()
             peer.reset()
             peer = await third.accept()
             await eventually(lambda: nc.status is Status.CONNECTED)
-            assert nc.loop.time() - start < 5
+            assert nc.link.loop.time() - start < 5
             assert nc.servers == [third.url, first.url, second.url]
             peer.reset()
             await first.accept()
@@ -348,10 +348,10 @@ async def test_clients_of_one_server_do_not_all_come_back_at_once() -> None:
     waits = []
     async with connected(reconnect_wait=0, reconnect_jitter=5) as (nc, peer, server):
         for _ in range(8):
-            lost = nc.loop.time()
+            lost = nc.link.loop.time()
             peer.reset()
             peer = await server.accept(10)
-            waits.append(nc.loop.time() - lost)
+            waits.append(nc.link.loop.time() - lost)
             await eventually(lambda: nc.status is Status.CONNECTED)
     assert max(waits) < 5.5
     assert max(waits) - min(waits) > 0.5
@@ -399,12 +399,12 @@ async def test_time_spent_on_a_pass_counts_as_waited() -> None:
 @warped
 async def test_a_server_that_drops_us_again_and_again_is_not_hammered() -> None:
     async with connected(reconnect_wait=2.0, reconnect_jitter=0.1) as (nc, peer, server):
-        start = nc.loop.time()
+        start = nc.link.loop.time()
         for _ in range(6):
             peer.reset()
             peer = await server.accept(30)
             await eventually(lambda: nc.status is Status.CONNECTED)
-        assert nc.loop.time() - start >= 10.0  # the first at once, then one a wait
+        assert nc.link.loop.time() - start >= 10.0  # the first at once, then one a wait
 
 
 @pytest.mark.parity("B6", "L-jitter")
@@ -498,7 +498,7 @@ async def test_a_fault_in_the_loop_itself_closes_instead_of_hanging(
         def fail(*_: object) -> None:
             raise RuntimeError("a fault of ours")
 
-        monkeypatch.setattr(nc, "adopt", fail)
+        monkeypatch.setattr(nc.link, "adopt", fail)
         peer.reset()
         await asyncio.wait_for(nc.wait_closed(), 5)
         await eventually(lambda: "on_close" in recorder.names)
@@ -570,10 +570,10 @@ async def test_the_buffer_takes_eight_mebibytes_unless_told_otherwise() -> None:
         peer.reset()
         await eventually(lambda: nc.is_reconnecting)
         for _ in range(9):
-            nc.send(b"a", bytes(1024 * 1024 - 1024))
+            nc.link.send(b"a", bytes(1024 * 1024 - 1024))
         assert nc.buffered > 8 * 1024 * 1024
         with pytest.raises(ReconnectBufferExceededError):
-            nc.send(b"a", b"")
+            nc.link.send(b"a", b"")
 
 
 @pytest.mark.parity("B9", "B10", "H5")
@@ -584,7 +584,7 @@ async def test_a_session_is_restored_in_order() -> None:
         limited = await nc.subscribe("limited", max_msgs=5)
         gone = await nc.subscribe("gone")
         for _ in range(2):
-            peer.msg(b"limited", limited.raw_sid)
+            peer.msg(b"limited", b"%d" % limited.sid)
         await peer.synced()
         server.refuse()
         peer.reset()
@@ -600,14 +600,14 @@ async def test_a_session_is_restored_in_order() -> None:
         await server.listen()
         peer = await server.accept()
         await flush
-        inbox = nc.mux.subject.encode()
+        inbox = nc.link.requests.subject.encode()
         heads = [frame.raw.split(b"\r\n")[0].rsplit(b" ", 1)[0] for frame in peer.frames[2:-1]]
         assert peer.ops()[:2] == [b"CONNECT", b"PING"]
         assert heads[:5] == [
             b"SUB plain",
             b"SUB group q",
             b"SUB limited",
-            b"UNSUB " + limited.raw_sid,
+            b"UNSUB " + b"%d" % limited.sid,
             b"SUB late",
         ]
         assert heads[5] == b"SUB " + inbox
@@ -630,7 +630,7 @@ async def test_a_subscribe_that_is_refused_while_reconnecting_is_not_made_up_for
         peer = await server.accept()
         await nc.flush()
         assert [frame.args for frame in peer.frames if frame.op == b"SUB"] == [
-            (b"good", taken.raw_sid)
+            (b"good", b"%d" % taken.sid)
         ]
         assert nc.subscriptions == [taken]
 
@@ -698,13 +698,13 @@ async def test_frames_not_yet_handed_over_move_to_the_next_session_in_order() ->
     async with connected(receive_buffer=4096) as (nc, peer, server):
         peer.stall()
         block, sent = bytes(60_000), 0
-        while not nc.congested:
-            nc.send(b"n", b"%08d" % sent + block)
+        while not nc.link.congested:
+            nc.link.send(b"n", b"%08d" % sent + block)
             sent += 1
             await turns(2)
         queued = []
         for _ in range(20):  # these stay in our own list
-            nc.send(b"n", b"%08d" % sent)
+            nc.link.send(b"n", b"%08d" % sent)
             queued.append(sent)
             sent += 1
         await turns(3)
@@ -770,13 +770,13 @@ async def test_a_limit_set_after_a_reconnect_counts_what_came_before_it() -> Non
     async with connected() as (nc, peer, server):
         sub = await nc.subscribe("a")
         for _ in range(3):
-            peer.msg(b"a", sub.raw_sid)
+            peer.msg(b"a", b"%d" % sub.sid)
         await peer.synced()
         peer.reset()
         peer = await server.accept()
         await nc.flush()
         await sub.unsubscribe(max_msgs=5)
-        assert (await peer.expect(b"UNSUB")).args == (sub.raw_sid, b"2")
+        assert (await peer.expect(b"UNSUB")).args == (b"%d" % sub.sid, b"2")
 
 
 # reconnecting on demand, and from the start
@@ -794,7 +794,7 @@ async def test_force_reconnect_drops_the_session_and_does_not_wait() -> None:
         request = asyncio.create_task(nc.request("a", timeout=30))
         flush = asyncio.create_task(nc.flush())
         await turns(3)
-        start = nc.loop.time()
+        start = nc.link.loop.time()
         for _ in range(3):  # calls in a row are one
             await nc.force_reconnect()
         with pytest.raises(ConnectionClosedError):
@@ -803,7 +803,7 @@ async def test_force_reconnect_drops_the_session_and_does_not_wait() -> None:
             await flush
         await server.accept()
         await eventually(lambda: nc.status is Status.CONNECTED)
-        assert nc.loop.time() - start < 1
+        assert nc.link.loop.time() - start < 1
         assert len(server.peers) == 2
         await eventually(lambda: "on_reconnect" in recorder.names)
         assert recorder.told("on_disconnect") == [(None,)]
@@ -818,10 +818,10 @@ async def test_force_reconnect_wakes_a_waiting_loop() -> None:
         peer.reset()
         await eventually(lambda: "on_reconnect_error" in recorder.names, 30)
         await server.listen()
-        start = nc.loop.time()
+        start = nc.link.loop.time()
         await nc.force_reconnect()
         await eventually(lambda: nc.status is Status.CONNECTED, 30)
-        assert nc.loop.time() - start < 5
+        assert nc.link.loop.time() - start < 5
 
 
 @pytest.mark.parity("L-force")
@@ -908,7 +908,7 @@ async def test_a_restarted_server_finds_everything_restored(fresh_server: NatsSe
 async def test_requests_go_on_over_repeated_kills(fresh_server: NatsServer) -> None:
     """A request lost with a session times out; the next one works."""
     async with connect(fresh_server.url, **QUICK) as nc:
-        await nc.subscribe("ask", cb=lambda msg: nc.send(msg.raw_reply, msg.data))
+        await nc.subscribe("ask", cb=lambda msg: nc.link.send(msg.raw_reply, msg.data))
         for n in range(3):
             fresh_server.kill()
             await asyncio.to_thread(fresh_server.start)

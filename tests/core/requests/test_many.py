@@ -50,7 +50,7 @@ async def collect(replies: AsyncIterator[Msg]) -> list[bytes]:
 
 
 async def nothing_left(nc: Connection) -> None:
-    await eventually(lambda: not nc.sinks)
+    await eventually(lambda: not nc.link.sinks)
     assert nc.subscriptions == []
 
 
@@ -118,11 +118,11 @@ async def test_a_cancelled_read_ends_the_subscription(
         await nc.subscribe(subject, cb=lambda _: None)
         task = asyncio.create_task(collect(nc.request_many(subject, timeout=30)))
         await nc.flush()
-        assert len(nc.sinks) == 2
+        assert len(nc.link.sinks) == 2
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await eventually(lambda: len(nc.sinks) == 1)
+        await eventually(lambda: len(nc.link.sinks) == 1)
 
 
 async def test_a_close_in_the_middle_never_looks_complete(

@@ -24,7 +24,7 @@ from tests.core.harness import turns, warped
 
 
 class Sender:
-    """A connection that records what is sent, and lets the test answer."""
+    """A way out that records what is sent, and lets the test answer."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
@@ -56,7 +56,7 @@ class Sender:
             raise self.refusal
         self.sent.append((subject, data, reply, headers))
 
-    def start_mux(self, subject: bytes, sink: Callable[[Msg], None]) -> None:
+    def subscribe(self, subject: bytes, sink: Callable[[Msg], None]) -> None:
         self.subscribed.append(subject)
         self.sink = sink
 
@@ -70,7 +70,7 @@ class Sender:
 
 def muxed() -> tuple[RequestMux, Sender]:
     sender = Sender()
-    return RequestMux(sender, "_INBOX"), sender
+    return RequestMux(sender, sender.subscribe, "_INBOX"), sender
 
 
 async def start(mux: RequestMux, sender: Sender, *args: Any, **kwargs: Any) -> asyncio.Task[Msg]:

@@ -68,9 +68,9 @@ _running: set[asyncio.Future[None]] = set()
 async def nothing_left(nc: Connection) -> None:
     """No token, no inbox subscription, here or at the server."""
     await nc.flush()
-    assert not nc.mux.pending
+    assert not nc.link.requests.pending
     assert nc.subscriptions == []
-    assert len(nc.sinks) <= 1, "at most the mux's"
+    assert len(nc.link.sinks) <= 1, "at most the mux's"
 
 
 @both_styles
@@ -110,7 +110,7 @@ async def test_no_reply_in_time_is_a_timeout_that_names_the_subject(
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):
                 await nc.request(subject, timeout=None)
-        assert not nc.mux.pending
+        assert not nc.link.requests.pending
         assert len(nc.subscriptions) == 1
 
 
@@ -264,7 +264,7 @@ async def test_a_reply_that_only_looks_like_a_status_is_a_reply(
     ):
 
         async def answer(msg: Msg) -> None:
-            server.send(msg.raw_reply, b"body", b"", b"NATS/1.0 503\r\n\r\n")
+            server.link.send(msg.raw_reply, b"body", b"", b"NATS/1.0 503\r\n\r\n")
 
         async def header(msg: Msg) -> None:
             await msg.respond(headers={"Status": "503"})
@@ -413,7 +413,7 @@ async def test_one_deadline_over_several_requests_may_be_moved(
 
 async def nothing_left_but(nc: Connection, subscriptions: int) -> None:
     await nc.flush()
-    assert not nc.mux.pending
+    assert not nc.link.requests.pending
     assert len(nc.subscriptions) == subscriptions
 
 
@@ -459,21 +459,21 @@ async def test_a_request_that_no_buffer_takes_fails_and_leaves_nothing(old_style
         await eventually(lambda: nc.is_reconnecting)
         with pytest.raises(ReconnectBufferExceededError):
             await nc.request("a")
-        assert not nc.mux.pending
+        assert not nc.link.requests.pending
         assert nc.subscriptions == []
 
 
 async def test_a_request_waits_for_room_and_that_counts_towards_its_time() -> None:
     async with connected(receive_buffer=4096) as (nc, peer, _):
         peer.stall()
-        while not nc.congested:
-            nc.send(b"flood", b"x" * 100_000)
+        while not nc.link.congested:
+            nc.link.send(b"flood", b"x" * 100_000)
             await asyncio.sleep(0)
         with pytest.raises(NatsTimeoutError, match="congested"):
             await nc.request("a", timeout=0.02)
         asking = asyncio.create_task(nc.request("a", b"in the end"))
         await turns()
-        assert not nc.mux.pending
+        assert not nc.link.requests.pending
         peer.resume()
         asked = await peer.expect(b"PUB a ")
         assert asked.payload == b"in the end"
@@ -552,7 +552,7 @@ async def test_a_request_is_answered_while_a_thousand_subscriptions_are_idle(
         for i in range(1000):
             await nc.subscribe(f"{subject}.idle.{i}", cb=lambda _: None)
         assert (await nc.request(subject, b"x")).data == b"x"
-        assert nc.mux.subject.endswith(".*")
+        assert nc.link.requests.subject.endswith(".*")
         del echo
 
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from natsrpc.core import Options
 from natsrpc.core.servers.pool import (
-    Backoff,
     Server,
     ServerPool,
     is_address,
@@ -358,21 +357,6 @@ def test_the_same_refusal_twice_in_a_row_is_final() -> None:
 
 
 # waiting
-
-
-def test_the_wait_is_the_configured_one_with_its_jitter() -> None:
-    backoff = Backoff(
-        Options(reconnect_wait=2, reconnect_jitter=0.5, reconnect_jitter_tls=1), random.Random(1)
-    )
-    plain = [backoff.delay(1, tls=False) for _ in range(200)]
-    tls = [backoff.delay(1, tls=True) for _ in range(200)]
-    assert 2 <= min(plain) < 2.1 < 2.4 < max(plain) <= 2.5
-    assert 2 <= min(tls) < 2.2 < 2.8 < max(tls) <= 3
-
-
-def test_a_function_may_say_how_long_to_wait() -> None:
-    backoff = Backoff(Options(reconnect_delay_cb=lambda n: n - 2.0), random.Random(1))
-    assert [backoff.delay(n, tls=False) for n in (1, 2, 3, 5)] == [0, 0, 1, 3]
 
 
 def test_an_address_is_told_from_a_name() -> None:

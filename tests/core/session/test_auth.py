@@ -411,14 +411,15 @@ async def test_jwts_of_an_operator(tmp_path: Path) -> None:
         return key.sign(nonce)
 
     async with NatsServer(operator.config) as server:
-        for source in [
+        sources: list[Any] = [
             private(tmp_path / "user.creds", creds(jwt, key.seed)),
             (jwt, key.seed),
             (jwt, key.sign),
             (jwt, sign),
             lambda: (jwt, key.seed),
             (operator.user(key, bearer=True), ""),
-        ]:
+        ]
+        for source in sources:
             async with connect(server.url, credentials=source) as nc:
                 await nc.flush()
         for wrong in [

@@ -288,18 +288,18 @@ async def test_a_denied_inbox_fails_requests_at_once_and_a_new_session_may_allow
     async with connected() as (nc, peer, server):
         requests = [asyncio.create_task(nc.request("a", timeout=60)) for _ in range(3)]
         await peer.expect(b"PUB a")
-        peer.err(f'Permissions Violation for Subscription to "{nc.mux.subject}"')
+        peer.err(f'Permissions Violation for Subscription to "{nc.link.requests.subject}"')
         for request in requests:
             with pytest.raises(PermissionsError):
                 await asyncio.wait_for(request, 2)
         with pytest.raises(PermissionsError):
             await asyncio.wait_for(nc.request("a", timeout=60), 2)
-        assert not nc.mux.pending
+        assert not nc.link.requests.pending
         peer.reset()
         again = await server.accept()
         await nc.flush()
         request = asyncio.create_task(nc.request("a", timeout=60))
-        sid = await sid_of(again, nc.mux.subject.encode())
+        sid = await sid_of(again, nc.link.requests.subject.encode())
         again.msg((await again.expect(b"PUB a")).reply, sid, b"yes")
         assert (await request).data == b"yes"
 

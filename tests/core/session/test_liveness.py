@@ -240,7 +240,7 @@ async def test_a_dead_peer_with_unsent_bytes_delays_no_reconnect_and_keeps_no_so
         before, start = len(open_sockets()), loop.time()
         peer.stall()
         while nc.buffered < 400_000:
-            nc.send(b"a", bytes(300_000))
+            nc.link.send(b"a", bytes(300_000))
             await turns()
         await server.accept(timeout=100)
         assert loop.time() - start < 45  # two intervals
@@ -257,7 +257,7 @@ async def test_closing_towards_a_dead_peer_ends_in_time_and_keeps_no_socket() ->
         before, start = len(open_sockets()), loop.time()
         peer.stall()
         while nc.buffered < 400_000:
-            nc.send(b"a", bytes(300_000))
+            nc.link.send(b"a", bytes(300_000))
             await turns()
         await nc.close()
         assert loop.time() - start < 5

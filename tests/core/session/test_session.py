@@ -241,6 +241,6 @@ async def test_what_is_published_in_one_turn_of_the_loop_is_one_write() -> None:
         receive = peer.data_received
         peer.data_received = lambda data: (chunks.append(data), receive(data))[1]  # type: ignore[method-assign,func-returns-value]  # a spy
         for n in range(5):
-            nc.send(b"one.turn", b"%d" % n)
+            nc.link.send(b"one.turn", b"%d" % n)
         await peer.expect(b"PUB one.turn 1\r\n4")
         assert len(chunks) == 1

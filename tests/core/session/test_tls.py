@@ -91,7 +91,7 @@ def here(server: NatsServer | ScriptedServer, scheme: str = "tls", host: str = "
 
 def version_of(nc: Connection) -> str | None:
     """The TLS version spoken, None if none is."""
-    session = nc._session  # noqa: SLF001  nothing public tells the cipher
+    session = nc.link.session
     assert session is not None
     ssl_object = session.transport._socket.get_extra_info("ssl_object")  # type: ignore[union-attr]  # noqa: SLF001
     return ssl_object.version() if ssl_object is not None else None

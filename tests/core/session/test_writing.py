@@ -133,7 +133,7 @@ async def test_frames_of_every_kind_keep_the_order_of_the_calls() -> None:
 async def test_a_reply_inbox_is_subscribed_before_the_request_in_one_write() -> None:
     async with connected() as (nc, peer, _):
         request = asyncio.create_task(nc.request("a", b"?"))
-        sid = await sid_of(peer, nc.mux.subject.encode())
+        sid = await sid_of(peer, nc.link.requests.subject.encode())
         published = await peer.next_frame()
         assert (published.op, published.subject) == (b"PUB", b"a")
         peer.msg(published.reply, sid, b"!")
@@ -156,7 +156,7 @@ async def test_a_slow_peer_loses_and_repeats_nothing() -> None:
         while not publishers.done():
             peer.stall()
             await asyncio.sleep(0.003 * dice.random())
-            waited += nc.congested
+            waited += nc.link.congested
             peer.resume()
             await turns(dice.randrange(20))
         await publishers
@@ -215,7 +215,7 @@ async def test_published_while_stalled_is_carried_over_without_repeats() -> None
         await turns()
         numbers = list(range(50))
         for number in numbers:
-            nc.send(b"n", b"%d" % number)
+            nc.link.send(b"n", b"%d" % number)
         await nc.subscribe("s")
         server.refuse()
         peer.reset()
@@ -248,7 +248,7 @@ async def test_a_peer_that_stops_reading_stops_the_publishers_and_bounds_memory(
         tracemalloc.start()
         try:
             floods = [asyncio.create_task(flood()) for _ in range(4)]
-            await eventually(lambda: nc.congested)
+            await eventually(lambda: nc.link.congested)
             await asyncio.sleep(0.2)
             before = published
             await asyncio.sleep(0.2)
@@ -268,7 +268,7 @@ async def test_a_peer_that_stops_reading_stops_the_publishers_and_bounds_memory(
 async def fill(nc: Connection) -> None:
     """Write until the kernel takes no more from a peer that reads nothing."""
     while nc.buffered < 400_000:
-        nc.send(b"fill", bytes(300_000))
+        nc.link.send(b"fill", bytes(300_000))
         await turns()
 
 
@@ -300,7 +300,7 @@ async def test_a_large_buffer_may_be_used_again_as_soon_as_it_is_published() -> 
         peer.stall()
         buffer = bytearray(b"a" * 500_000)
         await nc.publish("a", buffer)
-        nc.send(b"a", memoryview(buffer))  # type: ignore[arg-type]  # what a codec might give
+        nc.link.send(b"a", memoryview(buffer))  # type: ignore[arg-type]  # what a codec might give
         buffer[:] = b"b" * 500_000
         buffer.clear()
         peer.resume()
@@ -528,6 +528,6 @@ async def test_what_cannot_be_sent_leaves_the_connection_as_it_was() -> None:
             with contextlib.suppress(NatsError):
                 await call
         assert nc.is_connected
-        assert not nc.mux.pending
+        assert not nc.link.requests.pending
         await nc.flush()
         assert b"PUB" not in peer.ops()

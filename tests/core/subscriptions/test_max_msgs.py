@@ -64,7 +64,7 @@ async def test_the_subscription_ends_by_itself_at_max_msgs(
         await got[-1].respond(b"last")
         assert (await answers.next_msg(1)).data == b"last"
         assert [msg.data for msg in got] == [b"0", b"1", b"2"]
-        assert (sub.received, sub.delivered) == (3, 3)
+        assert sub.delivered == 3
         with pytest.raises(BadSubscriptionError):
             await sub.unsubscribe()
 
@@ -136,7 +136,7 @@ async def test_after_a_reconnect_the_rest_of_max_msgs_is_asked_for(kind: str) ->
         for _ in range(8):
             again.msg(b"a", b"1", b"x")
         await again.synced()
-        assert sub.received == 7
+        assert nc.stats().in_msgs == 2 + 8
         assert not sub.is_valid
         assert [f.subject for f in again.frames if f.op == b"SUB"] == [b"a"]
 

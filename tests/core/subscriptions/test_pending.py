@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from natsrpc.core import Msg
-from natsrpc.core.subscriptions.pending import Pending, shown
+from natsrpc.core.subscriptions.pending import Pending, limits_of, shown
 from natsrpc.errors import ConfigError
 from tests.core.harness import turns, warped
 
 
 def make(msgs: int | None = None, bytes_: int | None = None) -> Pending:
-    return Pending(asyncio.get_running_loop(), msgs, bytes_)
+    return Pending(asyncio.get_running_loop(), limits_of(msgs, bytes_))
 
 
 async def test_messages_come_out_in_order_and_the_size_is_kept() -> None:
@@ -41,13 +41,15 @@ async def test_what_exceeds_a_limit_is_refused_and_seen_in_the_peaks() -> None:
 
 
 @pytest.mark.parametrize("bad", [0, True, 1.5, "1"])
-async def test_a_bad_limit_changes_nothing(bad: Any) -> None:
-    pending = make(1, 1)
-    with pytest.raises(ConfigError):
-        pending.limit(5, bad)
-    assert (pending.msgs_limit, pending.bytes_limit) == (1, 1)
-    pending.limit(-1, None)
-    assert [shown(pending.msgs_limit), shown(pending.bytes_limit)] == [None, None]
+def test_a_bad_limit_is_refused(bad: Any) -> None:
+    for limits in ((5, bad), (bad, 5)):
+        with pytest.raises(ConfigError):
+            limits_of(*limits)
+
+
+def test_limits_are_shown_as_they_were_given() -> None:
+    assert [shown(limit) for limit in limits_of(-1, None)] == [None, None]
+    assert [shown(limit) for limit in limits_of(3, 4)] == [3, 4]
 
 
 async def test_each_message_wakes_one_waiter_in_turn() -> None:

@@ -254,7 +254,7 @@ async def test_replies_are_not_limited_as_subscriptions_are() -> None:
     """Replies to requests never count as a slow consumer's, however many come at once."""
     async with connected() as (nc, peer, _):
         requests = [asyncio.create_task(nc.request("a", timeout=20)) for _ in range(2000)]
-        sid = await sid_of(peer, nc.mux.subject.encode())
+        sid = await sid_of(peer, nc.link.requests.subject.encode())
         await eventually(lambda: peer.ops().count(b"PUB") == 2000)
         replies = [frame.reply for frame in peer.frames if frame.op == b"PUB"]
         assert len(set(replies)) == 2000

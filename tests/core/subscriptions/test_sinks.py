@@ -45,7 +45,7 @@ async def test_malformed_headers_are_reported_each_time(nats_server: NatsServer)
         await nc.subscribe("in-place.malformed", cb=received.append)
         await nc.flush()
         for _ in range(2):
-            nc.send(b"in-place.malformed", b"x", b"", b"NATS/1.0\r\nno colon\r\n\r\n")
+            nc.link.send(b"in-place.malformed", b"x", b"", b"NATS/1.0\r\nno colon\r\n\r\n")
         await nc.flush()
     assert len(received) == 2
     assert len(errors) == 2

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from natsrpc.core import Connection, Msg, Subscription, connect, new_inbox
-from natsrpc.core.subscriptions.sinks import PENDING_BYTES_LIMIT, PENDING_MSGS_LIMIT
+from natsrpc.core.subscriptions import PENDING_BYTES_LIMIT, PENDING_MSGS_LIMIT
 from natsrpc.errors import (
     BadSubscriptionError,
     ConfigError,
@@ -163,7 +163,8 @@ async def test_a_flood_of_episodes_is_told_no_faster_than_it_is_heard(
     heard: list[int] = []
     slow = asyncio.Event()
 
-    async def on_error(_: object, __: object, error: SlowConsumerError) -> None:
+    async def on_error(_: object, __: object, error: Exception) -> None:
+        assert isinstance(error, SlowConsumerError)
         heard.append(error.dropped)
         await slow.wait()
 
@@ -254,7 +255,7 @@ async def test_a_flood_of_forged_statuses_is_bounded_as_any_flood(
         sub = await nc.subscribe(subject, pending_msgs_limit=10)
         await nc.flush()
         for _ in range(1000):
-            villain.send(subject.encode(), b"", b"", b"NATS/1.0 503\r\n\r\n")
+            villain.link.send(subject.encode(), b"", b"", b"NATS/1.0 503\r\n\r\n")
         await villain.flush()
         await nc.flush()
         assert (sub.pending_msgs, sub.dropped) == (10, 990)
@@ -285,12 +286,14 @@ async def test_being_too_slow_for_the_server_is_an_ordinary_loss() -> None:
 
 
 def _hold_reading(nc: Connection) -> None:
-    nc._session.transport._socket.pause_reading()  # type: ignore[union-attr]  # noqa: SLF001  a stalled process
+    nc.link.session.transport._socket.pause_reading()  # type: ignore[union-attr]  # noqa: SLF001  a stalled process
 
 
 def _go_on_reading(nc: Connection) -> None:
-    nc._session.transport._socket.resume_reading()  # type: ignore[union-attr]  # noqa: SLF001  a stalled process
+    nc.link.session.transport._socket.resume_reading()  # type: ignore[union-attr]  # noqa: SLF001  a stalled process
 
 
 def _last(sub: Subscription) -> Msg:
-    return sub._pending.msgs[-1]  # noqa: SLF001  reading would mean reading all
+    pending = sub._intake.pending  # noqa: SLF001  reading would mean reading all
+    assert pending is not None
+    return pending.msgs[-1]

@@ -387,7 +387,7 @@ async def test_header_blocks_are_remembered_within_bounds(
             await nc.publish(subject, headers={"N": str(i) * 1000})
         await nc.flush()
         assert sub.delivered == 1000
-        kept = sub._plain_blocks  # noqa: SLF001  what the bound is about
+        kept = sub._intake._plain_blocks  # noqa: SLF001  what the bound is about
         assert 0 < len(kept) <= 128
         assert sum(map(len, kept)) < 128 * 1024
 
@@ -414,7 +414,7 @@ async def test_nothing_is_left_of_ten_thousand_subscriptions(nats_server: NatsSe
         await _come_and_go(nc, 10_000)
         await nc.flush()
         assert nc.subscriptions == []
-        assert nc.sinks == {}
+        assert nc.link.sinks == {}
 
 
 async def _come_and_go(nc: Connection, count: int) -> None:

@@ -186,8 +186,8 @@ async def test_a_forged_status_ends_no_iteration(nats_server: NatsServer, subjec
     async with connect(nats_server.url) as nc, connect(nats_server.url) as villain:
         sub = await nc.subscribe(subject)
         await nc.flush()
-        villain.send(subject.encode(), b"", b"", b"NATS/1.0 503\r\n\r\n")
-        villain.send(subject.encode(), b"one", b"", b"NATS/1.0 503\r\n\r\n")
+        villain.link.send(subject.encode(), b"", b"", b"NATS/1.0 503\r\n\r\n")
+        villain.link.send(subject.encode(), b"one", b"", b"NATS/1.0 503\r\n\r\n")
         await villain.publish(subject, b"two")
         await villain.flush()
         await sub.drain()

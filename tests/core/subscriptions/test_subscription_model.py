@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from natsrpc.core import Msg, Subscription
+from natsrpc.core.subscriptions import Subscriptions, limits_of
 from natsrpc.errors import (
     BadSubscriptionError,
     ConnectionClosedError,
@@ -39,25 +40,18 @@ STEPS = (
 )
 
 
-class Owner:
-    """A connection without a server: its barrier ends in the next turn."""
+class Link:
+    """A link without a server: its barrier ends in the next turn."""
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.is_closed = False
-        self.subs: list[Subscription] = []
-        self.finishing: set[Subscription] = set()
         self.told: list[Exception] = []
 
-    def subscription_ended(self, sub: Subscription) -> None:
-        self.subs.remove(sub)
-        if sub.is_busy:
-            self.finishing.add(sub)
+    def write(self, frame: bytes) -> None:
+        pass
 
-    def subscription_finished(self, sub: Subscription) -> None:
-        self.finishing.discard(sub)
-
-    def send_unsub(self, sub: Subscription, max_msgs: int = 0) -> None:
+    def write_to_all(self, frame: bytes) -> None:
         pass
 
     def report(self, error: Exception, sub: Subscription | None) -> None:
@@ -70,17 +64,13 @@ class Owner:
         if self.is_closed:
             raise ConnectionClosedError
 
-    def close(self) -> None:
-        self.is_closed = True
-        for sub in [*self.subs, *self.finishing]:
-            sub.end_by_close(ConnectionClosedError())
-
 
 class History:
     """One subscription and all that was done with it."""
 
     def __init__(self, kind: str, max_msgs: int | None, limit: int | None) -> None:
-        self.owner = Owner()
+        self.link = Link()
+        self.registry = Subscriptions(self.link)
         self.sent = 0
         self.got: list[int] = []
         self.reads: list[asyncio.Task[None]] = []
@@ -90,16 +80,10 @@ class History:
         self.was_ended = False
         callbacks: dict[str, Callable[[Msg], Any]] = {"async": self.handle, "plain": self.take}
         self.kind = kind
-        self.sub = Subscription(
-            self.owner,
-            1,
-            "a",
-            "",
-            cb=callbacks.get(kind),
-            max_msgs=max_msgs,
-            pending_msgs_limit=limit,
+        self.sub = self.registry.add(
+            "a", cb=callbacks.get(kind), max_msgs=max_msgs, limits=limits_of(limit, None)
         )
-        self.owner.subs.append(self.sub)
+        self.pending = self.sub._intake.pending  # noqa: SLF001  the accounts are its own
 
     def take(self, msg: Msg) -> None:
         self.got.append(int(msg.data))
@@ -119,8 +103,8 @@ class History:
             self.take(await self.sub.next_msg(None))
 
     def deliver(self) -> None:
-        if self.sub in self.owner.subs:
-            self.sub.sink(Msg("a", b"%d" % self.sent))
+        if sink := self.registry.sinks.get(b"%d" % self.sub.sid):
+            sink(Msg("a", b"%d" % self.sent))
             self.sent += 1
 
     async def step(self, name: str) -> None:
@@ -162,13 +146,14 @@ class History:
             case "unsubscribe":
                 await self.unsubscribe(None)
             case "unsubscribe after two more":
-                await self.unsubscribe(self.sub.received + 2)
+                await self.unsubscribe(self.sent + 2)
             case "drain":
                 self.drains.append(asyncio.create_task(self.sub.drain()))
             case "cancel a drain" if self.drains:
                 self.drains[-1].cancel()
             case "close":
-                self.owner.close()
+                self.link.is_closed = True
+                self.registry.close(ConnectionClosedError())
 
     async def unsubscribe(self, max_msgs: int | None) -> None:
         try:
@@ -178,20 +163,21 @@ class History:
 
     def check(self) -> None:
         """What is true at every moment."""
-        sub, pending = self.sub, self.sub._pending  # noqa: SLF001  the accounts are its own
+        sub = self.sub
         assert self.got == sorted(set(self.got)), "in order, and none twice"
-        assert pending.size == sum(len(msg.data) for msg in pending.msgs)
-        waiting = [int(msg.data) for msg in pending.msgs]
+        waiting = []
+        if self.pending is not None:
+            assert self.pending.size == sum(len(msg.data) for msg in self.pending.msgs)
+            waiting = [int(msg.data) for msg in self.pending.msgs]
         assert waiting == sorted(waiting)
         assert not self.got or not waiting or self.got[-1] < waiting[0]
-        assert sub.received == self.sent
         lost = self.sent - len(self.got) - len(waiting) - sub.dropped
         assert lost >= 0
         if lost:
             assert not sub.is_valid, "only an end discards"
             assert isinstance(sub.end_error, (BadSubscriptionError, ConnectionClosedError))
-        assert sub.is_valid == (sub in self.owner.subs)
-        reaped = sub.max_msgs is not None and sub.received >= sub.max_msgs
+        assert sub.is_valid == (sub in self.registry.of_user())
+        reaped = sub.max_msgs is not None and self.sent >= sub.max_msgs
         assert sub.is_valid or self.was_ended or reaped
 
     async def finish(self) -> None:
@@ -207,14 +193,14 @@ class History:
             assert not late, f"still waiting: {late!r}"
         await turns(5)
         self.check()
-        assert not self.owner.finishing
+        assert not vars(self.registry)["_finishing"]
         for task in tasks:
             if not task.cancelled():
                 assert isinstance(task.exception(), EXPECTED | None)
         left = asyncio.all_tasks() - {asyncio.current_task()}
         assert not left, f"left behind: {left!r}"
         assert all(
-            isinstance(error, (ZeroDivisionError, SlowConsumerError)) for error in self.owner.told
+            isinstance(error, (ZeroDivisionError, SlowConsumerError)) for error in self.link.told
         )
 
 

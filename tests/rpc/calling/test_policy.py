@@ -82,7 +82,7 @@ async def test_what_is_safe_to_send_again(
             with pytest.raises(type(error)):
                 await run
             assert len(made) == 1
-        await attempts.stop()
+        attempts.stop()
 
 
 async def test_errors_named_by_the_caller_are_retried(client: Client) -> None:
@@ -114,7 +114,8 @@ async def test_no_retry_outlives_the_timeout(client: Client) -> None:
 async def test_a_pause_that_ends_too_late_hides_no_error() -> None:
     """On a busy machine a pause lasts longer than it should."""
     times = iter([0.0, 0.0, 0.0, 1.0])
-    connection: Any = SimpleNamespace(loop=SimpleNamespace(time=lambda: next(times)))
+    link = SimpleNamespace(loop=SimpleNamespace(time=lambda: next(times)))
+    connection: Any = SimpleNamespace(link=link)
     _, attempt = failing(OverloadedError("full"), OverloadedError("not asked"))
     policy = Policy(attempts=2, wait=0.001)
     with pytest.raises(OverloadedError, match="full"):

@@ -84,7 +84,7 @@ async def test_a_stream_is_tried_again_until_its_first_item(client: Client, uniq
         flaky.runs = 0
         with pytest.raises(OverloadedError):
             _ = [item async for item in client.stream(flaky.first)]
-        assert not client.connection.mux.streams
+        assert not client.connection.link.requests.streams
 
 
 @pytest.mark.parametrize("idempotent", [True, False])
@@ -125,7 +125,7 @@ async def test_a_stream_waits_for_its_service_to_start(
     async with other.serve(flaky.service):
         assert await opening == 0
         await stream.aclose()
-        await eventually(lambda: not client.connection.mux.streams)
+        await eventually(lambda: not client.connection.link.requests.streams)
 
 
 async def test_the_closest_policy_counts(client: Client, unique: str) -> None:
@@ -222,7 +222,7 @@ async def test_middleware_sees_every_kind_of_call(client: Client, unique: str) -
         stream = client.stream(flaky.first)
         assert await anext(stream) == 0
         await stream.aclose()
-        await eventually(lambda: not client.connection.mux.streams)
+        await eventually(lambda: not client.connection.link.requests.streams)
 
 
 async def test_middleware_of_a_service_is_around_the_whole_stream(
@@ -310,8 +310,8 @@ async def test_errors_of_an_endpoint_s_subscription_are_counted_there(
         (sub,) = [
             each for each in client.connection.subscriptions if each.subject == f"{unique}.first"
         ]
-        client.connection.report(SubscriptionError("something is wrong with it"), sub)
-        client.connection.report(SubscriptionError("with the connection"), None)
+        client.connection.link.report(SubscriptionError("something is wrong with it"), sub)
+        client.connection.link.report(SubscriptionError("with the connection"), None)
         await eventually(lambda: first.num_errors == 1)
         assert first.last_error == "SubscriptionError: something is wrong with it"
         assert later.num_errors == 0

@@ -48,10 +48,10 @@ async def settled() -> None:
 async def test_a_congested_connection_takes_no_more_work() -> None:
     connection = ScriptedConnection()
     endpoint = endpoint_of(connection, echo)
-    connection.congested = True
+    connection.link.congested = True
     endpoint.accept(message(data=b"1"))
     assert connection.codes == ["429"]
-    connection.congested = False
+    connection.link.congested = False
     endpoint.accept(message(data=b"1"))
     await settled()
     assert connection.sent[1].data == b"1"

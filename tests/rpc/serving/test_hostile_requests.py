@@ -108,7 +108,7 @@ async def test_each_hostile_request_is_answered_once(
                     at = dice.randrange(len(raw))
                     raw[at : at + dice.randrange(3)] = dice.randbytes(dice.randrange(3))
             subject = f"{unique}.{names[number % 5]}".encode()
-            stranger.send(subject, bytes(body), f"{inbox}.{number}".encode(), bytes(block))
+            stranger.link.send(subject, bytes(body), f"{inbox}.{number}".encode(), bytes(block))
             if number % 50 == 49:
                 await stranger.flush()
         await eventually(lambda: len(answers) == 600, timeout=10)

@@ -70,9 +70,11 @@ async def test_each_request_gets_exactly_one_answer(
             headers["Content-Type"] = "application/x-unheard-of"
         data = b"{nix" if chance.random() < 0.05 else b"%d" % number
         inbox = f"{unique}.inbox.{number}".encode()
-        nc.send(subject, data, inbox, encode_headers(headers))
+        nc.link.send(subject, data, inbox, encode_headers(headers))
         if chance.random() < 0.2:
-            nc.send(cancel_bytes(subject), b"%b.inbox.%d" % (subject, chance.randrange(number + 1)))
+            nc.link.send(
+                cancel_bytes(subject), b"%b.inbox.%d" % (subject, chance.randrange(number + 1))
+            )
         if chance.random() < 0.1:
             await asyncio.sleep(chance.random() * 0.01)
     await nc.flush()

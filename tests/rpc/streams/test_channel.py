@@ -131,7 +131,7 @@ async def test_sending_waits_for_credit() -> None:
 
 async def test_sending_waits_for_a_congested_connection() -> None:
     side = Side()
-    side.connection.congested = True
+    side.connection.link.congested = True
     await side.channel.send(b"1")
     assert side.connection.waits == 1
     await side.channel.send(b"2")

@@ -66,7 +66,7 @@ async def test_streams_of_strangers_end_and_leave_nothing(
                 headers = frame(dice) if dice.random() < 0.7 else b""
                 reply = dice.choice([b"", b"odd", msg.raw_subject, msg.raw_subject + b"1"])
                 data = dice.choice([b"", b"1", b"{broken"])
-                stranger.send(msg.raw_reply, data, reply, headers)
+                stranger.link.send(msg.raw_reply, data, reply, headers)
 
     async with client.serve(service_of(unique)) as server:
         (running,) = server.services
@@ -80,12 +80,12 @@ async def test_streams_of_strangers_end_and_leave_nothing(
                 subject = f"{unique}.{name}"
                 if dice.random() < 0.2:
                     subject = large_subject(subject)
-                stranger.send(subject.encode(), body, reply, frame(dice))
+                stranger.link.send(subject.encode(), body, reply, frame(dice))
                 await stranger.flush()
                 await asyncio.sleep(0.005 * dice.random())
                 await sub.unsubscribe()
             await eventually(lambda: running.inflight == 0, timeout=20)
         assert [n async for n in other.stream(f"{unique}.count", 3, returns=int)] == [0, 1, 2]
-        assert not client.connection.mux.streams
+        assert not client.connection.link.requests.streams
     loop.set_exception_handler(None)
     assert seen == []

@@ -84,11 +84,11 @@ async def nothing_left(server: Server, *clients: Client) -> None:
     assert running.allowance.free == running.allowance.largest * ALLOWED
     for client in clients:
         await eventually(partial(_has_no_streams, client))
-        assert not client.connection.mux.pending
+        assert not client.connection.link.requests.pending
 
 
 def _has_no_streams(client: Client) -> bool:
-    return not client.connection.mux.streams
+    return not client.connection.link.requests.streams
 
 
 @pytest.mark.parametrize("size", [MIB + 1, 5 * MIB, 64 * MIB])
@@ -147,7 +147,7 @@ async def test_a_stranger_gets_no_half_request(client: Client, unique: str) -> N
     with pytest.raises(NoRespondersError):
         await client.call(f"{unique}", b"x")
     assert seen == []
-    assert not client.connection.mux.streams
+    assert not client.connection.link.requests.streams
 
 
 async def test_nothing_larger_than_what_is_taken(
@@ -169,7 +169,7 @@ async def test_nothing_larger_than_what_is_taken(
             await plain.call(store.give, 2 * MIB)
         with pytest.raises(ReplyTooLargeError, match="at most"):
             _ = [text async for text in client.stream(store.texts, [1, 3 * MIB])]
-        await eventually(lambda: not other.connection.congested)
+        await eventually(lambda: not other.connection.link.congested)
         with pytest.raises(RequestTooLargeError):
             await client.upload(store.sizes, texts(1, 3 * MIB))
         await nothing_left(server, client, other)
@@ -273,7 +273,7 @@ async def test_a_head_with_a_body_that_is_too_long(
             headers={"Natsrpc-Frame": "large 2"},
         )
         worker = (await inbox.next_msg(1)).raw_reply
-        send = client.connection.send
+        send = client.connection.link.send
         send(worker, b"abc", f"{unique}.inbox1".encode(), control("part", 10))
         assert (await inbox.next_msg(1)).headers["Nats-Service-Error-Code"] == "413"
         await nothing_left(server, client, other)
@@ -345,7 +345,7 @@ class Taker:
             headers["Natsrpc-Timeout"] = timeout
         head = await self.connection.request(self.subject, b"2000000", headers=headers)
         self.worker = head.raw_reply
-        self.connection.send(self.worker, b"", self.inbox.encode(), control("credit", 1))
+        self.connection.link.send(self.worker, b"", self.inbox.encode(), control("credit", 1))
         assert (await inbox.next_msg(1)).headers["Natsrpc-Frame"].startswith("part ")
         return inbox
 
@@ -365,7 +365,7 @@ async def test_a_large_reply_that_is_not_wanted_any_more(
     async with other.serve(store.service) as server:
         taker = Taker(client, unique)
         inbox = await taker.take()
-        client.connection.send(taker.worker, b"", b"", control("stop", 0))
+        client.connection.link.send(taker.worker, b"", b"", control("stop", 0))
         assert (await inbox.next_msg(1)).headers["Nats-Service-Error-Code"] == "499"
         await nothing_left(server, client, other)
 
@@ -383,7 +383,7 @@ async def test_a_large_reply_is_cut_short_by_the_end_of_a_drain(
 async def offer(client: Client, subject: str, *frames: tuple[bytes, bytes, bytes]) -> None:
     """A worker by hand: offers a large reply, then answers the first credit with these frames."""
     address = client.connection.new_inbox()
-    send = client.connection.send
+    send = client.connection.link.send
 
     def worker(msg: Msg) -> None:
         if msg.headers["Natsrpc-Frame"].startswith("credit") and msg.raw_reply:
@@ -426,7 +426,7 @@ async def test_what_a_worker_may_do_with_a_large_reply(
     else:
         with pytest.raises(error):
             await client.call(unique, returns=bytes)
-    assert not client.connection.mux.streams
+    assert not client.connection.link.requests.streams
 
 
 async def test_one_large_reply_keeps_no_call_from_being_answered(
@@ -451,7 +451,7 @@ async def test_a_head_and_an_end_with_nothing_between(
         subject = large_subject(f"{unique}.size")
         await client.connection.publish(subject, reply=f"{unique}.inbox", headers=headers)
         worker = (await inbox.next_msg(1)).raw_reply
-        client.connection.send(worker, b"", b"", control("end", 0))
+        client.connection.link.send(worker, b"", b"", control("end", 0))
         assert (await inbox.next_msg(1)).headers["Nats-Service-Error-Code"] == "503"
         assert store.started == 0
         await nothing_left(server, client, other)
@@ -460,7 +460,7 @@ async def test_a_head_and_an_end_with_nothing_between(
 async def offer_for_ever(client: Client, subject: str) -> None:
     """A worker by hand: offers a large reply, names no time, and only says that it is there."""
     address = client.connection.new_inbox().encode()
-    send = client.connection.send
+    send = client.connection.link.send
 
     def worker(msg: Msg) -> None:
         if msg.raw_reply:
@@ -488,7 +488,7 @@ async def test_a_worker_that_goes_on_for_ever_without_naming_a_time(
     async with asyncio.timeout(10):
         with pytest.raises(NatsTimeoutError, match="large reply did not arrive in time"):
             await client.call(unique, timeout=None)
-    assert not client.connection.mux.streams
+    assert not client.connection.link.requests.streams
 
 
 async def test_a_worker_that_goes_on_for_longer_than_its_caller_waits(
@@ -502,7 +502,7 @@ async def test_a_worker_that_goes_on_for_longer_than_its_caller_waits(
             await client.upload(contract, no_items(), timeout=0.1)
         with pytest.raises(NatsTimeoutError, match="large reply did not arrive in time"):
             await client.call(unique, timeout=0.1)
-    assert not client.connection.mux.streams
+    assert not client.connection.link.requests.streams
 
 
 async def no_items() -> AsyncIterator[bytes]:
@@ -519,7 +519,7 @@ async def test_a_worker_that_offers_and_falls_silent(
 
     async def answer(msg: Msg) -> None:
         head = control("large", 5)
-        other.connection.send(msg.raw_reply, b"", f"{unique}.silent".encode(), head)
+        other.connection.link.send(msg.raw_reply, b"", f"{unique}.silent".encode(), head)
 
     await other.connection.subscribe(unique, cb=answer)
     await other.connection.flush()
@@ -527,4 +527,4 @@ async def test_a_worker_that_offers_and_falls_silent(
         await client.call(unique)
     words = [(await silent.next_msg(1)).headers["Natsrpc-Frame"] for _ in range(2)]
     assert words[0].startswith("credit ")
-    assert not client.connection.mux.streams
+    assert not client.connection.link.requests.streams

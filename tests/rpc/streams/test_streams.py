@@ -101,7 +101,7 @@ def produced(unique: str) -> Produced:
 
 
 def nothing_left(client: Client, server: Server) -> None:
-    assert not client.connection.mux.streams
+    assert not client.connection.link.requests.streams
     assert server.inflight == 0
     for endpoint in server.services[0].endpoints:
         assert not endpoint.live

@@ -1,0 +1,290 @@
+"""Interest: one subscription as its connection knows it, an entry of the registry.
+
+It is the plumbing behind the `Subscription` that users hold: the registry, the link and drains call
+it.
+
+States: *active* → *draining* (the server was told to stop, and what it sent before still comes) →
+*ended*; active → ended. `drain` moves it to draining. `_end` alone moves it to ended, and wakes
+every waiter. Pending messages are then discarded, unless the subscription ended by a drain, by
+`max_msgs` or by the server: then they are still handled, and stay readable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from natsrpc.errors import (
+    BadSubscriptionError,
+    ConnectionClosedError,
+    MaxMessagesError,
+    PermissionsError,
+    SlowConsumerError,
+)
+
+from ..wire import Msg
+from .handling import Handling
+from .pending import DEFAULT_LIMITS, Limits
+from .sinks import Intake, MsgCallback, check_max_msgs
+
+
+class InterestHost(Protocol):
+    """The registry, as one of its entries needs it."""
+
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is closed for good."""
+
+    def check_open(self) -> None:
+        """Raise if the connection is closed or draining."""
+
+    def send_unsub(self, interest: Interest, max_msgs: int = 0) -> None:
+        """Tell the server, if there is one, that it ends."""
+
+    def ended(self, interest: Interest) -> None:
+        """It has ended; `interest.is_busy` tells if something is still handled."""
+
+    def finished(self, interest: Interest) -> None:
+        """It has ended, and all it received is handled."""
+
+    async def barrier(self) -> None:
+        """Wait until all that the server sent so far is here, or the session is lost."""
+
+    def report(self, error: Exception, sub: Any) -> None:
+        """Tell an error that no call can raise."""
+
+
+class Interest:
+    """Interest in one subject. Made by the registry, which calls `begin` in the same loop turn.
+
+    `sub` is the `Subscription` that the user holds.
+    With `asks` it is the inbox of one request to that subject.
+    """
+
+    __slots__ = (
+        "_asks",
+        "_drain_task",
+        "_handling",
+        "_host",
+        "end_error",
+        "intake",
+        "is_draining",
+        "is_valid",
+        "on_closed",
+        "queue_group",
+        "raw_sid",
+        "sid",
+        "sub",
+        "subject",
+    )
+
+    def __init__(
+        self,
+        host: InterestHost,
+        sid: int,
+        subject: str,
+        *,
+        queue_group: str = "",
+        cb: MsgCallback | None = None,
+        into: asyncio.Queue[Msg] | None = None,
+        max_msgs: int | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        asks: str = "",
+    ) -> None:
+        self._host = host
+        self._asks = asks
+        self._handling: Handling | None = None
+        self._drain_task: asyncio.Task[None] | None = None
+        self.sub: Any = None  # typed so, for the file of Subscription imports this one
+        self.sid = sid
+        self.raw_sid = b"%d" % sid
+        self.subject = subject
+        self.queue_group = queue_group
+        self.is_valid = True
+        self.is_draining = False
+        self.end_error: Exception | None = None
+        self.on_closed: Callable[[Any], None] | None = None
+        self.intake = Intake(self, host.loop, cb=cb, into=into, max_msgs=max_msgs, limits=limits)
+
+    def begin(self, sub: Any) -> None:
+        """Take the `Subscription` that the user will hold; start the worker, if it needs one."""
+        self.sub = self.intake.sub = sub
+        intake = self.intake
+        if intake.cb is not None and intake.pending is not None:
+            name = f"natsrpc subscription {self.subject}"
+            self.handling.start_worker(intake, intake.pending, name)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of its connection."""
+        return self._host.loop
+
+    @property
+    def handling(self) -> Handling:
+        """The tasks that handle its messages; made when the first of them begins."""
+        if self._handling is None:
+            self._handling = Handling(self, self._host.loop)
+        return self._handling
+
+    @property
+    def is_inbox(self) -> bool:
+        """Whether it belongs to a request, not to the user."""
+        return bool(self._asks)
+
+    def report(self, error: Exception) -> None:
+        """Tell an error that no call can raise."""
+        self._host.report(error, self.sub)
+
+    # what is wrong with a call
+
+    def slow_consumer(self) -> SlowConsumerError:
+        """The error that tells that messages were dropped, with the facts."""
+        return SlowConsumerError(self.subject, sid=self.sid, dropped=self.intake.dropped)
+
+    def ended_error(self) -> Exception:
+        """The error of a call that comes after the end."""
+        if self.end_error is not None and not isinstance(self.end_error, BadSubscriptionError):
+            return self.end_error.with_traceback(None)
+        if self._host.is_closed:
+            return ConnectionClosedError()
+        if self.end_error is None and self.intake.is_complete:
+            limit = self.intake.max_msgs
+            return MaxMessagesError(f"{self.sub!r} received all of its {limit} messages")
+        return BadSubscriptionError(f"{self.sub!r} has ended")
+
+    def check_alive(self) -> None:
+        """Raise if it has ended.
+
+        Raises:
+            ConnectionClosedError: because the connection is closed.
+            BadSubscriptionError: for another reason.
+        """
+        if not self.is_valid:
+            error = self.ended_error()
+            if isinstance(error, ConnectionClosedError):
+                raise error
+            raise BadSubscriptionError(f"{self.sub!r} has ended")
+
+    def is_denied_by(self, error: PermissionsError) -> bool:
+        """Whether the server meant this subscription, or the request that it awaits replies to."""
+        if error.operation == "publish":
+            return self.is_inbox and (error.reply == self.subject or error.subject == self._asks)
+        return error.subject == self.subject and error.queue_group == self.queue_group
+
+    # how it ends
+
+    def limit(self, max_msgs: int) -> None:
+        """End it after so many messages in all.
+
+        Raises:
+            BadSubscriptionError, ConnectionClosedError, ConnectionDrainingError: it, or the
+                connection, has ended or is ending.
+            ConfigError: `max_msgs` is not above 0.
+        """
+        self.check_alive()
+        self._host.check_open()
+        self.intake.max_msgs = check_max_msgs(max_msgs)
+        self._host.send_unsub(self, max_msgs)
+        if self.intake.is_complete:
+            self.end_by_limit()
+
+    def unsubscribe(self) -> None:
+        """End it now.
+
+        Raises:
+            BadSubscriptionError, ConnectionClosedError, ConnectionDrainingError: as `limit`.
+        """
+        self.check_alive()
+        self._host.check_open()
+        self.discard()
+
+    def discard(self) -> None:
+        """End it now, at any time: nothing happens if it has ended."""
+        if self.is_valid:
+            self._host.send_unsub(self)
+            self._end(BadSubscriptionError(f"{self.sub!r} was unsubscribed"))
+
+    def end_by_limit(self) -> None:
+        """All of `max_msgs` were received."""
+        if self.is_valid:
+            self._end(None, keep_pending=True)
+
+    def end_by_error(self, error: Exception) -> None:
+        """The server refused or removed it."""
+        if self.is_valid:
+            self._end(error, keep_pending=True)
+
+    def end_by_close(self, error: Exception) -> None:
+        """The connection is closed for good."""
+        if self.is_valid:
+            self._end(error)
+        if self._handling is not None:
+            self._handling.wake()
+
+    def _end(self, error: Exception | None, *, keep_pending: bool = False) -> None:
+        self.is_valid = False
+        self.end_error = error
+        self._host.ended(self)
+        self.intake.wake_readers(keep_pending=keep_pending)
+        self.note_idle()
+        if not self.is_draining:
+            self._tell_closed()
+
+    def _tell_closed(self) -> None:
+        if self.on_closed is not None:
+            try:
+                self.on_closed(self.sub)
+            except Exception as error:
+                self.report(error)
+
+    # draining
+
+    async def drain(self) -> None:
+        """Drain it: as `Subscription.drain`, which describes it."""
+        if self._drain_task is None:
+            self.check_alive()
+            self.is_draining = True
+            self._host.send_unsub(self)
+            self._drain_task = self._host.loop.create_task(
+                self._drain(), name=f"natsrpc drain {self.subject}"
+            )
+        if self.excuse(asyncio.current_task()):
+            return
+        await asyncio.wait({self._drain_task})
+        self._drain_task.result()
+        if isinstance(self.end_error, ConnectionClosedError):
+            raise self.end_error.with_traceback(None)
+        if self.is_busy:
+            raise ConnectionClosedError
+
+    async def _drain(self) -> None:
+        await self._host.barrier()
+        if self.is_valid:
+            self._end(None, keep_pending=True)
+        await self.finish()
+        self._tell_closed()
+
+    async def finish(self) -> None:
+        """Wait until all that it received is handled, or the connection is closed."""
+        while self.is_busy and not self._host.is_closed:
+            await self.handling.changed()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a task still handles, or is about to handle, what was received."""
+        return self._handling is not None and self._handling.is_busy
+
+    def excuse(self, task: asyncio.Task[Any] | None) -> bool:
+        """Let no drain wait for `task`: as `Handling.excuse`."""
+        return self._handling is not None and self._handling.excuse(task)
+
+    def note_idle(self) -> None:
+        """Look whether all is handled: then the drains go on, and the registry forgets it."""
+        if self.is_valid or self.is_busy:
+            return
+        if self._handling is not None:
+            self._handling.wake()
+        self._host.finished(self)

@@ -1,0 +1,273 @@
+"""The registry of a connection's subscriptions: their numbers and sinks, and how they are restored.
+
+It keeps three things in step: the entries (`Interest`), the sinks by which sessions deliver, and
+what the server knows. SUB and UNSUB are never buffered: a new session is told what is true then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol
+
+from natsrpc.errors import PermissionsError
+
+from ..session import Sink
+from ..wire import Msg, check_fit, check_queue_group, check_subscribe, frames
+from .interest import Interest
+from .pending import DEFAULT_LIMITS, Limits
+from .sinks import MsgCallback
+from .subscription import Subscription
+
+
+class RegistryHost(Protocol):
+    """The link, as the registry needs it."""
+
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is closed for good."""
+
+    def check_open(self) -> None:
+        """Raise if the connection is closed or draining."""
+
+    def write(self, frame: bytes) -> None:
+        """Send a frame to the current session, if there is one."""
+
+    def write_to_all(self, frame: bytes) -> None:
+        """Send a frame to the current session, and to those that are being left."""
+
+    async def barrier(self) -> None:
+        """Wait until all that the server sent so far is here, or the session is lost."""
+
+    def report(self, error: Exception, sub: Subscription | None) -> None:
+        """Tell an error that no call can raise."""
+
+
+class RequestInbox(NamedTuple):
+    """The one subscription of the request mux."""
+
+    subject: bytes
+    raw_sid: bytes
+
+
+class Subscriptions:
+    """All subscriptions of one connection. Made by the link.
+
+    Sessions look a message's sink up in `sinks`, by its sid as it is on the wire; the dict stays
+    the same object over reconnects.
+    """
+
+    def __init__(self, host: RegistryHost) -> None:
+        self._host = host
+        self._live: dict[int, Interest] = {}
+        self._finishing: set[Interest] = set()
+        self._last_sid = 0
+        self.loop = host.loop
+        self.sinks: dict[bytes, Sink] = {}
+        self.request_inbox: RequestInbox | None = None
+
+    # adding and looking up
+
+    def add(
+        self,
+        subject: str,
+        queue_group: str = "",
+        *,
+        cb: MsgCallback | None = None,
+        into: asyncio.Queue[Msg] | None = None,
+        max_msgs: int | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        asks: str = "",
+    ) -> Subscription:
+        """Subscribe; with `asks`, to the inbox of one request to that subject.
+
+        Raises:
+            BadSubjectError, BadQueueNameError: a name is malformed.
+        """
+        raw_subject, raw_group = check_subscribe(subject), check_queue_group(queue_group)
+        if raw_group:
+            check_fit(raw_subject, raw_group)
+        interest = Interest(
+            self,
+            self._last_sid + 1,
+            subject,
+            queue_group=queue_group,
+            cb=cb,
+            into=into,
+            max_msgs=max_msgs,
+            limits=limits,
+            asks=asks,
+        )
+        sub = Subscription(interest)
+        interest.begin(sub)
+        self._last_sid = interest.sid
+        self._live[interest.sid] = interest
+        self.sinks[interest.raw_sid] = interest.intake.sink
+        self._host.write(frames.sub(raw_subject, raw_group, interest.raw_sid))
+        if max_msgs is not None:
+            self.send_unsub(interest, max_msgs)
+        return sub
+
+    def attach(self, subject: str, sink: Sink, queue_group: str = "") -> Subscription:
+        """Subscribe a bare sink: it gets every message in place, uncounted.
+
+        Raises:
+            BadSubjectError, BadQueueNameError: a name is malformed.
+            ConnectionClosedError, ConnectionDrainingError: no new subscriptions are taken.
+        """
+        self._host.check_open()
+        sub = self.add(subject, queue_group, cb=sink)
+        self.sinks[b"%d" % sub.sid] = sink
+        return sub
+
+    def discard(self, sub: Subscription) -> None:
+        """End a subscription now, at any time: nothing happens if it has ended."""
+        if interest := self._live.get(sub.sid):
+            interest.discard()
+
+    def of_user(self) -> list[Subscription]:
+        """The live subscriptions, without the inboxes of requests."""
+        return [interest.sub for interest in self._live.values() if not interest.is_inbox]
+
+    def find(self, raw_sid: bytes) -> Subscription | None:
+        """The live subscription with this number on the wire."""
+        interest = self._live.get(int(raw_sid)) if raw_sid.isdigit() else None
+        return None if interest is None else interest.sub
+
+    # the request mux
+
+    def listen(self, subject: bytes, sink: Sink) -> None:
+        """Subscribe the request mux, in front of its first request."""
+        self._host.write(self.listen_anew(subject, sink))
+
+    def listen_anew(self, subject: bytes, sink: Sink) -> bytes:
+        """Give the inbox of the request mux a new number and sink; the SUB that tells a server."""
+        self._last_sid += 1
+        raw_sid = b"%d" % self._last_sid
+        self.request_inbox = RequestInbox(subject, raw_sid)
+        self.sinks[raw_sid] = sink
+        return frames.sub(subject, b"", raw_sid)
+
+    # a new session
+
+    def restore(self) -> list[bytes]:
+        """The frames that make all subscriptions known to a new session."""
+        restored = self.restore_some(self._live)
+        if self.request_inbox is not None:
+            restored.append(frames.sub(self.request_inbox.subject, b"", self.request_inbox.raw_sid))
+        return restored
+
+    def restore_some(self, sids: Iterable[int]) -> list[bytes]:
+        """The frames for those of the subscriptions that are still there, and do not drain.
+
+        The server counts towards `max_msgs` from the SUB on, so it is told what is left.
+        """
+        restored = []
+        for interest in map(self._live.get, sids):
+            if interest is None or interest.is_draining:
+                continue
+            subject = check_subscribe(interest.subject)
+            group = check_queue_group(interest.queue_group)
+            restored.append(frames.sub(subject, group, interest.raw_sid))
+            intake = interest.intake
+            intake.received_before = intake.received
+            if intake.max_msgs is not None:
+                restored.append(frames.unsub(interest.raw_sid, intake.max_msgs - intake.received))
+        return restored
+
+    def overlapping(self, *, echo: bool) -> tuple[list[int], list[int]]:
+        """The sids of those that may be subscribed on two sessions at once, and of the others.
+
+        The first give each message once all the same.
+        """
+        shared: list[int] = []
+        plain: list[int] = []
+        for interest in self._live.values():
+            (shared if _may_overlap(interest, echo=echo) else plain).append(interest.sid)
+        return shared, plain
+
+    # what happens to the connection
+
+    def deny(self, error: PermissionsError) -> None:
+        """Tell a denial of the server's, and end the subscription that it is about, if any."""
+        if error.sid is not None:  # newer servers name its number
+            denied = self._live.get(error.sid)
+        else:
+            denied = next((one for one in self._live.values() if one.is_denied_by(error)), None)
+        if denied is None:
+            self._host.report(error, None)
+        else:
+            self._host.report(error, None if denied.is_inbox else denied.sub)
+            denied.end_by_error(error)
+
+    def close(self, error: Exception) -> None:
+        """The connection is closed for good: end all, and wake all who wait."""
+        for interest in [*self._live.values(), *self._finishing]:
+            interest.end_by_close(error)
+        self.sinks.clear()
+
+    def excuse(self, task: asyncio.Task[Any] | None) -> bool:
+        """Let no drain wait for `task`; True if it runs a callback, so that it must not wait."""
+        excused = [one.excuse(task) for one in (*self._live.values(), *self._finishing)]
+        return any(excused)
+
+    async def drain(self) -> list[BaseException | None]:
+        """End what users subscribed, and wait until all of it is handled: how each drain went.
+
+        The inboxes of requests stay open for the tasks that still wait for replies.
+        """
+        waits = [one.drain() for one in self._live.values() if not one.is_inbox]
+        waits += [one.finish() for one in self._finishing]
+        return await asyncio.gather(*waits, return_exceptions=True)
+
+    # what an entry needs: `InterestHost`
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is closed for good."""
+        return self._host.is_closed
+
+    def check_open(self) -> None:
+        """Raise if nothing new can be subscribed any more.
+
+        Raises:
+            ConnectionClosedError: the connection is closed.
+            ConnectionDrainingError: it is draining.
+        """
+        self._host.check_open()
+
+    def send_unsub(self, interest: Interest, max_msgs: int = 0) -> None:
+        """Tell the server that an entry ends, now or after so many messages."""
+        left = max_msgs and max(max_msgs - interest.intake.received_before, 0)
+        self._host.write_to_all(frames.unsub(interest.raw_sid, left))
+
+    def ended(self, interest: Interest) -> None:
+        """Deliver nothing more to an entry; a drain waits for what is still handled."""
+        self._live.pop(interest.sid, None)
+        self.sinks.pop(interest.raw_sid, None)
+        if interest.is_busy:
+            self._finishing.add(interest)
+
+    def finished(self, interest: Interest) -> None:
+        """Forget an entry."""
+        self._finishing.discard(interest)
+
+    async def barrier(self) -> None:
+        """Wait until all that the server sent so far is here, or the session is lost."""
+        await self._host.barrier()
+
+    def report(self, error: Exception, sub: Subscription) -> None:
+        """Tell an error that no call can raise."""
+        self._host.report(error, sub)
+
+
+def _may_overlap(interest: Interest, *, echo: bool) -> bool:
+    """Whether being subscribed on two sessions at once gives each message once all the same.
+
+    Without `echo` what one session publishes would come back on the other.
+    """
+    if interest.intake.max_msgs is not None:
+        return interest.intake.max_msgs == 1  # its end is counted here
+    return bool(interest.queue_group) and echo

@@ -1,0 +1,61 @@
+"""All ways to call of one client, behind the middleware that it was given."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from natsrpc import codecs
+from natsrpc.core import Connection
+
+from ..contract import Middleware, Next, compose
+from .binding import Binder
+from .call import Call
+from .gather import Gather
+from .policy import Attempts
+from .streams import Streams
+from .unary import Unary
+
+
+class Pipeline:
+    """Makes the calls of one client. `around` is its middleware, folded; None without any."""
+
+    def __init__(self, connection: Connection, codec: codecs.Codec, max_body: int) -> None:
+        self.binder = Binder(connection, codec, max_body)
+        self.attempts = Attempts(connection)
+        self.unary = Unary(connection, self.binder, self.attempts)
+        self.around: Next[Call] | None = None
+        self._streams = Streams(connection, self.binder, self.attempts)
+        self._gather = Gather(connection, self.binder)
+        self._middleware: list[Middleware[Call]] = []
+
+    def add(self, middleware: Middleware[Call]) -> None:
+        """Put a middleware around all calls, inside of those that are there."""
+        self._middleware.append(middleware)
+        self.around = compose(self._middleware, self._perform)
+
+    async def perform(self, call: Call) -> Any:
+        """Make a call, by its `kind`; the response."""
+        return await (self._perform if self.around is None else self.around)(call)
+
+    def stream(self, call: Call) -> AsyncGenerator[Any, None]:
+        """Make a call that streams; its items."""
+        return self._streams.stream(call) if self.around is None else _through(self.around, call)
+
+    async def _perform(self, call: Call) -> Any:
+        """The innermost of the middleware: the call itself."""
+        if call.kind == "stream":
+            return self._streams.stream(call)
+        if call.kind == "upload":
+            return await self._streams.upload(call)
+        if call.kind == "gather":
+            return await self._gather.perform(call)
+        return await self.unary.perform(call)
+
+
+async def _through(call_next: Next[Call], call: Call) -> AsyncGenerator[Any, None]:
+    """The items of a stream that middleware sees first."""
+    async with contextlib.aclosing(await call_next(call)) as items:
+        async for item in items:
+            yield item
