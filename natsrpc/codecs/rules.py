@@ -73,10 +73,10 @@ class Rewriter:
 
     def __init__(self, config: Mapping[str, Any], integer: IntRule) -> None:
         self.kinds: set[str] = set()
-        self.custom = False
-        self.strict = False
-        self.keys = False
-        self.by_alias = True
+        self.custom: bool = False
+        self.strict: bool = False
+        self.keys: bool = False
+        self.by_alias: bool = True
         self._config = config
         self._integer = integer
 

@@ -23,9 +23,10 @@ _INT = re.compile(rb"[+-]?[0-9]+")
 _FLOAT = re.compile(rb"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _INF = re.compile(rb"[+-]?inf(inity)?", re.IGNORECASE)
 _MAX_DIGITS = 19  # of a 64-bit integer, leading zeros aside
-_BOOLS = dict.fromkeys((b"1", b"t", b"T", b"true", b"TRUE", b"True"), True) | dict.fromkeys(
-    (b"0", b"f", b"F", b"false", b"FALSE", b"False"), False
-)
+_BOOLS: dict[bytes, bool] = {
+    **dict.fromkeys((b"1", b"t", b"T", b"true", b"TRUE", b"True"), True),
+    **dict.fromkeys((b"0", b"f", b"F", b"false", b"FALSE", b"False"), False),
+}
 
 
 class TextCodec:

@@ -100,21 +100,23 @@ class Typed:
 
     def __init__(self, type_: Any, *, json: bool) -> None:
         self.type = type_
-        self.name = type_name(type_)
+        self.name: str = type_name(type_)
         self._source = make_adapter(type_).core_schema
         self._config = cast(CoreConfig, JSON_CONFIG if json else {})
         rewriter = Rewriter(self._config, strict_int)
         schema = rewriter.rewrite(self._source)
-        self.kinds = rewriter.kinds
-        self.custom = rewriter.custom
-        self.strict = rewriter.strict
-        self.keys = rewriter.keys
-        self.by_alias = rewriter.by_alias
-        self.finite = rewriter.finite
-        self.outer = outermost(schema)
-        self.optional = takes_none(schema)
-        self.validator = self._validator(schema)
-        self.serializer = SchemaSerializer(cast(CoreSchema, schema), self._config, **_REBUILD)
+        self.kinds: set[str] = rewriter.kinds
+        self.custom: bool = rewriter.custom
+        self.strict: bool = rewriter.strict
+        self.keys: bool = rewriter.keys
+        self.by_alias: bool = rewriter.by_alias
+        self.finite: bool = rewriter.finite
+        self.outer: Node = outermost(schema)
+        self.optional: bool = takes_none(schema)
+        self.validator: SchemaValidator = self._validator(schema)
+        self.serializer: SchemaSerializer = SchemaSerializer(
+            cast(CoreSchema, schema), self._config, **_REBUILD
+        )
         is_fields = isinstance(type_, type) and issubclass(type_, Fields)
         self._parameters = type_.parameters.keys() if is_fields else None
         self._required = required_keys(self.outer)

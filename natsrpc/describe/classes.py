@@ -66,7 +66,7 @@ class Classes:
         self.classes: list[str] = []
         self.enums: set[str] = set()
         self.models: set[str] = set()
-        self.hidden = _RESERVED.union(titles)
+        self.hidden: frozenset[str] = _RESERVED.union(titles)
         self._names = names
         self._known: dict[str, str] = {}
 

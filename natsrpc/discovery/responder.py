@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from logging import getLogger
+from logging import Logger, getLogger
 from typing import Any, TypeAlias
 
 from natsrpc.core import Connection, Msg, Subscription, encode_headers
@@ -21,7 +21,7 @@ from natsrpc.rpc import RunningService, ServiceContract, attachments
 
 from . import shapes
 
-log = getLogger("natsrpc.discovery")
+log: Logger = getLogger("natsrpc.discovery")
 
 PREFIX = "$SRV"
 PROBES_TIMEOUT = 0.5

@@ -20,10 +20,10 @@ try:
     from opentelemetry import propagate, trace
     from opentelemetry.propagators.textmap import Getter
     from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     raise ConfigError(
         "natsrpc.observe.otel needs OpenTelemetry: pip install 'natsrpc[otel]'"
-    ) from error
+    ) from _error
 
 __all__ = ["instrument"]
 

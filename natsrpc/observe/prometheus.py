@@ -25,10 +25,10 @@ from natsrpc.rpc import Context, Service
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
-except ModuleNotFoundError as error:
+except ModuleNotFoundError as _error:
     raise ConfigError(
         "natsrpc.observe.prometheus needs prometheus_client: pip install 'natsrpc[prometheus]'"
-    ) from error
+    ) from _error
 
 __all__ = ["Metrics"]
 

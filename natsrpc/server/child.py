@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, TypedDict
 
 _POLL = 0.005  # seconds between two looks
 
@@ -71,7 +71,14 @@ async def _finish_in_thread(stop: Callable[[], None]) -> None:
     await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, stop))
 
 
-def own_process_group() -> dict[str, Any]:
+class ProcessGroup(TypedDict, total=False):
+    """Arguments of `subprocess.Popen` that put a child into a process group of its own."""
+
+    creationflags: int
+    start_new_session: bool
+
+
+def own_process_group() -> ProcessGroup:
     """Return the arguments of `subprocess.Popen` that give a child a process group of its own.
 
     Ctrl-C in a terminal goes to the whole foreground group. The parent alone must decide what the

@@ -25,7 +25,7 @@ class Cluster(Startable):
     """
 
     def __init__(self, n: int = 3, config: str | None = None, *, args: Sequence[str] = ()) -> None:
-        self.servers = [NatsServer(config, args=args) for _ in range(n)]
+        self.servers: list[NatsServer] = [NatsServer(config, args=args) for _ in range(n)]
         self._args = list(args)
         self._held_ports: list[socket.socket] = []
 

@@ -64,12 +64,12 @@ class NatsServer(Startable):
         ready_timeout: float = 10.0,
     ) -> None:
         self.config = config
-        self.args = list(args)
+        self.args: list[str] = list(args)
         self.host = host
-        self.port = port
-        self.cluster_port = 0
-        self.websocket_port = 0
-        self.monitor_port = 0
+        self.port: int = port
+        self.cluster_port: int = 0
+        self.websocket_port: int = 0
+        self.monitor_port: int = 0
         self.process: subprocess.Popen[bytes] | None = None
         self._executable = executable
         self._ready_timeout = ready_timeout

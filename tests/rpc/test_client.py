@@ -395,7 +395,7 @@ async def test_streams_and_calls_are_not_mixed_up(client: Client, unique: str) -
             assert [n async for n in client.stream(count)] == [1]
             assert await client.call(one) == 1
             with pytest.raises(ConfigError, match="stream"):
-                await client.call(count)
+                await client.call(count)  # type: ignore[misc]  # the mistake
             with pytest.raises(ConfigError, match="call"):
                 await anext(client.stream(one))  # type: ignore[arg-type]  # the mistake
         # by subject nobody can know: what a plain endpoint answers is the only item

@@ -3,13 +3,14 @@
 from .endpoint import Endpoint
 from .invoke import Dependencies
 from .server import Attachment, RunningService, Server, attachments, before_start
-from .service import Group, Service, kits
+from .service import Group, Lifespan, Service, kits
 
 __all__ = [
     "Attachment",
     "Dependencies",
     "Endpoint",
     "Group",
+    "Lifespan",
     "RunningService",
     "Server",
     "Service",
