@@ -30,6 +30,7 @@ class InMemory(Protocol):
 
     def options(self, **options: Unpack[ConnectOptions]) -> ConnectOptions:
         """These options, and those that lead to the broker."""
+        ...
 
 
 class Service(Endpoints):
