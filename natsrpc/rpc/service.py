@@ -6,12 +6,14 @@ import importlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, Unpack
 
 from natsrpc import codecs
+from natsrpc.core import ConnectOptions
 
 from .client import Client
 from .contract import Context, Middleware, ServiceContract
+from .opening import ClientOptions
 from .serving import MAX_CONCURRENCY, MAX_WAITING, Definition, Endpoints
 from .signature import names as naming
 from .streams import MAX_BODY
@@ -21,6 +23,14 @@ P = TypeVar("P", bound=Callable[[], Any])
 
 Lifespan: TypeAlias = "Callable[[Service], AbstractAsyncContextManager[Any]]"
 """What surrounds the life of a running service; what it yields is `Context.state`."""
+
+
+class Broker(Protocol):
+    """A NATS server in memory, as `Service.test` takes it: a `natsrpc.testing.Broker`."""
+
+    def options(self, **options: Unpack[ConnectOptions]) -> ConnectOptions:
+        """Connect options that lead to it."""
+        ...
 
 
 class Service(Endpoints):
@@ -134,14 +144,21 @@ class Service(Endpoints):
         """
         return self._definition.override(function, replacement)
 
-    def test(self, **options: Any) -> AbstractAsyncContextManager[Client]:
+    def test(
+        self, *, broker: Broker | None = None, **options: Unpack[ClientOptions]
+    ) -> AbstractAsyncContextManager[Client]:
         """Serve in memory, for a test: `async with service.test() as client`.
 
-        No server is needed, and what the client sees is what callers in production see. The options
-        are those of `natsrpc.testing.serve_in_memory`.
+        No server is needed, and what the client sees is what callers in production see.
+
+        Args:
+            broker: the `natsrpc.testing.Broker` to use, for its faults; a new one if not given.
+            **options: for the client, as for `natsrpc.connect`.
         """
         kit = importlib.import_module("natsrpc.testing")  # loaded by tests alone
-        served: AbstractAsyncContextManager[Client] = kit.serve_in_memory(self, **options)
+        served: AbstractAsyncContextManager[Client] = kit.serve_in_memory(
+            self, broker=broker, **options
+        )
         return served
 
     def __repr__(self) -> str:
