@@ -25,11 +25,11 @@ Lifespan: TypeAlias = "Callable[[Service], AbstractAsyncContextManager[Any]]"
 """What surrounds the life of a running service; what it yields is `Context.state`."""
 
 
-class InMemory(Protocol):
-    """What `Service.test` needs of a broker: the options that lead a connection to it."""
+class Broker(Protocol):
+    """A NATS server in memory, as `Service.test` takes it: a `natsrpc.testing.Broker`."""
 
     def options(self, **options: Unpack[ConnectOptions]) -> ConnectOptions:
-        """These options, and those that lead to the broker."""
+        """Connect options that lead to it."""
         ...
 
 
@@ -145,14 +145,14 @@ class Service(Endpoints):
         return self._definition.override(function, replacement)
 
     def test(
-        self, *, broker: InMemory | None = None, **options: Unpack[ClientOptions]
+        self, *, broker: Broker | None = None, **options: Unpack[ClientOptions]
     ) -> AbstractAsyncContextManager[Client]:
         """Serve in memory, for a test: `async with service.test() as client`.
 
         No server is needed, and what the client sees is what callers in production see.
 
         Args:
-            broker: a `natsrpc.testing.Broker` to use, for its faults; a new one if not given.
+            broker: the `natsrpc.testing.Broker` to use, for its faults; a new one if not given.
             **options: for the client, as for `natsrpc.connect`.
         """
         kit = importlib.import_module("natsrpc.testing")  # loaded by tests alone
