@@ -136,7 +136,7 @@ def _noting(span: Span) -> Iterator[None]:
 
 
 def _subject(target: Any) -> str:
-    """What is called, in words: a subject, an endpoint's subject, a handler's name."""
+    """The target of a call, in words: a subject, an endpoint's subject, a handler's name."""
     if isinstance(target, str):
         return target
     if isinstance(target, EndpointContract):
