@@ -83,7 +83,7 @@ class Client:
         max_body: int = MAX_BODY,
     ) -> None:
         self.connection = connection
-        self.codec = codecs.get(codec)
+        self.codec: codecs.Codec = codecs.get(codec)
         self._pipeline = Pipeline(connection, self.codec, max_body)
         self._publisher = Publisher(connection, self.codec)
         self._servers: list[Server] = []

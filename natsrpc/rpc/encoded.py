@@ -46,7 +46,7 @@ class Encoded:
     def __init__(self, connection: Connection, codec: str | codecs.Codec = "json") -> None:
         if not isinstance(connection, Connection):
             raise ConfigTypeError(f"expected a Connection, not {connection!r}")
-        self.codec = codecs.get(codec)
+        self.codec: codecs.Codec = codecs.get(codec)
         if connection.is_closed:
             raise ConnectionClosedError
         self.connection = connection

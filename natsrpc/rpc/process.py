@@ -21,7 +21,7 @@ from natsrpc.core import ConnectOptions, Options
 from .opening import connect
 from .service import Service
 
-logger = logging.getLogger("natsrpc.rpc")
+logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -34,8 +34,8 @@ class Stopping:
     """
 
     def __init__(self) -> None:
-        self.drain = asyncio.Event()
-        self.force = asyncio.Event()
+        self.drain: asyncio.Event = asyncio.Event()
+        self.force: asyncio.Event = asyncio.Event()
         self._signaled = False
 
     def signal(self) -> None:

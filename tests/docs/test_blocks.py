@@ -108,3 +108,10 @@ def test_code_that_runs_stands_in_the_first_lines() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     links = set(re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")))
     assert [link for link in sorted(links) if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_of_the_repository_that_are_named_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"\b(?:natsrpc|tests|scripts|benchmarks|examples|docs)/[\w./]*\w", text))
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []

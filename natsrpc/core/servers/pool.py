@@ -161,7 +161,7 @@ class ServerPool:
         self._max_attempts = options.max_reconnect_attempts
         self._inherits = not options.has_credentials
         self._names_all = options.tls_hostname is not None
-        self.servers = parse_servers(options.servers)
+        self.servers: list[Server] = parse_servers(options.servers)
         if self._shuffled:
             rng.shuffle(self.servers)
         if options.first_server is not None:
@@ -169,7 +169,7 @@ class ServerPool:
         if any(server.scheme == "tls" for server in self.servers):
             for server in self.servers:
                 server.scheme = "tls"
-        self.scheme = self.servers[0].scheme
+        self.scheme: str = self.servers[0].scheme
         self.current: Server | None = None
 
     def _put_first(self, first: Server) -> None:

@@ -73,16 +73,16 @@ class Transport(asyncio.Protocol):
         self._write_timeout = write_timeout
         self._socket: asyncio.Transport | None = None
         self.frames: list[Frame] = []
-        self.unsent = 0
-        self.is_congested = False
+        self.unsent: int = 0
+        self.is_congested: bool = False
         self._full = False
         self._held = False
         self._waiters: dict[asyncio.Future[None], None] = {}
         self._stall_timer: asyncio.TimerHandle | None = None
         self._stalled_size = 0
         self._socket_gone = asyncio.Event()
-        self.is_open = False
-        self.bytes_out = 0
+        self.is_open: bool = False
+        self.bytes_out: int = 0
         self.is_corked = False
 
     # asyncio.Protocol
@@ -119,11 +119,12 @@ class Transport(asyncio.Protocol):
 
     def write(self, frame: Frame) -> None:
         """Send a frame with the others of this loop turn. Never waits."""
-        if not self.frames:
+        collected = self.frames
+        if not collected:
             self.begin()
-        self.frames.append(frame)
-        self.unsent += len(frame)
-        if self.unsent >= HIGH_WATER:
+        collected.append(frame)
+        self.unsent = unsent = self.unsent + len(frame)
+        if unsent >= HIGH_WATER:
             self.press(congested=True)
 
     def begin(self) -> None:

@@ -44,7 +44,7 @@ class Outgoing:
         self._timeout = timeout
         self._idle_timeout = idle_timeout
         self._seen = 0, 0
-        self.channel = Channel(
+        self.channel: Channel = Channel(
             connection,
             b"",
             credit=0,

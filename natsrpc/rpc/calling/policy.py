@@ -111,7 +111,7 @@ class Policy:
 
 _innermost: ContextVar[Policy | None] = ContextVar("natsrpc_policy", default=None)
 
-scoped = _innermost.get
+scoped: Callable[[], Policy | None] = _innermost.get
 """The policy of the innermost scope; None outside of any."""
 
 ONCE = Policy(attempts=1)

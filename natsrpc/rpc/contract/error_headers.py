@@ -32,7 +32,7 @@ LOWER_ERROR_BYTES = ERROR_BYTES.lower()
 MAX_TEXT = 1024
 """Longer descriptions are cut: a header line must stay readable and fit any server."""
 
-logger = logging.getLogger("natsrpc.rpc")
+logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
 _bodies: dict[type[RpcError], codecs.Bound] = {}
 

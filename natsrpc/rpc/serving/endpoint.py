@@ -67,7 +67,7 @@ from .slots import Admitted, Gate, Lane
 from .streams import serve_stream
 from .terms import Terms, TermsBook
 
-logger = logging.getLogger("natsrpc.rpc")
+logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
 STUBBORN_AFTER = 1.0
 """Seconds after its cancellation at which a handler that runs on is logged by name."""
@@ -92,7 +92,7 @@ class Endpoint:
         self.plan = plan
         self.service = service
         self.state: Any = None
-        self.answers = Answers(connection, contract, plan.name)
+        self.answers: Answers = Answers(connection, contract, plan.name)
         self._connection = connection
         self._link = link = connection.link
         self._outbound = link.outbound

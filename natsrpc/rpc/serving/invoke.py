@@ -138,9 +138,9 @@ class Invoker:
     __slots__ = ("dependencies", "plan", "threads")
 
     def __init__(self, plan: CallPlan, dependencies: Dependencies, threads: Threads) -> None:
-        self.plan = plan
-        self.dependencies = dependencies
-        self.threads = threads
+        self.plan: CallPlan = plan
+        self.dependencies: Dependencies = dependencies
+        self.threads: Threads = threads
 
     async def __call__(self, context: Context) -> Any:
         """Decode the body, resolve the rest, call."""

@@ -53,11 +53,11 @@ class Gate:
     __slots__ = ("_attending", "attention", "free", "hungry", "limit", "waiters")
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.free = limit
+        self.limit: int = limit
+        self.free: int = limit
         self.hungry: deque[Lane] = deque()
         self.waiters: list[Callable[[], None]] = []
-        self.attention = False
+        self.attention: bool = False
         self._attending = False
 
     def attend(self) -> None:
@@ -132,13 +132,13 @@ class Lane:
     def __init__(
         self, gate: Gate, limit: int, max_waiting: int, start: Callable[[Admitted], None]
     ) -> None:
-        self.gate = gate
-        self.limit = limit
-        self.free = limit
-        self.max_waiting = max_waiting
+        self.gate: Gate = gate
+        self.limit: int = limit
+        self.free: int = limit
+        self.max_waiting: int = max_waiting
         self.waiting: dict[Admitted, int] = {}  # their sizes; the first has waited longest
-        self.waiting_bytes = 0
-        self.hungry = False
+        self.waiting_bytes: int = 0
+        self.hungry: bool = False
         self._start = start
 
     def put(self, admitted: Admitted, size: int) -> bool:

@@ -45,7 +45,7 @@ class EmbedMarker:
 Marker = HeaderMarker | TokenMarker | DependsMarker | EmbedMarker
 MARKERS = (HeaderMarker, TokenMarker, DependsMarker, EmbedMarker)
 
-Embed = EmbedMarker()
+Embed: EmbedMarker = EmbedMarker()
 """`Annotated[T, Embed]`: the body is an object, and this parameter is its field."""
 
 

@@ -68,11 +68,12 @@ class Channel:
         self._link = link = connection.link
         self._outbound = link.outbound
         self._token = link.requests.new_token()
-        self.address = link.requests.reply_subject(self._token)
-        self.peer = peer
-        self.reader = reader or Reader()
-        self.writer = Writer(credit)
-        self.reads = self.writes = False
+        self.address: bytes = link.requests.reply_subject(self._token)
+        self.peer: bytes = peer
+        self.reader: Reader = reader or Reader()
+        self.writer: Writer = Writer(credit)
+        self.reads: bool = False
+        self.writes: bool = False
         self.error: Exception | None = None
         self._splits = splits
         self._on_stop = on_stop

@@ -87,8 +87,8 @@ class Allowance:
     __slots__ = ("free", "largest")
 
     def __init__(self, largest: int) -> None:
-        self.largest = largest
-        self.free = largest * ALLOWED
+        self.largest: int = largest
+        self.free: int = largest * ALLOWED
 
     def take(self, size: int) -> None:
         """Set `size` bytes aside, until they are given back.

@@ -73,20 +73,20 @@ class Reader:
         limit: int = MAX_BODY,
         too_large: type[RpcError] = ReplyTooLargeError,
     ) -> None:
-        self.window = window
-        self.limit = limit
+        self.window: int = window
+        self.limit: int = limit
         self._too_large = too_large
         self._begun = bytearray()  # the parts of the value that is put together
         self._owed = 0  # parts received, for which `taken` was not raised yet
         self._bytes = self._counted = 0  # bytes since the last look at sizes; items before it
         self._ahead = window
-        self.granted = min(window, START)
+        self.granted: int = min(window, START)
         # Credit is announced when half of it is used up: a sender that is as quick as its reader
         # never waits, and one control frame does for half a window of items.
         self._due_at = self.granted // 2 + 1
-        self.received = 0
-        self.taken = 0
-        self.ended = False
+        self.received: int = 0
+        self.taken: int = 0
+        self.ended: bool = False
         self.buffer: deque[bytes] = deque()
 
     def receive(self, number: int, data: bytes) -> None:
@@ -187,8 +187,8 @@ class Writer:
     __slots__ = ("credit", "sent")
 
     def __init__(self, credit: int) -> None:
-        self.credit = credit
-        self.sent = 0
+        self.credit: int = credit
+        self.sent: int = 0
 
     def allow(self, credit: int) -> bool:
         """Hear a credit; whether there is room now and was none before."""
