@@ -96,7 +96,7 @@ class Client:
 
     @property
     def policy(self) -> Policy | None:
-        """How calls are repeated that name no policy and are made in the scope of none."""
+        """The policy of calls that name none and are made in the scope of none."""
         return self._pipeline.policy
 
     @policy.setter

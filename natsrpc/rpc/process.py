@@ -29,8 +29,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Stopping:
     """Two events: stop when convenient, and stop now.
 
-    Whoever sets `drain` for another reason than a signal does not make the first signal the second:
-    systemd signals a worker and the supervisor that tells it to drain alike.
+    If `drain` was set for another reason than a signal, the first signal still only drains: systemd
+    signals a worker and the supervisor that tells it to drain alike.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""`Service`: what users define, serve and test."""
+"""`Service`: a named set of endpoints, which users define, serve and test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ M = TypeVar("M", bound=Middleware[Context])
 P = TypeVar("P", bound=Callable[[], Any])
 
 Lifespan: TypeAlias = "Callable[[Service], AbstractAsyncContextManager[Any]]"
-"""What surrounds the life of a running service; what it yields is `Context.state`."""
+"""A function from a service to an async context manager around its running; `Context.state` is the
+value that this yields."""
 
 
 class Broker(Protocol):
@@ -84,22 +85,22 @@ class Service(Endpoints):
 
     @property
     def definition(self) -> Definition:
-        """What a running service reads of it: for those who serve it, not for its users."""
+        """The data that a running service reads; for `Client.serve`, not for users."""
         return self._definition
 
     @property
     def name(self) -> str:
-        """The name that it is found by."""
+        """The name that discovery shows."""
         return self._definition.name
 
     @property
     def version(self) -> str:
-        """Its semantic version."""
+        """The semantic version."""
         return self._definition.version
 
     @property
     def description(self) -> str:
-        """What people read in listings."""
+        """The text that people read in listings."""
         return self._definition.description
 
     @property
@@ -109,12 +110,12 @@ class Service(Endpoints):
 
     @property
     def codec(self) -> codecs.Codec:
-        """What requests without a `Content-Type` are read with."""
+        """The codec that requests without a `Content-Type` are read with."""
         return self._definition.codec
 
     @property
     def contract(self) -> ServiceContract:
-        """What the service promises, as data."""
+        """The service and its endpoints, as data."""
         return self._definition.contract
 
     def middleware(self, function: M) -> M:

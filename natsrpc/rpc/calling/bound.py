@@ -137,7 +137,7 @@ class BoundCall:
         return known
 
     def _inner_block(self, timeout: float | None, outer: Inherited) -> tuple[bytes, float | None]:
-        """As `block`, inside a handler: what is left of its deadline, and one deeper."""
+        """As `block`, for a call made by a handler: within its deadline, and one level deeper."""
         deadline, depth = outer
         if deadline < NO_DEADLINE:
             left = deadline - self._connection.link.loop.time()

@@ -1,4 +1,4 @@
-"""What a handler or a middleware may know of the request it works on."""
+"""`Context`: one request, as handlers and middleware see it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .tables import EndpointContract, ServiceContract
 
 
 class Coding(Protocol):
-    """How a request's body is read and its response written."""
+    """The functions that read a request's body and write its response."""
 
     decode: Callable[[bytes], Any]
     decode_item: Callable[[bytes], Any]

@@ -131,6 +131,7 @@ class Endpoint:
         if lane.free > 0 and gate.free > 0 and not self._outbound.congested:
             lane.free -= 1
             gate.free -= 1
+            # from Python 3.12 on, a handler that never waits has ended when this returns
             task = self._start_task(
                 self._run_large(admitted, msg, terms, deadline)
                 if large
@@ -145,7 +146,7 @@ class Endpoint:
             if not self._wait(admitted, msg, lane):
                 return
         taken = self.taken
-        if deadline < taken.next:
+        if deadline < taken.next:  # as `Due` wants it
             taken.watch(deadline)
         taken[admitted] = deadline
 

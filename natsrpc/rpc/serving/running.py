@@ -136,7 +136,7 @@ class RunningService:
 
     def _add(self, handler: Handler) -> None:
         """Serve an endpoint that was added while running."""
-        if any(each.scope == "app" for _, each in handler.plan.dependencies):
+        if any(each.lifetime == "app" for _, each in handler.plan.dependencies):
             raise ConfigError(
                 f"handler {handler.plan.name!r} needs something that lives as long as the app: "
                 "add it before the service starts"

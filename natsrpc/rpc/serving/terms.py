@@ -114,7 +114,7 @@ class TermsBook:
         self.known[b""] = self._plain
 
     def read(self, block: bytes, headers: Headers) -> Terms:
-        """What a header block not seen before asks for, remembered.
+        """The terms of a header block that was not seen before; they are remembered.
 
         Raises:
             UnsupportedCodecError: its codec is unknown, or cannot carry the handler's types.
