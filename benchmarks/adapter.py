@@ -29,8 +29,8 @@ PEERS = {
 """Name as shown -> module in `benchmarks.peers`."""
 
 
-# The methods of an adapter, which is made in the worker process and uses its library as the library's
-# users would. Every one but the first two is optional:
+# The methods of an adapter. It is made in the worker process, and uses its library as users of that
+# library would. Every one but the first two is optional:
 #
 #   async connect(url)                        connect to the nats-server, if the peer uses one
 #   async close()                             close every connection
