@@ -12,6 +12,7 @@ Ref: https://docs.nats.io/nats-concepts/subjects, ADR-6.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from natsrpc.errors import BadQueueNameError, BadSubjectError
 
@@ -30,29 +31,23 @@ _CACHE_LIMIT = 4096
 
 
 class _Checked(dict[str, bytes]):
-    """Names already checked, with their encoded form; emptied when full, so it stays small."""
+    """Names with their encoded form. One that is not there yet is checked when it is looked up.
 
-    __slots__ = ()
+    Emptied when full, so it stays small.
+    """
 
-    def keep(self, name: str, encoded: bytes) -> bytes:
+    __slots__ = ("_check",)
+
+    def __init__(self, check: Callable[[str], bytes]) -> None:
+        super().__init__()
+        self._check = check
+
+    def __missing__(self, name: str) -> bytes:
+        encoded = self._check(name)
         if len(self) >= _CACHE_LIMIT:
             self.clear()
         self[name] = encoded
         return encoded
-
-
-class _Published(_Checked):
-    """Subjects to publish to: one that was not checked yet is checked when it is looked up."""
-
-    __slots__ = ()
-
-    def __missing__(self, subject: str) -> bytes:
-        return self.keep(subject, check_reply(subject))
-
-
-published = _Published()
-"""`check_publish` without its call, where that would cost too much."""
-_subscribe_cache = _Checked()
 
 
 def check_publish(subject: str) -> bytes:
@@ -90,9 +85,12 @@ def check_subscribe(subject: str) -> bytes:
         BadSubjectError: it is empty or malformed, or a wildcard is not a whole token, or `>` not
             the last.
     """
-    encoded = _subscribe_cache.get(subject) if type(subject) is str else None
-    if encoded is not None:
-        return encoded
+    if type(subject) is not str:  # it may not even be hashable
+        return _encode_pattern(subject)
+    return _subscribed[subject]
+
+
+def _encode_pattern(subject: str) -> bytes:
     if not isinstance(subject, str):
         raise BadSubjectError(f"subject must be a str, not {subject!r}", subject=subject)
     if _subscribable(subject) is None:
@@ -101,7 +99,7 @@ def check_subscribe(subject: str) -> bytes:
             "without blanks or control characters, '*' only as a whole token, '>' only as the last",
             subject=subject,
         )
-    return _subscribe_cache.keep(subject, _encode(subject))
+    return _encode(subject)
 
 
 def check_queue_group(name: str) -> bytes:
@@ -169,6 +167,12 @@ def _encode(subject: str) -> bytes:
             subject=subject,
         )
     return encoded
+
+
+published = _Checked(check_reply)
+"""`check_publish` without its call, for code that cannot afford it: `published[subject]`."""
+
+_subscribed = _Checked(_encode_pattern)
 
 
 def decode(raw: bytes) -> str:
