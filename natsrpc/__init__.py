@@ -1,9 +1,8 @@
 """Typed RPC and microservices on NATS.
 
 Names are loaded when they are first used, so that `import natsrpc.core` brings in the NATS client
-and nothing else (no pydantic, no msgpack). Loading any name of `natsrpc.rpc` this way also makes
-services answer discovery, and `Service.test` serve in memory; the codecs, discovery and the broker
-are loaded when they are first needed.
+and nothing else (no pydantic, no msgpack). The codecs, discovery and the testing kit are loaded
+when they are first needed, however a name is imported.
 """
 
 from __future__ import annotations
@@ -45,7 +44,6 @@ from .errors import (
     MaxMessagesError,
     MaxPayloadError,
     MaxSubscriptionsError,
-    MsgAlreadyRespondedError,
     MsgError,
     MsgNoReplyError,
     MsgNotBoundError,
@@ -83,7 +81,26 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from . import codecs
-    from .core import Connection, Headers, Msg, Status, Subscription
+    from . import core as core
+    from . import describe as describe
+    from . import discovery as discovery
+    from . import observe as observe
+    from . import rpc as rpc
+    from . import testing as testing
+    from .codecs import Codec
+    from .core import (
+        Connection,
+        ConnectionEvent,
+        ConnectOptions,
+        Headers,
+        Msg,
+        MsgCallback,
+        Options,
+        Payload,
+        Statistics,
+        Status,
+        Subscription,
+    )
     from .rpc import (
         Call,
         Client,
@@ -94,7 +111,11 @@ if TYPE_CHECKING:
         EndpointContract,
         Group,
         Header,
+        Lifespan,
+        Middleware,
+        Next,
         Policy,
+        RunningService,
         Server,
         Service,
         ServiceContract,
@@ -106,8 +127,21 @@ if TYPE_CHECKING:
 
 
 _HOMES = {
+    "Codec": "natsrpc.codecs",
     **dict.fromkeys(
-        ("Connection", "Headers", "Msg", "Status", "Subscription"),
+        (
+            "ConnectOptions",
+            "Connection",
+            "ConnectionEvent",
+            "Headers",
+            "Msg",
+            "MsgCallback",
+            "Options",
+            "Payload",
+            "Statistics",
+            "Status",
+            "Subscription",
+        ),
         "natsrpc.core",
     ),
     **dict.fromkeys(
@@ -121,7 +155,11 @@ _HOMES = {
             "EndpointContract",
             "Group",
             "Header",
+            "Lifespan",
+            "Middleware",
+            "Next",
             "Policy",
+            "RunningService",
             "Server",
             "Service",
             "ServiceContract",
@@ -133,7 +171,7 @@ _HOMES = {
         "natsrpc.rpc",
     ),
 }
-_ROOMS = frozenset({"codecs", "core", "describe", "discovery", "rpc", "testing"})
+_ROOMS = frozenset({"codecs", "core", "describe", "discovery", "observe", "rpc", "testing"})
 
 
 def __getattr__(name: str) -> Any:
@@ -142,24 +180,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'natsrpc' has no attribute {name!r}")
-    module = importlib.import_module(home)
-    if home == "natsrpc.rpc":
-        module.before_start[:] = [_attach_discovery]
-        module.kits[:] = [_serve_in_memory]
-    value = globals()[name] = getattr(module, name)
+    value = globals()[name] = getattr(importlib.import_module(home), name)
     return value
-
-
-def _attach_discovery() -> None:
-    """With the first service that starts, unless it was attached before: what only calls does
-    without it."""
-    discovery = importlib.import_module("natsrpc.discovery")
-    if discovery.Discovery not in importlib.import_module("natsrpc.rpc").attachments:
-        discovery.attach(schema=importlib.import_module("natsrpc.describe").schema)
-
-
-def _serve_in_memory(*services: Any, **options: Any) -> Any:
-    return importlib.import_module("natsrpc.testing").serve_in_memory(*services, **options)
 
 
 def __dir__() -> list[str]:
@@ -179,14 +201,17 @@ __all__ = [
     "Call",
     "CallCancelledError",
     "Client",
+    "Codec",
     "CodecError",
     "ConfigError",
     "ConfigTypeError",
     "ConflictError",
     "ConnectError",
+    "ConnectOptions",
     "Connection",
     "ConnectionClosedError",
     "ConnectionDrainingError",
+    "ConnectionEvent",
     "ConnectionReconnectingError",
     "Context",
     "ContractError",
@@ -206,23 +231,28 @@ __all__ = [
     "InternalError",
     "InvalidMsgError",
     "InvalidRequestError",
+    "Lifespan",
     "LocalProtocolError",
     "MaxConnectionsError",
     "MaxMessagesError",
     "MaxPayloadError",
     "MaxSubscriptionsError",
+    "Middleware",
     "Msg",
-    "MsgAlreadyRespondedError",
+    "MsgCallback",
     "MsgError",
     "MsgNoReplyError",
     "MsgNotBoundError",
     "NatsError",
     "NatsRpcError",
     "NatsTimeoutError",
+    "Next",
     "NoRespondersError",
     "NoServersError",
     "NotFoundError",
+    "Options",
     "OverloadedError",
+    "Payload",
     "PermissionsError",
     "Policy",
     "ProtocolError",
@@ -231,6 +261,7 @@ __all__ = [
     "ReplyTooLargeError",
     "RequestTooLargeError",
     "RpcError",
+    "RunningService",
     "SecureConnectionRequiredError",
     "SecureConnectionUnavailableError",
     "Server",
@@ -242,6 +273,7 @@ __all__ = [
     "ServiceContract",
     "SlowConsumerError",
     "StaleConnectionError",
+    "Statistics",
     "Status",
     "Subscription",
     "SubscriptionError",

@@ -115,3 +115,28 @@ found = asyncio.run(main())
 """
     loaded = run(code)
     assert [name for name in loaded if name.startswith(("natsrpc", "msgpack"))] == []
+
+
+@pytest.mark.parametrize("face", ["natsrpc", "natsrpc.rpc"])
+def test_a_service_has_discovery_and_its_kit_however_it_is_imported(face: str) -> None:
+    code = f"""
+import asyncio
+from {face} import Service
+
+async def main():
+    async with Service("spelled", version="1.0.0").test() as client:
+        replies = client.connection.request_many("$SRV.PING.spelled", timeout=5, max_msgs=1)
+        return [msg.data.decode() async for msg in replies]
+
+found = asyncio.run(main())
+"""
+    (pong,) = run(code)
+    assert json.loads(pong)["name"] == "spelled"
+
+
+@pytest.mark.parametrize("part", ["otel", "prometheus"])
+def test_what_observes_is_reached_from_the_package(part: str) -> None:
+    code = f"import natsrpc\nfound = dir(natsrpc.observe.{part})"
+    assert {"otel": "instrument", "prometheus": "Metrics"}[part] in run(code)
+    loaded = loaded_by("import natsrpc; natsrpc.observe")
+    assert loaded & {"natsrpc.observe.otel", "natsrpc.observe.prometheus", "natsrpc.rpc"} == set()

@@ -95,13 +95,15 @@ ROOMS = {
     "testing": Room(names("errors core rpc server"), packages=names("pytest")),
     "console": Room(names("errors core rpc discovery describe observe")),
     "cli": Room(EVERY_ROOM | {""}, packages=names("typer rich click pydantic uvloop")),
-    # the face of the whole: it also hands discovery to the server, which must not know it
-    "": Room(names("errors version core codecs rpc discovery")),
+    "": Room(names("errors version core codecs rpc discovery describe observe testing")),
 }
 
 LAZY = {
-    "": names("core codecs rpc discovery describe testing"),
+    "": names("core codecs rpc discovery describe observe testing"),
     "codecs": names("codecs"),
+    "rpc": names("testing"),
+    "rpc.serving": names("discovery"),
+    "discovery": names("describe"),
 }
 """Rooms that are named by a string and loaded when they are first used. Whoever needs another room
 so asks for it by its name: nothing is switched on by how an import is spelled."""

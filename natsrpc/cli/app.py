@@ -13,7 +13,7 @@ from .command import connecting
 
 __all__ = ["app"]
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Typed services on NATS: run them, call them, find them.",
     no_args_is_help=True,
     add_completion=False,

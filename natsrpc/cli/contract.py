@@ -145,7 +145,7 @@ def _plain(found: ContractDiff) -> dict[str, Any]:
     return {**dataclasses.asdict(found), "breaks": found.breaks, "changes": changes}
 
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Export contracts, and tell what breaks from one to another.", no_args_is_help=True
 )
 app.command("export")(connecting(export))

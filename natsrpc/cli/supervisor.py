@@ -63,15 +63,15 @@ class Worker:
     def __init__(self, slot: int, process: asyncio.subprocess.Process) -> None:
         self.slot = slot
         self.process = process
-        self.pid = process.pid
-        self.ready = False
-        self.draining = False
-        self.failure = ""
-        self.decided = asyncio.Event()  # ready, failed or ended
+        self.pid: int = process.pid
+        self.ready: bool = False
+        self.draining: bool = False
+        self.failure: str = ""
+        self.decided: asyncio.Event = asyncio.Event()  # ready, failed or ended
         self.line: asyncio.StreamWriter | None = None
         self._told = asyncio.Event()  # nothing more will come over the line
         self._told.set()
-        self.ended = asyncio.create_task(self._watch())
+        self.ended: asyncio.Task[int] = asyncio.create_task(self._watch())
 
     async def _watch(self) -> int:
         code = await self.process.wait()
@@ -125,7 +125,7 @@ class Supervisor:
 
     def __init__(self, settings: WorkSettings, workers: int, *, say: Callable[[str], None]) -> None:
         self.settings = settings
-        self.restarts = 0
+        self.restarts: int = 0
         self._say = say
         self._slots: list[Worker | None] = [None] * workers
         self._tokens: dict[str, Worker] = {}

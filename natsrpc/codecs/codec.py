@@ -58,8 +58,8 @@ class Bound:
     __slots__ = ("decode", "encode")
 
     def __init__(self, encode: Encode, decode: Decode) -> None:
-        self.encode = encode
-        self.decode = decode
+        self.encode: Encode = encode
+        self.decode: Decode = decode
 
 
 @runtime_checkable

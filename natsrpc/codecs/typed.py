@@ -86,26 +86,28 @@ class Typed:
 
     def __init__(self, type_: Any, *, json: bool) -> None:
         self.type = type_
-        self.name = type_name(type_)
-        self.adapter = make_adapter(type_)
+        self.name: str = type_name(type_)
+        self.adapter: TypeAdapter[Any] = make_adapter(type_)
         self._source = cast(_Node, self.adapter.core_schema)
         self._config = cast(CoreConfig, _JSON_CONFIG if json else {})
         self._json = json
         self.kinds: set[str] = set()
-        self.custom = False
-        self.strict = False
-        self.keys = False
-        self.by_alias = True
+        self.custom: bool = False
+        self.strict: bool = False
+        self.keys: bool = False
+        self.by_alias: bool = True
         schema = self._rewrite(self._source, self._config, _strict_int)
-        self.outer = _outermost(schema)
-        self.optional = _takes_none(schema)
-        self.required = _required_keys(self.outer)
+        self.outer: _Node = _outermost(schema)
+        self.optional: bool = _takes_none(schema)
+        self.required: frozenset[str] = _required_keys(self.outer)
         is_fields = isinstance(type_, type) and issubclass(type_, Fields)
         self._parameters = type_.parameters.keys() if is_fields else None
         self._models = model_test(self._source)
-        self.validator = self._validator(schema)
-        self.serializer = SchemaSerializer(cast(CoreSchema, schema), self._config, **_REBUILD)
-        self.finite = not self.custom and self.kinds <= _FINITE
+        self.validator: SchemaValidator = self._validator(schema)
+        self.serializer: SchemaSerializer = SchemaSerializer(
+            cast(CoreSchema, schema), self._config, **_REBUILD
+        )
+        self.finite: bool = not self.custom and self.kinds <= _FINITE
         self._lenient: SchemaValidator | None = None
 
     def lenient(self) -> SchemaValidator | None:

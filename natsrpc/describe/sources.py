@@ -96,7 +96,7 @@ class Types:
         self._known: dict[str, str] = {}
         self.enums: set[str] = set()
         self.models: set[str] = set()
-        self.hidden = _RESERVED.union(titles)
+        self.hidden: frozenset[str] = _RESERVED.union(titles)
 
     def annotation(self, schema: Any, hint: str) -> str:
         """Return the annotation of a whole document; `hint` is the name of what has none."""

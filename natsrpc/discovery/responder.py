@@ -3,25 +3,27 @@
 Every verb is answered on three subjects (all services, those of this name, this one instance), in
 no queue group, so that each instance answers. A request without a reply subject is ignored.
 
-`attach()` makes every service that a server starts carry a `Discovery`; the server knows only that
-something is attached to it.
+Every service carries a `Discovery` while it runs; `natsrpc.rpc` loads this room when it starts the
+first one. The types of endpoints are described by `natsrpc.describe`, unless `attach` named
+something else.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 from collections.abc import Callable
-from logging import getLogger
+from logging import Logger, getLogger
 from typing import Any, TypeAlias
 
 from natsrpc.core import Connection, Msg, Subscription, encode_headers
 from natsrpc.errors import MaxPayloadError, NatsError
-from natsrpc.rpc import RunningService, ServiceContract, attachments
+from natsrpc.rpc import RunningService, ServiceContract
 
 from . import shapes
 
-log = getLogger("natsrpc.discovery")
+log: Logger = getLogger("natsrpc.discovery")
 
 PREFIX = "$SRV"
 PROBES_TIMEOUT = 0.5
@@ -30,20 +32,28 @@ PROBES_TIMEOUT = 0.5
 Describe: TypeAlias = Callable[[ServiceContract], list[dict[str, Any]]]
 """Describes the types of a service's endpoints, one entry each."""
 
-_describe: list[Describe] = []
+_chosen: list[Describe] = []
+"""What `attach` was given last."""
 
 
 def attach(*, schema: Describe | None = None) -> None:
-    """Let every service started from now on answer discovery. Safe to call again.
+    """Choose what describes the types of all services that are started from now on.
+
+    Services answer discovery without this. Safe to call again.
 
     Args:
-        schema: describes a service's endpoints. With it, services also answer SCHEMA, and INFO
-            points there from each endpoint's metadata.
+        schema: describes a service's endpoints, for the SCHEMA responses; as before if not given.
     """
     if schema is not None:
-        _describe[:] = [schema]
-    if Discovery not in attachments:
-        attachments.append(Discovery)
+        _chosen[:] = [schema]
+
+
+def _describer() -> Describe:
+    """What describes types, loaded when a service starts: nothing is, for a message."""
+    if _chosen:
+        return _chosen[0]
+    found: Describe = importlib.import_module("natsrpc.describe").schema
+    return found
 
 
 def subjects(verb: str, name: str, id_: str, *, prefix: str = PREFIX) -> tuple[str, str, str]:
@@ -60,7 +70,7 @@ class Discovery:
         self._connection = connection
         self._running = running
         self._prefix = prefix
-        self._describe = _describe[0] if _describe else None
+        self._describe = _describer()
         self._described: list[dict[str, Any]] | None = None
         self._subscriptions: list[Subscription] = []
         self._asked: list[Msg] = []
@@ -72,9 +82,8 @@ class Discovery:
             "PING": self._answer_ping,
             "INFO": self._answer_info,
             "STATS": self._answer_stats,
+            "SCHEMA": self._answer_schema,
         }
-        if self._describe is not None:
-            answers["SCHEMA"] = self._answer_schema
         for verb, answer in answers.items():
             for subject in self._subjects(verb):
                 self._subscriptions.append(await self._connection.subscribe(subject, cb=answer))
@@ -97,20 +106,18 @@ class Discovery:
         self._reply(msg, shapes.ping(self._running))
 
     def _answer_info(self, msg: Msg) -> None:
-        schema = "" if self._describe is None else self._subjects("SCHEMA")[2]
-        self._reply(msg, shapes.info(self._running, schema_subject=schema))
+        self._reply(msg, shapes.info(self._running, schema_subject=self._subjects("SCHEMA")[2]))
 
     def _answer_schema(self, msg: Msg) -> None:
         """Describe all endpoints, or those named in the payload."""
         if self._described is None:
-            assert self._describe is not None  # else nobody is subscribed
             self._described = self._describe(self._running.contract)
         wanted = msg.data.decode(errors="replace")
         found = [each for each in self._described if not wanted or each["name"] == wanted]
         self._reply(msg, shapes.schema(self._running, found))
 
     def _answer_stats(self, msg: Msg) -> None:
-        if not self._running.service.probes:
+        if not self._running.definition.probes:
             self._reply(msg, self._stats({"status": "ok", "probes": {}}))
             return
         self._asked.append(msg)  # whoever asks meanwhile shares the answer
@@ -120,7 +127,7 @@ class Discovery:
     async def _probe(self) -> None:
         try:
             async with asyncio.timeout(PROBES_TIMEOUT):
-                health = await self._running.service.health()
+                health = await self._running.definition.health()
         except TimeoutError:
             reason = f"probes took longer than {PROBES_TIMEOUT} s"
             health = {"status": "unwell", "probes": {}, "reason": reason}

@@ -24,18 +24,27 @@ SCHEMA_KEY = "natsrpc.schema"
 """The endpoint's metadata key whose value is the subject that answers with its schema."""
 
 
-class Counted(Protocol):
-    """The counters of one endpoint."""
-
-    @property
-    def contract(self) -> EndpointContract:
-        """What the counters are of."""
-        ...
+class Counters(Protocol):
+    """What one endpoint counts."""
 
     num_requests: int
     num_errors: int
     last_error: str
     processing_time_ns: int
+
+
+class Counted(Protocol):
+    """One endpoint and its counters."""
+
+    @property
+    def contract(self) -> EndpointContract:
+        """Where it is."""
+        ...
+
+    @property
+    def answers(self) -> Counters:
+        """What it counted."""
+        ...
 
 
 class Running(Protocol):
@@ -119,12 +128,13 @@ def _place(contract: EndpointContract) -> dict[str, Any]:
 
 
 def _counters(endpoint: Counted) -> dict[str, Any]:
-    requests, spent = int(endpoint.num_requests), int(endpoint.processing_time_ns)
+    counters = endpoint.answers
+    requests, spent = int(counters.num_requests), int(counters.processing_time_ns)
     return {
         **_place(endpoint.contract),
         "num_requests": requests,
-        "num_errors": int(endpoint.num_errors),
-        "last_error": endpoint.last_error or "",
+        "num_errors": int(counters.num_errors),
+        "last_error": counters.last_error or "",
         "processing_time": spent,
         "average_processing_time": spent // requests if requests else 0,
     }

@@ -19,7 +19,7 @@ NatsRpcError                           ServerNotFoundError (FileNotFoundError), 
 │  │                                   MaxConnectionsError, MaxSubscriptionsError
 │  ├─ SubscriptionError                BadSubscriptionError, MaxMessagesError,
 │  │                                   SubscriptionTypeError, SyncSubRequiredError (TypeErrors)
-│  └─ MsgError                         MsgNotBoundError, MsgNoReplyError, MsgAlreadyRespondedError
+│  └─ MsgError                         MsgNotBoundError, MsgNoReplyError
 ├─ CodecError                          EncodeError, UnknownCodecError (LookupError)
 │  └─ DecodeError                      ContractError
 └─ RpcError                            one for each code: see `errors/rpc.py`
@@ -55,7 +55,6 @@ from .nats import (
     MaxMessagesError,
     MaxPayloadError,
     MaxSubscriptionsError,
-    MsgAlreadyRespondedError,
     MsgError,
     MsgNoReplyError,
     MsgNotBoundError,
@@ -135,7 +134,6 @@ __all__ = [
     "MaxMessagesError",
     "MaxPayloadError",
     "MaxSubscriptionsError",
-    "MsgAlreadyRespondedError",
     "MsgError",
     "MsgNoReplyError",
     "MsgNotBoundError",

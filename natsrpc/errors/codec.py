@@ -30,7 +30,7 @@ class DecodeError(CodecError):
         malformed: bool = False,
     ) -> None:
         super().__init__(message)
-        self.errors = tuple(dict(e) for e in errors)
+        self.errors: tuple[dict[str, str], ...] = tuple(dict(e) for e in errors)
         self.malformed = malformed
 
 

@@ -38,7 +38,7 @@ class NoServersError(ConnectError):
 
     def __init__(self, message: str, *, attempts: Sequence[tuple[str, BaseException]] = ()) -> None:
         super().__init__(message)
-        self.attempts = tuple(attempts)
+        self.attempts: tuple[tuple[str, BaseException], ...] = tuple(attempts)
 
 
 class TLSError(ConnectError):
@@ -152,7 +152,7 @@ class ServerError(NatsError):
 
     def __init__(self, message: str, *, text: str = "") -> None:
         super().__init__(message)
-        self.text = text or message
+        self.text: str = text or message
 
 
 class PermissionsError(ServerError):
@@ -247,7 +247,3 @@ class MsgNotBoundError(MsgError):
 
 class MsgNoReplyError(MsgError):
     """The message carries no reply subject, so it cannot be answered."""
-
-
-class MsgAlreadyRespondedError(MsgError):
-    """The message was answered before."""

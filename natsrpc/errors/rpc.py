@@ -61,9 +61,9 @@ class RpcError(NatsRpcError):
         self, message: str = "", *, code: int | None = None, details: Any = None, **fields: Any
     ) -> None:
         cls = type(self)
-        self.message = message or cls.__name__
+        self.message: str = message or cls.__name__
         super().__init__(self.message)
-        self.code = self.default_code if code is None else _check_code(cls, code)
+        self.code: int = self.default_code if code is None else _check_code(cls, code)
         for key in cls.fields():
             if key not in fields:
                 owner = next((base for base in cls.__mro__ if key in vars(base)), RpcError)

@@ -12,16 +12,16 @@ from typing import Any
 
 from natsrpc.core import Headers
 from natsrpc.errors import ConfigError, RpcError
-from natsrpc.rpc import Call, Caller, Context, EndpointContract, Service
+from natsrpc.rpc import Call, Client, Context, EndpointContract, Service
 
 try:
     from opentelemetry import propagate, trace
     from opentelemetry.propagators.textmap import Getter
     from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
-except ModuleNotFoundError as error:
-    raise ConfigError(
-        "natsrpc.observe.otel needs OpenTelemetry: pip install 'natsrpc[otel]'"
-    ) from error
+except ModuleNotFoundError as _error:
+    raise ImportError(
+        "natsrpc.observe.otel needs OpenTelemetry: pip install 'natsrpc[otel]'", name=_error.name
+    ) from _error
 
 __all__ = ["instrument"]
 
@@ -39,7 +39,7 @@ class _Reader(Getter[Headers]):
 _READER = _Reader()
 
 
-def instrument(*targets: Service | Caller, tracer_provider: TracerProvider | None = None) -> None:
+def instrument(*targets: Service | Client, tracer_provider: TracerProvider | None = None) -> None:
     """Trace what these services serve, and what these clients call.
 
     Call it before a service is served: its middleware is folded then.
@@ -55,7 +55,7 @@ def instrument(*targets: Service | Caller, tracer_provider: TracerProvider | Non
     for target in targets:
         if isinstance(target, Service):
             target.middleware(_serving(tracer))
-        elif isinstance(target, Caller):
+        elif isinstance(target, Client):
             target.middleware(_calling(tracer))
         else:
             raise ConfigError(f"instrument takes services and clients, not {target!r}")

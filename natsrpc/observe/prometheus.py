@@ -22,10 +22,11 @@ from natsrpc.rpc import Context, Service
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
-except ModuleNotFoundError as error:
-    raise ConfigError(
-        "natsrpc.observe.prometheus needs prometheus_client: pip install 'natsrpc[prometheus]'"
-    ) from error
+except ModuleNotFoundError as _error:
+    raise ImportError(
+        "natsrpc.observe.prometheus needs prometheus_client: pip install 'natsrpc[prometheus]'",
+        name=_error.name,
+    ) from _error
 
 __all__ = ["Metrics"]
 

@@ -20,18 +20,8 @@ from .encoded import Encoded
 from .headers import no_deadline
 from .opening import ClientOptions, connect
 from .process import Stopping, run, serve_until
-from .serving import (
-    Attachment,
-    Dependencies,
-    Endpoint,
-    Group,
-    RunningService,
-    Server,
-    Service,
-    attachments,
-    before_start,
-    kits,
-)
+from .service import Lifespan, Service
+from .serving import Attachment, Dependencies, Endpoint, Group, RunningService, Server
 from .signature import Depends, Embed, Header, Token
 
 Caller = Client
@@ -52,6 +42,7 @@ __all__ = [
     "Group",
     "Header",
     "Kind",
+    "Lifespan",
     "Limits",
     "Middleware",
     "Next",
@@ -63,13 +54,10 @@ __all__ = [
     "ServiceContract",
     "Stopping",
     "Token",
-    "attachments",
-    "before_start",
     "compose",
     "connect",
     "from_wire",
     "is_error",
-    "kits",
     "no_deadline",
     "run",
     "serve_until",

@@ -17,7 +17,7 @@ from collections.abc import (
     Mapping,
 )
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from natsrpc import codecs
 from natsrpc.core import Connection, Opening, is_no_responders
@@ -42,16 +42,30 @@ from .calling import (
 )
 from .contract import Context, EndpointContract, Middleware
 from .headers import inherited
-from .serving import Server, Service
+from .serving import Servable, Server
 from .streams import MAX_BODY
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
 
-    from .calling import CallOptions, CommonOptions, GatherOptions, OpeningOptions, StreamOptions
+    from .calling import (
+        Anything,
+        CallOptions,
+        CommonOptions,
+        First,
+        GatherOptions,
+        Handler,
+        OpeningOptions,
+        RequestDoesNotFit,
+        Second,
+        StreamOptions,
+        Third,
+        UseStream,
+        UseUpload,
+    )
 
 T = TypeVar("T")
-R = TypeVar("R")
+A = TypeVar("A")
 M = TypeVar("M", bound=Middleware[Call])
 
 
@@ -75,19 +89,19 @@ class Client:
         self._servers: list[Server] = []
         # for the fast path of `call`
         link = connection.link
-        self._bound = self._pipeline.binder.calls
+        self._direct = self._pipeline.binder.direct
         self._outbound = link.outbound
         self._abandon = link.requests.abandon
-        self._begin = None if connection.options.old_style_requests else link.requests.begin
+        self._begin = link.requests.begin
 
     @property
     def policy(self) -> Policy | None:
         """How calls are repeated that name no policy and are made in the scope of none."""
-        return self._pipeline.attempts.default
+        return self._pipeline.policy
 
     @policy.setter
     def policy(self, policy: Policy | None) -> None:
-        self._pipeline.attempts.default = policy
+        self._pipeline.policy = policy
 
     # fmt: off
     @overload
@@ -100,30 +114,49 @@ class Client:
     async def call(self, target: str, request: Any = ...,
                    **options: Unpack[CallOptions]) -> Any: ...
     @overload
-    async def call(self, target: Callable[[], Awaitable[T]],
+    async def call(self, target: First[Anything, Awaitable[T]], request: Any = ...,
                    **options: Unpack[CallOptions]) -> T: ...
     @overload
-    async def call(self, target: Callable[[R], Awaitable[T]], request: R,
+    def call(  # type: ignore[overload-overlap]  # it is more particular
+             self, target: First[AsyncIterator[Any], Awaitable[Any]], request: Any = ...,
+             **options: Unpack[CallOptions]) -> UseUpload: ...
+    @overload
+    async def call(self, target: Handler[Awaitable[T]], request: Mapping[str, Any] = ...,
                    **options: Unpack[CallOptions]) -> T: ...
     @overload
-    async def call(self, target: Callable[Concatenate[R, Any, ...], Awaitable[T]],
-                   request: R | Mapping[str, Any], **options: Unpack[CallOptions]) -> T: ...
-    @overload
-    async def call(self, target: Callable[Concatenate[Context, ...], Awaitable[T]],
-                   request: Any = ..., **options: Unpack[CallOptions]) -> T: ...
-    @overload
-    async def call(self, target: Callable[[], T], **options: Unpack[CallOptions]) -> T: ...
-    @overload
-    async def call(self, target: Callable[[R], T], request: R,
+    async def call(self, target: First[A, Awaitable[T]], request: A,
                    **options: Unpack[CallOptions]) -> T: ...
     @overload
-    async def call(self, target: Callable[Concatenate[R, Any, ...], T],
-                   request: R | Mapping[str, Any], **options: Unpack[CallOptions]) -> T: ...
+    async def call(self, target: Second[Anything, Awaitable[T]], request: Any,
+                   **options: Unpack[CallOptions]) -> T: ...
+    @overload
+    def call(  # type: ignore[overload-overlap]  # it is more particular
+             self, target: Handler[AsyncIterable[Any]], request: Any = ...,
+             **options: Unpack[CallOptions]) -> UseStream: ...
+    @overload
+    async def call(self, target: Handler[T], request: Mapping[str, Any] = ...,
+                   **options: Unpack[CallOptions]) -> T: ...
+    @overload
+    async def call(self, target: First[A, T], request: A, **options: Unpack[CallOptions]) -> T: ...
+    @overload
+    def call(self, target: Second[Context, Any], request: Any,
+             **options: Unpack[CallOptions]) -> RequestDoesNotFit: ...
+    @overload
+    async def call(self, target: Second[A, Awaitable[T]], request: A,
+                   **options: Unpack[CallOptions]) -> T: ...
+    @overload
+    async def call(self, target: Third[Any, Awaitable[T]], request: Any,
+                   **options: Unpack[CallOptions]) -> T: ...
+    @overload
+    async def call(self, target: Second[A, T], request: A, **options: Unpack[CallOptions]) -> T: ...
+    @overload
+    async def call(self, target: Third[Any, T], request: Any,
+                   **options: Unpack[CallOptions]) -> T: ...
     @overload
     async def call(self, target: EndpointContract, request: Any = ..., returns: Any = ...,
                    **options: Unpack[CallOptions]) -> Any: ...
     # fmt: on
-    async def call(  # noqa: C901  two functions in one
+    async def call(  # pyright: ignore[reportInconsistentOverload]
         self,
         target: Any,
         request: Any = NOTHING,
@@ -164,35 +197,23 @@ class Client:
             MaxPayloadError: the request does not fit one message, and nobody takes it in frames.
             ConnectionClosedError: the connection is closed.
         """
-        bound, pipeline = None, self._pipeline
-        if pipeline.around is None and tokens is None and not errors:
+        bound = None
+        if policy is None and tokens is None and not errors:
             try:
-                bound = self._bound.get((target, type(request), returns, codec))
+                bound = self._direct.get((target, type(request), returns, codec))
             except TypeError:  # a type that cannot be hashed
                 bound = None
-        if bound is None:
-            call = Call(
-                target,
-                request,
-                returns,
-                timeout=timeout,
-                headers=headers,
-                codec=codec,
-                tokens=tokens,
-                errors=errors,
-                policy=policy,
-            )
-            return await pipeline.perform(call)
-        if policy is not None or bound.idempotent or pipeline.attempts.default or scoped():
-            return await pipeline.unary.attempt_by(policy, bound, request, timeout, headers)
-        begin, outer = self._begin, inherited.get()
-        if begin is None or outer is not None or headers or self._outbound.congested:
-            return await pipeline.unary.attempt(bound, request, timeout, headers)
+        if bound is None or scoped():
+            call = Call(target, request, returns, timeout=timeout, headers=headers, codec=codec,
+                        tokens=tokens, errors=errors, policy=policy)  # fmt: skip
+            return await self._pipeline.perform(call)
+        if headers or self._outbound.congested or inherited.get() is not None:
+            return await self._pipeline.unary.attempt(bound, request, timeout, headers)
         # As `Unary.attempt` does, with `RequestMux.request` in the place of its call.
         data = bound.encode(None if request is NOTHING else request)
         block, wait = bound.blocks.get(timeout) or bound.block(timeout)
         try:
-            reply = begin(bound.subject, data, block, wait)
+            reply = self._begin(bound.subject, data, block, wait)
             try:
                 await reply
             except BaseException as error:
@@ -204,7 +225,7 @@ class Client:
             if msg.raw_headers and is_no_responders(msg):
                 raise NoRespondersError(bound.subject.decode())
         except MaxPayloadError as error:
-            return await pipeline.unary.send_large(bound, data, block, wait, error)
+            return await self._pipeline.unary.send_large(bound, data, block, wait, error)
         except NatsTimeoutError as error:
             raise bound.late(error, wait) from None
         if msg.raw_headers:
@@ -225,18 +246,26 @@ class Client:
     def stream(self, target: str, request: Any = ...,
                **options: Unpack[StreamOptions]) -> AsyncGenerator[Any, None]: ...
     @overload
-    def stream(self, target: Callable[[], AsyncIterator[T]],
-               **options: Unpack[StreamOptions]) -> AsyncGenerator[T, None]: ...
-    @overload
-    def stream(self, target: Callable[[AsyncIterator[R]], AsyncIterator[T]], *,
-               items: AsyncIterable[R],
+    def stream(self, target: Handler[AsyncIterator[T]], request: Mapping[str, Any] = ...,
                **options: Unpack[OpeningOptions]) -> AsyncGenerator[T, None]: ...
     @overload
-    def stream(self, target: Callable[[R], AsyncIterator[T]], request: R,
-               **options: Unpack[StreamOptions]) -> AsyncGenerator[T, None]: ...
+    def stream(self, target: First[A, AsyncIterator[T]], request: A,
+               **options: Unpack[OpeningOptions]) -> AsyncGenerator[T, None]: ...
     @overload
-    def stream(self, target: Callable[Concatenate[Any, Any, ...], AsyncIterator[T]], request: Any,
-               **options: Unpack[StreamOptions]) -> AsyncGenerator[T, None]: ...
+    def stream(self, target: Second[Any, AsyncIterator[T]], request: Any,
+               **options: Unpack[OpeningOptions]) -> AsyncGenerator[T, None]: ...
+    @overload
+    def stream(self, target: First[AsyncIterator[A], AsyncIterator[T]], request: Any = ..., *,
+               items: AsyncIterable[A],
+               **options: Unpack[OpeningOptions]) -> AsyncGenerator[T, None]: ...
+    @overload
+    def stream(self, target: Second[AsyncIterator[A], AsyncIterator[T]], request: Any = ..., *,
+               items: AsyncIterable[A],
+               **options: Unpack[OpeningOptions]) -> AsyncGenerator[T, None]: ...
+    @overload
+    def stream(self, target: Third[AsyncIterator[A], AsyncIterator[T]], request: Any = ..., *,
+               items: AsyncIterable[A],
+               **options: Unpack[OpeningOptions]) -> AsyncGenerator[T, None]: ...
     @overload
     def stream(self, target: EndpointContract, request: Any = ..., returns: Any = ...,
                **options: Unpack[StreamOptions]) -> AsyncGenerator[Any, None]: ...
@@ -267,30 +296,21 @@ class Client:
         """
         if items is None and isinstance(request, AsyncIterable):
             items, request = request, NOTHING
-        call = Call(
-            target,
-            request,
-            returns,
-            kind="stream",
-            timeout=timeout,
-            headers=headers,
-            codec=codec,
-            tokens=tokens,
-            errors=errors,
-            policy=policy,
-            items=items,
-            idle_timeout=idle_timeout,
-        )
+        call = Call(target, request, returns, kind="stream", timeout=timeout, headers=headers,
+                    codec=codec, tokens=tokens, errors=errors, policy=policy, items=items,
+                    idle_timeout=idle_timeout)  # fmt: skip
         return self._pipeline.stream(call)
 
     # fmt: off
     @overload
-    async def upload(self, target: Callable[[AsyncIterator[R]], Awaitable[T]],
-                     items: AsyncIterable[R], **options: Unpack[CommonOptions]) -> T: ...
+    async def upload(self, target: First[AsyncIterator[A], Awaitable[T]], items: AsyncIterable[A],
+                     request: Any = ..., **options: Unpack[CommonOptions]) -> T: ...
     @overload
-    async def upload(self, target: Callable[Concatenate[Any, Any, ...], Awaitable[T]],
-                     items: AsyncIterable[Any], request: Any = ...,
-                     **options: Unpack[CommonOptions]) -> T: ...
+    async def upload(self, target: Second[AsyncIterator[A], Awaitable[T]], items: AsyncIterable[A],
+                     request: Any = ..., **options: Unpack[CommonOptions]) -> T: ...
+    @overload
+    async def upload(self, target: Third[AsyncIterator[A], Awaitable[T]], items: AsyncIterable[A],
+                     request: Any = ..., **options: Unpack[CommonOptions]) -> T: ...
     @overload
     async def upload(self, target: str, items: AsyncIterable[Any], request: Any = ..., *,
                      returns: TypeForm[T], **options: Unpack[CommonOptions]) -> T: ...
@@ -318,18 +338,8 @@ class Client:
             RpcError, NoRespondersError, NatsTimeoutError, ContractError, ConnectionClosedError: as
                 for `stream`; and whatever `items` raises.
         """
-        call = Call(
-            target,
-            request,
-            returns,
-            kind="upload",
-            timeout=timeout,
-            headers=headers,
-            codec=codec,
-            tokens=tokens,
-            errors=errors,
-            items=items,
-        )
+        call = Call(target, request, returns, kind="upload", timeout=timeout, headers=headers,
+                    codec=codec, tokens=tokens, errors=errors, items=items)  # fmt: skip
         return await self._pipeline.perform(call)
 
     # fmt: off
@@ -340,22 +350,33 @@ class Client:
     async def gather(self, target: str, request: Any = ..., *, returns: TypeForm[T],
                      **options: Unpack[GatherOptions]) -> list[T | Failure]: ...
     @overload
-    async def gather(self, target: Callable[[], Awaitable[T]],
+    async def gather(self, target: Handler[Awaitable[T]], request: Mapping[str, Any] = ...,
                      **options: Unpack[GatherOptions]) -> list[T | Failure]: ...
     @overload
-    async def gather(self, target: Callable[[R], Awaitable[T]], request: R,
+    async def gather(self, target: First[A, Awaitable[T]], request: A,
                      **options: Unpack[GatherOptions]) -> list[T | Failure]: ...
     @overload
-    async def gather(self, target: Callable[Concatenate[Any, Any, ...], Awaitable[T]], request: Any,
+    async def gather(self, target: Second[Any, Awaitable[T]], request: Any,
                      **options: Unpack[GatherOptions]) -> list[T | Failure]: ...
     @overload
-    async def gather(self, target: Callable[Concatenate[Context, ...], Awaitable[T]],
-                     request: Any = ..., **options: Unpack[GatherOptions]) -> list[T | Failure]: ...
+    def gather(  # type: ignore[overload-overlap]  # it is more particular
+             self, target: Handler[AsyncIterable[Any]], request: Any = ...,
+               **options: Unpack[GatherOptions]) -> UseStream: ...
+    @overload
+    async def gather(self, target: Handler[T], request: Mapping[str, Any] = ...,
+                     **options: Unpack[GatherOptions]) -> list[T | Failure]: ...
+    @overload
+    async def gather(self, target: First[A, T], request: A,
+                     **options: Unpack[GatherOptions]) -> list[T | Failure]: ...
+    @overload
+    async def gather(self, target: Second[Any, T], request: Any,
+                     **options: Unpack[GatherOptions]) -> list[T | Failure]: ...
     @overload
     async def gather(self, target: str | EndpointContract, request: Any = ..., returns: Any = ...,
                      **options: Unpack[GatherOptions]) -> list[Any]: ...
     # fmt: on
-    async def gather(self, target: Any, request: Any = NOTHING, returns: Any = NOTHING, *,
+    async def gather(  # pyright: ignore[reportInconsistentOverload]
+                     self, target: Any, request: Any = NOTHING, returns: Any = NOTHING, *,
                      timeout: float = 1.0, stall: float | None = None,
                      max_responses: int | None = None, headers: Mapping[str, str] | None = None,
                      codec: str | codecs.Codec | None = None,
@@ -376,19 +397,9 @@ class Client:
             NoRespondersError: nobody serves the subject.
             ConnectionClosedError: the connection is, or was meanwhile, closed.
         """
-        call = Call(
-            target,
-            request,
-            returns,
-            kind="gather",
-            timeout=timeout,
-            headers=headers,
-            codec=codec,
-            tokens=tokens,
-            errors=errors,
-            stall=stall,
-            max_responses=max_responses,
-        )
+        call = Call(target, request, returns, kind="gather", timeout=timeout, headers=headers,
+                    codec=codec, tokens=tokens, errors=errors, stall=stall,
+                    max_responses=max_responses)  # fmt: skip
         found: list[Any] = await self._pipeline.perform(call)
         return found
 
@@ -439,7 +450,7 @@ class Client:
         self._pipeline.add(function)
         return function
 
-    def serve(self, *services: Service) -> Opening[Server]:
+    def serve(self, *services: Servable) -> Opening[Server]:
         """Serve services on this connection: await it, or enter it with `async with`.
 
         Once it is awaited or entered every request sent reaches a handler, and the services are

@@ -265,9 +265,10 @@ class Encoded:
                     name: source(msg) for name, source in named.items()
                 }
             except DecodeError as error:
-                before = self.connection.last_error
-                self.connection.link.report(error, msg.sub)
-                self.connection.link.last_error = before
+                link = self.connection.link
+                before = link.last_error
+                link.report(error, msg.sub)
+                link.last_error = before
                 return None
 
         async def call_async(msg: Msg) -> None:

@@ -19,7 +19,7 @@ from natsrpc import codecs, core
 from natsrpc.core import ConnectOptions, Options
 
 from .opening import connect
-from .serving import Service
+from .service import Service
 
 logger = logging.getLogger("natsrpc.rpc")
 

@@ -81,10 +81,12 @@ class _Process(abc.ABC):
     """What is started and stopped: by those methods, by `with`, or by `async with` in a thread."""
 
     @abc.abstractmethod
-    def start(self) -> None: ...
+    def start(self) -> None:
+        """Start it, and return when it serves."""
 
     @abc.abstractmethod
-    def stop(self) -> None: ...
+    def stop(self) -> None:
+        """Stop it, and return when it has ended."""
 
     async def __aenter__(self) -> Self:
         await _start_in_thread(self.start, self.stop)
@@ -136,12 +138,12 @@ class NatsServer(_Process):
         ready_timeout: float = 10.0,
     ) -> None:
         self.config = config
-        self.args = list(args)
+        self.args: list[str] = list(args)
         self.host = host
-        self.port = port
-        self.cluster_port = 0
-        self.websocket_port = 0
-        self.monitor_port = 0
+        self.port: int = port
+        self.cluster_port: int = 0
+        self.websocket_port: int = 0
+        self.monitor_port: int = 0
         self.process: subprocess.Popen[bytes] | None = None
         self._executable = executable
         self._ready_timeout = ready_timeout
@@ -348,7 +350,7 @@ class Cluster(_Process):
     """
 
     def __init__(self, n: int = 3, config: str | None = None, *, args: Sequence[str] = ()) -> None:
-        self.servers = [NatsServer(config, args=args) for _ in range(n)]
+        self.servers: list[NatsServer] = [NatsServer(config, args=args) for _ in range(n)]
         self._args = list(args)
         self._held_ports: list[socket.socket] = []
 

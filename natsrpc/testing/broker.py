@@ -93,7 +93,7 @@ class Broker:
         self.max_payload = max_payload
         self.published: list[Published] = []
         self.faults: list[Fault] = []
-        self.is_refusing = False
+        self.is_refusing: bool = False
         self._random = random.Random(seed)
         self._peers: set[_Peer] = set()
         self._interests: list[_Interest] = []
@@ -244,9 +244,9 @@ class _Peer:
         self._broker = broker
         self._number = number
         self._reader = FrameReader()
-        self.is_ready = False
-        self.echo = True
-        self.no_responders = False
+        self.is_ready: bool = False
+        self.echo: bool = True
+        self.no_responders: bool = False
 
     def greet(self) -> None:
         """Send the INFO that opens every connection."""

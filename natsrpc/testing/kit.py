@@ -1,7 +1,8 @@
 """Services under test: served in memory, called as in production.
 
-`async with service.test() as client` comes here. What a caller sees is what callers in production
-see: the same codec, the same errors, the same deadlines; never the handler's own exception.
+`async with service.test() as client` is `serve_in_memory` with one service. What a caller sees is
+what callers in production see: the same codec, the same errors, the same deadlines; never the
+handler's own exception.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Unpack
 
 from natsrpc import rpc
-from natsrpc.rpc import Client, ClientOptions, Service, kits
+from natsrpc.rpc import Client, ClientOptions, Service
 
 from .broker import Broker
 
@@ -20,7 +21,7 @@ from .broker import Broker
 async def serve_in_memory(
     *services: Service, broker: Broker | None = None, **options: Unpack[ClientOptions]
 ) -> AsyncIterator[Client]:
-    """Serve services on a broker in memory; a client on a connection of its own.
+    """Serve services on a broker in memory, and give a client on a connection of its own.
 
     Args:
         services: what is served, together, on one connection.
@@ -34,6 +35,3 @@ async def serve_in_memory(
         rpc.connect("nats://memory:4222", **(broker.options() | options)) as client,
     ):
         yield client
-
-
-kits[:] = [serve_in_memory]  # type: ignore[list-item]  # options have types

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import math
 import ssl
+import typing
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields
+from itertools import pairwise
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import pytest
 
-from natsrpc.core import Options, connect
+from natsrpc.core import Connection, ConnectOptions, Options, Subscription, connect
 from natsrpc.errors import ConfigError, ConfigTypeError, ProtocolError
 from tests.core.harness import ScriptedServer, no_leaks
 
@@ -90,6 +96,42 @@ async def test_an_unknown_option_is_refused_with_the_nearest_known_one() -> None
             Options.of({unknown: 1})
     with pytest.raises(ConfigTypeError, match=r"unknown connect option 'xyzzy'$"):
         await connect(xyzzy=1)  # type: ignore[call-arg]  # that is the point
+
+
+def documented(class_: type) -> dict[str, str]:
+    """The string behind each field in the source of a class, by the field's name."""
+    body = ast.parse(inspect.getsource(class_)).body[0]
+    assert isinstance(body, ast.ClassDef)
+    return {
+        ast.unparse(field.target): doc.value.value
+        for field, doc in pairwise(body.body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(doc, ast.Expr)
+        and isinstance(doc.value, ast.Constant)
+        and isinstance(doc.value.value, str)
+    }
+
+
+def test_type_checkers_are_told_what_is_checked_at_run_time() -> None:
+    """Callbacks aside: only `ConnectOptions` knows the classes of what they get."""
+    checked, told = typing.get_type_hints(Options), typing.get_type_hints(ConnectOptions)
+    assert list(told) == [name for name in checked if name != "servers"]
+    assert ConnectOptions.__required_keys__ == frozenset()
+    for name, hint in told.items():
+        if name.startswith("on_"):
+            callback, nothing = typing.get_args(hint)
+            arguments, result = typing.get_args(callback)
+            assert (arguments[0], result, nothing) == (Connection, object, NoneType)
+            ours = (Connection, Subscription | None)
+            unnamed: Any = [Any if each in ours else each for each in arguments]
+            hint = Callable[unnamed, object] | None
+        assert checked[name] == hint, name
+
+
+def test_each_option_has_a_line_of_its_own_that_says_the_same_in_both() -> None:
+    ours, theirs = documented(Options), documented(ConnectOptions)
+    assert list(ours) == [field.name for field in fields(Options)]
+    assert theirs == {name: doc for name, doc in ours.items() if name != "servers"}
 
 
 BAD_NUMBERS = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import nats
@@ -18,7 +18,7 @@ from natsrpc import discovery
 from natsrpc.core import Connection, connect
 from natsrpc.discovery import responder
 from natsrpc.errors import ConfigError, NoRespondersError, RpcError
-from natsrpc.rpc import RunningService, Server, Service, attachments
+from natsrpc.rpc import RunningService, Server, Service
 from natsrpc.testing import NatsServer
 
 pytestmark = pytest.mark.live
@@ -35,15 +35,11 @@ def describe(contract: Any) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(autouse=True)
-def attached(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Discovery with a description of our own, whatever else is attached in this process."""
-    monkeypatch.setattr(responder, "_describe", [])
-    before = list(attachments)
-    discovery.attach()
+def attached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A description of our own, whatever else this process has."""
+    monkeypatch.setattr(responder, "_chosen", [])
     discovery.attach(schema=describe)
-    assert attachments.count(discovery.Discovery) == 1
-    yield
-    attachments[:] = before
+    discovery.attach()  # changes nothing
 
 
 @pytest.fixture
@@ -335,16 +331,15 @@ async def test_a_refused_schema_is_the_error_that_was_sent(
     assert (caught.value.code, caught.value.details) == (7, {"retry": True})
 
 
-async def test_without_a_description_there_is_no_pointer(
+async def test_types_are_described_without_a_word(
     connection: Connection, service: Service, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(responder, "_describe", [])
+    monkeypatch.setattr(responder, "_chosen", [])
     server = Server(connection, [service])
     await server.start()
-    (info,) = await discovery.info(connection, name)
-    assert dict(info.endpoints[0].metadata) == {}
-    with pytest.raises(NoRespondersError):
-        await discovery.schema(connection, name)
+    found = await discovery.schema(connection, name)
+    assert [each["name"] for each in found["endpoints"]] == ["add", "each"]
+    assert "request" in found["endpoints"][0]
     await server.drain()
 
 

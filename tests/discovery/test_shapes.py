@@ -17,12 +17,17 @@ ID = "kP3v0XcQ8dTz5LbN1wYhRe"
 
 
 @dataclass
-class Counted:
-    contract: EndpointContract
+class Counters:
     num_requests: int = 0
     num_errors: int = 0
     last_error: str = ""
     processing_time_ns: int = 0
+
+
+@dataclass
+class Counted:
+    contract: EndpointContract
+    answers: Counters = field(default_factory=Counters)
 
 
 @dataclass
@@ -39,7 +44,7 @@ def running(**more: Any) -> Running:
 
 
 def add(**counters: Any) -> Counted:
-    return Counted(EndpointContract("add", "calc.add", "q"), **counters)
+    return Counted(EndpointContract("add", "calc.add", "q"), Counters(**counters))
 
 
 def test_ping() -> None:

@@ -239,8 +239,7 @@ def leftovers(server: Server, *clients: Client) -> dict[str, int]:
     (running,) = server.services
     found = {
         "inflight": running.inflight,
-        "live": sum(len(each.live) for each in running.endpoints),
-        "overdue": sum(len(each.overdue) for each in running.endpoints),
+        "taken": sum(len(each.taken) for each in running.endpoints),
         "streams": sum(len(each.connection.link.requests.streams) for each in clients),
         "requests": sum(len(each.connection.link.requests.pending) for each in clients),
     }

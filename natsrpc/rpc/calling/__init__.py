@@ -12,11 +12,19 @@ from .proxy import make_proxy
 from .publishing import Publisher
 
 if TYPE_CHECKING:
+    from .arguments import Anything as Anything
     from .arguments import CallOptions as CallOptions
     from .arguments import CommonOptions as CommonOptions
+    from .arguments import First as First
     from .arguments import GatherOptions as GatherOptions
+    from .arguments import Handler as Handler
     from .arguments import OpeningOptions as OpeningOptions
+    from .arguments import RequestDoesNotFit as RequestDoesNotFit
+    from .arguments import Second as Second
     from .arguments import StreamOptions as StreamOptions
+    from .arguments import Third as Third
+    from .arguments import UseStream as UseStream
+    from .arguments import UseUpload as UseUpload
 
 __all__ = [
     "NOTHING",

@@ -5,13 +5,44 @@ The package imports this under `TYPE_CHECKING` alone: nothing makes these classe
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Mapping
-from typing import Any, TypedDict
+from collections.abc import AsyncIterable, Callable, Mapping
+from typing import Any, Concatenate, Protocol, TypeAlias, TypedDict, TypeVar
 
 from natsrpc import codecs
 from natsrpc.errors import RpcError
 
 from .policy import Policy
+
+T = TypeVar("T")
+A = TypeVar("A")
+
+Handler: TypeAlias = Callable[..., T]
+"""A handler with this result."""
+
+First: TypeAlias = Callable[Concatenate[A, ...], T]
+"""A handler with this first parameter and this result."""
+
+Second: TypeAlias = Callable[Concatenate[Any, A, ...], T]
+"""A handler with this second parameter."""
+
+Third: TypeAlias = Callable[Concatenate[Any, Any, A, ...], T]
+"""A handler with this third parameter."""
+
+
+class Anything:
+    """Only a parameter of type `Any` or `object` takes it."""
+
+
+class UseStream(Protocol):
+    """What checkers see `call` give for a handler that answers with a stream: nothing to await."""
+
+
+class UseUpload(Protocol):
+    """What checkers see `call` give for a handler that reads a stream: nothing to await."""
+
+
+class RequestDoesNotFit(Protocol):
+    """What checkers see `call` give for a request of another type: nothing to await."""
 
 
 class CommonOptions(TypedDict, total=False):

@@ -27,16 +27,29 @@ MAX_BOUND = 2048
 class Binder:
     """Makes the bound calls of one client, and keeps them.
 
-    `calls` holds those for calls that do not stream, by (target, type of the request, type of the
-    response, codec, and the classes in `errors`): `Client.call` looks there first.
+    `direct` holds those that `Client.call` may make in place, by (target, type of the request, type
+    of the response, codec): calls that are not idempotent, while nothing (middleware, a policy of
+    the client) is to be done around each call. `makes_direct` says whether that is so.
     """
 
     def __init__(self, connection: Connection, codec: codecs.Codec, max_body: int) -> None:
-        self.calls: dict[Any, BoundCall] = {}
+        self.direct: dict[Any, BoundCall] = {}
+        self._makes_direct = True
+        self._calls: dict[Any, BoundCall] = {}
         self._streams: dict[Any, BoundCall] = {}
         self._connection = connection
         self._codec = codec
         self._max_body = max_body
+
+    @property
+    def makes_direct(self) -> bool:
+        """Whether calls may be made in place."""
+        return self._makes_direct
+
+    @makes_direct.setter
+    def makes_direct(self, value: bool) -> None:
+        self._makes_direct = value
+        self.direct.clear()
 
     def find(self, call: Call, *, streams: bool = False) -> BoundCall:
         """The bound call for what a call names, made if there is none yet.
@@ -51,17 +64,20 @@ class Binder:
             check_errors("errors", call.errors)
         if call.tokens is not None:
             return self._make(call, streams)
-        kept = self._streams if streams else self.calls
-        key = (call.target, type(call.request), call.returns, call.codec, *call.errors)
+        kept = self._streams if streams else self._calls
+        key = (call.target, type(call.request), call.returns, call.codec)
         try:
-            bound = kept.get(key)
+            bound = kept.get((*key, *call.errors))
         except TypeError:  # a type that cannot be hashed
             return self._make(call, streams)
         if bound is None:
             bound = self._make(call, streams)
             if len(kept) >= MAX_BOUND:
                 kept.clear()
-            kept[key] = bound
+                self.direct.clear()
+            kept[*key, *call.errors] = bound
+        if self._makes_direct and not (streams or bound.idempotent or call.errors):
+            self.direct[key] = bound
         return bound
 
     def _make(self, call: Call, streams: bool) -> BoundCall:

@@ -25,6 +25,7 @@ from natsrpc.errors import (
 
 from ..contract import from_wire, is_error
 from ..headers import (
+    NO_DEADLINE,
     Inherited,
     cancel_bytes,
     depth_line,
@@ -138,7 +139,7 @@ class BoundCall:
     def _inner_block(self, timeout: float | None, outer: Inherited) -> tuple[bytes, float | None]:
         """As `block`, inside a handler: what is left of its deadline, and one deeper."""
         deadline, depth = outer
-        if deadline is not None:
+        if deadline < NO_DEADLINE:
             left = deadline - self._connection.link.loop.time()
             if left <= 0:
                 raise DeadlineExceededError("the handler's deadline passed before the call")

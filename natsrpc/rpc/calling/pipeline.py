@@ -13,7 +13,7 @@ from ..contract import Middleware, Next, compose
 from .binding import Binder
 from .call import Call
 from .gather import Gather
-from .policy import Attempts
+from .policy import Attempts, Policy
 from .streams import Streams
 from .unary import Unary
 
@@ -29,11 +29,29 @@ class Pipeline:
         self._streams = Streams(connection, self.binder, self.attempts)
         self._gather = Gather(connection, self.binder)
         self._middleware: list[Middleware[Call]] = []
+        self._old_style = connection.options.old_style_requests
+        self._decide()
+
+    @property
+    def policy(self) -> Policy | None:
+        """The client's policy, for calls that name none and are made in the scope of none."""
+        return self.attempts.default
+
+    @policy.setter
+    def policy(self, policy: Policy | None) -> None:
+        self.attempts.default = policy
+        self._decide()
+
+    def _decide(self) -> None:
+        """Let calls be made in place, or not, from now on."""
+        around = self.around is not None or self.attempts.default is not None
+        self.binder.makes_direct = not (around or self._old_style)
 
     def add(self, middleware: Middleware[Call]) -> None:
         """Put a middleware around all calls, inside of those that are there."""
         self._middleware.append(middleware)
         self.around = compose(self._middleware, self._perform)
+        self._decide()
 
     async def perform(self, call: Call) -> Any:
         """Make a call, by its `kind`; the response."""

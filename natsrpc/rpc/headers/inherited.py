@@ -1,15 +1,20 @@
 """What calls made inside a handler inherit from it: its deadline, its depth in a chain of calls.
 
-The endpoint sets it in the handler's task, calls read it. Only headers carry it further.
+The context variable is set by `Endpoint`, in the task that runs the handler, and by `no_deadline`;
+`BoundCall` reads it. Other processes learn of it by headers alone.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-Inherited = tuple[float | None, int]
+NO_DEADLINE = math.inf
+"""The deadline (`loop.time()`) and the timeout of what may take as long as it likes."""
+
+Inherited = tuple[float, int]
 """(deadline, depth) of the handler that is running; depth 1 is a handler called from outside."""
 
 inherited: ContextVar[Inherited | None] = ContextVar("natsrpc_inherited", default=None)
@@ -22,7 +27,7 @@ def no_deadline() -> Iterator[None]:
     For work that must outlive the request, such as compensation or a background refresh.
     """
     current = inherited.get()
-    token = inherited.set((None, current[1] if current else 0))
+    token = inherited.set((NO_DEADLINE, current[1] if current else 0))
     try:
         yield
     finally:

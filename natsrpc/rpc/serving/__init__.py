@@ -1,19 +1,22 @@
 """The service half: endpoints registered, admitted, run and answered."""
 
+from .definition import MAX_CONCURRENCY, MAX_WAITING, Definition, Servable
 from .endpoint import Endpoint
+from .endpoints import Endpoints, Group
 from .invoke import Dependencies
-from .server import Attachment, RunningService, Server, attachments, before_start
-from .service import Group, Service, kits
+from .running import Attachment, RunningService
+from .server import Server
 
 __all__ = [
+    "MAX_CONCURRENCY",
+    "MAX_WAITING",
     "Attachment",
+    "Definition",
     "Dependencies",
     "Endpoint",
+    "Endpoints",
     "Group",
     "RunningService",
+    "Servable",
     "Server",
-    "Service",
-    "attachments",
-    "before_start",
-    "kits",
 ]

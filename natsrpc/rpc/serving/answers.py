@@ -1,4 +1,4 @@
-"""Answers of one endpoint that are not its handler's result, and the counters they move."""
+"""`Answers`: error replies and ADR-32 counters of an endpoint."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ..contract import EndpointContract, description, internal, to_wire
 logger = logging.getLogger("natsrpc.rpc")
 
 
-class Answering:
-    """The half of an endpoint that says no.
+class Answers:
+    """The part of an endpoint that answers with errors, and counts.
 
     `num_requests`, `num_errors`, `last_error` and `processing_time_ns` are what ADR-32 reports. A
     request without a reply subject is counted like any other, and answered by nothing.
     """
 
     def __init__(self, connection: Connection, contract: EndpointContract, handler: str) -> None:
-        self.contract = contract
         self.num_requests = 0
         self.num_errors = 0
         self.last_error = ""
         self.processing_time_ns = 0
-        self._send = connection.link.send
+        self._send = connection.link.outbound.send
+        self._endpoint = contract.name
         self._handler = handler
 
     def reset(self) -> None:
@@ -41,9 +41,9 @@ class Answering:
     def refuse(self, msg: Msg, error: RpcError) -> None:
         """Answer a request that is not run."""
         self.num_requests += 1
-        self.answer_error(msg, error)
+        self.answer(msg, error)
 
-    def answer_error(self, msg: Msg, error: RpcError) -> None:
+    def answer(self, msg: Msg, error: RpcError) -> None:
         """Answer with an error, and count it."""
         try:
             headers, data = to_wire(error)
@@ -63,13 +63,14 @@ class Answering:
             self._not_sent(failure)
 
     def unsendable(self, msg: Msg, error: Exception) -> None:
-        """The handler's reply could not be written: say so, if that can be."""
+        """Answer for a reply that cannot be sent, if its caller can be told; count it in any
+        case."""
         if isinstance(error, MaxPayloadError):
             text = (
                 f"reply of {error.size} bytes is larger than the server's max_payload of "
                 f"{error.max_payload} bytes"
             )
-            self.answer_error(msg, ReplyTooLargeError(text))
+            self.answer(msg, ReplyTooLargeError(text))
         else:
             self.note_error(str(error))
             self._not_sent(error)
@@ -81,4 +82,4 @@ class Answering:
             self._not_sent(failure)
 
     def _not_sent(self, failure: Exception) -> None:
-        logger.warning("endpoint %r: a reply was not sent: %s", self.contract.name, failure)
+        logger.warning("endpoint %r: a reply was not sent: %s", self._endpoint, failure)

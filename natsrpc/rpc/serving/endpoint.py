@@ -1,22 +1,29 @@
-"""The server half of one endpoint, bound: from a message to its one terminal answer.
+"""The service half of one endpoint: from a message to its one terminal answer.
 
-A request is in exactly one of these states, and only this file moves it:
+A request that is taken is an `Admitted`. It is in exactly one of these states, and only this file
+moves it:
 
 ```
-          accept ──► refused                    answered, never ran
-            │
-            ├──────► waiting (in its lane) ──► expired or aborted: answered, never runs
-            │           │
-            ▼           ▼
-          running (`live`) ──► ended            answered by `_run`
-            │
-            └──► overdue                        answered already (deadline, cancel, stop); its task
-                                                was cancelled and holds its slots until it ends
+accept ──► refused                       answered, never ran
+  │
+  ├──────► waiting (in its lane) ──────► expired, cancelled, aborted: answered, never runs
+  │           │
+  ▼           ▼
+running ──────────────► ended            answered by `_run`
+  │                       ▲
+  └──► answered ──────────┘              answered by `_withdraw` (deadline, cancel, abort); its task
+                                         was cancelled, and ends when the handler does
 ```
 
-Whoever takes a message out of `live` or out of the lane answers it, so there is one answer. What
-is on the fast path (`accept`, `_run`) does no lookup by name, and reads a header block only the
-first time it sees it.
+- What is *waiting* or *running* is in `taken`, and expires there. A handler that ends in the call
+  that starts it was never there.
+- Whoever takes a request out of `taken` before its end gives it to `_withdraw`, which answers it
+  and sets its `msg` to None; `_run` answers nothing that has no `msg`. So there is one answer.
+- A request holds its slots from the start of `_run` to its end, also while a handler runs on that
+  was answered for. The `finally` of `_run` is the one place that gives them back.
+
+What every request passes (`accept`, `_run`) does no lookup by name, and reads a header block only
+the first time that it sees it.
 """
 
 from __future__ import annotations
@@ -24,8 +31,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import math
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import partial
 from time import perf_counter_ns
 from typing import Any
@@ -52,26 +58,23 @@ from ..contract import (
     internal,
     refused_request,
 )
-from ..headers import inherited
+from ..headers import NO_DEADLINE, inherited
 from ..signature import CallPlan
-from ..streams import Allowance, open_body, read_head, real_subject, receive_body, send_reply
-from .answers import Answering
+from ..streams import Allowance, LargeBody, real_subject, send_reply
+from .answers import Answers
 from .eager import task_starter
-from .slots import Gate, Lane
+from .slots import Admitted, Gate, Lane
 from .streams import serve_stream
 from .terms import Terms, TermsBook
 
 logger = logging.getLogger("natsrpc.rpc")
 
-Run = Callable[[Msg, Terms, float | None], Coroutine[Any, Any, None]]
-"""How a request is run that was admitted."""
-
 STUBBORN_AFTER = 1.0
 """Seconds after its cancellation at which a handler that runs on is logged by name."""
 
 
-class Endpoint(Answering):
-    """One endpoint of a running service."""
+class Endpoint:
+    """One endpoint of a running service. `answers` has its counters."""
 
     def __init__(
         self,
@@ -85,24 +88,23 @@ class Endpoint(Answering):
         gates: Callable[[int], Gate],
         allowance: Allowance,
     ) -> None:
-        super().__init__(connection, contract, plan.name)
+        self.contract = contract
         self.plan = plan
         self.service = service
         self.state: Any = None
-        self.live: Due[Msg, tuple[asyncio.Task[None], float]] = Due(
-            connection.link.loop, self._expired
-        )
-        self.overdue: dict[Msg, asyncio.Task[None]] = {}
+        self.answers = Answers(connection, contract, plan.name)
         self._connection = connection
+        self._link = link = connection.link
+        self._outbound = link.outbound
+        self._send = link.outbound.send
         self._allowance = allowance
-        self._book = TermsBook(contract, limits, codec, gates)
+        self._book = TermsBook(contract, limits, codec, gates, self._start)
         self._terms = self._book.known
-        self._lanes = self._book.lanes
-        self._waits: Due[Msg, tuple[Lane, float]] = Due(connection.link.loop, self._expired_waiting)
+        self.taken: Due[Admitted, float] = Due(link.loop, self._expired, deadline_of=float)
         self._direct = _direct(plan)
         self._general: Next[Context] | None = None
-        self._start_task = task_starter(connection.link.loop, f"natsrpc handler {plan.name}")
-        self._time = clock(connection.link.loop)
+        self._start_task = task_starter(link.loop, f"natsrpc handler {plan.name}")
+        self._time = clock(link.loop)
 
     def use(self, general: Next[Context]) -> None:
         """Call the handler the general way: it needs more than its body, or has middleware."""
@@ -110,38 +112,62 @@ class Endpoint(Answering):
 
     # the fast path
 
-    def accept(self, msg: Msg) -> None:
-        """Take a request: run it, let it wait, or refuse it. The sink of the subscription."""
+    def accept(self, msg: Msg, *, large: bool = False) -> None:
+        """Take a request: run it, let it wait, or refuse it. The sink of the subscription.
+
+        `large`: the message is only the head of the request; the body follows in frames.
+        """
         terms = self._terms.get(msg.raw_headers)
         if terms is None:
             terms = self._read_terms(msg)
             if terms is None:
                 return
-        timeout = terms.timeout
-        deadline = None if timeout is None else self._connection.link.read_at + timeout
+        deadline = self._link.read_at + terms.timeout
         lane = terms.lane
         gate = lane.gate
-        if lane.free > 0 and gate.free > 0 and not self._connection.link.outbound.congested:
+        admitted = Admitted()  # which has no constructor: a call (0.2 us)
+        admitted.msg = msg
+        admitted.lane = lane
+        if lane.free > 0 and gate.free > 0 and not self._outbound.congested:
             lane.free -= 1
             gate.free -= 1
-            task = self._start_task(self._run(msg, terms, deadline))
-            if not task.done():  # as `_note_live` does
-                live, due = self.live, math.inf if deadline is None else deadline
-                if due < live.next:
-                    live.watch(due)
-                live[msg] = (task, due)
+            task = self._start_task(
+                self._run_large(admitted, msg, terms, deadline)
+                if large
+                else self._run(admitted, msg, terms, deadline)
+            )
+            if task.done():
+                return
+            admitted.task = task
         else:
-            self._wait(msg, terms, deadline, self._run)
+            run = self._run_large if large else self._run
+            admitted.run = partial(run, admitted, msg, terms, deadline)
+            if not self._wait(admitted, msg, lane):
+                return
+        taken = self.taken
+        if deadline < taken.next:
+            taken.watch(deadline)
+        taken[admitted] = deadline
 
-    async def _run(self, msg: Msg, terms: Terms, deadline: float | None) -> None:
+    async def _run(
+        self,
+        admitted: Admitted,
+        msg: Msg,
+        terms: Terms,
+        deadline: float,
+        body: LargeBody | None = None,
+    ) -> None:
+        """Run a request that has its slots, answer it, and give them back."""
         began = perf_counter_ns()
         headers = terms.reply_headers
         try:
-            if deadline is not None and self._time() >= deadline:
-                raise self._too_late()
-            if self.overdue and msg in self.overdue:
-                self._ended(msg, terms, began)
+            if admitted.msg is None:  # answered before its task began
                 return
+            if body is not None:
+                msg.data = await body.receive()
+                began = perf_counter_ns()  # to receive is not to process
+            if self._time() >= deadline:
+                raise self._too_late()
             inherited.set((deadline, terms.depth))
             if self._general is None:
                 try:
@@ -150,43 +176,44 @@ class Endpoint(Answering):
                     raise refused_request(error, self.service) from None
                 data = terms.encode(await self._direct(value))
             else:
-                data, headers = await self._run_general(msg, terms, deadline)
+                data, headers = await self._run_general(admitted, msg, terms, deadline)
+            # without a `msg` it was answered while the handler ran
+            if admitted.msg is not None and msg.raw_reply:
+                try:
+                    self._send(msg.raw_reply, data, b"", headers)
+                except Exception as error:
+                    await self._send_otherwise(admitted, terms, deadline, (data, headers), error)
         except BaseException as error:
-            self._failed(msg, terms, error, began)
-            if isinstance(error, (Exception, SystemExit)):
-                return  # nobody's input ends the process with all that it is doing
-            raise
-        if self.overdue and msg in self.overdue:
-            self._ended(msg, terms, began)
-            return
-        self.live.pop(msg, None)
-        if msg.raw_reply:
-            try:
-                self._send(msg.raw_reply, data, b"", headers)
-            except MaxPayloadError as error:
-                reply = data, headers
-                await self._send_large(msg, terms, deadline, reply=reply, error=error, began=began)
-                return
-            except Exception as error:
-                self.unsendable(msg, error)
-        self.processing_time_ns += perf_counter_ns() - began
-        self.num_requests += 1
-        lane = terms.lane
-        lane.free += 1
-        gate = lane.gate
-        gate.free += 1
-        if gate.attention:
-            gate.attend()
+            self._failed(admitted, error)
+            if not isinstance(error, (Exception, SystemExit)):
+                raise  # nobody's input ends the process with all that it is doing
+        finally:
+            self.taken.pop(admitted, None)
+            answers = self.answers
+            answers.processing_time_ns += perf_counter_ns() - began
+            answers.num_requests += 1
+            # its slots, once: `lane` is None from now on
+            lane = admitted.lane
+            assert lane is not None
+            admitted.lane = None
+            lane.free += 1
+            gate = lane.gate
+            gate.free += 1
+            if gate.attention:
+                gate.attend()
 
     async def _run_general(
-        self, msg: Msg, terms: Terms, deadline: float | None
+        self, admitted: Admitted, msg: Msg, terms: Terms, deadline: float
     ) -> tuple[bytes, bytes]:
-        context = Context(msg, self.contract, self.service, deadline, self.state, terms)
+        limit = None if deadline == NO_DEADLINE else deadline
+        context = Context(msg, self.contract, self.service, limit, self.state, terms)
         assert self._general is not None  # `_run` asked
         if self.contract.kind != "unary":
-            stop = partial(self.cancel, msg.raw_reply)
-            limit = self._allowance.largest
-            return await serve_stream(self._connection, context, self._general, terms, stop, limit)
+            stop = partial(self._cancel, admitted)
+            largest = self._allowance.largest
+            return await serve_stream(
+                self._connection, context, self._general, terms, stop, largest
+            )
         data = terms.encode(await self._general(context))
         if not context.has_reply_headers:
             return data, terms.reply_headers
@@ -200,164 +227,105 @@ class Endpoint(Answering):
     def accept_large(self, msg: Msg) -> None:
         """Take the head of a request whose body comes in frames: the sink of its own subject."""
         msg.raw_subject = real_subject(msg.raw_subject)
-        terms = self._terms.get(msg.raw_headers) or self._read_terms(msg)
-        if terms is None:
-            return
-        timeout = terms.timeout
-        deadline = None if timeout is None else self._connection.link.read_at + timeout
-        lane = terms.lane
-        if lane.free > 0 and lane.gate.free > 0 and not self._connection.link.outbound.congested:
-            lane.free -= 1
-            lane.gate.free -= 1
-            self._begin(msg, terms, deadline, self._run_large)
-        else:
-            self._wait(msg, terms, deadline, self._run_large)
+        self.accept(msg, large=True)
 
-    async def _run_large(self, msg: Msg, terms: Terms, deadline: float | None) -> None:
-        """Receive the body, then run."""
-        began = perf_counter_ns()
-        channel = None
-        received = False
-        try:
-            if msg in self.overdue:
-                raise self._too_late()
-            size = read_head(msg)
-            with self._allowance.hold(size):
-                channel = open_body(self._connection, msg, size, lambda: self.cancel(msg.raw_reply))
-                msg.data = await receive_body(channel)
-                received = True
-                await self._run(msg, terms, deadline)
-        except BaseException as error:
-            if not received:  # else `_run` has accounted for it
-                self._failed(msg, terms, error, began)
-            if not isinstance(error, Exception):
-                raise
-        finally:
-            if channel is not None:
-                channel.close()
+    async def _run_large(self, admitted: Admitted, msg: Msg, terms: Terms, deadline: float) -> None:
+        """Run a request whose body is received first. It is held until the answer is sent, so that
+        the caller knows that its worker is there."""
+        stop = partial(self._cancel, admitted)
+        with LargeBody(self._connection, self._allowance, msg, stop) as body:
+            await self._run(admitted, msg, terms, deadline, body)
 
-    async def _send_large(
+    async def _send_otherwise(
         self,
-        msg: Msg,
+        admitted: Admitted,
         terms: Terms,
-        deadline: float | None,
-        *,
+        deadline: float,
         reply: tuple[bytes, bytes],
-        error: MaxPayloadError,
-        began: int,
+        error: Exception,
     ) -> None:
-        """Send a reply in frames if its caller takes it so; the request is live until that ends."""
-        task = asyncio.current_task()
-        assert task is not None  # the request's own
-        self._note_live(msg, task, deadline)
+        """Send a reply that did not fit one message in frames, if its caller takes it so; the
+        request runs until that ends. Otherwise answer with an error."""
+        msg = admitted.msg
+        assert msg is not None  # `_run` looked
+        if not isinstance(error, MaxPayloadError) or len(reply[0]) > terms.max_reply:
+            self.answers.unsendable(msg, error)
+            return
+        stop = partial(self._cancel, admitted)
         try:
-            if len(reply[0]) > terms.max_reply:
-                self.unsendable(msg, error)
-            else:
-                await send_reply(
-                    self._connection,
-                    msg,
-                    reply,
-                    deadline=deadline,
-                    stop=lambda: self.cancel(msg.raw_reply),
-                )
+            await send_reply(self._connection, msg, reply, deadline=deadline, stop=stop)
         except (NatsError, RpcError) as failure:
-            self.note_error(str(failure))
-        finally:
-            self._ended(msg, terms, began)
+            self.answers.note_error(str(failure))
 
     # admission
 
-    def _note_live(self, msg: Msg, task: asyncio.Task[None], deadline: float | None) -> None:
-        """Keep the task of a handler that did not end where it started."""
-        live, due = self.live, math.inf if deadline is None else deadline
-        if due < live.next:
-            live.watch(due)
-        live[msg] = (task, due)
-
-    def _wait(self, msg: Msg, terms: Terms, deadline: float | None, run: Run) -> None:
-        if self._connection.link.outbound.congested:
-            self.refuse(msg, OverloadedError("the service's connection is congested"))
-        elif not terms.lane.put(msg, partial(self._start_waiting, msg, terms, deadline, run)):
-            self.refuse(msg, OverloadedError(f"endpoint {self.contract.name!r} is overloaded"))
+    def _wait(self, admitted: Admitted, msg: Msg, lane: Lane) -> bool:
+        """Let a request wait for slots; if it must not, it is refused, and the result is false."""
+        if self._outbound.congested:
+            text = "the service's connection is congested"
+        elif lane.put(admitted, len(msg.data) + len(msg.raw_headers)):
+            admitted.task = None
+            return True
         else:
-            due = math.inf if deadline is None else deadline
-            if due < self._waits.next:
-                self._waits.watch(due)
-            self._waits[msg] = (terms.lane, due)
+            text = f"endpoint {self.contract.name!r} is overloaded"
+        self.answers.refuse(msg, OverloadedError(text))
+        return False
 
-    def _start_waiting(self, msg: Msg, terms: Terms, deadline: float | None, run: Run) -> None:
-        self._waits.pop(msg, None)
-        self._begin(msg, terms, deadline, run)
-
-    def _begin(self, msg: Msg, terms: Terms, deadline: float | None, run: Run) -> None:
-        """Run a request whose slots are taken."""
-        task = self._start_task(run(msg, terms, deadline))
-        if not task.done():
-            self._note_live(msg, task, deadline)
-
-    def _expired_waiting(self, msg: Msg, entry: tuple[Lane, float]) -> None:
-        entry[0].remove(msg)
-        self.refuse(msg, self._too_late())
+    def _start(self, admitted: Admitted) -> None:
+        """Run a request that waited, and whose slots were just taken by its lane."""
+        admitted.task = self._start_task(admitted.run())
 
     def _read_terms(self, msg: Msg) -> Terms | None:
         """Read a header block not seen before; None if the request had to be refused."""
         try:
             return self._book.read(msg.raw_headers, msg.headers)
         except RpcError as error:
-            self.refuse(msg, error)
+            self.answers.refuse(msg, error)
         except Exception as error:  # never leave a request without an answer
-            self.refuse(msg, internal(error, self.plan.name))
+            self.answers.refuse(msg, internal(error, self.plan.name))
         return None
 
-    # failures
+    # the end of a request that is not its own
 
     def _too_late(self) -> DeadlineExceededError:
         return DeadlineExceededError(f"deadline of endpoint {self.contract.name!r} passed")
 
-    def _failed(self, msg: Msg, terms: Terms, error: BaseException, began: int) -> None:
-        """Answer a request whose handler raised."""
-        if msg not in self.overdue:
-            if isinstance(error, asyncio.CancelledError):
-                rpc_error: RpcError = UnavailableError("the handler was cancelled")
-            elif isinstance(error, RpcError):
-                rpc_error = error
-            else:
-                rpc_error = internal(error, self.plan.name)
-            self.answer_error(msg, rpc_error)
-        self._ended(msg, terms, began)
+    def _failed(self, admitted: Admitted, error: BaseException) -> None:
+        """Answer a request whose handler raised, unless that was done."""
+        if admitted.msg is None:
+            return
+        if isinstance(error, asyncio.CancelledError):
+            error = UnavailableError("the handler was cancelled")
+        elif not isinstance(error, RpcError):
+            error = internal(error, self.plan.name)
+        self.answers.answer(admitted.msg, error)
 
-    def _ended(self, msg: Msg, terms: Terms, began: int) -> None:
-        """Account for a handler that ended and give its slots back."""
-        self.live.pop(msg, None)
-        self.overdue.pop(msg, None)
-        self.processing_time_ns += perf_counter_ns() - began
-        self.num_requests += 1
-        lane = terms.lane
-        lane.free += 1
-        lane.gate.free += 1
-        if lane.gate.attention:
-            lane.gate.attend()
-
-    # the end of a request that is not its own
-
-    def _expired(self, msg: Msg, entry: tuple[asyncio.Task[None], float]) -> None:
-        self._stop_task(msg, entry[0], self._too_late())
-
-    def _stop_task(self, msg: Msg, task: asyncio.Task[None], error: RpcError) -> None:
-        """Answer for a running handler, and cancel it."""
-        self.overdue[msg] = task
-        self.answer_error(msg, error)
-        if _unstarted(task):
-            return  # cancelled now it would never enter `_run`; `_run` sees that it is overdue
+    def _withdraw(self, admitted: Admitted, error: RpcError) -> None:
+        """Answer for a request that was taken out of `taken`; run it no further."""
+        msg = admitted.msg
+        assert msg is not None  # it is answered once
+        admitted.msg = None
+        lane = admitted.lane
+        if lane is not None and admitted in lane.waiting:
+            lane.remove(admitted)
+            self.answers.refuse(msg, error)
+            return
+        self.answers.answer(msg, error)
+        task = admitted.task
+        if task is None or _unstarted(task):
+            return  # cancelled now it would never enter `_run`, which sees that it is answered
         task.cancel()
-        self._connection.link.loop.call_later(STUBBORN_AFTER, self._report_stubborn, msg)
+        self._link.loop.call_later(STUBBORN_AFTER, self._report_stubborn, admitted)
 
-    def _report_stubborn(self, msg: Msg) -> None:
-        if msg in self.overdue:
+    def _report_stubborn(self, admitted: Admitted) -> None:
+        if admitted.lane is not None:
             logger.warning(
                 "handler %r still runs %s s after it was cancelled", self.plan.name, STUBBORN_AFTER
             )
+
+    def _expired(self, admitted: Admitted, deadline: float) -> None:
+        """Answer for a request whose deadline passed; `Due` has taken it out."""
+        self._withdraw(admitted, self._too_late())
 
     def accept_cancel(self, msg: Msg) -> None:
         """Take a caller's word that it cancelled a call. The sink of the cancel subject."""
@@ -365,40 +333,30 @@ class Endpoint(Answering):
 
     def cancel(self, reply: bytes) -> bool:
         """Stop the request with this reply subject, for its caller; false if it is not here."""
-        if not reply:
-            return False
-        error = CallCancelledError("the caller cancelled the call")
-        for msg, (task, _) in self.live.items():
-            if msg.raw_reply == reply:
-                self.live.pop(msg)
-                self._stop_task(msg, task, error)
-                return True
-        for lane in self._lanes.values():
-            for msg in lane.waiting:
-                if msg.raw_reply == reply:
-                    self._waits.pop(msg, None)
-                    lane.remove(msg)
-                    self.refuse(msg, error)
-                    return True
+        for admitted in self.taken if reply else ():
+            if admitted.msg is not None and admitted.msg.raw_reply == reply:
+                return self._cancel(admitted)
         return False
+
+    def _cancel(self, admitted: Admitted) -> bool:
+        """Stop a request for its caller, who cancelled it or is gone; false if it is over."""
+        if self.taken.pop(admitted, None) is None:
+            return False
+        self._withdraw(admitted, CallCancelledError("the caller cancelled the call"))
+        return True
 
     def abort(self) -> None:
         """Answer everything here with 503 and cancel what runs: the end of a drain's patience."""
-        error = UnavailableError("the service is stopping")
-        for lane in self._lanes.values():
-            for msg in list(lane.waiting):
-                self._waits.pop(msg, None)
-                lane.remove(msg)
-                self.refuse(msg, error)
-        for msg, (task, _) in list(self.live.items()):
-            self.live.pop(msg, None)
-            self._stop_task(msg, task, error)
+        # what waits (has no task) goes first, so that nothing is started only to be stopped
+        for admitted in sorted(self.taken, key=lambda each: each.task is not None):
+            if self.taken.pop(admitted, None) is not None:
+                self._withdraw(admitted, UnavailableError("the service is stopping"))
 
     @property
     def inflight(self) -> int:
         """Requests that run or wait."""
-        running = sum(lane.limit - lane.free for lane in self._lanes.values())
-        return running + sum(len(lane.waiting) for lane in self._lanes.values())
+        lanes = self._book.lanes.values()
+        return sum(lane.limit - lane.free + len(lane.waiting) for lane in lanes)
 
 
 def _unstarted(task: asyncio.Task[None]) -> bool:

@@ -6,19 +6,40 @@ depth one higher, by slots of its own. A handler waiting for a nested call there
 slot that this call needs, so services that call each other (and themselves) cannot deadlock; the
 depth is bounded, so the sum is too.
 
-Who may move the counters: `Endpoint.accept` takes a slot, the end of a handler gives it back and
-calls `Gate.attend` if anybody waits or drains.
+Who may move the counters: `Endpoint.accept` and `Lane.start_next` take the two slots of a request,
+the end of `Endpoint._run` gives them back, and calls `Gate.attend` if
+anybody waits or drains.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from natsrpc.core import Msg
 
-Start = Callable[[], None]
-"""Runs a request for which slots were just taken."""
+
+class Admitted:
+    """One request that an endpoint has taken, from its admission to the end of its handler.
+
+    Made and moved by `Endpoint` alone, which sets all but `run`. There is no constructor: it would
+    be a tenth of what a request takes here.
+
+    - `msg`: the message to answer; None once it is answered for by another than its handler.
+    - `lane`: the lane that it waits in, or whose slot (and whose gate's) it holds; None when it has
+      given them back.
+    - `task`: runs the handler; None before.
+    - `run`: of a request that waits: makes the coroutine for its task.
+    """
+
+    __slots__ = ("lane", "msg", "run", "task")
+
+    lane: Lane | None
+    msg: Msg | None
+    run: Callable[[], Coroutine[Any, Any, None]]
+    task: asyncio.Task[None] | None
 
 
 class Gate:
@@ -85,28 +106,45 @@ class Lane:
     """The slots and the bounded waiting row of one endpoint at one depth.
 
     What waits is bounded in number and in bytes; whoever does not fit is refused.
+
+    Args:
+        gate: the service's slots at this depth.
+        limit: requests that run at once.
+        max_waiting: requests that wait.
+        start: runs a request that waited and now has its slots.
     """
 
     MAX_WAITING_BYTES = 64 * 1024 * 1024
 
-    __slots__ = ("free", "gate", "hungry", "limit", "max_waiting", "waiting", "waiting_bytes")
+    __slots__ = (
+        "_start",
+        "free",
+        "gate",
+        "hungry",
+        "limit",
+        "max_waiting",
+        "waiting",
+        "waiting_bytes",
+    )
 
-    def __init__(self, gate: Gate, limit: int, max_waiting: int) -> None:
+    def __init__(
+        self, gate: Gate, limit: int, max_waiting: int, start: Callable[[Admitted], None]
+    ) -> None:
         self.gate = gate
         self.limit = limit
         self.free = limit
         self.max_waiting = max_waiting
-        self.waiting: dict[Msg, Start] = {}
+        self.waiting: dict[Admitted, int] = {}  # their sizes; the first has waited longest
         self.waiting_bytes = 0
         self.hungry = False
+        self._start = start
 
-    def put(self, msg: Msg, start: Start) -> bool:
-        """Let a request wait; false if there is no room."""
-        size = len(msg.data) + len(msg.raw_headers)
+    def put(self, admitted: Admitted, size: int) -> bool:
+        """Let a request of so many bytes wait; false if there is no room."""
         full = len(self.waiting) >= self.max_waiting
         if full or self.waiting_bytes + size > self.MAX_WAITING_BYTES:
             return False
-        self.waiting[msg] = start
+        self.waiting[admitted] = size
         self.waiting_bytes += size
         if not self.hungry:
             self.hungry = True
@@ -114,20 +152,16 @@ class Lane:
             self.gate.attention = True
         return True
 
-    def remove(self, msg: Msg) -> bool:
-        """Take a request out of the row; false if it does not wait any more."""
-        if self.waiting.pop(msg, None) is None:
-            return False
-        self.waiting_bytes -= len(msg.data) + len(msg.raw_headers)
+    def remove(self, admitted: Admitted) -> None:
+        """Take a request that waits out of the row."""
+        self.waiting_bytes -= self.waiting.pop(admitted)
         if not self.waiting:
             self.gate.attend()
-        return True
 
     def start_next(self) -> None:
         """Start the request that has waited longest."""
-        msg = next(iter(self.waiting))
-        start = self.waiting.pop(msg)
-        self.waiting_bytes -= len(msg.data) + len(msg.raw_headers)
+        admitted = next(iter(self.waiting))
+        self.waiting_bytes -= self.waiting.pop(admitted)
         self.free -= 1
         self.gate.free -= 1
-        start()
+        self._start(admitted)

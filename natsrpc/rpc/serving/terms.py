@@ -1,4 +1,4 @@
-"""What a request's header block asks for, read once per distinct block.
+"""`Terms`: what a request's header block asks for, read once per distinct block.
 
 Most requests of a caller carry the same bytes (same codec, same timeout), so an endpoint keeps what
 they mean in a small table keyed by the block itself and reads no header twice.
@@ -14,8 +14,8 @@ from natsrpc.core import Headers, encode_headers
 from natsrpc.errors import ConfigError, OverloadedError, UnsupportedCodecError
 
 from ..contract import EndpointContract, Limits
-from ..headers import MAX_DEPTH, read_control, read_depth, read_max_reply, read_timeout
-from .slots import Gate, Lane
+from ..headers import MAX_DEPTH, NO_DEADLINE, read_control, read_depth, read_max_reply, read_timeout
+from .slots import Admitted, Gate, Lane
 
 logger = logging.getLogger("natsrpc.rpc")
 
@@ -35,7 +35,7 @@ class Terms:
     `decode` reads the body, `decode_item` an item of a request stream; `encode` writes the
     response, or an item of it. `credit` is what a request that opens a stream allows at first.
     `max_reply` is the size up to which the caller takes a reply in frames, 0 if it takes none.
-    `timeout` is in seconds from the socket read, None without a deadline. `reply_headers` goes
+    `timeout` is in seconds from the socket read, `NO_DEADLINE` without one. `reply_headers` goes
     with a successful reply.
     """
 
@@ -58,7 +58,7 @@ class Terms:
         codec: codecs.Codec,
         bound: BoundTypes,
         *,
-        timeout: float | None,
+        timeout: float,
         depth: int,
         credit: int | None,
         max_reply: int,
@@ -76,11 +76,9 @@ class Terms:
         self.reply_headers = reply_headers
 
 
-def shorter(asked: float | None, own: float | None) -> float | None:
-    """The shorter of what the request asks for and what the handler allows; None if neither."""
-    if asked is None or own is None:
-        return own if asked is None else asked
-    return min(asked, own)
+def shorter(asked: float | None, own: float | None) -> float:
+    """The shorter of what the request asks for and what the handler allows."""
+    return min(NO_DEADLINE if asked is None else asked, NO_DEADLINE if own is None else own)
 
 
 def read_credit(headers: Headers) -> int | None:
@@ -90,7 +88,10 @@ def read_credit(headers: Headers) -> int | None:
 
 
 class TermsBook:
-    """The header blocks an endpoint has read (`b""` is none), and the lanes they led to."""
+    """The header blocks an endpoint has read (`b""` is none), and the lanes they led to.
+
+    `start` is what lanes run a request with that waited.
+    """
 
     def __init__(
         self,
@@ -98,6 +99,7 @@ class TermsBook:
         limits: Limits,
         codec: codecs.Codec,
         gates: Callable[[int], Gate],
+        start: Callable[[Admitted], None],
     ) -> None:
         self.known: dict[bytes, Terms] = {}
         self.lanes: dict[int, Lane] = {}
@@ -105,6 +107,7 @@ class TermsBook:
         self._limits = limits
         self._codec = codec
         self._gates = gates
+        self._start = start
         self._bound: dict[str, BoundTypes] = {}
         self._plain = self._make(codec, Headers(), 0)
         self.known[b""] = self._plain
@@ -156,7 +159,8 @@ class TermsBook:
         lane = self.lanes.get(depth)
         if lane is None:
             limits = self._limits
-            lane = Lane(self._gates(depth), limits.max_concurrency, limits.max_waiting)
+            gate = self._gates(depth)
+            lane = Lane(gate, limits.max_concurrency, limits.max_waiting, self._start)
             self.lanes[depth] = lane
         return lane
 

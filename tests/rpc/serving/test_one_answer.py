@@ -59,7 +59,7 @@ async def test_each_request_gets_exactly_one_answer(
         answers[msg.subject] += 1
         codes[msg.headers.get("Nats-Service-Error-Code") or "ok"] += 1
 
-    nc = client.connection
+    nc, send = client.connection, client.connection.link.outbound.send
     await nc.subscribe(f"{unique}.inbox.*", cb=count)
     server = await other.serve(chaotic_service(unique, chance))
     subject = unique.encode()
@@ -70,11 +70,9 @@ async def test_each_request_gets_exactly_one_answer(
             headers["Content-Type"] = "application/x-unheard-of"
         data = b"{nix" if chance.random() < 0.05 else b"%d" % number
         inbox = f"{unique}.inbox.{number}".encode()
-        nc.link.send(subject, data, inbox, encode_headers(headers))
+        send(subject, data, inbox, encode_headers(headers))
         if chance.random() < 0.2:
-            nc.link.send(
-                cancel_bytes(subject), b"%b.inbox.%d" % (subject, chance.randrange(number + 1))
-            )
+            send(cancel_bytes(subject), b"%b.inbox.%d" % (subject, chance.randrange(number + 1)))
         if chance.random() < 0.1:
             await asyncio.sleep(chance.random() * 0.01)
     await nc.flush()
@@ -85,8 +83,8 @@ async def test_each_request_gets_exactly_one_answer(
     assert set(answers.values()) == {1}
     assert server.inflight == 0
     (endpoint,) = server.services[0].endpoints
-    assert not endpoint.live
-    assert not endpoint.overdue
-    assert endpoint.num_requests == REQUESTS
-    assert endpoint.num_errors == REQUESTS - codes["ok"]
+    assert not endpoint.taken
+    assert endpoint.inflight == 0
+    assert endpoint.answers.num_requests == REQUESTS
+    assert endpoint.answers.num_errors == REQUESTS - codes["ok"]
     assert {"ok", "400", "413", "415", "418", "429", "499", "500", "504"} <= codes.keys()

@@ -7,25 +7,27 @@ import time
 
 import pytest
 
-from natsrpc.core import Msg
 from natsrpc.errors import OverloadedError, RpcError
 from natsrpc.rpc import Client, Service
 from natsrpc.rpc.headers.depth import MAX_DEPTH
-from natsrpc.rpc.serving.slots import Gate, Lane
+from natsrpc.rpc.serving.slots import Admitted, Gate, Lane
 from tests.core.harness import eventually
 
 
-def msg(size: int = 0) -> Msg:
-    return Msg("x", b"x" * size)
+def never(admitted: Admitted) -> None:
+    raise AssertionError("nothing is to be started")
 
 
 def test_lanes_of_one_gate_take_turns() -> None:
     gate = Gate(1)
     gate.free = 0
     started: list[str] = []
-    lanes = {name: Lane(gate, 5, 5) for name in "ab"}
+    lanes = {
+        name: Lane(gate, 5, 5, lambda _, name=name: started.append(name))  # type: ignore[misc]
+        for name in "ab"
+    }
     for name in "aaabb":
-        assert lanes[name].put(msg(), lambda name=name: started.append(name))  # type: ignore[misc]
+        assert lanes[name].put(Admitted(), 0)
     for _ in range(5):
         gate.free += 1
         lane = next(lane for lane in lanes.values() if lane.free < 6)
@@ -37,59 +39,64 @@ def test_lanes_of_one_gate_take_turns() -> None:
 
 def test_a_full_lane_does_not_hold_up_others() -> None:
     gate = Gate(2)
-    full, open_ = Lane(gate, 1, 5), Lane(gate, 1, 5)
+    started: list[Admitted] = []
+    full, open_ = Lane(gate, 1, 5, never), Lane(gate, 1, 5, started.append)
     full.free = 0
-    started: list[str] = []
-    full.put(msg(), lambda: started.append("full"))
-    open_.put(msg(), lambda: started.append("open"))
+    waiting = Admitted()
+    full.put(Admitted(), 0)
+    open_.put(waiting, 0)
     gate.attend()
-    assert started == ["open"]
+    assert started == [waiting]
     assert gate.attention
 
 
 def test_what_ends_where_it_starts_lets_all_the_others_start() -> None:
     """As eager tasks do: each request ends, and gives its slots back, inside its own start."""
     gate = Gate(1)
-    lanes = [Lane(gate, 1, 50) for _ in range(3)]
-    ended: list[Lane] = []
+    ended: list[Admitted] = []
 
-    def run(lane: Lane) -> None:
-        ended.append(lane)
-        lane.free += 1
+    def run(admitted: Admitted) -> None:
+        ended.append(admitted)
+        assert admitted.lane is not None
+        admitted.lane.free += 1
         gate.free += 1
         if gate.attention:
             gate.attend()
 
+    lanes = [Lane(gate, 1, 50, run) for _ in range(3)]
+    waiting = []
     for lane in lanes * 20:
-        lane.put(msg(), lambda lane=lane: run(lane))  # type: ignore[misc]
+        admitted = Admitted()
+        admitted.lane = lane
+        waiting.append(admitted)
+        lane.put(admitted, 0)
     gate.attend()
-    assert ended == lanes * 20
+    assert ended == waiting
     assert gate.idle
     assert gate.free == 1
 
 
 def test_waiting_is_bounded_in_number_and_bytes() -> None:
     gate = Gate(1)
-    lane = Lane(gate, 1, 2)
-    assert lane.put(msg(), lambda: None)
-    assert lane.put(msg(), lambda: None)
-    assert not lane.put(msg(), lambda: None)
-    heavy = Lane(gate, 1, 1000)
+    lane = Lane(gate, 1, 2, never)
+    assert lane.put(Admitted(), 0)
+    assert lane.put(Admitted(), 0)
+    assert not lane.put(Admitted(), 0)
+    heavy = Lane(gate, 1, 1000, never)
     heavy.waiting_bytes = Lane.MAX_WAITING_BYTES - 10
-    assert not heavy.put(msg(11), lambda: None)
-    assert heavy.put(msg(10), lambda: None)
+    assert not heavy.put(Admitted(), 11)
+    assert heavy.put(Admitted(), 10)
 
 
 def test_what_is_taken_out_leaves_the_gate_idle() -> None:
     gate = Gate(1)
-    lane = Lane(gate, 1, 2)
+    lane = Lane(gate, 1, 2, never)
     told: list[int] = []
-    waiting = msg(3)
-    lane.put(waiting, lambda: None)
+    waiting = Admitted()
+    lane.put(waiting, 3)
     gate.watch(lambda: told.append(1))
     assert not gate.idle
-    assert lane.remove(waiting)
-    assert not lane.remove(waiting)
+    lane.remove(waiting)
     assert gate.idle
     assert lane.waiting_bytes == 0
     assert told
@@ -242,8 +249,8 @@ async def test_overload_keeps_accepted_calls_quick_and_refuses_the_rest_at_once(
             await asyncio.gather(*(one() for _ in range(200)))
         assert server.inflight == 0
         endpoint = server.services[0].endpoints[0]
-        assert not endpoint.live
-        assert not endpoint.overdue
+        assert not endpoint.taken
+        assert endpoint.inflight == 0
     assert other_errors == []
     assert len(accepted) >= 40 * 20
     assert len(refused) + len(accepted) == 40 * 200

@@ -284,7 +284,7 @@ async def test_a_request_without_reply_is_run_and_its_result_dropped(
         await asyncio.sleep(0.02)
         endpoint = server.services[0].endpoints[0]
     assert seen == ["one", "bad", "{"]
-    assert (endpoint.num_requests, endpoint.num_errors) == (3, 1)
+    assert (endpoint.answers.num_requests, endpoint.answers.num_errors) == (3, 1)
 
 
 async def test_an_error_too_large_to_send_loses_its_body_only(client: Client, unique: str) -> None:
@@ -365,7 +365,7 @@ async def test_a_cancelled_call_cancels_its_handler(
             await call
         await asyncio.sleep(0.01)
         endpoint = server.services[0].endpoints[0]
-        assert endpoint.last_error.startswith("499:")
+        assert endpoint.answers.last_error.startswith("499:")
         assert server.inflight == 0
 
 
@@ -480,4 +480,4 @@ async def test_whatever_is_raised_is_answered_and_ends_no_worker(
             await client.call(unique, True, timeout=2.0)
         assert await client.call(unique, False) == "goes on"
         (endpoint,) = server.services[0].endpoints
-        assert (endpoint.num_requests, endpoint.num_errors) == (2, 1)
+        assert (endpoint.answers.num_requests, endpoint.answers.num_errors) == (2, 1)

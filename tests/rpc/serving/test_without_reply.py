@@ -69,7 +69,7 @@ async def test_nothing_is_written_where_nobody_waits(
         await client.connection.publish(f"silent.{name}", body, headers=headers)
         await client.connection.flush()
         if runs:
-            await eventually(lambda: endpoints[name].num_requests == 1)
+            await eventually(lambda: endpoints[name].answers.num_requests == 1)
             assert ran == [name]
         await client.call("silent.value", 7, int)  # the connection lives, the service goes on
         assert len(published(link)) == written + 1

@@ -314,7 +314,7 @@ def test_what_cannot_stand_in_for_a_dependency_is_refused_at_once() -> None:
     for replacement, text in wrong:
         with pytest.raises(ConfigError, match=text), service.override(real, replacement):
             pass
-    assert service.overrides == {}
+    assert service.definition.overrides == {}
 
 
 async def test_objects_methods_are_served_under_their_names(client: Client, unique: str) -> None:

@@ -42,7 +42,7 @@ class Side:
         self.stops += 1
 
     def receive(self, data: bytes = b"", reply: bytes = b"", headers: bytes = b"") -> None:
-        (sink,) = self.connection.mux.streams.values()
+        (sink,) = self.connection.link.requests.streams.values()
         sink(message(self.channel.address, data, reply, headers))
 
     def item(self, number: int, data: bytes = b"1") -> None:
@@ -62,7 +62,7 @@ async def test_items_then_the_end() -> None:
     side.receive(headers=control("end", 2))
     assert await side.read() == [10, 20]
     side.channel.close()
-    assert not side.connection.mux.streams
+    assert not side.connection.link.requests.streams
 
 
 @pytest.mark.parametrize(

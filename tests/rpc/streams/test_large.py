@@ -79,8 +79,8 @@ async def nothing_left(server: Server, *clients: Client) -> None:
     (running,) = server.services
     await eventually(lambda: running.inflight == 0)
     for endpoint in running.endpoints:
-        assert not endpoint.live
-        assert not endpoint.overdue
+        assert not endpoint.taken
+        assert endpoint.inflight == 0
     assert running.allowance.free == running.allowance.largest * ALLOWED
     for client in clients:
         await eventually(partial(_has_no_streams, client))
@@ -98,7 +98,7 @@ async def test_a_large_reply(client: Client, other: Client, store: Store, size: 
         assert data == b"x" * size
         await nothing_left(server, client, other)
         (give, *_) = server.services[0].endpoints
-        assert (give.num_requests, give.num_errors) == (1, 0)
+        assert (give.answers.num_requests, give.answers.num_errors) == (1, 0)
 
 
 @pytest.mark.parametrize("size", [MIB + 1, 5 * MIB, 64 * MIB])
@@ -169,7 +169,7 @@ async def test_nothing_larger_than_what_is_taken(
             await plain.call(store.give, 2 * MIB)
         with pytest.raises(ReplyTooLargeError, match="at most"):
             _ = [text async for text in client.stream(store.texts, [1, 3 * MIB])]
-        await eventually(lambda: not other.connection.link.congested)
+        await eventually(lambda: not other.connection.link.outbound.congested)
         with pytest.raises(RequestTooLargeError):
             await client.upload(store.sizes, texts(1, 3 * MIB))
         await nothing_left(server, client, other)
@@ -273,7 +273,7 @@ async def test_a_head_with_a_body_that_is_too_long(
             headers={"Natsrpc-Frame": "large 2"},
         )
         worker = (await inbox.next_msg(1)).raw_reply
-        send = client.connection.link.send
+        send = client.connection.link.outbound.send
         send(worker, b"abc", f"{unique}.inbox1".encode(), control("part", 10))
         assert (await inbox.next_msg(1)).headers["Nats-Service-Error-Code"] == "413"
         await nothing_left(server, client, other)
@@ -281,13 +281,16 @@ async def test_a_head_with_a_body_that_is_too_long(
 
 def test_an_allowance_is_taken_and_given_back() -> None:
     allowance = Allowance(10)
-    with allowance.hold(10), allowance.hold(10), allowance.hold(10), allowance.hold(9):
-        with pytest.raises(OverloadedError), allowance.hold(2):
-            pass
-        with allowance.hold(1):
-            assert allowance.free == 0
-    with pytest.raises(RequestTooLargeError), allowance.hold(11):
-        pass
+    for size in (10, 10, 10, 9):
+        allowance.take(size)
+    with pytest.raises(OverloadedError):
+        allowance.take(2)
+    allowance.take(1)
+    assert allowance.free == 0
+    for size in (10, 10, 10, 9, 1):
+        allowance.give_back(size)
+    with pytest.raises(RequestTooLargeError):
+        allowance.take(11)
     assert allowance.free == 40
 
 
@@ -319,14 +322,14 @@ async def test_a_large_reply_that_is_not_taken(
         assert reply.headers["Stored-As"] == "x"
         await nothing_left(server, client, other)
         (give, *_) = server.services[0].endpoints
-        assert "does not take" in give.last_error
+        assert "does not take" in give.answers.last_error
         await client.connection.publish(  # to nobody
             f"{unique}.give",
             b"2000000",
             reply="nobody.there",
             headers={"Natsrpc-Max-Reply": "9000000"},
         )
-        await eventually(lambda: give.num_requests == 2)
+        await eventually(lambda: give.answers.num_requests == 2)
         await nothing_left(server, client, other)
 
 
@@ -345,7 +348,9 @@ class Taker:
             headers["Natsrpc-Timeout"] = timeout
         head = await self.connection.request(self.subject, b"2000000", headers=headers)
         self.worker = head.raw_reply
-        self.connection.link.send(self.worker, b"", self.inbox.encode(), control("credit", 1))
+        self.connection.link.outbound.send(
+            self.worker, b"", self.inbox.encode(), control("credit", 1)
+        )
         assert (await inbox.next_msg(1)).headers["Natsrpc-Frame"].startswith("part ")
         return inbox
 
@@ -365,7 +370,7 @@ async def test_a_large_reply_that_is_not_wanted_any_more(
     async with other.serve(store.service) as server:
         taker = Taker(client, unique)
         inbox = await taker.take()
-        client.connection.link.send(taker.worker, b"", b"", control("stop", 0))
+        client.connection.link.outbound.send(taker.worker, b"", b"", control("stop", 0))
         assert (await inbox.next_msg(1)).headers["Nats-Service-Error-Code"] == "499"
         await nothing_left(server, client, other)
 
@@ -383,7 +388,7 @@ async def test_a_large_reply_is_cut_short_by_the_end_of_a_drain(
 async def offer(client: Client, subject: str, *frames: tuple[bytes, bytes, bytes]) -> None:
     """A worker by hand: offers a large reply, then answers the first credit with these frames."""
     address = client.connection.new_inbox()
-    send = client.connection.link.send
+    send = client.connection.link.outbound.send
 
     def worker(msg: Msg) -> None:
         if msg.headers["Natsrpc-Frame"].startswith("credit") and msg.raw_reply:
@@ -451,7 +456,7 @@ async def test_a_head_and_an_end_with_nothing_between(
         subject = large_subject(f"{unique}.size")
         await client.connection.publish(subject, reply=f"{unique}.inbox", headers=headers)
         worker = (await inbox.next_msg(1)).raw_reply
-        client.connection.link.send(worker, b"", b"", control("end", 0))
+        client.connection.link.outbound.send(worker, b"", b"", control("end", 0))
         assert (await inbox.next_msg(1)).headers["Nats-Service-Error-Code"] == "503"
         assert store.started == 0
         await nothing_left(server, client, other)
@@ -460,7 +465,7 @@ async def test_a_head_and_an_end_with_nothing_between(
 async def offer_for_ever(client: Client, subject: str) -> None:
     """A worker by hand: offers a large reply, names no time, and only says that it is there."""
     address = client.connection.new_inbox().encode()
-    send = client.connection.link.send
+    send = client.connection.link.outbound.send
 
     def worker(msg: Msg) -> None:
         if msg.raw_reply:
@@ -519,7 +524,7 @@ async def test_a_worker_that_offers_and_falls_silent(
 
     async def answer(msg: Msg) -> None:
         head = control("large", 5)
-        other.connection.link.send(msg.raw_reply, b"", f"{unique}.silent".encode(), head)
+        other.connection.link.outbound.send(msg.raw_reply, b"", f"{unique}.silent".encode(), head)
 
     await other.connection.subscribe(unique, cb=answer)
     await other.connection.flush()

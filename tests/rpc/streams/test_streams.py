@@ -104,8 +104,8 @@ def nothing_left(client: Client, server: Server) -> None:
     assert not client.connection.link.requests.streams
     assert server.inflight == 0
     for endpoint in server.services[0].endpoints:
-        assert not endpoint.live
-        assert not endpoint.overdue
+        assert not endpoint.taken
+        assert endpoint.inflight == 0
 
 
 @pytest.mark.parametrize("count", [0, 1, WINDOW, 10_000])

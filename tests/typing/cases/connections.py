@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import assert_type
+from typing import Unpack, assert_type
 
 import natsrpc
-from natsrpc import Client, Connection, Encoded, Msg, RpcError, Server, Service, core
+from natsrpc import Client, Connection, Encoded, Msg, RpcError, Server, Service, Subscription, core
+from natsrpc.core import ConnectOptions, Options
+from natsrpc.testing import Broker, serve_in_memory
 
 from .models import Answer, Question, service
 
@@ -35,6 +37,31 @@ async def clients() -> None:
         assert_type(await entered.serve(service), Server)
 
 
+def on_error(nc: Connection, sub: Subscription | None, error: Exception) -> None:
+    print(nc.status, sub, error)
+
+
+async def on_disconnect(nc: Connection, error: Exception | None) -> None:
+    print(nc.status, error)
+
+
+async def options(broker: Broker) -> None:
+    await core.connect(name="me", tls=True, on_error=on_error, on_disconnect=on_disconnect)
+    await natsrpc.connect(on_error=lambda nc, sub, error: print(nc.status, sub, error))
+    await natsrpc.connect(options=Options(user="ada", password="engine"))
+    mine: ConnectOptions = {"name": "me", "credentials": "me.creds"}
+    await natsrpc.connect(["nats://a", "nats://b"], codec="msgpack", **mine)
+    await natsrpc.connect("nats://memory:4222", **broker.options(name="me"))
+    assert_type(await broker.connect(name="me"), Connection)
+    async with serve_in_memory(service, broker=broker, codec="msgpack", name="me") as client:
+        assert_type(client, Client)
+    natsrpc.run(service, servers="nats://a", drain_timeout=5.0, name="me")
+
+
+def passes_options_on(**options: Unpack[ConnectOptions]) -> core.Opening[Connection]:
+    return core.connect("nats://a", **options)
+
+
 async def encoded(connection: Connection) -> None:
     typed = Encoded(connection, "json")
     assert_type(await typed.request("help", Question(topic="x"), Answer), Answer)
@@ -46,6 +73,15 @@ async def refused(client: Client, connection: Connection) -> None:
     await connection.publish("a", "text")  # E: arg-type, reportArgumentType
     await connection.request(b"a")  # E: arg-type, reportArgumentType
     await connection.subscribe("a", queue="q")  # E: call-arg, reportCallIssue
+    core.connect(reconect_wait=1.0)  # E: call-arg, reportCallIssue
+    core.connect(reconnect_wait="soon")  # E: arg-type, reportArgumentType
+    core.connect(on_error=on_disconnect)  # E: arg-type, reportArgumentType
+    natsrpc.connect(nmae="me")  # E: call-arg, reportCallIssue
+    natsrpc.connect(on_close=3)  # E: arg-type, reportArgumentType
+    natsrpc.run(service, timeout=3)  # E: call-arg, reportCallIssue
+    serve_in_memory(service, nmae="me")  # E: call-arg, reportCallIssue
+    Broker().options(nmae="me")  # E: call-arg, reportCallIssue
+    Options(nmae="me")  # E: call-arg, reportCallIssue
     client.serve(Answer)  # E: arg-type, reportArgumentType
     Service("a")  # E: call-arg, reportCallIssue
     service.handler("a", errors=(ValueError,))  # E: arg-type, reportArgumentType

@@ -8,7 +8,10 @@ from typing import Annotated, Protocol
 from pydantic import BaseModel
 
 import natsrpc
-from natsrpc import Context, Depends, Header, Msg, Token
+from natsrpc import Context, Depends, Header, Msg, RpcError, Token
+from natsrpc.errors import ContractError
+
+Failure = RpcError | ContractError
 
 
 class Question(BaseModel):

@@ -1,4 +1,4 @@
-"""Every snippet of the README and the guide is run, and prints what is said that it prints."""
+"""Every program that the pages print is run, and prints what is said that it prints."""
 
 from __future__ import annotations
 
@@ -8,47 +8,28 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from natsrpc.testing import NatsServer
+from tests.cli.processes import Command, environment
 
-from .cli.processes import ROOT, Command, environment
+from .blocks import BLOCKS, PAGES, ROOT, Block
 
 pytestmark = pytest.mark.live
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-GUIDE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
 URL = "nats://127.0.0.1:4222"
-
-
-@dataclass(frozen=True)
-class Block:
-    """One fenced block and where it begins."""
-
-    kind: str
-    text: str
-    line: int
-
-
-def blocks(page: str) -> Iterator[Block]:
-    for found in re.finditer(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
-        yield Block(found[1], found[2], page.count("\n", 0, found.start()) + 1)
-
-
-BLOCKS = [*blocks(README), *blocks(GUIDE)]
+PROGRAMS = [block for block in BLOCKS if block.is_program]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that a page names in the first line of a block."""
     folder = tmp_path_factory.mktemp("readme")
-    for block in BLOCKS:
-        name = re.match(r"# (\w+\.py)\n", block.text)
-        if name is not None:
-            (folder / name[1]).write_text(block.text, encoding="utf-8")
+    for block in PROGRAMS:
+        (folder / block.file).write_text(block.text, encoding="utf-8")
     return folder
 
 
@@ -67,11 +48,9 @@ def matches(expected: str, got: str) -> bool:
     return doctest.OutputChecker().check_output(expected, got, flags)
 
 
-@pytest.mark.parametrize("index", [i for i, b in enumerate(BLOCKS) if b.kind == "python"])
-def test_python_block_runs(
-    index: int, folder: Path, pool: Command, nats_server: NatsServer
-) -> None:
-    script = BLOCKS[index].text.replace(URL, nats_server.url)
+@pytest.mark.parametrize("block", PROGRAMS, ids=str)
+def test_program_runs(block: Block, folder: Path, pool: Command, nats_server: NatsServer) -> None:
+    script = block.text.replace(URL, nats_server.url)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-"],
         cwd=folder,
@@ -83,12 +62,13 @@ def test_python_block_runs(
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    after = BLOCKS[index + 1] if index + 1 < len(BLOCKS) else None
-    expected = after.text if after is not None and after.kind == "text" else ""
+    following = [*BLOCKS[BLOCKS.index(block) + 1 :], None][0]
+    says = following is not None and following.kind == "text" and following.page == block.page
+    expected = following.text if following is not None and says else ""
     assert matches(expected, done.stdout), done.stdout
 
 
-@pytest.mark.parametrize("block", [b for b in BLOCKS if b.kind == "console"])
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.kind == "console"], ids=str)
 def test_console_block_prints_what_it_says(
     block: Block, folder: Path, pool: Command, nats_server: NatsServer
 ) -> None:
@@ -112,7 +92,7 @@ def test_shell_blocks_name_targets_that_exist() -> None:
     targets = [
         target
         for b in BLOCKS
-        if b.kind == "sh"
+        if b.kind == "sh" and b.page.name == "README.md"
         for target in re.findall(r"^make (\w+)", b.text, re.M)
     ]
     assert targets == ["demo", "test"]
@@ -121,9 +101,17 @@ def test_shell_blocks_name_targets_that_exist() -> None:
 
 
 def test_code_that_runs_stands_in_the_first_lines() -> None:
-    assert "asyncio.run(main())" in "".join(README.splitlines(keepends=True)[:30])
+    assert "asyncio.run(main())" in "".join(README.splitlines(keepends=True)[:32])
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))
-def test_links_lead_somewhere(link: str) -> None:
-    assert (ROOT / link).exists()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = set(re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")))
+    assert [link for link in sorted(links) if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_of_the_repository_that_are_named_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"\b(?:natsrpc|tests|scripts|benchmarks|examples|docs)/[\w./]*\w", text))
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []

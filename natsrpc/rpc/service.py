@@ -1,0 +1,148 @@
+"""`Service`: what users define, serve and test."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from functools import partial
+from typing import Any, TypeAlias, TypeVar
+
+from natsrpc import codecs
+
+from .client import Client
+from .contract import Context, Middleware, ServiceContract
+from .serving import MAX_CONCURRENCY, MAX_WAITING, Definition, Endpoints
+from .signature import names as naming
+from .streams import MAX_BODY
+
+M = TypeVar("M", bound=Middleware[Context])
+P = TypeVar("P", bound=Callable[[], Any])
+
+Lifespan: TypeAlias = "Callable[[Service], AbstractAsyncContextManager[Any]]"
+"""What surrounds the life of a running service; what it yields is `Context.state`."""
+
+
+class Service(Endpoints):
+    """A named, versioned set of endpoints.
+
+    Args:
+        name: letters, digits, `-` and `_`.
+        version: a semantic version.
+        description: what people read in listings.
+        metadata: strings shown by INFO.
+        queue_group: the group instances share requests in; None makes every instance answer.
+        codec: what requests without a `Content-Type` are read with.
+        max_concurrency: how many handlers run at once in one process; as many streams besides.
+        max_waiting: how many requests of one endpoint may wait beyond that.
+        max_body: bytes of a request, or of an item of a stream, that may come in frames where a
+            message cannot be so large; 0 takes none.
+        lifespan: a function from this service to an async context manager; what it yields is
+            `Context.state`.
+
+    Raises:
+        ConfigError: an argument is refused.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        version: str,
+        description: str = "",
+        metadata: Mapping[str, str] | None = None,
+        queue_group: str | None = "q",
+        codec: str | codecs.Codec = "json",
+        max_concurrency: int = MAX_CONCURRENCY,
+        max_waiting: int = MAX_WAITING,
+        max_body: int = MAX_BODY,
+        lifespan: Lifespan | None = None,
+    ) -> None:
+        definition = Definition(
+            name=name,
+            version=version,
+            description=description,
+            metadata=naming.check_metadata(metadata),
+            queue_group=queue_group,
+            codec=codecs.get(codec),
+            max_concurrency=max_concurrency,
+            max_waiting=max_waiting,
+            max_body=max_body,
+            lifespan=None if lifespan is None else partial(lifespan, self),
+        )
+        super().__init__(definition, "", queue_group)
+
+    @property
+    def definition(self) -> Definition:
+        """What a running service reads of it: for those who serve it, not for its users."""
+        return self._definition
+
+    @property
+    def name(self) -> str:
+        """The name that it is found by."""
+        return self._definition.name
+
+    @property
+    def version(self) -> str:
+        """Its semantic version."""
+        return self._definition.version
+
+    @property
+    def description(self) -> str:
+        """What people read in listings."""
+        return self._definition.description
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Strings shown by INFO."""
+        return self._definition.metadata
+
+    @property
+    def codec(self) -> codecs.Codec:
+        """What requests without a `Content-Type` are read with."""
+        return self._definition.codec
+
+    @property
+    def contract(self) -> ServiceContract:
+        """What the service promises, as data."""
+        return self._definition.contract
+
+    def middleware(self, function: M) -> M:
+        """Put `async def mw(context, call_next)` around all handlers; the first is outermost."""
+        self._definition.middlewares.append(function)
+        return function
+
+    def probe(self, function: P) -> P:
+        """Ask this function, plain or async, for the service's health.
+
+        It is unwell if it raises or returns False; a mapping it returns is shown as it is.
+        """
+        self._definition.probes.append(function)
+        return function
+
+    async def health(self) -> dict[str, Any]:
+        """Ask every probe. `status` is "ok" only if all are well."""
+        return await self._definition.health()
+
+    def override(
+        self, function: Callable[..., Any], replacement: Callable[..., Any]
+    ) -> AbstractContextManager[None]:
+        """Let `Depends(function)` call `replacement` instead, in this service: for tests.
+
+        Raises:
+            ConfigError: it cannot be called there.
+        """
+        return self._definition.override(function, replacement)
+
+    def test(self, **options: Any) -> AbstractAsyncContextManager[Client]:
+        """Serve in memory, for a test: `async with service.test() as client`.
+
+        No server is needed, and what the client sees is what callers in production see. The options
+        are those of `natsrpc.testing.serve_in_memory`.
+        """
+        kit = importlib.import_module("natsrpc.testing")  # loaded by tests alone
+        served: AbstractAsyncContextManager[Client] = kit.serve_in_memory(self, **options)
+        return served
+
+    def __repr__(self) -> str:
+        return f"<Service {self.name} {self.version}, {len(self._definition.handlers)} endpoints>"
