@@ -10,9 +10,18 @@ fastest first:
 3. Every other line (tabs, lower case, a bare LF, other operations) goes to `_line`, which knows the
    whole grammar and is the only judge of what is wrong.
 
-Between chunks the parser is in one of three states:
+1. `bulk` takes runs of small messages that are alike, as a busy connection receives them.
+2. The loop in `feed` takes MSG and HMSG that are whole within the chunk and written as nats-server
+   writes them, with one `find` and one `split` each (measured: half the time of a compiled regular
+   expression).
+3. `_line` takes everything else: tabs, lower case, lines that end with a bare LF, other operations.
 
-- *between frames*: nothing kept;
+The rule: the quicker two take a frame only if `_line` would make the same event of it; when in
+doubt they leave it. Random tests, which cut streams anywhere, hold them to it.
+
+Between chunks the parser is in one of four states, which only `feed` and its helpers move:
+
+- *between frames*: nothing is kept;
 - *within a control line*: `_held` keeps its bytes;
 - *within a payload*: `_partial` keeps the message's fields, `_parts` its bytes so far. Large
   payloads are collected chunk by chunk and joined once.
@@ -113,7 +122,7 @@ class Parser:
             elif count == 5:
                 op, subject, sid, reply, total_size = args
                 head_size, is_message = b"0", op == b"MSG"
-                if op == b"HMSG":
+                if op == b"HMSG":  # without a reply: what was taken for one is a size
                     reply, head_size, is_message = b"", reply, True
             elif count == 4:
                 op, subject, sid, total_size = args
