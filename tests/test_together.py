@@ -6,10 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.core.harness import soon
 
 PROGRAM = Path(__file__).parent.parent / "scripts" / "together"
 
@@ -66,10 +67,7 @@ def test_a_signal_ends_all_that_was_started(tmp_path: Path, number: int) -> None
     jobs = ("a", wait, "b", wait, "c", "echo begun >c", "--")
     with together(tmp_path, 2, *jobs) as ended:
         pids = tmp_path / "pids"
-        until = time.monotonic() + 60
-        while not pids.exists() or len(pids.read_text().split()) < 2:
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        soon(lambda: pids.exists() and len(pids.read_text().split()) == 2, 60)
         ended.send_signal(number)
         ended.communicate(timeout=60)
     assert ended.returncode == 128 + number
@@ -89,11 +87,8 @@ def test_a_signal_ends_even_what_is_just_being_started(tmp_path: Path) -> None:
 
 def assert_gone(pids: Path) -> None:
     """All processes in the file end, soon."""
-    until = time.monotonic() + 20
-    for pid in map(int, pids.read_text().split()):
-        while is_there(pid):
-            assert time.monotonic() < until
-            time.sleep(0.01)
+    left = [int(pid) for pid in pids.read_text().split()]
+    soon(lambda: not any(is_there(pid) for pid in left), 20, what=f"the end of {left}")
 
 
 def is_there(pid: int) -> bool:

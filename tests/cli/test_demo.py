@@ -92,8 +92,7 @@ BEGUN = "from natsrpc.cli.main import main; print('begun', flush=True); main()"
 def test_interrupt_ends_cleanly_at_the_start(folder: Path, delay: float) -> None:
     with Command("demo", "--path", str(folder), program=("-c", BEGUN)) as command:
         command.wait_for("begun")
-        # no event to wait for: the point is to hit whatever is going on then
-        time.sleep(delay)
+        time.sleep(delay)  # why: the point is to hit whatever is going on then
         children = children_of(command.process.pid) if os.path.isdir("/proc") else []
         command.signal(signal.SIGINT)
         assert command.wait(20.0) in (130, -signal.SIGINT)
