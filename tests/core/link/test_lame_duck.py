@@ -13,7 +13,16 @@ import pytest
 from natsrpc.core import Connection, Msg, Status, connect
 from natsrpc.errors import ConnectionClosedError, NoRespondersError
 from natsrpc.testing import Cluster
-from tests.core.harness import Frame, Peer, ScriptedServer, eventually, no_leaks, turns, warped
+from tests.core.harness import (
+    Frame,
+    Peer,
+    ScriptedServer,
+    elapse,
+    eventually,
+    no_leaks,
+    turns,
+    warped,
+)
 from tests.core.recorder import Recorder
 
 QUICK: dict[str, Any] = {"reconnect_wait": 0.01, "reconnect_jitter": 0.0}
@@ -88,21 +97,22 @@ async def test_lame_duck_is_told_once_and_the_connection_moves_away() -> None:
 
 
 @pytest.mark.parametrize("option", ["lame_duck_reconnect", "allow_reconnect"])
+@warped
 async def test_moving_away_can_be_switched_off(option: str) -> None:
     recorder = Recorder()
     async with moving(**{option: False}, **recorder.options) as move:
         move.old.info(ldm=True, connect_urls=[move.target.address])
         await eventually(lambda: "on_lame_duck" in recorder.names)
-        await move.old.synced()
-        await turns(50)
+        await elapse(10)
         assert move.target.peers == []
 
 
+@warped
 async def test_without_another_server_the_connection_stays_and_moves_once_one_is_known() -> None:
     async with moving() as move:
         move.old.info(ldm=True)
         await move.old.synced()
-        await turns(50)
+        await elapse(10)
         assert move.nc.connected_server_id == "OLD"
         move.old.info(ldm=True, connect_urls=[move.target.address])
         await move.target.accept()
