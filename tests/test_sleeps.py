@@ -1,7 +1,7 @@
 """Tests wait for the thing itself. A pause that must be says on its own line why.
 
 What waits for a thing is in `tests/core/harness`: `eventually`, `steady`, `until_done`,
-`until_raised`, `soon`; `elapse` for a clock that jumps, `natsrpc.testing.Clock` for one that stands.
+`until_raised`, `soon`. Of timers, `elapse` there and `natsrpc.testing.Clock` make short work.
 """
 
 from __future__ import annotations

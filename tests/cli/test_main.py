@@ -100,6 +100,7 @@ def test_missing_nats_server_names_the_three_ways() -> None:
         assert err.count("\n") == 1
 
 
+@pytest.mark.live
 def test_server_runs_in_the_foreground_with_arguments_of_its_own(unused_tcp_port: int) -> None:
     port = str(unused_tcp_port)
     with Command("server", "--port", port, "--name", "in-front") as command:

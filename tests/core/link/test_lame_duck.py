@@ -628,6 +628,7 @@ async def interest(nc: Connection, subject: str) -> None:
                 return
 
 
+@pytest.mark.live
 @pytest.mark.parity("L-cluster")
 async def test_a_real_server_is_left_without_a_message_doubled_or_a_request_lost() -> None:
     """Plain subscribers get everything at most once and in order, groups everything once."""
