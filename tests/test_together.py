@@ -37,6 +37,35 @@ def test_one_that_fails_is_shown_whole_and_fails_all(tmp_path: Path) -> None:
     assert "much" not in told
     assert "FAILED  bad, 0 s, exit code 3:\n\nwhy\nso\n" in told
     assert (tmp_path / "logs" / "good.log").read_text() == "much\nlast\n"
+    assert told.endswith("FAILED  bad, of 2 runs with 0 tests, in 0 s\n")
+
+
+def test_how_far_each_is_and_how_many_failed_is_told_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROGRESS_EVERY", "0.1")
+    wait = "until [ -e over ]; do sleep 0.02; done"
+    jobs = (
+        *("tests", f'echo 7 20 1 >"$PROGRESS"; {wait}; echo 20 20 1 >"$PROGRESS"'),
+        *("fine", f'echo 3 4 0 >"$PROGRESS"; {wait}; echo 4 4 0 >"$PROGRESS"'),
+        *("types", wait),
+    )
+    with together(tmp_path, 3, *jobs, "--") as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            if line.endswith(" s  tests 7 of 20, 1 FAILED; fine 3 of 4; types at work\n"):
+                (tmp_path / "over").touch()
+                break
+        last = running.stdout.read().splitlines()[-1]
+    assert last.startswith("passed  all of 3 runs with 24 tests, in ")
+
+
+def test_pytest_tells_how_far_it_is(tmp_path: Path) -> None:
+    told = tmp_path / "progress"
+    this = f"{Path(__file__)}::test_every_command_gets_the_arguments_as_they_are"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    subprocess.run([*command, "--progress", str(told), this], check=True, capture_output=True)
+    assert told.read_text() == "1 1 0\n"
 
 
 def test_every_command_gets_the_arguments_as_they_are(tmp_path: Path) -> None:
