@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.core.harness import soon
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = ("-m", "natsrpc.cli.main")
 
@@ -139,11 +141,8 @@ def is_alive(pid: int) -> bool:
 
 def all_gone(pids: Iterable[int], timeout: float = 10.0) -> bool:
     """Whether all these processes end within the time."""
-    end = time.monotonic() + timeout
-    while any(is_alive(pid) for pid in pids):
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
+    left = list(pids)
+    soon(lambda: not any(is_alive(pid) for pid in left), timeout, what=f"the end of {left}")
     return True
 
 

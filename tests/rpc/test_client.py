@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Protocol
 
@@ -24,6 +23,7 @@ from natsrpc.errors import (
 )
 from natsrpc.rpc import Call, Client, Context, Next, Service, connect
 from natsrpc.testing import NatsServer
+from tests.core.harness import eventually
 from tests.rpc.paths import either_path
 
 pytestmark = pytest.mark.live
@@ -247,7 +247,7 @@ async def test_publish_reaches_a_handler_without_waiting_for_it(
         await client.publish(unique, Question(topic="a"), headers={"X-Trace": "t"})
         await client.publish(unique, Question(topic="b"), codec="msgpack")
         await client.connection.flush()
-        await asyncio.sleep(0.01)
+        await eventually(lambda: len(seen) == 2)
     assert seen == [(Question(topic="a"), "t"), (Question(topic="b"), None)]
 
 

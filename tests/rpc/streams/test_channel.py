@@ -17,6 +17,7 @@ from natsrpc.rpc.headers.frame import control, read_control
 from natsrpc.rpc.streams import channel as channels
 from natsrpc.rpc.streams.channel import Channel
 from natsrpc.rpc.streams.state import START, WINDOW
+from tests.core.harness import eventually
 from tests.rpc.scripted import ScriptedConnection, as_connection, block, message
 
 PEER = b"_INBOX.peer.00000001"
@@ -214,7 +215,7 @@ async def test_silence_is_broken_by_both_halves(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(channels, "TICK", 0.01)
     side = Side()
     side.channel.reads = side.channel.writes = True
-    await asyncio.sleep(0.025)
+    await eventually(lambda: len(side.controls()) >= 2)
     assert side.controls()[:2] == [("alive", 0), ("credit", START)]
     assert all(msg.raw_reply == side.channel.address for msg in side.connection.sent)
     side.channel.close()
