@@ -115,6 +115,7 @@ class Parser:
                 op, subject, sid, total_size = args
                 reply, head_size, is_message = b"", b"0", op == b"MSG"
             else:
+                subject = sid = reply = head_size = total_size = b""
                 is_message = False
             # An empty field means two blanks in a row, which the grammar allows as one.
             if is_message and subject and sid and not (tabs and 9 in line):
