@@ -1,5 +1,8 @@
-"""What a peer's adapter offers. Every method but the first two is optional: what is missing is
-reported as not offered."""
+"""The interface of a peer's adapter, which a worker process loads and the driver commands.
+
+Every method but `connect` and `close` is optional. A scenario that needs a missing one is reported
+as not offered by this peer.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ Call = Callable[[], Awaitable[object]]
 """One operation, awaited until it is over."""
 
 Seen = Callable[[bytes], None]
-"""Told of each payload that was delivered."""
+"""Called with each payload that was delivered."""
 
 PEERS = {
     "natsrpc": "natsrpc",
@@ -27,13 +30,13 @@ PEERS = {
 
 
 class Adapter(Protocol):
-    """One library, as its users would use it. Made in the process that does the work."""
+    """One library, as its users would use it. Made in the worker process."""
 
     async def connect(self, url: str) -> None:
         """Connect to the nats-server (a peer without one starts its own on `serve_typed`)."""
 
     async def close(self) -> None:
-        """Close all."""
+        """Close every connection."""
 
 
 # Optional methods, all of one process's adapter:
@@ -52,5 +55,9 @@ class Adapter(Protocol):
 
 
 def load(name: str) -> Any:
-    """The adapter of a peer, or `ImportError` if the peer is not installed."""
+    """Make the adapter of a peer.
+
+    Raises:
+        ImportError: the peer is not installed.
+    """
     return importlib.import_module(f"benchmarks.peers.{PEERS[name]}").Peer()

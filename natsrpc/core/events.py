@@ -20,12 +20,12 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from logging import getLogger
+from logging import Logger, getLogger
 from typing import Any, TypeAlias
 
 from natsrpc.errors import ConfigError, ConfigTypeError, NatsRpcError, SlowConsumerError
 
-log = getLogger("natsrpc.core")
+log: Logger = getLogger("natsrpc.core")
 
 STREAM_LIMIT = 1024
 """Events that wait for the reader of an event stream; the oldest go when there are more."""
@@ -288,7 +288,7 @@ class EventStream(AsyncIterator[ConnectionEvent]):
         self._events: deque[ConnectionEvent] = deque(maxlen=STREAM_LIMIT)
         self._ended = False
         self._news = asyncio.Event()
-        self.lost = 0
+        self.lost: int = 0
 
     def put(self, event: ConnectionEvent) -> None:
         """Add an event; `Closed` is the last one."""

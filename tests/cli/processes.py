@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import queue
 import signal
@@ -144,3 +145,13 @@ def all_gone(pids: Iterable[int], timeout: float = 10.0) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+class Shell:
+    """The command, run beside the service."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    async def __call__(self, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
+        return await asyncio.to_thread(run_command, *arguments, stdin=stdin, NATS_URL=self.url)

@@ -30,7 +30,7 @@ class ScriptedConnection:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.mux = ScriptedMux()
+        self.requests = ScriptedMux()
         self.sent: list[Msg] = []
         self.congested = False
         self.is_closed = False
@@ -46,10 +46,6 @@ class ScriptedConnection:
     @property
     def outbound(self) -> ScriptedConnection:
         return self
-
-    @property
-    def requests(self) -> ScriptedMux:
-        return self.mux
 
     @property
     def read_at(self) -> float:

@@ -15,6 +15,7 @@ from natsrpc.errors import (
     BadSubjectError,
     ConfigError,
     ConnectionClosedError,
+    ContractError,
     DecodeError,
     EncodeError,
     MaxPayloadError,
@@ -23,8 +24,11 @@ from natsrpc.errors import (
 )
 from natsrpc.rpc import Call, Client, Context, Next, Service, connect
 from natsrpc.testing import NatsServer
+from tests.rpc.paths import either_path
 
 pytestmark = pytest.mark.live
+
+path = either_path
 
 
 class Question(BaseModel):
@@ -191,13 +195,15 @@ async def test_tokens_that_do_not_fit(client: Client, unique: str, tokens: dict[
         await client.call(handle, tokens=tokens)
 
 
-async def test_a_response_of_another_type_is_a_decode_error(client: Client, unique: str) -> None:
+async def test_a_response_of_another_type_is_a_contract_error(client: Client, unique: str) -> None:
     async def answer(msg: Msg) -> None:
         await msg.respond(b'{"text":5}')
 
     await client.connection.subscribe(unique, cb=answer)
-    with pytest.raises(DecodeError) as caught:
+    with pytest.raises(ContractError) as caught:
         await client.call(unique, returns=Answer)
+    assert isinstance(caught.value, DecodeError)
+    assert caught.value.subject == unique
     assert caught.value.errors[0]["path"] == "text"
     assert await client.call(unique) == {"text": 5}
 

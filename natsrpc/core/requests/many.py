@@ -56,7 +56,7 @@ class InboxRequests:
         self._inboxes = inboxes
         self._publisher = publisher
         self._prefix = inbox_prefix
-        self.inflight = Inflight()
+        self.inflight: Inflight = Inflight()
 
     async def request(
         self, subject: bytes, data: bytes, headers: bytes, timeout: float | None

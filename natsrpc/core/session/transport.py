@@ -77,16 +77,16 @@ class Transport(asyncio.Protocol):
         self._write_timeout = write_timeout
         self._socket: asyncio.Transport | None = None
         self.frames: list[Frame] = []
-        self.unsent = 0
-        self.is_congested = False
+        self.unsent: int = 0
+        self.is_congested: bool = False
         self._full = False
         self._held = False
         self._waiters: dict[asyncio.Future[None], None] = {}
         self._stall_timer: asyncio.TimerHandle | None = None
         self._stalled_size = 0
         self._socket_gone = asyncio.Event()
-        self.is_open = False
-        self.bytes_out = 0
+        self.is_open: bool = False
+        self.bytes_out: int = 0
         self.is_corked = False
 
     # asyncio.Protocol

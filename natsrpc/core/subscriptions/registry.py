@@ -64,7 +64,7 @@ class Subscriptions:
         self._live: dict[int, Interest] = {}
         self._finishing: set[Interest] = set()
         self._last_sid = 0
-        self.loop = host.loop
+        self.loop: asyncio.AbstractEventLoop = host.loop
         self.sinks: dict[bytes, Sink] = {}
         self.request_inbox: RequestInbox | None = None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from natsrpc import codecs
@@ -85,15 +85,15 @@ class BoundCall:
         idempotent: bool = False,
         max_body: int = MAX_BODY,
     ) -> None:
-        self.subject = subject
-        self.max_body = max_body
+        self.subject: bytes = subject
+        self.max_body: int = max_body
         self._connection = connection
         self._cancel_subject = cancel_bytes(subject)
-        self.codec = codec
-        self.encode = codec.bind(request_type).encode
-        self.decode = codec.bind(returns).decode
+        self.codec: codecs.Codec = codec
+        self.encode: Callable[[Any], bytes] = codec.bind(request_type).encode
+        self.decode: Callable[[bytes], Any] = codec.bind(returns).decode
         self._returns = returns
-        self.idempotent = idempotent
+        self.idempotent: bool = idempotent
         self._item = None if item_type is None else codec.bind(item_type)
         self._known = {error.wire_name: error for error in errors}
         self._common = b"Content-Type: " + codec.content_type.encode() + b"\r\n"
@@ -137,7 +137,7 @@ class BoundCall:
         return known
 
     def _inner_block(self, timeout: float | None, outer: Inherited) -> tuple[bytes, float | None]:
-        """As `block`, inside a handler: what is left of its deadline, and one deeper."""
+        """As `block`, for a call made by a handler: within its deadline, and one level deeper."""
         deadline, depth = outer
         if deadline < NO_DEADLINE:
             left = deadline - self._connection.link.loop.time()

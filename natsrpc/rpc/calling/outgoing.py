@@ -1,4 +1,5 @@
-"""Streams on the caller's side: a request sent with items behind it, the answer's items read."""
+"""`Outgoing`: a stream on its caller's side. It sends the request and its items, and reads the
+answer's."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ class Outgoing:
     """A call that streams, on its caller's side.
 
     Args:
-        connection: what it is carried by.
+        connection: the connection that carries it.
         bound: the endpoint called.
         timeout: seconds the whole stream may take here.
         idle_timeout: seconds without an item after which it is given up.
@@ -43,7 +44,7 @@ class Outgoing:
         self._timeout = timeout
         self._idle_timeout = idle_timeout
         self._seen = 0, 0
-        self.channel = Channel(
+        self.channel: Channel = Channel(
             connection,
             b"",
             credit=0,
@@ -111,7 +112,7 @@ class Outgoing:
             await self.finish(ended)
 
     def last(self) -> Any:
-        """What came as a plain reply instead of a stream; `NOTHING` if none did."""
+        """The value of a plain reply that came instead of a stream; `NOTHING` if none did."""
         return NOTHING if self._reply is None else self._bound.read(self._reply)
 
     def decode(self, data: bytes) -> Any:

@@ -32,7 +32,7 @@ LOWER_ERROR_BYTES = ERROR_BYTES.lower()
 MAX_TEXT = 1024
 """Longer descriptions are cut: a header line must stay readable and fit any server."""
 
-logger = logging.getLogger("natsrpc.rpc")
+logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
 _bodies: dict[type[RpcError], codecs.Bound] = {}
 
@@ -82,7 +82,7 @@ def from_wire(msg: Msg, known: dict[str, type[RpcError]] | None = None) -> RpcEr
 
     Args:
         msg: the reply.
-        known: the error classes the handler declares; they go before those registered by name.
+        known: the error classes that the handler declares, by name; they override registered ones.
     """
     headers: Headers = msg.headers
     text = headers.get(ERROR) or ""
@@ -144,7 +144,7 @@ def _read_details(data: bytes) -> Any:
 
 
 def refused_request(error: DecodeError, service: ServiceContract) -> RpcError:
-    """What a body that does not decode (400) or does not fit (422) is answered with.
+    """The error that answers a body which does not decode (400) or does not fit (422).
 
     The service's version is told: of replicas of two versions, one may take what the other refuses.
     """

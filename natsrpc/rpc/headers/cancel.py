@@ -12,10 +12,10 @@ PREFIX = "_NATSRPC.cancel."
 
 
 def cancel_subject(subject: str) -> str:
-    """Where the workers of `subject` (wildcards allowed) listen for cancellations."""
+    """The subject on which workers of `subject` (wildcards allowed) listen for cancellations."""
     return PREFIX + subject
 
 
 def cancel_bytes(subject: bytes) -> bytes:
-    """The same for the subject of one request, encoded."""
+    """`cancel_subject` for the subject of one request, encoded."""
     return PREFIX.encode() + subject

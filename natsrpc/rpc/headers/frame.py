@@ -1,6 +1,6 @@
 """The header that makes a message a frame of a stream: `Natsrpc-Frame: <word> <number>`.
 
-What each word means is told in `stream`; this file writes the header and reads it.
+The words are explained in `streams/state.py`; this file writes the header and reads it.
 """
 
 from __future__ import annotations

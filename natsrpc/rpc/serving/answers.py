@@ -9,7 +9,7 @@ from natsrpc.errors import MaxPayloadError, NatsError, ReplyTooLargeError, RpcEr
 
 from ..contract import EndpointContract, description, internal, to_wire
 
-logger = logging.getLogger("natsrpc.rpc")
+logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
 
 class Answers:
@@ -20,10 +20,10 @@ class Answers:
     """
 
     def __init__(self, connection: Connection, contract: EndpointContract, handler: str) -> None:
-        self.num_requests = 0
-        self.num_errors = 0
-        self.last_error = ""
-        self.processing_time_ns = 0
+        self.num_requests: int = 0
+        self.num_errors: int = 0
+        self.last_error: str = ""
+        self.processing_time_ns: int = 0
         self._send = connection.link.outbound.send
         self._endpoint = contract.name
         self._handler = handler

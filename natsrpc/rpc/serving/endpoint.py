@@ -67,7 +67,7 @@ from .slots import Admitted, Gate, Lane
 from .streams import serve_stream
 from .terms import Terms, TermsBook
 
-logger = logging.getLogger("natsrpc.rpc")
+logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
 STUBBORN_AFTER = 1.0
 """Seconds after its cancellation at which a handler that runs on is logged by name."""
@@ -92,7 +92,7 @@ class Endpoint:
         self.plan = plan
         self.service = service
         self.state: Any = None
-        self.answers = Answers(connection, contract, plan.name)
+        self.answers: Answers = Answers(connection, contract, plan.name)
         self._connection = connection
         self._link = link = connection.link
         self._outbound = link.outbound
@@ -131,6 +131,7 @@ class Endpoint:
         if lane.free > 0 and gate.free > 0 and not self._outbound.congested:
             lane.free -= 1
             gate.free -= 1
+            # from Python 3.12 on, a handler that never waits has ended when this returns
             task = self._start_task(
                 self._run_large(admitted, msg, terms, deadline)
                 if large
@@ -145,7 +146,7 @@ class Endpoint:
             if not self._wait(admitted, msg, lane):
                 return
         taken = self.taken
-        if deadline < taken.next:
+        if deadline < taken.next:  # as `Due` wants it
             taken.watch(deadline)
         taken[admitted] = deadline
 

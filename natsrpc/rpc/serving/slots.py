@@ -1,4 +1,5 @@
-"""How many requests may run and wait: counters, nothing else on the fast path.
+"""`Gate` and `Lane`: the slots that bound how many requests run and wait. On the fast path they are
+counters and nothing else.
 
 A `Gate` bounds what a service runs at once, a `Lane` what one endpoint runs and keeps waiting. Both
 exist once per *depth* of the call chain: a request made from inside a handler is admitted at a
@@ -52,15 +53,15 @@ class Gate:
     __slots__ = ("_attending", "attention", "free", "hungry", "limit", "waiters")
 
     def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.free = limit
+        self.limit: int = limit
+        self.free: int = limit
         self.hungry: deque[Lane] = deque()
         self.waiters: list[Callable[[], None]] = []
-        self.attention = False
+        self.attention: bool = False
         self._attending = False
 
     def attend(self) -> None:
-        """Start what may start now, the lanes taking turns; tell who waits for the end.
+        """Start the requests that may start now, the lanes taking turns; then call the waiters.
 
         A handler started here may end here as well (eager tasks), and come back for more: the
         outermost call does all of it.
@@ -72,13 +73,14 @@ class Gate:
             self._start_waiting()
         finally:
             self._attending = False
+        # what was started here may have ended here, so look anew
         self.attention = bool(self.hungry or self.waiters)
         if self.free == self.limit and not self.hungry:
             for waiter in self.waiters:
                 waiter()
 
     def _start_waiting(self) -> None:
-        passed_over = 0
+        passed_over = 0  # lanes in a row that have no slot of their own: one round ends the search
         while self.free > 0 and passed_over < len(self.hungry):
             lane = self.hungry.popleft()
             if lane.free > 0 and lane.waiting:
@@ -105,7 +107,7 @@ class Gate:
 class Lane:
     """The slots and the bounded waiting row of one endpoint at one depth.
 
-    What waits is bounded in number and in bytes; whoever does not fit is refused.
+    Waiting requests are bounded in number and in bytes; one that does not fit is refused.
 
     Args:
         gate: the service's slots at this depth.
@@ -130,13 +132,13 @@ class Lane:
     def __init__(
         self, gate: Gate, limit: int, max_waiting: int, start: Callable[[Admitted], None]
     ) -> None:
-        self.gate = gate
-        self.limit = limit
-        self.free = limit
-        self.max_waiting = max_waiting
+        self.gate: Gate = gate
+        self.limit: int = limit
+        self.free: int = limit
+        self.max_waiting: int = max_waiting
         self.waiting: dict[Admitted, int] = {}  # their sizes; the first has waited longest
-        self.waiting_bytes = 0
-        self.hungry = False
+        self.waiting_bytes: int = 0
+        self.hungry: bool = False
         self._start = start
 
     def put(self, admitted: Admitted, size: int) -> bool:

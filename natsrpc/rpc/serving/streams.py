@@ -14,8 +14,6 @@ from ..headers import control
 from ..streams import UNLIMITED, Channel, Reader
 from .terms import Terms
 
-Encode = Callable[[Any], bytes]
-
 
 async def serve_stream(
     connection: Connection,

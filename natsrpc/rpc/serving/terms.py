@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from natsrpc import codecs
 from natsrpc.core import Headers, encode_headers
@@ -17,7 +18,7 @@ from ..contract import EndpointContract, Limits
 from ..headers import MAX_DEPTH, NO_DEADLINE, read_control, read_depth, read_max_reply, read_timeout
 from .slots import Admitted, Gate, Lane
 
-logger = logging.getLogger("natsrpc.rpc")
+logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
 MAX_TERMS = 512
 """Distinct header blocks remembered by an endpoint."""
@@ -64,16 +65,16 @@ class Terms:
         max_reply: int,
         reply_headers: bytes,
     ) -> None:
-        self.lane = lane
-        self.codec = codec
-        self.decode = bound[0].decode
-        self.encode = bound[1].encode
-        self.decode_item = bound[2].decode
-        self.credit = credit
-        self.max_reply = max_reply
-        self.timeout = timeout
-        self.depth = depth
-        self.reply_headers = reply_headers
+        self.lane: Lane = lane
+        self.codec: codecs.Codec = codec
+        self.decode: Callable[[bytes], Any] = bound[0].decode
+        self.encode: Callable[[Any], bytes] = bound[1].encode
+        self.decode_item: Callable[[bytes], Any] = bound[2].decode
+        self.credit: int | None = credit
+        self.max_reply: int = max_reply
+        self.timeout: float = timeout
+        self.depth: int = depth
+        self.reply_headers: bytes = reply_headers
 
 
 def shorter(asked: float | None, own: float | None) -> float:
@@ -113,7 +114,7 @@ class TermsBook:
         self.known[b""] = self._plain
 
     def read(self, block: bytes, headers: Headers) -> Terms:
-        """What a header block not seen before asks for, remembered.
+        """The terms of a header block that was not seen before; they are remembered.
 
         Raises:
             UnsupportedCodecError: its codec is unknown, or cannot carry the handler's types.

@@ -44,13 +44,13 @@ class Channel:
     """One side of a stream.
 
     Args:
-        connection: what it is carried by.
+        connection: the connection that carries it.
         peer: the other side's address; `b""` as long as it is not known.
         credit: how many items the other side takes at first.
         on_stop: called once, when the other side wants no more, or is gone.
         on_reply: takes a message that is no frame of this stream: the unary answer, or an error.
-        reader: what receives; `Reader()` if not given.
-        splits: whether what does not fit one message is sent in parts.
+        reader: the receiving state; `Reader()` if not given.
+        splits: whether items that do not fit one message are sent in parts.
     """
 
     def __init__(
@@ -68,11 +68,12 @@ class Channel:
         self._link = link = connection.link
         self._outbound = link.outbound
         self._token = link.requests.new_token()
-        self.address = link.requests.reply_subject(self._token)
-        self.peer = peer
-        self.reader = reader or Reader()
-        self.writer = Writer(credit)
-        self.reads = self.writes = False
+        self.address: bytes = link.requests.reply_subject(self._token)
+        self.peer: bytes = peer
+        self.reader: Reader = reader or Reader()
+        self.writer: Writer = Writer(credit)
+        self.reads: bool = False
+        self.writes: bool = False
         self.error: Exception | None = None
         self._splits = splits
         self._on_stop = on_stop
@@ -91,7 +92,7 @@ class Channel:
         """Take a message to this side's address. The sink of the mux's token."""
         self._silent_ticks = 0
         raw = msg.raw_headers
-        if not raw and msg.raw_reply:
+        if not raw and msg.raw_reply:  # most messages by far: an item costs no header
             self._take_item(msg)
         elif raw.startswith(_NO_RESPONDERS) and not msg.data:
             self.gone()
@@ -105,6 +106,7 @@ class Channel:
         if not self.peer:
             self._learn(msg)
         try:
+            # the reply subject is the sender's address with the item's number behind it
             reader.receive(int(msg.raw_reply[len(self.peer) :]), msg.data)
         except (RpcError, ValueError) as error:
             self.fail(error)
@@ -117,6 +119,8 @@ class Channel:
         if found is None:
             return
         word, number = found
+        # Frames may come in any order before the other side's address is known; the first one that
+        # names it will do. A part's reply subject has its number behind the address.
         if msg.raw_reply and not self.peer:
             if word == "part":
                 self._learn(msg)
@@ -156,12 +160,12 @@ class Channel:
         self._stop()
 
     def _stop(self) -> None:
-        if not self._closed:
+        if not self._closed:  # what closed it has said so already
             self._on_stop()
 
     def fail(self, error: Exception) -> None:
         """End reading, after what is buffered, with `error`."""
-        if self.error is None:
+        if self.error is None:  # the first error is the cause of the others
             self.error = error
         self.reader.ended = True
         self.wake()
@@ -169,7 +173,7 @@ class Channel:
             self._room.set_exception(error)
 
     def wake(self) -> None:
-        """Let whoever waits for an item look again."""
+        """Wake the reader that waits for an item: it looks again."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -238,7 +242,7 @@ class Channel:
         """
         if self.put(data):
             return
-        await self._may_send()
+        await self._wait_for_room()
         if not self.put(data):
             if not self._splits:
                 limit = self._link.max_payload
@@ -246,7 +250,7 @@ class Channel:
                 raise ReplyTooLargeError(text)
             await self._send_parts(data)
 
-    async def _may_send(self) -> None:
+    async def _wait_for_room(self) -> None:
         """Wait until the reader and the connection have room for one more."""
         writer = self.writer
         while writer.sent >= writer.credit:
@@ -261,7 +265,7 @@ class Channel:
         """Send an item that does not fit one message."""
         size = max(1, min(PART, self._link.max_payload - HEADER_ROOM))
         for start in range(0, len(data), size):
-            await self._may_send()
+            await self._wait_for_room()
             left = max(0, len(data) - start - size)
             number = self.writer.sent + 1
             self._outbound.send(
@@ -325,6 +329,7 @@ class Channel:
             self.fail(NatsTimeoutError("nothing is heard of the other side of the stream"))
             self._stop()
             return
+        # Said only in silence. The server answers 503 if the other side is gone: `gone` hears it.
         if self._quiet:
             if self.writes:
                 self._send_control("alive", self.writer.sent)

@@ -11,8 +11,8 @@ Nothing here is used before a message was refused for its size.
   address; `Natsrpc-Timeout` says how long the worker will go on. The caller gives credit, and
   waits no longer than that, or than its own time where the worker names none.
 
-What is put together at a worker at one time is bounded by its `Allowance`, at a caller by what it
-asked for.
+The bytes that a worker puts together at one time are bounded by its `Allowance`, those at a caller
+by the size that its request named.
 """
 
 from __future__ import annotations
@@ -51,12 +51,13 @@ bytes a second that come on top."""
 
 
 def large_subject(subject: str) -> str:
-    """Where the workers of `subject` (wildcards allowed) listen for heads of large requests."""
+    """The subject on which the workers of `subject` (wildcards allowed) listen for heads of large
+    requests."""
     return PREFIX + subject
 
 
 def large_bytes(subject: bytes) -> bytes:
-    """The same for the subject of one request, encoded."""
+    """`large_subject` for the subject of one request, encoded."""
     return PREFIX.encode() + subject
 
 
@@ -77,7 +78,7 @@ def is_head(raw_headers: bytes) -> bool:
 
 
 class Allowance:
-    """How many bytes of large requests a service holds at one time.
+    """The bytes of large requests that a service may still receive at one time.
 
     Args:
         largest: the largest body taken; 0 takes none.
@@ -86,8 +87,8 @@ class Allowance:
     __slots__ = ("free", "largest")
 
     def __init__(self, largest: int) -> None:
-        self.largest = largest
-        self.free = largest * ALLOWED
+        self.largest: int = largest
+        self.free: int = largest * ALLOWED
 
     def take(self, size: int) -> None:
         """Set `size` bytes aside, until they are given back.
@@ -185,7 +186,7 @@ async def send_reply(
     deadline: float,
     stop: Callable[[], object],
 ) -> None:
-    """Offer a large reply (data and headers), and send it to whoever takes it.
+    """Offer a large reply (data and headers) to its caller, and send it when the caller takes it.
 
     From then on `msg` is answered at its caller's new address, should something go wrong.
 

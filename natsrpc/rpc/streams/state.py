@@ -28,13 +28,13 @@ from collections import deque
 from natsrpc.errors import ReplyTooLargeError, RpcError, UnavailableError
 
 WINDOW = 128
-"""Items a reader lets the other side be ahead, at most."""
+"""Items that a reader lets the other side be ahead, at most."""
 
 START = 32
-"""Those it allows before it knows how large they are."""
+"""Items that a reader allows before it knows how large they are."""
 
 AHEAD = 8 * 1024 * 1024
-"""Bytes it lets the other side be ahead, once it knows."""
+"""Bytes that a reader lets the other side be ahead, once it knows how large items are."""
 
 PART = 128 * 1024
 """Bytes in one part of a value that does not fit one message."""
@@ -43,7 +43,7 @@ MAX_BODY = 64 * 1024 * 1024
 """Bytes of a value that comes in parts, if nothing else is said."""
 
 UNLIMITED = 1 << 62
-"""The credit of a reader that knows nothing of credit."""
+"""The credit given to a writer whose reader takes all at once, or knows nothing of credit."""
 
 
 class Reader:
@@ -73,22 +73,24 @@ class Reader:
         limit: int = MAX_BODY,
         too_large: type[RpcError] = ReplyTooLargeError,
     ) -> None:
-        self.window = window
-        self.limit = limit
+        self.window: int = window
+        self.limit: int = limit
         self._too_large = too_large
-        self._begun = bytearray()
-        self._owed = 0
-        self._bytes = self._counted = 0
+        self._begun = bytearray()  # the parts of the value that is put together
+        self._owed = 0  # parts received, for which `taken` was not raised yet
+        self._bytes = self._counted = 0  # bytes since the last look at sizes; items before it
         self._ahead = window
-        self.granted = min(window, START)
+        self.granted: int = min(window, START)
+        # Credit is announced when half of it is used up: a sender that is as quick as its reader
+        # never waits, and one control frame does for half a window of items.
         self._due_at = self.granted // 2 + 1
-        self.received = 0
-        self.taken = 0
-        self.ended = False
+        self.received: int = 0
+        self.taken: int = 0
+        self.ended: bool = False
         self.buffer: deque[bytes] = deque()
 
     def receive(self, number: int, data: bytes) -> None:
-        """Take an item.
+        """Take item number `number`.
 
         Raises:
             UnavailableError: items before it were lost, or it goes beyond the credit given.
@@ -98,7 +100,7 @@ class Reader:
             raise self._broken(number)
         self.received = number
         self._bytes += len(data)
-        if self._begun:
+        if self._begun:  # this item is the last part of a value
             self._add(data, 0)
             data = bytes(self._begun)
             self._begun = bytearray()
@@ -116,6 +118,8 @@ class Reader:
         self.received = number
         self._bytes += len(data)
         self._add(data, left)
+        # A part that stands behind whole items keeps its credit until they are taken, so that the
+        # sender cannot fill memory behind a reader that takes nothing.
         self._owed += 1
         return None if self.buffer else self._settle()
 
@@ -171,7 +175,7 @@ class Reader:
             self._counted, self._bytes = self.received, 0
         ahead = self._ahead
         self._due_at = self.taken + ahead // 2 + 1
-        if self.taken + ahead <= self.granted:
+        if self.taken + ahead <= self.granted:  # items have grown: credit is not taken back
             return None
         self.granted = self.taken + ahead
         return self.granted
@@ -183,13 +187,8 @@ class Writer:
     __slots__ = ("credit", "sent")
 
     def __init__(self, credit: int) -> None:
-        self.credit = credit
-        self.sent = 0
-
-    @property
-    def may_send(self) -> bool:
-        """Whether the reader has room for one more."""
-        return self.sent < self.credit
+        self.credit: int = credit
+        self.sent: int = 0
 
     def allow(self, credit: int) -> bool:
         """Hear a credit; whether there is room now and was none before."""

@@ -24,8 +24,11 @@ from natsrpc.errors import (
 from natsrpc.rpc import Call, Client, Next, Policy, Service, connect
 from natsrpc.rpc.calling.policy import BUDGET, Attempts
 from natsrpc.testing import NatsServer
+from tests.rpc.paths import either_path
 
 pytestmark = pytest.mark.live
+
+path = either_path
 
 QUICK = Policy(attempts=3, wait=0.001)
 

@@ -21,8 +21,11 @@ from natsrpc.errors import (
 from natsrpc.rpc import Call, Client, Context, Next, Policy, Service, no_deadline
 from natsrpc.testing import Broker, Clock
 from tests.core.harness import eventually
+from tests.rpc.paths import either_path
 
 pytestmark = pytest.mark.live
+
+path = either_path
 
 PATIENT = Policy(attempts=30, wait=0.01)
 

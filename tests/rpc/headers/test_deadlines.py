@@ -13,8 +13,11 @@ from natsrpc.rpc import Client, Context, Service, no_deadline
 from natsrpc.rpc.headers.depth import parse_depth
 from natsrpc.rpc.headers.timeout import MAX_TIMEOUT_MS, parse_timeout
 from tests.core.harness import eventually
+from tests.rpc.paths import either_path
 
 pytestmark = pytest.mark.live
+
+path = either_path
 
 
 @pytest.mark.parametrize(

@@ -45,13 +45,15 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_congested_connection_takes_no_more_work() -> None:
+@pytest.mark.parametrize("sink", ["accept", "accept_large"])
+async def test_a_congested_connection_takes_no_more_work(sink: str) -> None:
     connection = ScriptedConnection()
     endpoint = endpoint_of(connection, echo)
-    connection.link.congested = True
-    endpoint.accept(message(data=b"1"))
+    connection.congested = True
+    getattr(endpoint, sink)(message(data=b"1"))
     assert connection.codes == ["429"]
-    connection.link.congested = False
+    assert endpoint.inflight == 0
+    connection.congested = False
     endpoint.accept(message(data=b"1"))
     await settled()
     assert connection.sent[1].data == b"1"

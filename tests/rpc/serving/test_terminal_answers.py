@@ -27,8 +27,11 @@ from natsrpc.errors import (
     UnsupportedCodecError,
 )
 from natsrpc.rpc import Client, Service
+from tests.rpc.paths import either_path
 
 pytestmark = pytest.mark.live
+
+path = either_path
 
 
 class Item(BaseModel):

@@ -27,8 +27,11 @@ from natsrpc.rpc.headers.frame import control
 from natsrpc.rpc.streams.large import ALLOWED, Allowance, large_subject
 from natsrpc.testing import NatsServer
 from tests.core.harness import eventually
+from tests.rpc.paths import either_path
 
 pytestmark = pytest.mark.live
+
+path = either_path
 
 MIB = 1024 * 1024
 
