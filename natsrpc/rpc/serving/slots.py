@@ -32,8 +32,8 @@ class Admitted:
     - `lane`: the lane that it waits in, or whose slot (and whose gate's) it holds; None when it has
       given them back.
     - `task`: runs the handler; None before.
-    - `run`: of a request that waits: makes the coroutine for its task, given the request (it does not
-      hold it: a cycle would keep both until the garbage collector runs).
+    - `run`: of a request that waits: makes the coroutine for its task, given the request. It does
+      not hold the request: that cycle would stay until the garbage collector runs.
     """
 
     __slots__ = ("lane", "msg", "run", "task")
