@@ -58,8 +58,8 @@ ROOMS = {
     "core.session": Room(
         GROUND | names("core.wire core.servers"), optional=names("nkeys cryptography")
     ),
-    "core.subscriptions": Room(GROUND | names("core.wire core.session")),
-    "core.requests": Room(GROUND | names("core.wire core.session core.subscriptions")),
+    "core.subscriptions": Room(GROUND | names("core.wire")),
+    "core.requests": Room(GROUND | names("core.wire core.subscriptions")),
     "core.link": Room(
         GROUND
         | names("version core.wire core.servers core.session core.subscriptions core.requests")

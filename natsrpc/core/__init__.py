@@ -16,7 +16,6 @@ from .events import (
 from .opening import Opening
 from .options import DEFAULT_URL, Options
 from .requests import Reply, is_no_responders, new_inbox, random_text
-from .session import Sink
 from .stats import Statistics, Status
 from .subscriptions import MsgCallback, Subscription, SubscriptionKind
 from .timers import Due, clock
@@ -26,6 +25,7 @@ from .wire import (
     Msg,
     Payload,
     ServerInfo,
+    Sink,
     check_publish,
     check_queue_group,
     check_subscribe,

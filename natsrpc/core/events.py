@@ -1,13 +1,14 @@
-"""What happens to a connection, told in order: to the callbacks of its options and to event
-streams.
+"""The events of a connection, and who is told of them: listeners, event streams and callbacks.
 
-One task runs the callbacks, one at a time, outside the read path; it exists only while there is
-something to tell. A slow callback delays the next ones and nothing else; one that raises, or is
-cancelled by what it awaits, is logged.
+The link tells each event once. Listeners (the rooms above core) hear it in place, in the loop turn
+in which it happens. Event streams and the callbacks of the options hear it in order, beside the
+traffic: one task runs the callbacks, one at a time; it exists only while there is something to
+tell. A slow callback delays the next ones and nothing else; one that raises, or is cancelled by
+what it awaits, is logged.
 
 `Closed` is the last event; only errors of what still ends may be told behind it. At the end a
-callback that does not return is cancelled, what waits
-behind it is given up, and the closed callback still runs.
+callback that does not return is cancelled, the events behind it are given up, and the closed
+callback still runs.
 """
 
 from __future__ import annotations
@@ -133,9 +134,9 @@ def _arguments(event: ConnectionEvent) -> tuple[object, ...]:
 
 
 class Callbacks:
-    """Tell events to callbacks and streams, strictly in order.
+    """Tells the events of one connection, strictly in order. Called by the link and by users.
 
-    `owner` is the first argument of every callback.
+    `owner`, the connection, is the first argument of every callback.
     """
 
     def __init__(self, owner: object, callbacks: dict[str, Callable[..., object] | None]) -> None:
@@ -165,7 +166,7 @@ class Callbacks:
         self._callbacks[name] = callback
 
     def tell(self, event: ConnectionEvent) -> None:
-        """Queue an event; the callback is the one set at this moment."""
+        """Tell an event: to listeners now, to streams and the callback set at this moment later."""
         for listener in list(self._listeners):
             listener(event)
         if not self._is_over:
@@ -278,7 +279,7 @@ class Callbacks:
 
 
 class EventStream(AsyncIterator[ConnectionEvent]):
-    """One reader of the events. Cancelling a wait for the next one loses nothing.
+    """The events for one reader: what `Connection.events` gives. Cancelling a wait loses nothing.
 
     A reader that lags loses the oldest events, and never delays anybody else.
     """

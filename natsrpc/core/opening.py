@@ -1,4 +1,4 @@
-"""What `connect(...)` returns: await it, or enter it."""
+"""`Opening`: the object that `connect(...)` and its like return, to be awaited or entered."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ C = TypeVar("C", bound=AbstractAsyncContextManager[Any])
 
 
 class Opening(Coroutine[Any, Any, C]):
-    """Something on its way to being open.
+    """A connection, client or the like that is not open yet.
 
     `await` it for the open object, which the caller closes; or use it with `async with`, which
-    leaves the block by the object's own `__aexit__`. Nothing happens before. It is a coroutine for
-    all that take one: a task made of it runs it itself, so that one cancelled before its first step
-    was awaited all the same.
+    leaves the block by the object's own `__aexit__`. Nothing happens before. It is a coroutine to
+    all code that takes one: a task made of it runs it itself, so that a task cancelled before its
+    first step does not leave it never awaited.
 
     Args:
         open_: opens it.

@@ -1,4 +1,4 @@
-"""Figures of a connection, and its states."""
+"""The counters of a connection, and the names of its states."""
 
 from __future__ import annotations
 

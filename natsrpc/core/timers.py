@@ -1,4 +1,4 @@
-"""Entries that expire, many at a time and cheaply.
+"""Deadlines by the thousand with one timer: a dict whose entries expire.
 
 A timer handle for every request costs more than the rest of its bookkeeping (a heap push, a cancel,
 a sweep of canceled handles), and nearly every request is answered long before it would expire. So
@@ -25,19 +25,21 @@ _LOOK_SHARE = 20
 
 
 class Due(dict[K, E], Generic[K, E]):
-    """A dict of entries that have a deadline (`loop.time()`; infinity for none). Once it has
-    passed, the entry is removed and `on_expire(key, entry)` called.
+    """A dict whose entries have a deadline, in `loop.time()`; infinity is none.
 
-    Entries are tuples that end with their deadline, or what `deadline_of` reads it from.
+    Once the deadline has passed, the entry is removed and `on_expire(key, entry)` is called. An
+    entry is a tuple that ends with its deadline, or anything that `deadline_of` reads it from.
 
-    Whoever sets an entry looks whether it is the next to expire:
+    Setting an entry starts no timer. The code that sets it must also run, before or after:
 
         if deadline < due.next: due.watch(deadline)
-        due[key] = (..., deadline)
 
-    One timer, for the earliest deadline when it was set. Most entries are gone before: then a look
-    at the few there are now finds the next. Looking takes at most a twentieth of the time, however
-    many there are: an entry may expire late, by 10 ms, or by twenty such looks.
+    (This is not done by `__setitem__`: as a method of ours it would be a call for every request.)
+
+    The one timer stands at `next`, the earliest deadline when it was set. Most entries are gone by
+    then, and a look at those that are left finds the next deadline. Looking takes at most a
+    twentieth of the time, however many entries there are: one may expire late, by 10 ms or by
+    twenty times the duration of a look.
     """
 
     __slots__ = ("_deadline_of", "_loop", "_on_expire", "_timer", "next")
@@ -66,31 +68,34 @@ class Due(dict[K, E], Generic[K, E]):
         self._timer, self.next = None, math.inf
         start = self._loop.time()
         deadline_of = self._deadline_of
+        # A list first, for `on_expire` may remove other entries, or add some.
         for key in [key for key, entry in self.items() if deadline_of(entry) <= start]:
             if key in self:
                 self._on_expire(key, self.pop(key))
         earliest = min(map(deadline_of, self.values()), default=math.inf)
-        if earliest < self.next:
+        if earliest < self.next:  # unless `on_expire` set an entry that is due earlier
             end = self._loop.time()
             self.watch(max(earliest, end + max(_LOOK_EVERY, _LOOK_SHARE * (end - start))))
 
     def stop(self) -> None:
-        """Stop looking; entries stay, and won't expire."""
+        """Stop looking: entries stay, and will not expire."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self.next = None, -math.inf
+        self._timer, self.next = None, -math.inf  # no deadline is earlier: nothing starts it again
 
 
 def clock(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
-    """What `loop.time` gives, without a call of Python's where asyncio's own only passes on
-    `time.monotonic` (0.05 us)."""
+    """A function that gives what `loop.time` gives, and costs 0.05 us less.
+
+    asyncio's own only calls `time.monotonic`; a loop that defines another clock keeps it.
+    """
     if getattr(loop.time, "__func__", None) is asyncio.BaseEventLoop.time:
         return time.monotonic
     return loop.time
 
 
 def check_timeout(timeout: float) -> None:
-    """Refuse what is no positive number of seconds.
+    """Refuse a timeout that is not a positive number of seconds.
 
     Raises:
         BadTimeoutError: naming the value.

@@ -26,7 +26,7 @@ from natsrpc.errors import (
 )
 
 from ..options import Options
-from ..servers import Backoff, Server, ServerPool
+from ..servers import Backoff, PoolServer, ServerPool
 from ..session import Session, SessionHost, TlsPolicy, check_files
 from ..wire import ServerInfo
 
@@ -46,11 +46,12 @@ class ConnectorHost(SessionHost, Protocol):
     def give_up(self, error: Exception) -> None:
         """No session will come any more."""
 
-    def reconnect_failed(self, server: Server, error: Exception) -> None:
+    def reconnect_failed(self, server: PoolServer, error: Exception) -> None:
         """One attempt at reconnecting failed."""
 
     def move_to(self, session: Session, old: Session) -> bool:
         """Use `session` instead of `old`, which still reads; whether that was possible."""
+        ...
 
     def servers_discovered(self, addresses: list[str]) -> None:
         """The pool has servers that were never in it before."""
@@ -98,7 +99,7 @@ class Connector:
                 attempts.append((server.address, error))
         raise _most_telling(attempts)
 
-    async def _attempt(self, server: Server) -> Session:
+    async def _attempt(self, server: PoolServer) -> Session:
         """Dial one server, and remember why it failed."""
         self.attempts += 1
         session = Session(self._host, server, self._options, self._tls, self._rng)
@@ -112,7 +113,7 @@ class Connector:
         self._take_over(session)
         return session
 
-    def note_failure(self, server: Server, error: Exception) -> None:
+    def note_failure(self, server: PoolServer, error: Exception) -> None:
         """Remember why a server refused the connection, or ended it."""
         abort = not self._options.ignore_auth_error_abort
         self.pool.note_failure(server, error, abort=abort)
@@ -120,7 +121,7 @@ class Connector:
     def _take_over(self, session: Session) -> None:
         self.update_pool(session.info, session.server, is_authentic=session.info_is_authentic)
 
-    def update_pool(self, info: ServerInfo, via: Server, *, is_authentic: bool = True) -> None:
+    def update_pool(self, info: ServerInfo, via: PoolServer, *, is_authentic: bool = True) -> None:
         """Take over the servers an INFO names. Those that merely came back are not news."""
         if self._options.ignore_discovered_servers:
             return
@@ -231,7 +232,7 @@ class Connector:
         self._leaving = old
         self._moving = asyncio.create_task(self._move(old), name="natsrpc lame duck")
 
-    def _others(self, old: Session) -> list[Server]:
+    def _others(self, old: Session) -> list[PoolServer]:
         return [s for s in self.pool.servers if s is not old.server]
 
     async def _move(self, old: Session) -> None:

@@ -1,6 +1,6 @@
-"""From one session to another while both are alive: make before break.
+"""A handover: from one session to another while both are alive, make before break.
 
-A server in lame duck mode goes on serving for a while. What was asked of it is still answered, so
+A server in lame duck mode goes on serving for a while, and still answers what was asked of it. So
 the session with it is left in steps, and no step loses or doubles a message:
 
 1. *Switch*, in one loop turn: the new session gets the members of queue groups and the request
@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from logging import Logger, getLogger
 from typing import Protocol
 
@@ -34,7 +34,7 @@ from natsrpc.errors import ConnectionClosedError, NatsTimeoutError
 from ..requests import RequestMux
 from ..session import Session
 from ..subscriptions import Subscriptions
-from ..wire import Msg, frames
+from ..wire import Msg, Sink, frames
 
 log: Logger = getLogger("natsrpc.core")
 
@@ -184,13 +184,13 @@ class Handover:
 
 
 class Twins:
-    """Messages that come on two sessions, each in order: to the sink each goes once, in order.
+    """Merges messages that come on two sessions, each in order: the sink gets each once, in order.
 
     The old session's go at once. Those that only the new one brought yet are kept, in case the old
     one ends before it brings them.
     """
 
-    def __init__(self, sink: Callable[[Msg], None]) -> None:
+    def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._kept: dict[tuple[bytes, ...], deque[tuple[int, Msg]]] = {}
         self._brought: defaultdict[tuple[bytes, ...], int] = defaultdict(int)

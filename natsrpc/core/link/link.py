@@ -28,12 +28,12 @@ from .. import events as told
 from ..events import Callbacks, Listener
 from ..options import Options
 from ..requests import InboxRequests, RequestMux
-from ..servers import Server, ServerPool
-from ..session import Session, Sink
+from ..servers import PoolServer, ServerPool
+from ..session import Session
 from ..stats import Counts, Statistics, Status, add_counts
 from ..subscriptions import Subscription, Subscriptions
 from ..timers import check_timeout
-from ..wire import Msg, ServerInfo
+from ..wire import Msg, ServerInfo, Sink
 from .dialing import Connector
 from .draining import Draining
 from .flushing import Flushes, all_answered
@@ -364,7 +364,7 @@ class Link:
         if session is not None:
             self._past = add_counts(self._past, session.counts)
 
-    def reconnect_failed(self, server: Server, error: Exception) -> None:
+    def reconnect_failed(self, server: PoolServer, error: Exception) -> None:
         """One attempt at reconnecting failed."""
         self.last_error = error
         self._callbacks.tell(told.ReconnectFailed(server.address, error))

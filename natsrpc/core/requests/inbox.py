@@ -1,8 +1,8 @@
 """Inboxes and request tokens: random, base 62, never sequential.
 
-A responder sees the token of the request it answers. If tokens followed one another it could answer
-for others, so each is cut from a block of the operating system's randomness (`os.urandom`, drawn a
-block at a time: one system call for some hundred tokens).
+A responder sees the token of the request that it answers. If tokens followed one another, it could
+answer for others, so each is cut from a block of the operating system's randomness (`os.urandom`:
+one system call for some hundred tokens).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The request mux: one wildcard subscription for the replies to all requests of a connection.
 
-A request publishes with an inbox of its own as the reply subject, `<prefix>.<token>`. What comes
-there is routed to the `Reply` in `pending`; whichever is first of reply, timeout, cancellation and
-close removes it, so nothing is resolved twice and nothing stays behind. The mux has no pending
-limits: it queues nothing.
+A request publishes with an inbox of its own as the reply subject, `<prefix>.<token>`. A message
+that arrives there is routed to the `Reply` in `pending`. The rule: the first of reply, timeout,
+cancellation, denial and close takes it out of `pending`, so nothing is resolved twice and nothing
+stays behind. The mux has no pending limits: it queues nothing.
 
 Several replies to one token (streams) go to a sink in `streams`.
 
@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from natsrpc.errors import NatsTimeoutError, NoRespondersError, PermissionsError
 
 from ..timers import Due, clock
-from ..wire import NO_RESPONDERS, Msg, decode
+from ..wire import NO_RESPONDERS, Msg, Sink, decode
 from .inbox import INBOX_SIZE, TOKEN_SIZE, new_tokens, random_text
 from .reply import Reply
 
@@ -45,10 +45,12 @@ class Output(Protocol):
     @property
     def transport(self) -> Corkable | None:
         """The current session's way to its socket."""
+        ...
 
     @property
     def congested(self) -> bool:
         """Whether a new request should wait for `writable`."""
+        ...
 
     def push(self) -> None:
         """Hand over to the socket what it takes of what was sent in this loop turn."""
@@ -72,7 +74,7 @@ class RequestMux:
     def __init__(
         self,
         output: Output,
-        subscribe: Callable[[bytes, Callable[[Msg], None]], None],
+        subscribe: Callable[[bytes, Sink], None],
         inbox_prefix: str,
     ) -> None:
         self._output = output
@@ -91,7 +93,7 @@ class RequestMux:
         self._listening = False
         self._watchers: list[asyncio.Future[None]] = []
         self.pending: Due[bytes, Reply] = Due(self._loop, self._expired, attrgetter("deadline"))
-        self.streams: dict[bytes, Callable[[Msg], None]] = {}
+        self.streams: dict[bytes, Sink] = {}
         self.unmatched: int = 0
 
     @property
@@ -162,7 +164,7 @@ class RequestMux:
             raise NoRespondersError(decode(subject))
         return msg
 
-    # the steps of a request, for whoever cannot afford to wait for one that is a coroutine (0.3 us)
+    # the steps of a request, for callers that cannot afford one more coroutine (0.3 us)
 
     def begin(self, subject: bytes, data: bytes, headers: bytes, timeout: float | None) -> Reply:
         """Send a request. Its reply is to be awaited at once, and given to `abandon` if that fails.
@@ -175,13 +177,14 @@ class RequestMux:
             self._listen()
         pending = self.pending
         inbox = (self._inboxes or self._new_inboxes()).pop()
-        while inbox in pending:
+        while inbox in pending:  # 8 characters: two in flight may draw the same
             inbox = (self._inboxes or self._new_inboxes()).pop()
         self._send(subject, data, inbox, headers)
         deadline = math.inf if timeout is None else self._time() + timeout
         if deadline < pending.next:
             pending.watch(deadline)
-        reply = Reply()  # which has no constructor: a call (0.2 us)
+        # The frame is only collected so far: its reply comes in a later turn, and finds the entry.
+        reply = Reply()  # set here in place of a constructor, which would be a call (0.2 us)
         reply._asyncio_future_blocking = True  # noqa: SLF001
         reply._loop = self._loop  # noqa: SLF001
         reply.waiting = self
@@ -193,7 +196,7 @@ class RequestMux:
         return reply
 
     def abandon(self, reply: Reply) -> None:
-        """Forget a request that nobody waits for any more."""
+        """Forget a request whose caller waits no more."""
         self.forget(reply.inbox)
 
     def forget(self, inbox: bytes) -> bool:
@@ -225,7 +228,7 @@ class RequestMux:
         if reply is not None:
             reply.msg = msg
             ready = self._ready
-            if not ready:
+            if not ready:  # one callback of the loop for all replies of a chunk
                 self._loop.call_soon(self._resume)
             ready.append(reply)
         else:
@@ -244,7 +247,8 @@ class RequestMux:
             for reply in each:
                 reply.context.run(reply.resume, arrived)
         except BaseException:
-            # Only what ends the loop (KeyboardInterrupt, SystemExit) comes out of a task.
+            # Only KeyboardInterrupt and SystemExit, which end the loop, come out of a task. Should
+            # the loop be run again, the others must still be resumed.
             left = list(each)
             if left:
                 self._ready[:0] = left

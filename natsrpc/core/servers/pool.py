@@ -1,7 +1,7 @@
 """The servers that a connection may use: their URLs, and the order in which they are tried.
 
-Pure: the source of randomness is passed in. Credentials in URLs stay inside `Server`; its `address`
-and `repr` never show them.
+Pure: the source of randomness is passed in. Credentials in URLs stay inside `PoolServer`, whose
+`address` and `repr` never show them.
 
 Ref: ADR-40; nats.go `srvPool`.
 """
@@ -26,13 +26,13 @@ _MAX_POOL = 1000
 
 
 @dataclass(slots=True, eq=False)
-class Server:
-    """One server of the pool, with what is known of it.
+class PoolServer:
+    """One server of the pool: its address, its credentials, and how the attempts at it went.
 
-    `discovered` ones were named by another server and go when that no longer names them. `attempts`
-    counts failed attempts since the last success, `tried_at` is when the last attempt at
-    reconnecting began. `tls_name` is the host name to verify when `host` is a bare address that a
-    server gossiped. `is_final` tells that trying again is pointless.
+    A `discovered` one was named by another server, and goes when that no longer names it.
+    `attempts` counts failed attempts since the last success; `tried_at` is the `loop.time()` at
+    which the last attempt at reconnecting began. `is_final` tells that trying again is pointless.
+    `tls_name` is the host name to verify where `host` is a bare address that a server gossiped.
     """
 
     scheme: str
@@ -71,7 +71,7 @@ class Server:
         return self.user is not None or self.token is not None
 
 
-def parse_server(url: str) -> Server:
+def parse_server(url: str) -> PoolServer:
     """One URL, as users write it: a missing scheme is `nats`, a missing port 4222.
 
     Raises:
@@ -99,7 +99,7 @@ def parse_server(url: str) -> Server:
     if not parts.hostname or parts.path or parts.query or parts.fragment or port == 0:
         raise ConfigError(f"bad server URL {_masked(url)!r}: expected nats://host:port")
     user, password, token = _userinfo(parts.netloc)
-    return Server(
+    return PoolServer(
         scheme, parts.hostname, _SCHEMES[scheme] if port is None else port, user, password, token
     )
 
@@ -114,7 +114,7 @@ def _split(url: str) -> tuple[SplitResult | None, int | None]:
         return None, None
 
 
-def parse_servers(servers: str | Sequence[str]) -> list[Server]:
+def parse_servers(servers: str | Sequence[str]) -> list[PoolServer]:
     """One URL, several joined by commas, or a sequence of them; the default if there are none.
 
     Raises:
@@ -131,7 +131,7 @@ def parse_servers(servers: str | Sequence[str]) -> list[Server]:
         if not isinstance(item, str):
             raise ConfigTypeError(f"a server must be a str, not {_kind(item)}")
         urls += [url for url in item.split(",") if url.strip()]
-    parsed: dict[str, Server] = {}
+    parsed: dict[str, PoolServer] = {}
     for url in urls or [DEFAULT_URL]:
         server = parse_server(url)
         parsed.setdefault(server.host_port, server)
@@ -153,7 +153,10 @@ def is_loopback(host: str) -> bool:
 
 
 class ServerPool:
-    """The servers in the order they'll be tried; the current one is at the head while connected."""
+    """The servers in the order in which they will be tried. Made and called by the connector.
+
+    The current one is at the head while connected.
+    """
 
     def __init__(self, options: Options, rng: random.Random) -> None:
         self._rng = rng
@@ -161,7 +164,7 @@ class ServerPool:
         self._max_attempts = options.max_reconnect_attempts
         self._inherits = not options.has_credentials
         self._names_all = options.tls_hostname is not None
-        self.servers: list[Server] = parse_servers(options.servers)
+        self.servers: list[PoolServer] = parse_servers(options.servers)
         if self._shuffled:
             rng.shuffle(self.servers)
         if options.first_server is not None:
@@ -170,23 +173,23 @@ class ServerPool:
             for server in self.servers:
                 server.scheme = "tls"
         self.scheme: str = self.servers[0].scheme
-        self.current: Server | None = None
+        self.current: PoolServer | None = None
 
-    def _put_first(self, first: Server) -> None:
+    def _put_first(self, first: PoolServer) -> None:
         known = next((s for s in self.servers if s.host_port == first.host_port), None)
         if known is not None:
             self.servers.remove(known)
             first = first if first.has_credentials else known
         self.servers.insert(0, first)
 
-    def succeeded(self, server: Server) -> None:
+    def succeeded(self, server: PoolServer) -> None:
         """Note that `server` is the one connected to."""
         server.attempts = 0
         server.last_auth_error = None
         server.is_final = False
         self.current = server
 
-    def note_failure(self, server: Server, error: Exception, *, abort: bool) -> None:
+    def note_failure(self, server: PoolServer, error: Exception, *, abort: bool) -> None:
         """Remember a refusal of our credentials; the same one twice in a row is final, if `abort`.
 
         Any other failure breaks the row.
@@ -205,33 +208,33 @@ class ServerPool:
             if not self._is_spent(server):
                 self.servers.append(server)
 
-    def failed(self, server: Server) -> None:
+    def failed(self, server: PoolServer) -> None:
         """An attempt at `server` failed: to the tail with it, or out if it is spent."""
         if server in self.servers:
             self.servers.remove(server)
             if not self._is_spent(server):
                 self.servers.append(server)
 
-    def _is_spent(self, server: Server) -> bool:
+    def _is_spent(self, server: PoolServer) -> bool:
         return 0 <= self._max_attempts <= server.attempts
 
-    def prefer_others(self, server: Server) -> None:
+    def prefer_others(self, server: PoolServer) -> None:
         """Put `server` at the tail, so that every other one is tried first."""
         if server in self.servers:
             self.servers.remove(server)
             self.servers.append(server)
 
     def update(
-        self, connect_urls: Sequence[str], *, via: Server, is_authentic: bool = True
-    ) -> list[Server]:
+        self, connect_urls: Sequence[str], *, via: PoolServer, is_authentic: bool = True
+    ) -> list[PoolServer]:
         """Take over the list of an INFO that came from `via`; the servers that are new.
 
         Discovered servers not named any more are dropped, except the current one. An empty list
         changes nothing. Unusable items are skipped.
 
         Unless the list `is_authentic` (it came through TLS where TLS is used), only those servers
-        are added whose certificate will be checked against a name the user gave. Otherwise whoever
-        sits on the line could name a host of his own, with a good certificate for that name.
+        are added whose certificate will be checked against a name the user gave. Otherwise an
+        attacker on the line could name a host of his own, with a good certificate for that name.
         """
         if not connect_urls:
             return []
@@ -264,7 +267,7 @@ class ServerPool:
         return [s.address for s in self.servers if s.discovered or not discovered]
 
 
-def _gossiped(host_port: str) -> Server | None:
+def _gossiped(host_port: str) -> PoolServer | None:
     """A server as INFO names it: `host:port` and nothing else."""
     if not host_port.rpartition(":")[2].isdigit() or "/" in host_port or "@" in host_port:
         return None

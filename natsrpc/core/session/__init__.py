@@ -1,7 +1,7 @@
 """One physical connection: its socket, TLS, authentication, handshake, frames in and out."""
 
 from .auth import check_files
-from .session import Session, SessionHost, Sink
+from .session import Session, SessionHost
 from .tls import TlsPolicy
 from .transport import HIGH_WATER, Transport
 
@@ -9,7 +9,6 @@ __all__ = [
     "HIGH_WATER",
     "Session",
     "SessionHost",
-    "Sink",
     "TlsPolicy",
     "Transport",
     "check_files",

@@ -1,4 +1,4 @@
-"""Who we are: a server's nonce in, the CONNECT fields out.
+"""Authentication: a server's nonce in, the CONNECT fields that say who we are out.
 
 Secrets given as functions are called, and files read, anew for each attempt, so rotated credentials
 take effect with the next connection. Secrets stay local to this file's functions: none is kept on
@@ -25,7 +25,7 @@ from typing import Any, TypeAlias
 from natsrpc.errors import AuthorizationError, ConfigError, ConfigTypeError
 
 from ..options import Options
-from ..servers import Server
+from ..servers import PoolServer
 
 log: Logger = getLogger("natsrpc.core")
 
@@ -48,7 +48,7 @@ def check_files(options: Options) -> None:
         _read_credentials(options.credentials, warn=False)
 
 
-async def connect_fields(options: Options, server: Server, nonce: str) -> dict[str, str]:
+async def connect_fields(options: Options, server: PoolServer, nonce: str) -> dict[str, str]:
     """The CONNECT fields that tell this server who we are.
 
     Credentials in the server's URL hide all those of the options.
@@ -74,7 +74,7 @@ async def connect_fields(options: Options, server: Server, nonce: str) -> dict[s
     return fields
 
 
-def _url_fields(server: Server) -> dict[str, str]:
+def _url_fields(server: PoolServer) -> dict[str, str]:
     if server.token is not None:
         return {"auth_token": server.token}
     return {"user": server.user or "", "pass": server.password or ""}
@@ -88,7 +88,7 @@ def _user_fields(given: object) -> dict[str, str]:
     return {"user": _text(given[0], "user_info"), "pass": _text(given[1], "user_info")}
 
 
-async def _nkey_fields(source: Any, server: Server, nonce: str) -> dict[str, str]:
+async def _nkey_fields(source: Any, server: PoolServer, nonce: str) -> dict[str, str]:
     if not nonce:
         raise AuthorizationError(
             f"{server.address} does not support nkeys: its INFO has no nonce", server=server.address

@@ -1,5 +1,7 @@
-"""How a session begins: dial → TLS at once if asked → INFO → TLS if due → CONNECT and PING in one
-write → PONG, all of it within `connect_timeout`.
+"""The handshake, with which a session begins, within `connect_timeout`.
+
+Steps, in this order: dial → TLS at once if asked → INFO → TLS if due → CONNECT and PING in one
+write → PONG.
 
 What INFO says before TLS is not authenticated: it decides about TLS and gives the nonce, and
 `info_is_authentic` tells whether the latest INFO may be believed on more.
@@ -24,7 +26,7 @@ from typing import Any
 from natsrpc.errors import ConnectError, NatsError, NatsRpcError, RemoteProtocolError, TLSError
 
 from ..options import Options
-from ..servers import Server, is_address, is_loopback
+from ..servers import PoolServer, is_address, is_loopback
 from ..wire import Err, Event, Info, Msg, Parser, Ping, Pong, ServerInfo, frames
 from .auth import connect_fields
 from .server_errors import Verdict, classify
@@ -39,7 +41,8 @@ _AWAITING_INFO = "waiting for INFO"
 
 
 class Arrivals:
-    """The frames that arrive while a session opens, read one by one."""
+    """The frames that arrive while a session opens. The session puts them in, the handshake reads
+    them one by one."""
 
     def __init__(self) -> None:
         self.events: deque[Event] = deque()
@@ -72,11 +75,11 @@ class Arrivals:
 
 
 class Handshake:
-    """One attempt to open a session with `server` over `transport`."""
+    """One attempt to open a session with `server` over `transport`. Made and run by the session."""
 
     def __init__(
         self,
-        server: Server,
+        server: PoolServer,
         transport: Transport,
         parser: Parser,
         *,

@@ -1,8 +1,9 @@
-"""One physical connection: its handshake, then frames in and PINGs out, until it is lost.
+"""A session: one physical connection, from its handshake until it is lost.
 
-States, in this order and no other: *opening* (only `open` moves on), *live*, *lost*. `lose` ends
-any of them, once: it aborts the socket, fails whoever waits for a PONG and tells the link. After
-that no message of this session reaches a sink any more, for what follows is the next session's
+States, in this order and no other: *opening* → *live* → *lost*. The connector calls `open`, then
+the link `go_live`, which moves it to live. `lose` (a fault) and `close` (on purpose) move it to
+lost from any state, once: they let go of the socket and fail the flushes that wait for a PONG.
+After that no message of this session reaches a sink any more: what follows is the next session's
 business.
 """
 
@@ -11,9 +12,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from natsrpc.errors import (
     ConnectError,
@@ -25,16 +25,25 @@ from natsrpc.errors import (
 )
 
 from ..options import Options
-from ..servers import Server
+from ..servers import PoolServer
 from ..stats import Counts
-from ..wire import Err, Event, Info, Msg, Parser, Ping, Pong, Responder, ServerInfo, frames
+from ..wire import (
+    Err,
+    Event,
+    Info,
+    Msg,
+    Parser,
+    Ping,
+    Pong,
+    Responder,
+    ServerInfo,
+    Sink,
+    frames,
+)
 from .handshake import Arrivals, Handshake
 from .server_errors import Verdict, classify
 from .tls import TlsPolicy
 from .transport import Transport
-
-Sink: TypeAlias = "Callable[[Msg], None]"
-"""Takes one message, at once and without waiting."""
 
 _UNKNOWN_ERROR_GRACE = 2.0
 
@@ -52,6 +61,7 @@ class SessionHost(Protocol):
     @property
     def outbound(self) -> Responder:
         """What the answers to its messages are sent by."""
+        ...
 
     def session_info(self, session: Session, info: ServerInfo) -> None:
         """A later INFO arrived."""
@@ -70,12 +80,12 @@ class SessionHost(Protocol):
 
 
 class Session:
-    """One physical connection to `server`."""
+    """One physical connection to `server`. Made by the connector, used by the link."""
 
     def __init__(
         self,
         host: SessionHost,
-        server: Server,
+        server: PoolServer,
         options: Options,
         tls: TlsPolicy,
         rng: random.Random,
@@ -108,7 +118,7 @@ class Session:
 
     @property
     def counts(self) -> Counts:
-        """What it has counted so far."""
+        """Messages received and their bytes, bytes in and out of the socket, so far."""
         parser = self._parser
         return parser.messages, parser.message_bytes, self.bytes_in, self.transport.bytes_out
 
@@ -132,9 +142,9 @@ class Session:
             self.info, self.info_is_authentic = handshake.info, handshake.info_is_authentic
 
     def go_live(self) -> None:
-        """From now on dispatch: first what arrived behind the handshake's PONG.
+        """Dispatch from now on: first what arrived behind the handshake's PONG.
 
-        To be called in the loop turn in which `open` returned, once the link is ready.
+        The link calls it in the loop turn in which `open` returned, once it is ready.
         """
         arrived: deque[Event] = self._handshake.arrivals.events
         self._arrivals = None
@@ -171,6 +181,7 @@ class Session:
         sinks, transport = host.sinks, self.transport
         transport.is_corked = True  # what is answered in place leaves at once, together
         try:
+            # The body of `_dispatch`: its call would be a tenth of a delivery.
             for event in parser.feed(data):
                 sink = sinks.get(event.sid)
                 if sink is not None:
@@ -273,8 +284,8 @@ class Session:
             self._host.session_lost(self, error)
 
     def close(self, error: Exception | None = None) -> None:
-        """End this session politely: what is collected is still sent. Whoever waits for a PONG gets
-        `error`."""
+        """End this session politely: what is collected is still sent. Flushes that wait for a PONG
+        fail with `error`."""
         if self.is_lost:
             return
         self.is_lost = True

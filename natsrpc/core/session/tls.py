@@ -1,5 +1,7 @@
-"""When a connection uses TLS, and with which context. Everything local fails before anything is
-dialed."""
+"""The TLS policy of a connection: when it uses TLS, and with which context.
+
+A mistake in the options, or in the files that they name, fails before anything is dialed.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,15 @@ from natsrpc.errors import (
 )
 
 from ..options import Options
-from ..servers import Server, is_address
+from ..servers import PoolServer, is_address
 from ..wire import ServerInfo
 
 log: Logger = getLogger("natsrpc.core")
 
 
 class TlsPolicy:
-    """What the options say about TLS."""
+    """Decides about TLS for each session, by the options. Made by the connector, asked by the
+    handshake."""
 
     def __init__(self, options: Options, *, scheme: str) -> None:
         """Load the certificates named in the options.
@@ -54,7 +57,7 @@ class TlsPolicy:
             self._context = _build(self._options)
         return self._context
 
-    def upgrade_wanted(self, info: ServerInfo, server: Server) -> bool:
+    def upgrade_wanted(self, info: ServerInfo, server: PoolServer) -> bool:
         """Whether to start TLS after this INFO.
 
         Raises:
@@ -74,7 +77,7 @@ class TlsPolicy:
             )
         return info.tls_required
 
-    def hostname(self, server: Server) -> str | None:
+    def hostname(self, server: PoolServer) -> str | None:
         """The name that the server's certificate is checked against."""
         if self._options.tls_hostname is not None:
             return self._options.tls_hostname

@@ -1,14 +1,18 @@
-"""The one place that touches a socket.
+"""The transport: the only code that reads from a session's socket and writes to it.
 
-Outbound, frames are collected in a list; the first of a loop turn schedules `write_out`, which
-joins and sends all of that turn in one system call. Who knows when the last one was written sets
-`is_corked` meanwhile, so that nothing is scheduled, and calls `write_out` itself: a loop turn less.
-While the socket is full (asyncio calls `pause_writing`) frames stay in the list, so that what was
-never handed over can be carried into the next connection, and `is_congested` tells producers to
-wait; `pressed` is called when it changes. `hold` keeps frames in the list in the same way, for the
-owner's reasons.
+(The handshake opens the socket, and asks here for TLS.)
 
-Inbound, each chunk goes to the receiver at once: no reader task, no queue.
+Outbound, frames are collected in the list `frames`. The first frame of a loop turn schedules
+`write_out`, which joins all of that turn and sends them by one system call. A caller that knows
+when it has written its last frame sets `is_corked` meanwhile, so that nothing is scheduled, and
+calls `write_out` itself: that saves a turn of the loop.
+
+While the socket is full (asyncio calls `pause_writing`), frames stay in the list: what was never
+handed over can be carried into the next session. `is_congested` then tells producers to wait, and
+`pressed` is called when it changes. `hold` keeps frames in the list in the same way, for a
+handover.
+
+Inbound, each chunk goes to the session at once: no reader task, no queue.
 
 A dead transport is aborted, never closed politely: waiting for unsent bytes to a dead peer may take
 minutes. One that is closed politely is aborted by `gone` when that takes too long.
@@ -21,14 +25,14 @@ import ssl
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
-from typing import cast
+from typing import Any, cast
 
 from natsrpc.errors import NatsTimeoutError
 
 from ..wire import LARGE, Frame, LargeFrame
 
 HIGH_WATER = 256 * 1024
-"""Unsent bytes from which producers are asked to wait."""
+"""The number of unsent bytes from which on producers are asked to wait."""
 
 CHUNK = 64 * 1024
 """The most that is received at once, in bytes.
@@ -46,15 +50,15 @@ _BLOCK = 1024
 
 
 class Transport(asyncio.Protocol):
-    """One socket: chunks in, frames out.
+    """One socket: chunks in, frames out. Made and called by its session.
 
     `receive(chunk)` is called for every chunk, `lost(error)` once when the socket is gone,
-    `pressed(is_congested)` whenever that changes (by default nobody hears it).
+    `pressed(is_congested)` whenever `is_congested` changes.
 
-    `frames`, what was written in this loop turn, and `unsent`, its bytes, are there for the
-    connection, which does in place what `write` does (0.1 us for each message sent). Who sets
-    `is_corked` unsets it in the same callback of the loop, and calls `write_out` if there are
-    frames.
+    `frames`, the frames not yet written, and `unsent`, their bytes, are public for `Outbound` and
+    `Connection.publish`, which do in place what `write` does: its call costs 0.1 us a message.
+    Code that sets `is_corked` unsets it in the same callback of the loop, and calls `write_out` if
+    there are frames.
     """
 
     def __init__(
@@ -91,8 +95,9 @@ class Transport(asyncio.Protocol):
         # uvloop's are transports by what they do, not by their class
         self._socket = cast("asyncio.Transport", transport)
         self._socket.set_write_buffer_limits(high=HIGH_WATER)
-        if hasattr(self._socket, "max_size"):  # asyncio's transports over plain sockets
-            self._socket.max_size = CHUNK
+        plain: Any = transport
+        if hasattr(plain, "max_size"):  # asyncio's own, over sockets without TLS
+            plain.max_size = CHUNK
         self.is_open = True
 
     def data_received(self, data: bytes) -> None:
@@ -128,8 +133,8 @@ class Transport(asyncio.Protocol):
             self.press(congested=True)
 
     def begin(self) -> None:
-        """The first frame of a loop turn is about to be written."""
-        if not (self._full or self.is_corked):
+        """Schedule `write_out`: the first frame of a loop turn is about to be collected."""
+        if not (self._full or self.is_corked):  # then `resume_writing`, or the corking code, writes
             self._loop.call_soon(self.write_out)
 
     def press(self, *, congested: bool) -> None:
@@ -148,12 +153,12 @@ class Transport(asyncio.Protocol):
         else:
             joined = b"".join(self.frames)  # type: ignore[arg-type]  # none is large
             self.frames.clear()
-            self.unsent = 0
+            self.unsent = 0  # in front of `write`, which may call `pause_writing` in place
             self.bytes_out += len(joined)
             if self.is_congested:
                 self.press(congested=False)  # unless the socket, in `write`, says that it is full
             self._socket.write(joined)
-        # those who came while much was collected in this turn: the socket took it all
+        # producers that came while much was collected in this turn: the socket took it all
         if self._waiters and not self._full:
             self._wake()
 
@@ -163,6 +168,7 @@ class Transport(asyncio.Protocol):
         Joining large frames would copy them, and what the socket does not take asyncio copies.
         """
         assert self._socket is not None
+        # Once the socket is full, `write` calls `pause_writing` in place: the rest then goes back.
         out = self.frames.copy()
         self.frames.clear()
         done = 0
@@ -178,7 +184,7 @@ class Transport(asyncio.Protocol):
 
     def _write_together(self, piece: list[Frame]) -> None:
         assert self._socket is not None
-        if isinstance(piece[0], LargeFrame):  # which is alone, and goes out whole or not at all
+        if isinstance(piece[0], LargeFrame):  # it is alone, and goes out whole or not at all
             for part in piece[0].parts():
                 self._socket.write(part)
         else:

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from natsrpc.errors import PermissionsError
 
-from ..session import Sink
-from ..wire import Msg, check_fit, check_queue_group, check_subscribe, frames
+from ..wire import Msg, Sink, check_fit, check_queue_group, check_subscribe, frames
 from .interest import Interest
 from .pending import DEFAULT_LIMITS, Limits
 from .sinks import MsgCallback
@@ -28,6 +27,7 @@ class RegistryHost(Protocol):
     @property
     def is_closed(self) -> bool:
         """Whether the connection is closed for good."""
+        ...
 
     def check_open(self) -> None:
         """Raise if the connection is closed or draining."""

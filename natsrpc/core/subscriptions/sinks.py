@@ -1,9 +1,8 @@
-"""What a subscription does with each message that arrives: look at its headers, count it, keep it,
-hand it over or drop it.
+"""The sinks of subscriptions: what is done with each message, in the socket read that brought it.
 
-The sinks run in the socket read, so they never wait. Each is one flat function, for it is the
-hottest code of whoever subscribes: the lines that the three begin with are copied, not called, and
-tests/core/test_copies.py holds them equal.
+A sink looks at the headers, counts the message, then hands it over, keeps it or drops it. It never
+waits. Each sink is one flat function, for it runs for every message received: the lines that the
+three begin with are copied, not called, and tests/core/test_copies.py holds them equal.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any, Protocol, TypeAlias
 
 from natsrpc.errors import BadHeaderError, ConfigError, ConfigTypeError, SlowConsumerError
 
-from ..wire import Msg
+from ..wire import Msg, Sink
 from .pending import Limits, Pending
 
 MsgCallback: TypeAlias = Callable[[Msg], object]
@@ -48,6 +47,7 @@ class IntakeHost(Protocol):
 
     def slow_consumer(self) -> SlowConsumerError:
         """The error that tells that messages were dropped, with the facts."""
+        ...
 
     def report(self, error: Exception) -> None:
         """Tell an error that no call can raise."""
@@ -116,7 +116,7 @@ class Intake:
         keeps = self.sink == self._take_pending
         self.pending: Pending | None = Pending(loop, limits) if keeps else None
 
-    def _choose_sink(self) -> tuple[SubscriptionKind, Callable[[Msg], None]]:
+    def _choose_sink(self) -> tuple[SubscriptionKind, Sink]:
         if self._into is not None:
             return SubscriptionKind.QUEUE, self._take_into_queue
         if self.cb is None:

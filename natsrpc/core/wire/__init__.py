@@ -8,7 +8,19 @@ from . import frames
 from .frames import LARGE, Frame, LargeFrame
 from .headers import NO_RESPONDERS, Headers, HeaderValues, encode_headers
 from .info import ServerInfo
-from .messages import Err, Event, Info, Msg, Ok, Payload, Ping, Pong, Responder, payload_bytes
+from .messages import (
+    Err,
+    Event,
+    Info,
+    Msg,
+    Ok,
+    Payload,
+    Ping,
+    Pong,
+    Responder,
+    Sink,
+    payload_bytes,
+)
 from .parser import Parser
 from .subject import (
     check_fit,
@@ -42,6 +54,7 @@ __all__ = [
     "Pong",
     "Responder",
     "ServerInfo",
+    "Sink",
     "check_fit",
     "check_inbox_prefix",
     "check_publish",

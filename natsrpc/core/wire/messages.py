@@ -6,6 +6,7 @@ the bytes received until they are read as text.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Final, Protocol, TypeAlias, final
 
 from natsrpc.errors import InvalidMsgError, MsgNoReplyError, MsgNotBoundError
@@ -25,6 +26,7 @@ class Responder(Protocol):
     @property
     def congested(self) -> bool:
         """Whether a sender should now wait for `writable`."""
+        ...
 
     async def writable(self) -> None:
         """Wait until the write buffer has room again."""
@@ -191,6 +193,10 @@ def payload_bytes(data: Payload) -> bytes:
         raise InvalidMsgError(
             f"payload must be bytes, bytearray or memoryview, not {type(data).__name__}"
         ) from error
+
+
+Sink: TypeAlias = Callable[[Msg], None]
+"""Takes one message, at once: it runs in the socket read, so it never waits."""
 
 
 @final

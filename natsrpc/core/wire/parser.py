@@ -10,9 +10,12 @@ fastest first:
 3. Every other line (tabs, lower case, a bare LF, other operations) goes to `_line`, which knows the
    whole grammar and is the only judge of what is wrong.
 
-Between chunks the parser is in one of three states:
+The rule: the faster two take a frame only if `_line` would make the same event of it; in doubt they
+leave it. Random tests, which cut streams anywhere, hold them to it.
 
-- *between frames*: nothing kept;
+Between chunks the parser is in one of three states, which only `feed` and its helpers move:
+
+- *between frames*: nothing is kept;
 - *within a control line*: `_held` keeps its bytes;
 - *within a payload*: `_partial` keeps the message's fields, `_parts` its bytes so far. Large
   payloads are collected chunk by chunk and joined once.
@@ -113,12 +116,13 @@ class Parser:
             elif count == 5:
                 op, subject, sid, reply, total_size = args
                 head_size, is_message = b"0", op == b"MSG"
-                if op == b"HMSG":
+                if op == b"HMSG":  # without a reply: what was taken for one is a size
                     reply, head_size, is_message = b"", reply, True
             elif count == 4:
                 op, subject, sid, total_size = args
                 reply, head_size, is_message = b"", b"0", op == b"MSG"
             else:
+                subject = sid = reply = head_size = total_size = b""
                 is_message = False
             # An empty part means two blanks in a row, which count as one: `_line` takes those.
             if is_message and subject and sid and not (tabs and 9 in line):

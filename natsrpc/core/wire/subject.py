@@ -14,6 +14,7 @@ Ref: https://docs.nats.io/nats-concepts/subjects, ADR-6.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from natsrpc.errors import BadQueueNameError, BadSubjectError
 
@@ -33,32 +34,23 @@ _CACHE_LIMIT = 4096
 
 
 class _Checked(dict[str, bytes]):
-    """Names that were checked already, and their encoded form. Emptied when full, so that a program
-    with ever new subjects does not fill memory."""
+    """Names that were checked already, and their encoded form. Looking up another one checks it.
 
-    __slots__ = ()
+    Emptied when full, so that a program with ever new subjects does not fill memory.
+    """
 
-    def keep(self, name: str, encoded: bytes) -> bytes:
-        """Add a name; its encoded form."""
+    __slots__ = ("_check",)
+
+    def __init__(self, check: Callable[[str], bytes]) -> None:
+        super().__init__()
+        self._check = check
+
+    def __missing__(self, name: str) -> bytes:
+        encoded = self._check(name)
         if len(self) >= _CACHE_LIMIT:
             self.clear()
         self[name] = encoded
         return encoded
-
-
-class _Published(_Checked):
-    """Subjects to publish to. Looking up one that was not checked yet checks it."""
-
-    __slots__ = ()
-
-    def __missing__(self, subject: str) -> bytes:
-        return self.keep(subject, check_reply(subject))
-
-
-published: dict[str, bytes] = _Published()
-"""`published[subject]` is `check_publish(subject)` without the call of a function, for the hot path
-of a publish. The key must be a str."""
-_subscribe_cache = _Checked()
 
 
 def check_publish(subject: str) -> bytes:
@@ -97,9 +89,12 @@ def check_subscribe(subject: str) -> bytes:
         BadSubjectError: it is empty, malformed or over 3900 bytes, a wildcard is not a whole token,
             or `>` is not the last.
     """
-    encoded = _subscribe_cache.get(subject) if type(subject) is str else None
-    if encoded is not None:
-        return encoded
+    if type(subject) is not str:  # it may not even be hashable
+        return _encode_pattern(subject)
+    return _subscribed[subject]
+
+
+def _encode_pattern(subject: str) -> bytes:
     if not isinstance(subject, str):
         raise BadSubjectError(f"subject must be a str, not {subject!r}", subject=subject)
     if _subscribable(subject) is None:
@@ -108,7 +103,7 @@ def check_subscribe(subject: str) -> bytes:
             "without blanks or control characters, '*' only as a whole token, '>' only as the last",
             subject=subject,
         )
-    return _subscribe_cache.keep(subject, _encode(subject))
+    return _encode(subject)
 
 
 def check_queue_group(name: str) -> bytes:
@@ -175,6 +170,13 @@ def _encode(subject: str) -> bytes:
             subject=subject,
         )
     return encoded
+
+
+published: dict[str, bytes] = _Checked(check_reply)
+"""`published[subject]` is `check_publish(subject)` without the call of a function, for the hot path
+of a publish. The key must be a str."""
+
+_subscribed = _Checked(_encode_pattern)
 
 
 def decode(raw: bytes) -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from natsrpc.core import Options
 from natsrpc.core.servers.pool import (
-    Server,
+    PoolServer,
     ServerPool,
     is_address,
     is_loopback,
@@ -331,7 +331,7 @@ def test_the_server_that_was_lost_goes_to_the_tail() -> None:
     assert hosts(known) == ["c:4222", "a:4222", "b:4222"]
 
 
-def refusals(*errors: Exception | None, abort: bool = True) -> Server:
+def refusals(*errors: Exception | None, abort: bool = True) -> PoolServer:
     known = pool("a")
     server = known.servers[0]
     for error in errors:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from natsrpc.core import Connection, Options, connect
-from natsrpc.core.servers.pool import Server, parse_server
+from natsrpc.core.servers.pool import PoolServer, parse_server
 from natsrpc.core.session.auth import check_files, connect_fields
 from natsrpc.errors import (
     AuthExpiredError,
@@ -60,7 +60,9 @@ class Told:
         self.news.set()
 
 
-async def fields(server: Server = PLAIN, nonce: str = "nonce", **options: Any) -> dict[str, str]:
+async def fields(
+    server: PoolServer = PLAIN, nonce: str = "nonce", **options: Any
+) -> dict[str, str]:
     return await connect_fields(Options.of(options), server, nonce)
 
 
