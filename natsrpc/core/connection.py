@@ -50,7 +50,7 @@ async def opened(options: Options) -> Connection:
 
 
 class Connection:
-    """A connection to NATS, kept over any number of sessions. Made by `connect` of its `options`."""
+    """A connection to NATS, kept over any number of sessions. Made by `connect`."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -494,5 +494,5 @@ class Connection:
 
     @property
     def last_error(self) -> Exception | None:
-        """The latest error that no call could raise; None once a new session stands."""
+        """The latest error that no call could raise, or why it closed; None in a new session."""
         return self._link.last_error
