@@ -51,6 +51,7 @@ class ConnectorHost(SessionHost, Protocol):
 
     def move_to(self, session: Session, old: Session) -> bool:
         """Use `session` instead of `old`, which still reads; whether that was possible."""
+        ...
 
     def servers_discovered(self, addresses: list[str]) -> None:
         """The pool has servers that were never in it before."""

@@ -45,10 +45,12 @@ class Output(Protocol):
     @property
     def transport(self) -> Corkable | None:
         """The current session's way to its socket."""
+        ...
 
     @property
     def congested(self) -> bool:
         """Whether a new request should wait for `writable`."""
+        ...
 
     def push(self) -> None:
         """Hand over to the socket what it takes of what was sent in this loop turn."""

@@ -61,6 +61,7 @@ class SessionHost(Protocol):
     @property
     def outbound(self) -> Responder:
         """What the answers to its messages are sent by."""
+        ...
 
     def session_info(self, session: Session, info: ServerInfo) -> None:
         """A later INFO arrived."""

@@ -37,6 +37,7 @@ class InterestHost(Protocol):
     @property
     def is_closed(self) -> bool:
         """Whether the connection is closed for good."""
+        ...
 
     def check_open(self) -> None:
         """Raise if the connection is closed or draining."""

@@ -27,6 +27,7 @@ class RegistryHost(Protocol):
     @property
     def is_closed(self) -> bool:
         """Whether the connection is closed for good."""
+        ...
 
     def check_open(self) -> None:
         """Raise if the connection is closed or draining."""

@@ -47,6 +47,7 @@ class IntakeHost(Protocol):
 
     def slow_consumer(self) -> SlowConsumerError:
         """The error that tells that messages were dropped, with the facts."""
+        ...
 
     def report(self, error: Exception) -> None:
         """Tell an error that no call can raise."""

@@ -26,6 +26,7 @@ class Responder(Protocol):
     @property
     def congested(self) -> bool:
         """Whether a sender should now wait for `writable`."""
+        ...
 
     async def writable(self) -> None:
         """Wait until the write buffer has room again."""

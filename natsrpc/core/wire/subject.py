@@ -1,4 +1,4 @@
-"""Names: the checks of subjects, queue groups and inboxes before they reach a control line.
+"""Checks of subjects, queue group names and inbox prefixes, and the matching of subjects.
 
 Everything that writes a name into a control line calls a check first. The server checks almost
 nothing: it splits lines at blanks and drops messages that it cannot route. So a stray blank in a
@@ -34,9 +34,9 @@ _CACHE_LIMIT = 4096
 
 
 class _Checked(dict[str, bytes]):
-    """Names with their encoded form. One that is not there yet is checked when it is looked up.
+    """Names that were checked already, and their encoded form. Looking up another one checks it.
 
-    Emptied when full, so it stays small.
+    Emptied when full, so that a program with ever new subjects does not fill memory.
     """
 
     __slots__ = ("_check",)
@@ -172,8 +172,9 @@ def _encode(subject: str) -> bytes:
     return encoded
 
 
-published = _Checked(check_reply)
-"""`check_publish` without its call, for code that cannot afford it: `published[subject]`."""
+published: dict[str, bytes] = _Checked(check_reply)
+"""`published[subject]` is `check_publish(subject)` without the call of a function, for the hot path
+of a publish. The key must be a str."""
 
 _subscribed = _Checked(_encode_pattern)
 

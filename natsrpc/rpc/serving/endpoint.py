@@ -142,7 +142,7 @@ class Endpoint:
             admitted.task = task
         else:
             run = self._run_large if large else self._run
-            admitted.run = partial(run, admitted, msg, terms, deadline)
+            admitted.run = partial(run, msg=msg, terms=terms, deadline=deadline)
             if not self._wait(admitted, msg, lane):
                 return
         taken = self.taken
@@ -274,7 +274,7 @@ class Endpoint:
 
     def _start(self, admitted: Admitted) -> None:
         """Run a request that waited, and whose slots were just taken by its lane."""
-        admitted.task = self._start_task(admitted.run())
+        admitted.task = self._start_task(admitted.run(admitted))
 
     def _read_terms(self, msg: Msg) -> Terms | None:
         """Read a header block not seen before; None if the request had to be refused."""

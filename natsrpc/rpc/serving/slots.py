@@ -32,14 +32,15 @@ class Admitted:
     - `lane`: the lane that it waits in, or whose slot (and whose gate's) it holds; None when it has
       given them back.
     - `task`: runs the handler; None before.
-    - `run`: of a request that waits: makes the coroutine for its task.
+    - `run`: of a request that waits: makes the coroutine for its task, given the request. It does
+      not hold the request: that cycle would stay until the garbage collector runs.
     """
 
     __slots__ = ("lane", "msg", "run", "task")
 
     lane: Lane | None
     msg: Msg | None
-    run: Callable[[], Coroutine[Any, Any, None]]
+    run: Callable[[Admitted], Coroutine[Any, Any, None]]
     task: asyncio.Task[None] | None
 
 
