@@ -164,7 +164,7 @@ class ServerPool:
         self._max_attempts = options.max_reconnect_attempts
         self._inherits = not options.has_credentials
         self._names_all = options.tls_hostname is not None
-        self.servers: list[Server] = parse_servers(options.servers)
+        self.servers: list[PoolServer] = parse_servers(options.servers)
         if self._shuffled:
             rng.shuffle(self.servers)
         if options.first_server is not None:
