@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any
 
 Call = Callable[[], Awaitable[object]]
 """One operation, awaited until it is over."""
@@ -29,18 +29,11 @@ PEERS = {
 """Name as shown -> module in `benchmarks.peers`."""
 
 
-class Adapter(Protocol):
-    """One library, as its users would use it. Made in the worker process."""
-
-    async def connect(self, url: str) -> None:
-        """Connect to the nats-server (a peer without one starts its own on `serve_typed`)."""
-
-    async def close(self) -> None:
-        """Close every connection."""
-
-
-# Optional methods, all of one process's adapter:
+# The methods of an adapter. It is made in the worker process, and uses its library as users of that
+# library would. Every one but the first two is optional:
 #
+#   async connect(url)                        connect to the nats-server, if the peer uses one
+#   async close()                             close every connection
 #   async serve_echo(subject)                 answer each request with its payload
 #   async serve_typed(subject)                answer an `Order` with its `Receipt`
 #   async serve_stream(subject)               answer with `ITEMS` receipts, one by one

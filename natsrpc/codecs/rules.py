@@ -58,7 +58,7 @@ _BASE64 = core_schema.plain_serializer_function_ser_schema(
 
 
 class Rewriter:
-    """Copies one schema with the rules in it, and notes what it comes across.
+    """Copies one schema with the rules in it, and notes facts about the type on the way.
 
     Args:
         config: the configuration that holds where a model has none of its own: `JSON_CONFIG` or {}.

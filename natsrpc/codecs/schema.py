@@ -1,7 +1,7 @@
 """The JSON Schema (2020-12) of a type, by pydantic. `PydanticCodec.schema` calls it.
 
 Five things are said otherwise than by pydantic: a default that JSON cannot express is left out
-without a warning; a field with a default is required in what is written, because it always is
+without a warning; a field with a default is required in an encoded value, because it always is
 there; an empty collection made by a factory is a default, too; a decimal has the format "decimal",
 which tells it from other strings; bytes have the content encoding "base64".
 """
@@ -48,7 +48,7 @@ class _Generate(GenerateJsonSchema):
         field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
         total: bool,
     ) -> bool:
-        """Require a field with a default in what is written, as it always is there."""
+        """Require a field with a default in an encoded value, where it always is."""
         if self.mode == "serialization" and field["type"] != "typed-dict-field":
             return not field.get("serialization_exclude_if")
         return super().field_is_required(field, total)
