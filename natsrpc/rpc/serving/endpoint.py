@@ -165,8 +165,7 @@ class Endpoint:
             if admitted.msg is None:  # answered before its task began
                 return
             if body is not None:
-                msg.data = await body.receive()
-                began = perf_counter_ns()  # to receive is not to process
+                msg.data, began = await body.receive(), perf_counter_ns()  # processing begins
             if self._time() >= deadline:
                 raise self._too_late()
             inherited.set((deadline, terms.depth))
@@ -178,8 +177,7 @@ class Endpoint:
                 data = terms.encode(await self._direct(value))
             else:
                 data, headers = await self._run_general(admitted, msg, terms, deadline)
-            # without a `msg` it was answered while the handler ran
-            if admitted.msg is not None and msg.raw_reply:
+            if admitted.msg is not None and msg.raw_reply:  # else it was answered meanwhile
                 try:
                     self._send(msg.raw_reply, data, b"", headers)
                 except Exception as error:
@@ -193,9 +191,8 @@ class Endpoint:
             answers = self.answers
             answers.processing_time_ns += perf_counter_ns() - began
             answers.num_requests += 1
-            # its slots, once: `lane` is None from now on
             lane = admitted.lane
-            assert lane is not None
+            assert lane is not None  # slots are given back once
             admitted.lane = None
             lane.free += 1
             gate = lane.gate
