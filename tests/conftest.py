@@ -45,13 +45,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header() -> list[str]:
     """Tell at the start what is missing here, and what is left out therefore."""
-    told = (
-        [] if shutil.which("node") else ["node: missing, no test with JavaScript or pyright runs"]
-    )
+    node = shutil.which("node") or "missing, so no test with JavaScript or pyright runs"
     try:
-        return [f"nats-server: {find_server()}", *told]
+        server = str(find_server())
     except ServerNotFoundError as error:
-        return [f"nats-server: missing, no test marked live runs: {error}", *told]
+        server = f"missing, so no test marked `live` runs: {error}"
+    return [f"nats-server: {server}", f"node: {node}"]
 
 
 class Progress:
