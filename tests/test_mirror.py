@@ -10,6 +10,7 @@ PACKAGE = TESTS.parent / "natsrpc"
 OF_THE_WHOLE = {
     "behavior": "the same suite over a broker in memory and a real server",
     "core/harness": "the scripted server, the proxy and the clocks that tests run against",
+    "docs": "the code blocks of README.md and docs/",
     "examples": "the programs in examples/",
     "interop": "clients written by others",
     "perf": "work and memory, counted",
