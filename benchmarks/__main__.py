@@ -1,4 +1,4 @@
-"""The command line of the benchmarks: see `scripts/bench --help`."""
+"""The command line of the benchmarks; `scripts/bench` runs it. See `scripts/bench --help`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _say(text: str) -> None:
 
 
 def _versions(peers: list[str], loop: str) -> dict[str, str]:
-    """The version of each peer, or why it is not there."""
+    """The version of each peer, or the reason why it cannot be measured."""
     versions = {}
     for peer in peers:
         try:
@@ -87,7 +87,7 @@ def _row(found: Found) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, print the tables, write the files."""
+    """Measure, print the tables, and write the files that were asked for."""
     arguments = _arguments()
     scenarios, peers = _chosen(arguments)
     versions = _versions(peers, arguments.loop)

@@ -1,17 +1,20 @@
-"""What a peer's adapter offers. Every method but the first two is optional: what is missing is
-reported as not offered."""
+"""The interface of a peer's adapter, which a worker process loads and the driver commands.
+
+Every method but `connect` and `close` is optional. A scenario that needs a missing one is reported
+as not offered by this peer.
+"""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any
 
 Call = Callable[[], Awaitable[object]]
 """One operation, awaited until it is over."""
 
 Seen = Callable[[bytes], None]
-"""Told of each payload that was delivered."""
+"""Called with each payload that was delivered."""
 
 PEERS = {
     "natsrpc": "natsrpc",
@@ -26,18 +29,11 @@ PEERS = {
 """Name as shown -> module in `benchmarks.peers`."""
 
 
-class Adapter(Protocol):
-    """One library, as its users would use it. Made in the process that does the work."""
-
-    async def connect(self, url: str) -> None:
-        """Connect to the nats-server (a peer without one starts its own on `serve_typed`)."""
-
-    async def close(self) -> None:
-        """Close all."""
-
-
-# Optional methods, all of one process's adapter:
+# The methods of an adapter. It is made in the worker process, and uses its library as users of that
+# library would. Every one but the first two is optional:
 #
+#   async connect(url)                        connect to the nats-server, if the peer uses one
+#   async close()                             close every connection
 #   async serve_echo(subject)                 answer each request with its payload
 #   async serve_typed(subject)                answer an `Order` with its `Receipt`
 #   async serve_stream(subject)               answer with `ITEMS` receipts, one by one
@@ -52,5 +48,9 @@ class Adapter(Protocol):
 
 
 def load(name: str) -> Any:
-    """The adapter of a peer, or `ImportError` if the peer is not installed."""
+    """Make the adapter of a peer.
+
+    Raises:
+        ImportError: the peer is not installed.
+    """
     return importlib.import_module(f"benchmarks.peers.{PEERS[name]}").Peer()

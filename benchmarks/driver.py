@@ -1,5 +1,8 @@
-"""Runs scenarios: each peer's processes stand side by side, and measured windows alternate between
-them, so that a change of the machine's mood meets all alike."""
+"""Runs scenarios. The command line makes one `Driver`.
+
+The processes of all peers run side by side, and the measured windows alternate between the peers,
+so that a change of the machine's speed meets all of them alike.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ IMPORTS = {
 }
 MORE_IMPORTS = {
     "natsrpc (typed)": "natsrpc; natsrpc.Client",
-    # pydantic comes with the codec, which is loaded by whoever connects with it
+    # pydantic comes with the codec, which is loaded by the first connection that uses it
     "natsrpc (typed, JSON)": "natsrpc; natsrpc.Client, natsrpc.codecs.get('json')",
     "pydantic alone": "pydantic; pydantic.TypeAdapter, pydantic.BaseModel",
 }
@@ -37,7 +40,7 @@ MORE_IMPORTS = {
 
 @dataclass
 class Found:
-    """What one scenario gave for one peer: a row a round, or why there is none."""
+    """The figures of one peer in one scenario: a row for each round, or why there are none."""
 
     rounds: list[Round] = field(default_factory=list)
     why_not: str = ""
@@ -59,7 +62,7 @@ class Driver:
     say: Callable[[str], None]
 
     def run(self, scenario: Scenario, peers: Sequence[str]) -> dict[str, Found]:
-        """All rounds of one scenario, for all peers."""
+        """Measure all rounds of one scenario for all peers."""
         found = {peer: Found() for peer in peers}
         if isinstance(scenario, Import):
             return self._imports(peers)
@@ -105,7 +108,7 @@ class Driver:
 
 
 def _turned(names: list[str], number: int) -> list[str]:
-    """Each round starts with another."""
+    """The names, turned so that each round starts with another peer."""
     turn = number % len(names) if names else 0
     return names[turn:] + names[:turn]
 
@@ -116,7 +119,7 @@ def _import_once(modules: str, found: Found) -> None:
         f"import {modules}\n"
         "print(time.process_time() - cpu, len(sys.modules))"
     )
-    # Ours is compiled, as installed packages are: by the first round, which the median drops.
+    # The first round compiles our modules, as installed packages are; the median drops that round.
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=env, text=True, capture_output=True, check=False
@@ -129,7 +132,7 @@ def _import_once(modules: str, found: Found) -> None:
 
 
 class Bench:
-    """One scenario of one peer, standing ready."""
+    """The processes of one peer for one scenario, ready to be measured."""
 
     def __init__(self, scenario: Any, peer: str, driver: Driver) -> None:
         self.scenario = scenario
@@ -140,7 +143,11 @@ class Bench:
         self.port = free_port()
 
     def worker(self) -> Process:
-        """One more process, connected."""
+        """Start one more process of the peer, connect it, and return it.
+
+        Raises:
+            WorkerError: the peer is not installed, or does not offer the scenario.
+        """
         process = Process(self.peer, self.driver.loop, self.port)
         self.processes.append(process)
         missing = process.do("offers", names=list(self.scenario.needs))["missing"]
@@ -154,7 +161,7 @@ class Bench:
         raise NotImplementedError
 
     def measure(self) -> Round:
-        """One window."""
+        """Measure one window, and return its figures."""
         raise NotImplementedError
 
     def stop(self) -> None:
@@ -256,7 +263,8 @@ class DeliverBench(Bench):
 
 
 class OnceBench(Bench):
-    """A fresh process for each round: memory is only taken once."""
+    """A fresh process for each round: a second measurement would find memory that is taken
+    already."""
 
     command = ""
 
@@ -276,7 +284,7 @@ class OnceBench(Bench):
         }
 
     def arguments(self) -> dict[str, Any]:
-        """What the command is given."""
+        """The arguments of the command."""
         return {"subject": self.subject, "count": self.scenario.count}
 
     @contextmanager
@@ -288,7 +296,7 @@ class OnceBench(Bench):
             self.processes.clear()
 
     def prepare(self) -> Process:
-        """The process that is measured."""
+        """Start the process that is measured."""
         return self.worker()
 
 

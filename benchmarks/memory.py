@@ -1,4 +1,4 @@
-"""How much memory this process holds, from what the system offers."""
+"""The memory that a process holds, as the system tells it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ except ImportError:  # Windows
 
 
 def peak_kib() -> int:
-    """The largest resident size so far, in KiB; 0 where the system does not tell.
+    """Return the largest resident size of this process so far, in KiB; 0 if it is not known.
 
-    Not `ru_maxrss` where there is better: on Linux a child starts with its parent's.
+    `ru_maxrss` is the second choice: on Linux a child process starts with its parent's.
     """
     try:
         with open("/proc/self/status") as file:
@@ -27,10 +27,13 @@ def peak_kib() -> int:
     return peak // 1024 if sys.platform == "darwin" else peak
 
 
-def resident_bytes() -> int:
-    """The resident size now; where the system does not tell, the peak."""
+def resident_bytes(pid: int | None = None) -> int:
+    """Return the resident size of a process, in bytes; of this one if none is named.
+
+    Where the system does not tell it, this process's peak is returned.
+    """
     try:
-        with open("/proc/self/statm") as file:
+        with open(f"/proc/{pid or 'self'}/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return peak_kib() * 1024

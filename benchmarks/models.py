@@ -1,4 +1,4 @@
-"""What the typed calls carry: one request and one response, the same for every peer."""
+"""The models of the typed calls: one request and one response, the same for every peer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 class Order(BaseModel):
-    """What is asked."""
+    """The request."""
 
     id: int
     customer: str
@@ -16,7 +16,7 @@ class Order(BaseModel):
 
 
 class Receipt(BaseModel):
-    """What is answered."""
+    """The response."""
 
     id: int
     text: str
@@ -25,13 +25,13 @@ class Receipt(BaseModel):
 
 
 ITEMS = 1000
-"""What a stream has of them."""
+"""The receipts in one stream."""
 
 ORDER = Order(id=4711, customer="ada@example.org", items=["pen", "ink", "paper"], amount=12.5)
 
 
 def receipt_of(order: Order) -> Receipt:
-    """The work of the service: next to none, so that the way there and back is what is measured."""
+    """Make the response. It is next to no work, so that the way there and back is measured."""
     return Receipt(
         id=order.id, text=f"thank you, {order.customer}", total=order.amount * 1.19, accepted=True
     )

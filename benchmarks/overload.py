@@ -1,9 +1,9 @@
-"""What ten times too many calls do to a worker: its memory, the calls it takes, those it refuses.
+"""A service under ten times its load: its memory, and the calls that it accepts and refuses.
 
-One worker process runs ten handlers of fifty milliseconds at once and lets ten more calls wait: two
-hundred calls a second. It is first called well below that, then offered ten times that at a
-steady rate, whatever comes back. What is accepted may wait for its place in line and no longer;
-everything else is answered 429 at once; the worker's memory stays where it was.
+One worker process runs ten handlers of 50 ms at once and lets ten more calls wait: its capacity is
+200 calls a second. It is first called well below that, then at ten times that rate, whatever the
+answers are. An accepted call may wait for its place in the queue and no longer; every other call
+must be answered 429 at once; the worker's memory must not grow.
 
     python -m benchmarks.overload [--seconds 10]
 """
@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import natsrpc
+from benchmarks.memory import resident_bytes
+from benchmarks.worker import percentile
 from natsrpc.testing import NatsServer
 
 WORK = 0.05
@@ -28,7 +28,7 @@ WORK = 0.05
 RUNNING = WAITING = 10
 CAPACITY = RUNNING / WORK
 QUEUEING = WAITING / CAPACITY
-"""Seconds that the last one in line waits."""
+"""Seconds that the last call in the queue waits."""
 
 PROGRAM = f"""
 import asyncio, sys
@@ -57,17 +57,17 @@ class Found:
 
     @property
     def offered(self) -> int:
-        """Calls made under load."""
+        """The number of calls made under load."""
         return len(self.accepted) + len(self.refused) + len(self.failed)
 
     @property
     def bound(self) -> float:
-        """What an accepted call may take: twice the unloaded time, and its place in line."""
+        """Seconds that an accepted call may take: twice the unloaded time, and the queue."""
         return 2 * quantile(self.unloaded, 0.99) + QUEUEING
 
     @property
     def growth(self) -> int:
-        """Bytes that the worker took on from the first fifth of the load to the end."""
+        """Bytes by which the worker grew from the first fifth of the load to the end."""
         settled = self.memory[len(self.memory) // 5 :]
         return settled[-1] - settled[0]
 
@@ -89,18 +89,12 @@ class Found:
 
 
 def quantile(times: list[float], part: float) -> float:
-    """The time that this part of them stays under."""
-    return sorted(times)[min(len(times) - 1, int(part * len(times)))]
-
-
-def resident(pid: int) -> int:
-    """Bytes a process holds in memory."""
-    pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    """Return the time that this part (0 to 1) of the times does not exceed."""
+    return percentile(sorted(times), part)
 
 
 async def load(client: natsrpc.Client, found: Found, pid: int, seconds: float) -> None:
-    """Call quietly for a while, then at ten times the capacity for so many seconds."""
+    """Call below the capacity for a while, then at ten times the capacity for `seconds`."""
 
     async def one(accepted: list[float]) -> None:
         began = time.perf_counter()
@@ -125,15 +119,15 @@ async def load(client: natsrpc.Client, found: Found, pid: int, seconds: float) -
             call.add_done_callback(calls.discard)
             sent += 1
         if len(found.memory) < gone * 20:
-            found.memory.append(resident(pid))
+            found.memory.append(resident_bytes(pid))
         await asyncio.sleep(0.001)
     found.seconds = time.perf_counter() - began
     await asyncio.gather(*calls)
-    found.memory.append(resident(pid))
+    found.memory.append(resident_bytes(pid))
 
 
 async def measure(url: str, seconds: float) -> Found:
-    """Start a worker, load it, end it."""
+    """Start a worker, put it under load, and end it."""
     found = Found()
     worker = await asyncio.create_subprocess_exec(
         sys.executable, "-c", PROGRAM, url, stdout=subprocess.PIPE

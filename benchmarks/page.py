@@ -1,4 +1,4 @@
-"""Puts measured tables into `docs/performance.md`, between its marks, one run a Python version.
+"""Writes the tables of measured runs into `docs/performance.md`, one run for each Python version.
 
 python -m benchmarks.page docs/performance.md benchmarks/results/3.13.json [...]
 """
@@ -33,7 +33,8 @@ _FIGURES = {"cpu_us": "CPU", "p50_ms": "p50", "bytes": "memory"}
 
 
 def summary(runs: list[dict[str, Any]]) -> list[str]:
-    """Our share of what each peer takes: below 1 is less than theirs."""
+    """Return the lines of the table at the top: natsrpc's figure over each peer's. Below 1 natsrpc
+    takes less."""
     heads = [f"Python {run['about']['python'].rsplit('.', 1)[0]}" for run in runs]
     lines = [f"| natsrpc takes | of | {' | '.join(heads)} |", f"|---|---|{'--:|' * len(heads)}"]
     for name, figure, peers in REACH:
@@ -79,7 +80,7 @@ def _share(run: dict[str, Any], name: str, figure: str, peer: str) -> str:
 
 
 def main() -> None:
-    """Write the page anew."""
+    """Replace the part of the page between its two marks."""
     page, *sources = map(Path, sys.argv[1:])
     runs = [json.loads(source.read_text(encoding="utf-8")) for source in sources]
     text = page.read_text(encoding="utf-8")

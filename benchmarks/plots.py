@@ -1,4 +1,4 @@
-"""Bars of what was measured, as SVG, made from the JSON that `scripts/bench --json` wrote.
+"""Bar charts of a measured run, as SVG, made from the JSON that `scripts/bench --json` wrote.
 
 python -m benchmarks.plots benchmarks/results/3.13.json docs/performance
 """
@@ -35,7 +35,7 @@ CHARTS = {
 """File name -> heading, figure, unit, scenarios side by side."""
 
 TOO_LONG = 12
-"""A bar over so many times ours is cut, its value written beside it."""
+"""A bar longer than so many times natsrpc's is cut; its value is written beside it."""
 
 
 def draw(results: dict[str, Any], name: str, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The driver's end of a worker process: commands down, answers back."""
+"""The driver's end of a worker process: sends commands, reads answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ class WorkerError(Exception):
 
 
 class Process:
-    """One worker."""
+    """One worker process of a peer.
+
+    Raises:
+        WorkerError: the peer's program is not built.
+    """
 
     def __init__(self, peer: str, loop: str, port: int) -> None:
         env = dict(os.environ, PYTHONPATH=str(ROOT), BENCH_PORT=str(port))
@@ -40,10 +44,10 @@ class Process:
         )
 
     def do(self, command: str, **arguments: Any) -> Any:
-        """Have the worker do something and wait for its answer.
+        """Send a command and wait for its answer.
 
         Raises:
-            WorkerError: it failed, or the process ended.
+            WorkerError: the command failed, or the process ended.
         """
         self.tell(command, **arguments)
         return self.answer()
@@ -55,10 +59,14 @@ class Process:
             self._process.stdin.write(json.dumps({"do": command, **arguments}) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # why it ended stands in its last answer
+            pass  # the process has ended; its last answer says why
 
     def answer(self) -> Any:
-        """The answer to the oldest command that has none yet."""
+        """Wait for the answer to the oldest command without one.
+
+        Raises:
+            WorkerError: the command failed, or the process ended.
+        """
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -69,7 +77,7 @@ class Process:
         return answer["result"]
 
     def stop(self) -> None:
-        """End the process: politely, then not."""
+        """End the process: by a command, and after 5 seconds by SIGKILL."""
         self.tell("close")
         try:
             self._process.communicate(timeout=5)
@@ -79,7 +87,7 @@ class Process:
 
 
 def free_port() -> int:
-    """A port that is free now, for peers that listen themselves."""
+    """Return a port that is free now, for peers that listen themselves."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

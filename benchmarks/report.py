@@ -1,4 +1,4 @@
-"""What was found, as JSON for programs and as Markdown for readers."""
+"""The figures of a run, as JSON for programs and as Markdown for readers."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ _COLUMNS = {
 
 
 def ratio(ours: list[dict[str, float]], theirs: list[dict[str, float]], figure: str) -> float:
-    """Our figure over theirs: the median of the ratios of the rounds, each round's windows being
-    neighbors in time."""
+    """Return our figure over theirs: the median of the ratios of each round.
+
+    The two windows of a round are neighbors in time, so that each ratio is of the same machine's
+    speed.
+    """
     pairs = [
         mine[figure] / other[figure]
         for mine, other in zip(ours, theirs, strict=False)
@@ -34,12 +37,12 @@ def ratio(ours: list[dict[str, float]], theirs: list[dict[str, float]], figure: 
 
 
 def as_json(results: dict[str, Any], path: Path) -> None:
-    """Write all, round by round."""
+    """Write all figures, round by round."""
     path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 def as_markdown(results: dict[str, Any]) -> str:
-    """A table a scenario."""
+    """Return the figures with a table for each scenario."""
     about = results["about"]
     lines = [
         f"Python {about['python']}, {about['loop']} loop, nats-server {about['server']}, "
@@ -53,7 +56,7 @@ def as_markdown(results: dict[str, Any]) -> str:
 
 
 def _tax(scenarios: dict[str, Any]) -> list[str]:
-    """What a typed call costs over a raw request, both with 64 in flight."""
+    """A sentence on the cost of a typed call over a raw request, both with 64 in flight."""
     both = [
         scenarios[name]["natsrpc"]["medians"].get("cpu_us")
         for name in ("raw-64", "typed-64")

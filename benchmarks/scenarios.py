@@ -1,4 +1,4 @@
-"""The kinds of work that are measured, as data. `driver.py` knows how each kind is run."""
+"""The kinds of work that are measured, as data. `driver.py` runs each kind in its own way."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Scenario:
     """One kind of work.
 
-    `unit` says what one operation is; `quick` whether the quick run has it; `peers` limits it to
-    some, where the comparison is with something that is no peer elsewhere.
+    `name` is for the command line, `title` for the tables. `unit` is the word for one operation,
+    `quick` whether the quick run has the scenario.
     """
 
     name: str
@@ -21,7 +21,10 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Calls(Scenario):
-    """A caller and a service: so many calls in flight for some time."""
+    """A caller and a service: for some time, `inflight` calls of `size` bytes at once.
+
+    `serve` and `call` are methods of the adapter; a `size` of None means typed calls.
+    """
 
     serve: str = "serve_echo"
     call: str = "echo"
@@ -30,7 +33,7 @@ class Calls(Scenario):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The methods of an adapter that it uses."""
+        """The methods of an adapter that the scenario needs."""
         return self.serve, self.call
 
 
@@ -45,7 +48,7 @@ class Publish(Scenario):
 
 @dataclass(frozen=True, slots=True)
 class Deliver(Scenario):
-    """The driver writes ready-made frames; a process takes them."""
+    """The driver writes ready-made frames; a process receives them."""
 
     method: str = "subscribe_callback"
     size: int = 128
@@ -54,13 +57,13 @@ class Deliver(Scenario):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The methods of an adapter that it uses."""
+        """The methods of an adapter that the scenario needs."""
         return (self.method,)
 
 
 @dataclass(frozen=True, slots=True)
 class Idle(Scenario):
-    """Many subscriptions that get nothing: what each takes."""
+    """Many subscriptions that get nothing: the memory and CPU of each."""
 
     count: int = 10_000
     needs: tuple[str, ...] = ("subscribe_callback", "flush")
@@ -68,7 +71,7 @@ class Idle(Scenario):
 
 @dataclass(frozen=True, slots=True)
 class Waiting(Scenario):
-    """Many requests in flight that nobody answers: what each takes."""
+    """Many requests in flight that nobody answers: the memory and CPU of each."""
 
     count: int = 10_000
     needs: tuple[str, ...] = ("echo", "serve_silence", "flush")
@@ -140,7 +143,7 @@ SCENARIOS: tuple[Scenario, ...] = (
 
 
 def by_name(name: str) -> Scenario:
-    """The scenario of that name.
+    """Return the scenario of that name.
 
     Raises:
         KeyError: there is none.

@@ -1,9 +1,9 @@
-"""What typing costs: a typed call's CPU over a raw request's, on the same connection in one run.
+"""The cost of types: the CPU of a typed call over that of a raw request, on one connection.
 
-Service and caller live in this one process, so its CPU time is that of both added. Windows of raw
-requests and of typed calls alternate, both with the same bytes out and back; the typed ones carry a
-deadline header and go through pydantic on both sides. The pydantic work alone is measured, too: it
-is part of the tax, and no framework can save it.
+Service and caller are in this one process, so its CPU time is that of both added. Windows of raw
+requests and of typed calls alternate, both with the same bytes there and back. The typed calls
+carry a deadline header and go through pydantic on both sides. The work of pydantic alone is
+measured, too: it is part of the cost, and no framework can save it.
 
     python -m benchmarks.tax [--seconds 0.5] [--rounds 11] [--limit 12]
 """
@@ -36,12 +36,12 @@ service = natsrpc.Service("tax", version="1.0.0")
 
 @service.handler("tax.typed")
 async def typed(order: Order) -> Receipt:
-    """As little as a handler can do: it answers a model that is at hand."""
+    """Answer a model that exists already: as little as a handler can do."""
     return RECEIPT
 
 
 async def window(call: Callable[[], Awaitable[object]], seconds: float) -> float:
-    """CPU microseconds a call, with `INFLIGHT` of them in flight."""
+    """Return the CPU microseconds of one call, with `INFLIGHT` of them in flight."""
     count = 0
     end = time.perf_counter() + seconds
 
@@ -58,7 +58,7 @@ async def window(call: Callable[[], Awaitable[object]], seconds: float) -> float
 
 
 def pydantic_alone(rounds: int = 20_000) -> float:
-    """CPU microseconds of encoding and decoding request and reply, and nothing else."""
+    """Return the CPU microseconds of encoding and decoding one request and one reply."""
     orders, receipts = TypeAdapter(Order), TypeAdapter(Receipt)
     write_order, write_receipt = orders.serializer.to_json, receipts.serializer.to_json
     read_order, read_receipt = orders.validator.validate_json, receipts.validator.validate_json
@@ -70,7 +70,7 @@ def pydantic_alone(rounds: int = 20_000) -> float:
 
 
 async def measure(url: str, seconds: float, rounds: int) -> tuple[list[float], list[float]]:
-    """The windows of both kinds, in turns."""
+    """Return the CPU microseconds of raw requests and of typed calls, a window of each in turns."""
     raws, typeds = [], []
     async with natsrpc.connect(url) as client, connect(url) as worker:
 
@@ -96,7 +96,7 @@ async def measure(url: str, seconds: float, rounds: int) -> tuple[list[float], l
 
 
 def main() -> None:
-    """Measure and print; exit with 1 where the tax is over the limit."""
+    """Measure and print; exit with 1 if the cost is over the limit."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tax", description=__doc__)
     parser.add_argument("--seconds", type=float, default=0.5, help="a window (default 0.5)")
     parser.add_argument("--rounds", type=int, default=11, help="windows of each (default 11)")

@@ -1,5 +1,8 @@
-"""One process of one peer: a service or a caller. Commands come as JSON lines on stdin, answers go
-out as JSON lines on stdout; between commands the process does only what the peer makes it do."""
+"""The program of one worker process: a service or a caller of one peer. The driver starts it.
+
+Commands come as JSON lines on stdin, answers go out as JSON lines on stdout. Between commands the
+process does only the peer's own work.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from benchmarks.memory import peak_kib, resident_bytes
 
 
 class Counter:
-    """Counts what is delivered and tells when all expected is there."""
+    """Counts the delivered messages; `done` is set when all expected ones have come."""
 
     def __init__(self) -> None:
         self.left = 0
@@ -35,7 +38,7 @@ class Counter:
 
 
 class Worker:
-    """Does what the driver says, one command after the other."""
+    """Carries out the driver's commands, one after the other: each is a method."""
 
     def __init__(self, peer: str) -> None:
         self._adapter = load(peer)
@@ -70,7 +73,7 @@ class Worker:
     async def calls(
         self, method: str, subject: str, size: int | None, inflight: int, seconds: float
     ) -> dict[str, Any]:
-        """Call for so many seconds from `inflight` tasks; the CPU, the time and the latencies."""
+        """Call for so many seconds from `inflight` tasks; return count, CPU, time and latencies."""
         call = self._call(method, subject, size)
         latencies: list[float] = []
         cpu, start = time.process_time(), time.perf_counter()
@@ -100,7 +103,7 @@ class Worker:
         }
 
     async def leave_waiting(self, subject: str, size: int, count: int) -> dict[str, float]:
-        """Have so many requests in flight that nobody answers; the memory that each takes."""
+        """Have `count` requests in flight that nobody answers; return their memory and CPU."""
         call = self._call("echo", subject, size)
         before, cpu = resident_bytes(), time.process_time()
         self._waiting = [asyncio.ensure_future(call()) for _ in range(count)]
@@ -110,7 +113,7 @@ class Worker:
         return {"count": count, "bytes": resident_bytes() - before, "cpu": cpu}
 
     async def subscribe_idle(self, subject: str, count: int) -> dict[str, float]:
-        """Make so many subscriptions; the memory and the CPU that each takes."""
+        """Make `count` subscriptions; return their memory and CPU."""
         before, cpu = resident_bytes(), time.process_time()
         for number in range(count):
             method = self._adapter.subscribe_callback
@@ -141,7 +144,7 @@ async def _caller(call: Call, end: float, latencies: list[float]) -> None:
 
 
 def percentile(ordered: list[float], share: float) -> float:
-    """The value below which `share` of the ordered values lie; 0 if there are none."""
+    """Return the value that a share (0 to 1) of the values does not exceed; 0 if there are none."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
 
 

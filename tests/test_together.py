@@ -6,10 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.core.harness import soon
 
 PROGRAM = Path(__file__).parent.parent / "scripts" / "together"
 
@@ -36,6 +37,35 @@ def test_one_that_fails_is_shown_whole_and_fails_all(tmp_path: Path) -> None:
     assert "much" not in told
     assert "FAILED  bad, 0 s, exit code 3:\n\nwhy\nso\n" in told
     assert (tmp_path / "logs" / "good.log").read_text() == "much\nlast\n"
+    assert told.endswith("FAILED  bad, of 2 runs with 0 tests, in 0 s\n")
+
+
+def test_how_far_each_is_and_how_many_failed_is_told_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROGRESS_EVERY", "0.1")
+    wait = "until [ -e over ]; do sleep 0.02; done"
+    jobs = (
+        *("tests", f'echo 7 20 1 >"$PROGRESS"; {wait}; echo 20 20 1 >"$PROGRESS"'),
+        *("fine", f'echo 3 4 0 >"$PROGRESS"; {wait}; echo 4 4 0 >"$PROGRESS"'),
+        *("types", wait),
+    )
+    with together(tmp_path, 3, *jobs, "--") as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            if line.endswith(" s  tests 7 of 20, 1 FAILED; fine 3 of 4; types at work\n"):
+                (tmp_path / "over").touch()
+                break
+        last = running.stdout.read().splitlines()[-1]
+    assert last.startswith("passed  all of 3 runs with 24 tests, in ")
+
+
+def test_pytest_tells_how_far_it_is(tmp_path: Path) -> None:
+    told = tmp_path / "progress"
+    this = f"{Path(__file__)}::test_every_command_gets_the_arguments_as_they_are"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    subprocess.run([*command, "--progress", str(told), this], check=True, capture_output=True)
+    assert told.read_text() == "1 1 0\n"
 
 
 def test_every_command_gets_the_arguments_as_they_are(tmp_path: Path) -> None:
@@ -66,10 +96,7 @@ def test_a_signal_ends_all_that_was_started(tmp_path: Path, number: int) -> None
     jobs = ("a", wait, "b", wait, "c", "echo begun >c", "--")
     with together(tmp_path, 2, *jobs) as ended:
         pids = tmp_path / "pids"
-        until = time.monotonic() + 60
-        while not pids.exists() or len(pids.read_text().split()) < 2:
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        soon(lambda: pids.exists() and len(pids.read_text().split()) == 2, 60)
         ended.send_signal(number)
         ended.communicate(timeout=60)
     assert ended.returncode == 128 + number
@@ -89,11 +116,8 @@ def test_a_signal_ends_even_what_is_just_being_started(tmp_path: Path) -> None:
 
 def assert_gone(pids: Path) -> None:
     """All processes in the file end, soon."""
-    until = time.monotonic() + 20
-    for pid in map(int, pids.read_text().split()):
-        while is_there(pid):
-            assert time.monotonic() < until
-            time.sleep(0.01)
+    left = [int(pid) for pid in pids.read_text().split()]
+    soon(lambda: not any(is_there(pid) for pid in left), 20, what=f"the end of {left}")
 
 
 def is_there(pid: int) -> bool:

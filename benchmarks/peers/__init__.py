@@ -1,1 +1,1 @@
-"""One adapter a file; each imports its library when it is itself imported, and nothing else's."""
+"""The peers' adapters, one in each file. Each imports its own library, and no other's."""

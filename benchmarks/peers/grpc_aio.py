@@ -1,5 +1,5 @@
-"""grpc.aio: the service listens itself, there is no nats-server between, and protobuf takes the
-place of pydantic."""
+"""grpc.aio. The service listens itself, without a nats-server between, and protobuf takes the place
+of pydantic."""
 
 from __future__ import annotations
 

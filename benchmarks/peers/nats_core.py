@@ -1,4 +1,4 @@
-"""nats-core, the official client's successor under work. It has no micro framework; typed calls
+"""nats-core, the future successor of the official client. It has no service framework: typed calls
 are requests with pydantic by hand."""
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Peer:
 
         sub = await self.nc.subscribe(subject, max_pending_messages=None)
         sub.add_callback(handle)
-        # Callbacks see a message before it is queued; somebody must still empty the queue.
+        # A callback sees a message before it is queued; the queue must still be emptied.
 
         async def read() -> None:
             async for _ in sub:

@@ -27,7 +27,7 @@ class Peer:
         await self.nc.close()
 
     async def serve_echo(self, subject: str) -> None:
-        def echo(msg: core.Msg) -> None:  # it has nothing to wait for: called in place
+        def echo(msg: core.Msg) -> None:  # not async: it is called in place, without a task
             msg.respond_nowait(msg.data)
 
         await self.nc.subscribe(subject, cb=echo)

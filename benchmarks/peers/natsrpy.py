@@ -1,4 +1,4 @@
-"""natsrpy, a binding of the Rust client. It has no micro framework; typed calls are requests with
+"""natsrpy, a binding of the Rust client. It has no service framework: typed calls are requests with
 pydantic by hand."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Several parameters: together they are the body, each a field of it.
+"""Several parameters: each is a field of the body.
 
 natsrpc run examples/services/calc.py
 natsrpc call calc.add '{"a": 1, "b": 2}'

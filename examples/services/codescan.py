@@ -1,4 +1,4 @@
-"""A service with real work: it reads Python source text and reports what is in it.
+"""A service with real work: it parses Python source text and reports on it. `natsrpc demo` runs it.
 
 natsrpc run examples/services/codescan.py --workers 3
 natsrpc call codescan.scan '{"path": "hello.py", "text": "def hello():\\n    pass\\n"}'
@@ -25,11 +25,11 @@ class Source(BaseModel):
     path: str
     text: str
     undecodable: str = ""
-    """Why the bytes are no Python text; `text` is then a guess at them."""
+    """The reason why the bytes are no Python text; `text` is then a guess at them."""
 
 
 class Function(BaseModel):
-    """One function, and where it stands."""
+    """One function and its place."""
 
     name: str
     lines: int
@@ -37,7 +37,7 @@ class Function(BaseModel):
 
 
 class Report(BaseModel):
-    """What is in one file."""
+    """The report on one file."""
 
     path: str
     lines: int
@@ -46,7 +46,7 @@ class Report(BaseModel):
     longest: Function | None = None
     imports: list[str] = []
     names: list[tuple[str, int]] = []
-    """The names used most, with how often."""
+    """The five names used most, and how often."""
     syntax_error: str | None = None
     worker: int
     """The process that made this report."""
@@ -77,7 +77,7 @@ async def scan(source: Source) -> Report:
         return report
     try:
         with warnings.catch_warnings():
-            # an odd escape in somebody's file is theirs to hear of, not ours
+            # a warning about an odd escape is for the author of the file, not for this service
             warnings.simplefilter("ignore")
             tree = ast.parse(source.text)
     except SyntaxError as error:

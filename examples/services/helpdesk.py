@@ -12,13 +12,13 @@ import natsrpc
 
 
 class Question(BaseModel):
-    """What somebody wants to know."""
+    """A question to the desk."""
 
     topic: str
 
 
 class Answer(BaseModel):
-    """What the desk knows about it."""
+    """The desk's answer."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""Errors: the class raised in the handler is the class caught at the caller, with its fields.
+"""Errors: the caller catches the class that the handler raised, with its fields.
 
 natsrpc run examples/services/shop.py
 natsrpc call shop.order '{"sku": "unicorn", "count": 1}'
@@ -10,7 +10,7 @@ import natsrpc
 
 
 class OutOfStock(natsrpc.RpcError, code=409):
-    """There is less of it than was ordered."""
+    """Fewer are left than were ordered."""
 
     sku: str
     left: int
@@ -22,7 +22,7 @@ stock = {"teapot": 3, "unicorn": 0}
 
 @service.handler("shop.order", name="order", errors=(OutOfStock,))
 async def order(sku: str, count: int) -> int:
-    """Take `count` of `sku` out of stock and answer what is left."""
+    """Take `count` of `sku` out of stock and answer how many are left."""
     if sku not in stock:
         raise natsrpc.NotFoundError(f"there is no {sku!r} in this shop")
     if stock[sku] < count:

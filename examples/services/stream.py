@@ -1,4 +1,4 @@
-"""Streams, both ways: readings as they come, a log to sum up, and a filter between the two.
+"""Streams from the service, to the service, and both ways at once.
 
 python examples/services/stream.py        # needs no nats-server: it is served in memory
 natsrpc run examples/services/stream.py
@@ -17,7 +17,7 @@ import natsrpc.testing
 
 
 class Reading(BaseModel):
-    """What a sensor saw."""
+    """One measurement of a sensor."""
 
     number: int
     celsius: float
@@ -29,7 +29,7 @@ weather = service.group("weather")
 
 @weather.handler("watch")
 async def watch(count: int, pause: float = 0.0) -> AsyncIterator[Reading]:
-    """Readings as they come. The caller's loop may end early: the generator is closed then."""
+    """Send readings one by one. If the caller's loop ends early, the generator is closed."""
     for number in range(count):
         yield Reading(number=number, celsius=round(15 + 10 * math.sin(number / 10), 1))
         await asyncio.sleep(pause)
@@ -37,7 +37,7 @@ async def watch(count: int, pause: float = 0.0) -> AsyncIterator[Reading]:
 
 @weather.handler("mean")
 async def mean(readings: AsyncIterator[Reading]) -> float:
-    """One answer to a whole stream, which is sent only as fast as it is read here."""
+    """Read a whole stream and answer once. The caller sends only as fast as it is read here."""
     total, count = 0.0, 0
     async for reading in readings:
         total, count = total + reading.celsius, count + 1
@@ -46,14 +46,14 @@ async def mean(readings: AsyncIterator[Reading]) -> float:
 
 @weather.handler("alarms")
 async def alarms(readings: AsyncIterator[Reading], above: float) -> AsyncIterator[str]:
-    """An answer for some of the readings, while they still come."""
+    """Answer some of the readings while more arrive."""
     async for reading in readings:
         if reading.celsius > above:
             yield f"reading {reading.number}: {reading.celsius} degrees"
 
 
 async def main() -> None:
-    """Call all of it."""
+    """Call the three handlers."""
     async with service.test() as client:
         async for reading in client.stream(watch, {"count": 1000}):
             print(reading.number, reading.celsius)

@@ -25,7 +25,7 @@ async def main(servers: str) -> None:
     await nc.publish("foo", b"hello world")
     await seen.wait()
 
-    # A subscriber that is read when it suits you.
+    # A subscriber that is read one message at a time.
     pull = await nc.subscribe("foo")
     await nc.publish("foo", b"pulled")
     msg = await pull.next_msg(timeout=1.0)

@@ -1,4 +1,4 @@
-"""Several servers: how they are tried, what is told, and who we are.
+"""Several servers: the order in which they are tried, and the callbacks.
 
 Run it: `python examples/tour/cluster.py [server URL, server URL, ...]`.
 """

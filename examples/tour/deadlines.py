@@ -1,4 +1,4 @@
-"""Deadlines and cancellation are those of asyncio.
+"""Deadlines: asyncio's own `timeout` around one call or several.
 
 Run it: `python examples/tour/deadlines.py [server URL]`.
 """
@@ -34,7 +34,7 @@ async def main(servers: str) -> None:
             text = await enc.request("echo", "typed", str, timeout=None)
             print(f"typed request: {text}")
 
-        # A deadline that passes is a TimeoutError, whichever way it was set.
+        # A deadline that passes raises TimeoutError, whichever way it was set.
         try:
             async with asyncio.timeout(0.05):
                 await inbox.next_msg(timeout=None)

@@ -1,4 +1,4 @@
-"""One connection seen through a codec: typed values in, typed values out.
+"""A connection with a codec: it publishes and receives typed values.
 
 Run it: `python examples/tour/encoded.py [server URL]`.
 """

@@ -1,4 +1,4 @@
-"""Queues bound to subjects, both directions: what goes into one comes out of another, typed.
+"""Queues bound to subjects: values put into one queue come out of another, typed.
 
 Run it: `python examples/tour/queues.py [server URL]`.
 """

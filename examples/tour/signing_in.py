@@ -1,4 +1,4 @@
-"""Who we are: user and password, token, both, and what a URL says.
+"""Authentication: by user and password, by token, by both, and by the URL.
 
 Run it against a server that knows user `derek`, password `s3cr3t`:
 `python examples/tour/signing_in.py nats://127.0.0.1:4222`.
@@ -26,7 +26,7 @@ async def main(server: str) -> None:
     async with connect(server, user="derek", password="s3cr3t", token="unused here"):
         print("by user, beside a token")
 
-    # What a URL says hides the options, for that server.
+    # User and password in a URL override the options, for that server.
     async with connect(f"nats://derek:s3cr3t@{host}", user="somebody", password="else"):
         print("by URL, before the options")
 

@@ -1,4 +1,4 @@
-"""The commands, put together."""
+"""The command line's parser: every command under its name. `main` loads and runs it."""
 
 from __future__ import annotations
 

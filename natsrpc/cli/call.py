@@ -1,4 +1,4 @@
-"""`natsrpc call`: one typed call from the shell."""
+"""`natsrpc call`: one call from the shell, with a request and an answer in JSON."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import typer
 from natsrpc.errors import ConfigError
 from natsrpc.rpc import connect
 
-from .command import say
-from .context import Place, parse_seconds
+from .context import Destination
+from .duration import parse_seconds
+from .output import say
 
 __all__ = ["call"]
 
 
 async def call(
-    place: Place,
+    destination: Destination,
     subject: Annotated[str, typer.Argument(help="Where to send the request.")],
     body: Annotated[
         str | None, typer.Argument(help="The request as JSON; `-` reads it from stdin.")
@@ -42,7 +43,10 @@ async def call(
     request = _request(text, raw=raw)
     returns: Any = bytes if raw else Any
     async with connect(
-        place.servers, codec="raw" if raw else codec, name="natsrpc call", **place.options
+        destination.servers,
+        codec="raw" if raw else codec,
+        name="natsrpc call",
+        **destination.options,
     ) as client:
         if not stream:
             _print(await client.call(subject, request, returns, timeout=seconds, headers=headers))

@@ -1,4 +1,4 @@
-"""What commands share: the connection's flags, running a coroutine, saying what went wrong.
+"""How a command is run: the connection's flags, the event loop, errors and the exit code.
 
 An error of ours is one line on stderr and exit code 1; a traceback means a bug.
 """
@@ -11,7 +11,6 @@ import inspect
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, NoReturn, get_type_hints
 
@@ -19,9 +18,10 @@ import typer
 
 from natsrpc.errors import DecodeError, NatsRpcError, NoServersError, RpcError
 
-from .context import Flags, find_place
+from .context import Flags, find_destination
+from .output import say
 
-__all__ = ["connecting", "fail", "one_line", "run_command", "say"]
+__all__ = ["connecting", "fail", "one_line", "run_command"]
 
 _PANEL = "Connection"
 _FLAGS = {
@@ -53,19 +53,20 @@ _FLAGS = {
 
 
 def connecting(command: Callable[..., Coroutine[Any, Any, int | None]]) -> Callable[..., None]:
-    """Make an async command with a `place: Place` into one that typer can read.
+    """Make a command for typer out of an async function with a `destination: Destination`.
 
-    In the place of `place` it gets the connection's flags.
+    The command has the connection's flags instead of that parameter. `app` calls it for each
+    command that connects.
     """
     hints = get_type_hints(command, include_extras=True)
-    own = [p for p in inspect.signature(command).parameters.values() if p.name != "place"]
+    own = [p for p in inspect.signature(command).parameters.values() if p.name != "destination"]
 
     @functools.wraps(command)
     def wrapper(**arguments: Any) -> None:
         flags = Flags(**{name: arguments.pop(name) for name in _FLAGS})
 
         def start() -> Coroutine[Any, Any, int | None]:
-            return command(find_place(flags, os.environ, warn=_warn), **arguments)
+            return command(find_destination(flags, os.environ, warn=_warn), **arguments)
 
         run_command(start)
 
@@ -80,9 +81,13 @@ def connecting(command: Callable[..., Coroutine[Any, Any, int | None]]) -> Calla
 
 
 def run_command(start: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
-    """Run a coroutine to its end, and end the command with its exit code.
+    """Run a coroutine to its end, then end the command with its exit code (None means 0).
 
-    From here on an interrupt is asyncio's: it cancels the coroutine, so that it tidies up.
+    From here on asyncio handles an interrupt: it cancels the coroutine, which tidies up, and the
+    exit code is 130.
+
+    Raises:
+        typer.Exit: always.
     """
     try:
         coroutine = start()
@@ -97,18 +102,18 @@ def run_command(start: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
 
 
 def fail(text: str) -> NoReturn:
-    """Say what went wrong, and end the command with exit code 1."""
+    """Print an error, and end the command with exit code 1.
+
+    Raises:
+        typer.Exit: always.
+    """
     say(f"error: {text}")
     raise typer.Exit(1)
 
 
-def say(text: str) -> None:
-    """One line for people, beside the output proper."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def one_line(error: NatsRpcError) -> str:
-    """An error in one line: what it is, its text, and the fields that are to blame."""
+    """Return an error as one line: for an error of a service its code and name, then the text, then
+    the fields that are to blame."""
     text = " ".join(str(error).split())
     if isinstance(error, RpcError):
         details = "" if error.details is None else f" {_compact(error.details)}"

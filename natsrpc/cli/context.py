@@ -1,8 +1,12 @@
-"""Where to connect and as whom: flags, then the environment, then a context of the `nats` command.
+"""The server of a command and the user it connects as: from flags, environment and a context.
 
-Contexts are read, never written. What a flag or variable says about who we are replaces all that
-the context says about it; otherwise the first of user, credentials, nkey and JWT is taken, with a
-warning if there are several, and the token goes besides.
+`connecting` calls `find_destination` for each command that connects. A flag overrides a variable of
+the environment, and that a value of the context. Contexts are those of the `nats` command; they are
+read, never written.
+
+An identity is a user, a credentials file, an nkey or a JWT. One that a flag or a variable gives
+replaces the context's identity and token altogether. If one source gives several, the first in that
+order is used, with a warning; a token is sent besides.
 
 Ref: ADR-21.
 """
@@ -19,11 +23,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from natsrpc.core import DEFAULT_URL
 from natsrpc.errors import ConfigError
 
-__all__ = ["Flags", "Place", "find_place", "parse_seconds"]
+__all__ = ["Destination", "Flags", "find_destination"]
 
-DEFAULT_URL = "nats://127.0.0.1:4222"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: C:\ is a path
 _IDENTITIES = ("user", "creds", "nkey", "user_jwt")
 _IGNORED = (
@@ -36,7 +40,7 @@ _IGNORED = (
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """What the command line said. An empty value was not given."""
+    """The connection's flags, as given on the command line. An empty one was not given."""
 
     server: str = ""
     context: str = ""
@@ -50,19 +54,31 @@ class Flags:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """What `natsrpc.connect` needs to know. `source` says where it comes from."""
+class Destination:
+    """The arguments of `natsrpc.connect`: its servers and its options.
+
+    `source` names the context that they come from; it is empty where no context was read, or the
+    URL is another's.
+    """
 
     servers: list[str]
     options: dict[str, Any] = field(repr=False)
     source: str = ""
 
 
-def find_place(flags: Flags, environ: Mapping[str, str], *, warn: Callable[[str], None]) -> Place:
-    """Settle where to connect and as whom.
+def find_destination(
+    flags: Flags, environ: Mapping[str, str], *, warn: Callable[[str], None]
+) -> Destination:
+    """Return the destination that flags, environment and context give together.
+
+    Args:
+        flags: the command line's.
+        environ: the environment: `NATS_URL`, `NATS_CONTEXT` and the others of the `nats` command.
+        warn: called with one line for each setting that is ignored.
 
     Raises:
-        ConfigError: a context is missing or unreadable, or asks for what is not supported.
+        ConfigError: a context is missing or unreadable, or it, a flag or a variable asks for
+            something that is not supported.
     """
     source, context = _read_context(flags.context or environ.get("NATS_CONTEXT", ""), environ)
     given = _given(flags, environ)
@@ -80,28 +96,14 @@ def find_place(flags: Flags, environ: Mapping[str, str], *, warn: Callable[[str]
     url = settings.get("url") or DEFAULT_URL
     options = _identity(settings, environ, warn) | _transport(settings, environ)
     servers = [server.strip() for server in url.split(",") if server.strip()]
-    return Place(servers, options, source if not given.get("url") else "")
+    return Destination(servers, options, source if not given.get("url") else "")
 
 
-def parse_seconds(text: str) -> float:
-    """Read `2`, `2s`, `500ms`, `1m` or `1m30s`.
-
-    Raises:
-        ConfigError: it is none of these.
-    """
-    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
-    if not re.fullmatch(r"(\d+(\.\d+)?(ms|s|m|h))+", text):
-        raise ConfigError(f"{text!r} is no duration: expected something like 2s, 500ms or 1m30s")
-    return sum(float(n) * units[u] for n, u in re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text))
-
-
-# -- where the values come from ------------------------------------------------------------------
+# -- the sources of the values -------------------------------------------------------------------
 
 
 def _given(flags: Flags, environ: Mapping[str, str]) -> dict[str, str]:
-    """The context keys that flags and environment set; a flag hides a variable."""
+    """The settings of flags and environment under the keys of a context; flags come first."""
     variables = {
         "url": "NATS_URL",
         "user": "NATS_USER",
@@ -162,7 +164,7 @@ def _config_folder(environ: Mapping[str, str]) -> Path:
     return Path(root) if root else Path.home() / ".config"
 
 
-# -- what they mean ------------------------------------------------------------------------------
+# -- settings as connect options -----------------------------------------------------------------
 
 
 def _refuse_unsupported(settings: Mapping[str, Any]) -> None:
@@ -220,7 +222,7 @@ def _transport(settings: Mapping[str, Any], environ: Mapping[str, str]) -> dict[
 
 
 def _secret(value: str, key: str, environ: Mapping[str, str]) -> str:
-    """A secret itself, or where it stands."""
+    """The secret, which is the value itself or is kept where the value refers to."""
     scheme = _scheme(value)
     if scheme == "file":
         return _read(value[len("file://") :], key, environ).rstrip("\r\n")
@@ -250,7 +252,7 @@ def _seed(value: str, environ: Mapping[str, str]) -> str:
 
 
 def _file_content(value: str, key: str, environ: Mapping[str, str]) -> str | None:
-    """The content that a reference names; None if it is the path of a file."""
+    """The content that a reference names; None if the value is the path of a file."""
     scheme = _scheme(value)
     if scheme in ("", "file"):
         return None
@@ -261,7 +263,11 @@ def _file_content(value: str, key: str, environ: Mapping[str, str]) -> str | Non
 
 
 def _content(value: str, scheme: str, key: str, environ: Mapping[str, str]) -> str | None:
-    """What `env:`, `data:` and the external schemes name; None for every other value."""
+    """The content that `env://` or `data:;base64,` names; None for every other value.
+
+    Raises:
+        ConfigError: the content is not there, or needs an external program.
+    """
     if scheme == "env" and value[4:].startswith("//"):
         name = value[len("env://") :]
         if not environ.get(name):

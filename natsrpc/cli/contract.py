@@ -1,4 +1,4 @@
-"""`natsrpc contract`: a service's contract as a document, and what changed from one to another."""
+"""`natsrpc contract`: exports a service's contract as a document, and compares two of them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from natsrpc.describe import ContractDiff, document, read_document, version_numb
 from natsrpc.describe import diff as compare
 from natsrpc.errors import ConfigError, NoRespondersError
 
-from .asking import AsJson, NotThereError, Timeout, connected, print_table
-from .command import connecting, say
-from .context import Place, parse_seconds
+from .command import connecting
+from .context import Destination
+from .duration import parse_seconds
+from .output import print_table, say
+from .query import AsJson, NotThereError, Timeout, connected
 from .target import load_services
 
 __all__ = ["app", "contract_of", "write"]
@@ -27,18 +29,18 @@ Output = Annotated[str, typer.Option("--output", "-o", help="Write to this file.
 
 
 async def export(
-    place: Place,
+    destination: Destination,
     target: Annotated[str, typer.Argument(help="`module:service`, or the name of a live service.")],
     output: Output = "",
     timeout: Timeout = "2s",
 ) -> None:
     """Write the contract of TARGET as a JSON document, to be kept and compared with."""
-    found = await contract_of(place, target, parse_seconds(timeout))
+    found = await contract_of(destination, target, parse_seconds(timeout))
     write(json_module.dumps(found, indent=2, ensure_ascii=False) + "\n", output)
 
 
 async def diff(
-    place: Place,
+    destination: Destination,
     old: Annotated[str, typer.Argument(help=f"The contract that callers rely on: {_WAYS}.")],
     new: Annotated[str, typer.Argument(help="The contract to compare with it.")],
     json: AsJson = False,
@@ -52,8 +54,8 @@ async def diff(
 ) -> int:
     """Tell what changed from OLD to NEW, what of it breaks callers, and which version it needs."""
     seconds = parse_seconds(timeout)
-    before = await contract_of(place, old, seconds)
-    after = await contract_of(place, new, seconds)
+    before = await contract_of(destination, old, seconds)
+    after = await contract_of(destination, new, seconds)
     found = compare(before, after)
     if json:
         print(json_module.dumps(_plain(found), indent=2, ensure_ascii=False))
@@ -62,12 +64,18 @@ async def diff(
     return int((exit_code and found.breaks) or (check_version and not found.sufficient))
 
 
-async def contract_of(place: Place, target: str, timeout: float) -> dict[str, Any]:
-    """Find a contract: in a file, in a module, or by asking a live service.
+async def contract_of(destination: Destination, target: str, timeout: float) -> dict[str, Any]:
+    """Return the contract's document from a file, from a module, or from a live service.
+
+    Args:
+        destination: the server to ask for a live service.
+        target: a file (`-` is stdin), `module:service`, or the name of a live service.
+        timeout: seconds to wait for answers.
 
     Raises:
-        ConfigError: there is none, or several.
-        NatsError: no service of that name answered, or NATS cannot be reached.
+        ConfigError: the file or module has no contract, or several.
+        NotThereError: no service of that name answered.
+        NatsError: NATS cannot be reached.
     """
     if target == "-" or target.endswith(".json") or _is_document(target):
         return _read(target)
@@ -77,10 +85,10 @@ async def contract_of(place: Place, target: str, timeout: float) -> dict[str, An
             names = ", ".join(service.name for service in services)
             raise ConfigError(f"{target!r} holds several services ({names}): name one of them")
         return document(services[0].contract)
-    async with connected(place) as connection:
+    async with connected(destination) as connection:
         try:
             found = await discovery.schemas(connection, target, timeout=timeout)
-            if not found:  # asked alone, one that refuses says why
+            if not found:  # nobody told its schema: a direct request says why
                 found = [await discovery.schema(connection, target, timeout=timeout)]
         except NoRespondersError as error:
             raise NotThereError(f"no service {target!r} answered") from error
@@ -88,7 +96,7 @@ async def contract_of(place: Place, target: str, timeout: float) -> dict[str, An
 
 
 def _newest(name: str, found: list[dict[str, Any]]) -> dict[str, Any]:
-    """The contract of the highest version, with a warning where instances keep several."""
+    """The contract of the highest version. Warns where the instances keep different ones."""
     keys = [json_module.dumps(each, sort_keys=True) for each in found]
     contracts = dict(zip(keys, found, strict=True))
     chosen = max(contracts.values(), key=lambda each: version_numbers(each["version"]))
@@ -112,7 +120,7 @@ def _read(target: str) -> dict[str, Any]:
 
 
 def write(text: str, output: str) -> None:
-    """Write to a file, or to stdout if none is named.
+    """Write text to the file `output`, or to stdout if that is empty.
 
     Raises:
         ConfigError: the file cannot be written.

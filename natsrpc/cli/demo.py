@@ -1,9 +1,9 @@
-"""`natsrpc demo`: a real server, a pool of workers, and the standard library to read through.
+"""`natsrpc demo`: scans Python's standard library with a pool of workers on a real nats-server.
 
 Everything is as a user would run it: the workers are processes under the supervisor of
-`natsrpc run`, the calls are typed calls of one client. A call that a lost or busy worker left
-without an answer is sent again, which is safe because a scan changes nothing; the summary counts
-these.
+`natsrpc run`, the calls are typed calls of one client. A call that failed because its worker was
+lost or busy is sent again, which is safe because a scan changes nothing; the summary counts these
+calls.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = ["demo"]
 IN_FLIGHT = 64
 CALL_TIMEOUT = 10.0  # seconds; only the calls of a lost worker take that long
 TRIES = 6
-_AGAIN_LATER = (429, 503, 504)  # overloaded, stopping, too late: another worker may do better
+_AGAIN_LATER = (429, 503, 504)  # overloaded, stopping, too late: another worker may answer
 _SERVER = "max_payload: 8MB"  # the default of 1 MB is less than some files
 
 
@@ -62,7 +62,7 @@ def demo(
 
 @dataclass(slots=True)
 class Tally:
-    """What came of it all."""
+    """The counts of one run. `took` are seconds, `longest` the longest functions found."""
 
     files: int = 0
     answered: int = 0
@@ -85,13 +85,13 @@ class Tally:
             self.longest = heapq.nlargest(10, [*self.longest, found])
 
     def percentile(self, share: float) -> float:
-        """The time that this share of the calls stayed within, in milliseconds."""
+        """Return the milliseconds within which this share of the calls (0 to 1) was answered."""
         ordered = sorted(self.took) or [0.0]
         return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 class Demo:
-    """One run of it."""
+    """One run: a server, a pool, a client, and what people see of them."""
 
     def __init__(self, path: Path | None, workers: int, codec: str) -> None:
         self._root = path or Path(sysconfig.get_path("stdlib"))
@@ -104,7 +104,14 @@ class Demo:
         self._interrupted = False
 
     async def run(self) -> int:
-        """Do it all; returns the exit code."""
+        """Scan all files, and return the exit code: 0 if each was answered, 130 if interrupted.
+
+        Server and workers are stopped in any case.
+
+        Raises:
+            ConfigError: the folder is not there or has no .py file, or the codec is unknown.
+            NatsRpcError: the server or a worker did not start.
+        """
         codecs.get(self._codec)  # an unknown one is refused before anything is started
         files = list(self._files())
         if not files:
@@ -163,7 +170,7 @@ class Demo:
             await client.drain()
 
     async def _scan(self, client: Client, module: ModuleType, path: Path) -> None:
-        """Send one file, again if need be, and count what comes of it."""
+        """Send one file, up to `TRIES` times, and count its report or its error."""
         try:
             source = module.read_source(path, str(path.relative_to(self._root)))
         except OSError as error:
@@ -192,7 +199,7 @@ class Demo:
             if path.is_file() and others.isdisjoint(path.relative_to(self._root).parts):
                 yield path
 
-    # -- what people see ---------------------------------------------------------------------------
+    # -- the output --------------------------------------------------------------------------------
 
     def _event(self, text: str) -> None:
         self._events.append(text)
@@ -231,7 +238,7 @@ class Demo:
 
 
 def service_file() -> Path:
-    """The demo's service: beside this file once installed, else among the examples."""
+    """Return the file of the demo's service: beside this one once installed, else an example."""
     installed = Path(__file__).with_name("codescan.py")
     if installed.is_file():
         return installed

@@ -1,4 +1,4 @@
-"""`natsrpc info`: what a service offers."""
+"""`natsrpc info`: prints a service's instances and endpoints, or its JSON Schema."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from natsrpc import discovery
 from natsrpc.discovery import ServiceInfo
 from natsrpc.errors import NoRespondersError
 
-from .asking import AsJson, NotThereError, Timeout, ask, connected, print_json, print_table
-from .context import Place, parse_seconds
+from .context import Destination
+from .duration import parse_seconds
+from .output import print_json, print_table
+from .query import AsJson, NotThereError, Timeout, ask, connected
 
 __all__ = ["info"]
 
 
 async def info(
-    place: Place,
+    destination: Destination,
     name: Annotated[str, typer.Argument(help="The service's name, as `natsrpc ls` shows it.")],
     timeout: Timeout = "2s",
     json: AsJson = False,
@@ -28,21 +30,22 @@ async def info(
     """Show a service's instances and endpoints."""
     if schema:
         seconds = parse_seconds(timeout)
-        async with connected(place) as connection:
+        async with connected(destination) as connection:
             try:
                 print_json(await discovery.schema(connection, name, timeout=seconds))
             except NoRespondersError as error:
                 raise NotThereError(f"no service {name!r} answered") from error
         return
     by_version: dict[str, list[ServiceInfo]] = {}
-    for one in await ask(discovery.info, place, name, timeout=timeout, json=json):
+    for one in await ask(discovery.info, destination, name, timeout=timeout, json=json):
         by_version.setdefault(one.version, []).append(one)
     for _, instances in sorted(by_version.items()):
         _print(instances)
 
 
 def _print(instances: list[ServiceInfo]) -> None:
-    """Show the instances of one version; one stands for all."""
+    """Show the instances of one version. All have the same endpoints: those of the first are
+    shown."""
     first = instances[0]
     print(f"{first.name} {first.version}  {first.description}".rstrip())
     for key, value in first.metadata.items():

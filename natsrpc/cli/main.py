@@ -1,4 +1,4 @@
-"""Where the command `natsrpc` starts: it needs an extra, and says so where that is missing."""
+"""The entry point of the command `natsrpc`. Without the extra "cli" it says what to install."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line; ends the process.
+    """Run the command line, and end the process with its exit code.
 
-    Until a command runs its coroutine, an interrupt is left to the system, which ends the process:
-    a `KeyboardInterrupt` raised inside a callback of the import system or of the garbage collector
-    is written to stderr and forgotten, and the command would go on.
+    Until a command runs its coroutine, an interrupt is left to the system, which ends the process.
+    Python would raise `KeyboardInterrupt`; raised inside a callback of the import system or of the
+    garbage collector, it is written to stderr and forgotten, and the command would go on.
     """
     _leave_interrupts_to_the_system()
     try:
         _find_app()()
-    except KeyboardInterrupt:  # outside of a command, which would have ended in its own way
+    except KeyboardInterrupt:  # outside of a command: a command ends with a code of its own
         sys.exit(130)
     finally:
-        # all is done: an interrupt while Python tidies up is not worth a traceback
+        # the command is over: an interrupt while Python tidies up is not worth a traceback
         _leave_interrupts_to_the_system()
 
 

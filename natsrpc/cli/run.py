@@ -1,4 +1,4 @@
-"""`natsrpc run`: services in a supervised pool of worker processes."""
+"""`natsrpc run`: serves services in a supervised pool of worker processes."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ import typer
 from natsrpc.errors import ConfigError, ServerStartError
 from natsrpc.server import NatsServer
 
-from .command import say
-from .context import Place, parse_seconds
+from .context import Destination
+from .duration import parse_seconds
+from .output import say
 from .supervisor import Supervisor, WorkerFailedError, WorkSettings
 from .worker import on_signals
 
 __all__ = ["run"]
 
-_LOOK_EVERY = 0.3  # seconds
+_LOOK_EVERY = 0.3  # seconds between two looks at the files for --reload
 
 
 async def run(
-    place: Place,
+    destination: Destination,
     target: Annotated[str, typer.Argument(help="`module:service` or `path/to/file.py:service`.")],
     workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Processes.")] = 1,
     embedded: Annotated[
@@ -45,11 +46,13 @@ async def run(
     if uvloop and importlib.util.find_spec("uvloop") is None:
         raise ConfigError("--uvloop needs the package uvloop: pip install 'natsrpc[uvloop]'")
     seconds = parse_seconds(drain_timeout)
-    options = {"name": f"natsrpc run {target}", **place.options, "drain_timeout": seconds}
-    settings = WorkSettings(target, place.servers, options, uvloop=uvloop, drain_timeout=seconds)
+    options = {"name": f"natsrpc run {target}", **destination.options, "drain_timeout": seconds}
+    settings = WorkSettings(
+        target, destination.servers, options, uvloop=uvloop, drain_timeout=seconds
+    )
     async with contextlib.AsyncExitStack() as stack:
         if embedded:
-            server = NatsServer(port=urlsplit(place.servers[0]).port or 4222)
+            server = NatsServer(port=urlsplit(destination.servers[0]).port or 4222)
             try:
                 await stack.enter_async_context(server)
             except ServerStartError as error:
@@ -64,7 +67,7 @@ async def run(
 
 
 def _why(error: ServerStartError, port: int) -> ServerStartError:
-    """The error with what matters of the server's log; where the port is taken, with a way out."""
+    """The error with the fatal lines of the server's log; where the port is taken, what to do."""
     said = [line for line in error.log.splitlines() if "[FTL]" in line or "[ERR]" in line]
     if any("address already in use" in line for line in said):
         return ServerStartError(
@@ -99,7 +102,7 @@ async def _supervise(supervisor: Supervisor, *, watch: bool) -> int:
     on_signals(on_stop, signal.SIGTERM, signal.SIGINT)
     if hasattr(signal, "SIGHUP"):
         on_signals(on_reload, signal.SIGHUP)
-    # seen before the start: what changes while workers start is a change, too
+    # listed before the start, so that a change while workers start is noticed, too
     folder = _watched(supervisor.settings.target)
     seen = dict(_files(folder)) if watch else {}
     start = asyncio.ensure_future(supervisor.start())
@@ -138,7 +141,8 @@ def _watched(target: str) -> Path:
 
 
 async def _changes(folder: Path, seen: dict[Path, int]) -> AsyncIterator[Path]:
-    """At each look, one of the files that are new or changed since the look before."""
+    """Look at the files again and again; after a look that finds new or changed ones, yield one of
+    them."""
     before = seen
     while True:
         await asyncio.sleep(_LOOK_EVERY)

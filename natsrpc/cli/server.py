@@ -1,4 +1,4 @@
-"""`natsrpc server`: a real nats-server in the foreground."""
+"""`natsrpc server`: runs a nats-server in the foreground."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ def server(
     arguments = [executable, "-a", host, "-p", str(port), *context.args]
     if sys.platform == "win32":
         raise typer.Exit(subprocess.call(arguments))
-    # it takes the place of this process, so that signals reach it and its exit code is ours
+    # nats-server replaces this process, so that signals reach it and its exit code is ours
     os.execv(executable, arguments)

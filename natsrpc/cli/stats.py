@@ -1,20 +1,21 @@
-"""`natsrpc stats`: how services are doing."""
+"""`natsrpc stats`: prints the counters of each endpoint of each instance."""
 
 from __future__ import annotations
 
 from natsrpc import discovery
 
-from .asking import AsJson, Name, Timeout, ask, print_table
-from .context import Place
+from .context import Destination
+from .output import print_table
+from .query import AsJson, Name, Timeout, ask
 
 __all__ = ["stats"]
 
 
 async def stats(
-    place: Place, name: Name = "", timeout: Timeout = "2s", json: AsJson = False
+    destination: Destination, name: Name = "", timeout: Timeout = "2s", json: AsJson = False
 ) -> None:
     """Show the counters of each endpoint of each instance."""
-    found = await ask(discovery.stats, place, name, timeout=timeout, json=json)
+    found = await ask(discovery.stats, destination, name, timeout=timeout, json=json)
     rows = [
         (
             one.name,

@@ -1,4 +1,4 @@
-"""`natsrpc stub`: a typed client module for a service, written from its schema."""
+"""`natsrpc stub`: writes a typed client module for a service from its contract."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import typer
 
 from natsrpc.describe import stub as write_stub
 
-from .asking import Timeout
-from .context import Place, parse_seconds
+from .context import Destination
 from .contract import Output, contract_of, write
+from .duration import parse_seconds
+from .query import Timeout
 
 __all__ = ["stub"]
 
 
 async def stub(
-    place: Place,
+    destination: Destination,
     target: Annotated[
         str,
         typer.Argument(
@@ -31,12 +32,12 @@ async def stub(
     timeout: Timeout = "2s",
 ) -> None:
     """Write a Python module with typed methods and models to call the service TARGET."""
-    found = await contract_of(place, target, parse_seconds(timeout))
+    found = await contract_of(destination, target, parse_seconds(timeout))
     write(_formatted(write_stub(found), output or "stub.py"), output)
 
 
 def _formatted(text: str, name: str) -> str:
-    """The text as ruff formats a file of that name, where ruff is installed."""
+    """The text as ruff formats a file of that name; unchanged where ruff is missing or fails."""
     beside = Path(sys.executable).with_name("ruff")
     ruff = str(beside) if beside.is_file() else shutil.which("ruff")
     if ruff is None:

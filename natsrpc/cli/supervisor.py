@@ -1,14 +1,23 @@
-"""Keeps a pool of worker processes alive.
+"""A pool of worker processes that is kept alive. `natsrpc run` and `natsrpc demo` start one.
 
-Each slot of the pool holds one worker. A worker is *starting* until it says that it is ready (or
-that it failed), then *ready*, *draining* once it was told so, and gone when its process ends.
+The pool has a fixed number of slots, each with one worker process. States of a worker process, and
+who moves it:
 
-- A worker that ends unasked is replaced by the slot's keeper, after a wait that doubles while
-  replacements keep failing.
-- A reload puts a new worker into the slot when it is ready, and drains the old one then: there is
-  no moment without a worker.
-- Keeper and reload take turns at a slot, and each looks first whether the other has filled it.
-- If a worker of the very first start fails, nothing is kept alive: the start fails.
+- *starting*, from `_spawn` on;
+- *ready*, when it says so over its connection, or *failed*, when it says that, ends, or is not
+  ready in time;
+- *draining*, when `_end` asks it to;
+- *ended*, when the process is gone.
+
+Who fills a slot:
+
+- `start` fills all. If one worker fails then, all are ended and the start fails.
+- The slot's keeper (`_keep`) replaces a worker that ended unasked, after a wait that doubles while
+  replacements fail.
+- `reload` puts a new worker into the slot when that is ready, and only then drains the old one: it
+  leaves no slot without a worker.
+- Keeper and reload hold the slot's lock (`_turns`) while they start a worker, so that never two are
+  started for one slot. Under the lock the keeper looks whether a reload has filled the slot.
 """
 
 from __future__ import annotations
@@ -28,6 +37,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from natsrpc.errors import NatsRpcError
+from natsrpc.server import own_process_group
 
 from .worker import CONTROL_VARIABLE
 
@@ -39,26 +49,34 @@ _SETTLED = 10.0  # a worker that lived this long did not fail at its start
 
 
 class WorkerFailedError(NatsRpcError):
-    """A worker ended, or was ended, before it was ready. The message is what it said."""
+    """A worker ended, or was ended, before it was ready. The message is the worker's own, if it
+    sent one."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkSettings:
-    """What each worker runs.
-
-    `target` is as in `load_services`, `servers` and `options` go to `natsrpc.connect`.
-    """
+    """The settings of all workers of a pool."""
 
     target: str
+    """The services to serve, as `load_services` takes them."""
     servers: Sequence[str]
+    """The servers to connect to."""
     options: dict[str, Any] = field(default_factory=dict)
+    """Options of `natsrpc.connect`; they must be plain data, for they travel as JSON."""
     uvloop: bool = False
+    """Run the workers on uvloop's event loop."""
     ready_timeout: float = 30.0
+    """Seconds within which a new worker must be ready."""
     drain_timeout: float = 30.0
+    """Seconds that a worker may take to drain."""
 
 
-class Worker:
-    """One worker process and the line to it."""
+class WorkerProcess:
+    """One worker process, and the supervisor's end of the connection to it.
+
+    `decided` is set once the process is ready, has failed or has ended; `ended` is done, with the
+    exit code, once the process is gone and its last words are read.
+    """
 
     def __init__(self, slot: int, process: asyncio.subprocess.Process) -> None:
         self.slot = slot
@@ -67,7 +85,7 @@ class Worker:
         self.ready: bool = False
         self.draining: bool = False
         self.failure: str = ""
-        self.decided: asyncio.Event = asyncio.Event()  # ready, failed or ended
+        self.decided: asyncio.Event = asyncio.Event()
         self.line: asyncio.StreamWriter | None = None
         self._told = asyncio.Event()  # nothing more will come over the line
         self._told.set()
@@ -80,7 +98,7 @@ class Worker:
         return code
 
     async def listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take what the worker says, until its end."""
+        """Read the worker's messages until its connection ends."""
         self.line = writer
         self._told.clear()
         try:
@@ -96,7 +114,7 @@ class Worker:
             self._told.set()
 
     def drain(self) -> None:
-        """Ask it to answer what it has, and end."""
+        """Ask the worker to answer the requests that it has, and to end. Nothing is waited for."""
         self.draining = True
         if self.line is not None:
             self.line.write(b"drain\n")
@@ -104,12 +122,12 @@ class Worker:
             self.process.terminate()
 
     def kill(self) -> None:
-        """End it now."""
+        """Kill the process."""
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
 
     def how_it_ended(self) -> str:
-        """The end of the process in words."""
+        """Return how the process ended in words, for the sentence "worker 1 ..."."""
         code = self.process.returncode
         if code is not None and code < 0:
             with contextlib.suppress(ValueError):
@@ -118,18 +136,23 @@ class Worker:
 
 
 class Supervisor:
-    """A pool of `workers` processes that run the same services in one queue group.
+    """A pool of worker processes that serve the same services.
 
-    `say` gets one line of text for each thing that people want to know of.
+    Args:
+        settings: the settings of all workers.
+        workers: the number of processes.
+        say: called with one line of text for each event that people want to know of.
+
+    `restarts` counts the workers that were replaced because they had ended unasked.
     """
 
     def __init__(self, settings: WorkSettings, workers: int, *, say: Callable[[str], None]) -> None:
         self.settings = settings
         self.restarts: int = 0
         self._say = say
-        self._slots: list[Worker | None] = [None] * workers
-        self._tokens: dict[str, Worker] = {}
-        self._all: set[Worker] = set()
+        self._slots: list[WorkerProcess | None] = [None] * workers
+        self._tokens: dict[str, WorkerProcess] = {}
+        self._all: set[WorkerProcess] = set()
         self._keepers: list[asyncio.Task[None]] = []
         self._server: asyncio.Server | None = None
         self._reloading = asyncio.Lock()
@@ -137,11 +160,11 @@ class Supervisor:
 
     @property
     def pids(self) -> list[int]:
-        """The processes that serve now."""
+        """The ids of the processes that serve now."""
         return [worker.pid for worker in self._slots if worker is not None and worker.ready]
 
     async def start(self) -> None:
-        """Start all workers and wait until each is ready.
+        """Start all workers and wait until each is ready. Cancelled, it ends those it started.
 
         Raises:
             WorkerFailedError: one of them failed; all are ended.
@@ -158,10 +181,10 @@ class Supervisor:
             self._keepers.append(asyncio.create_task(self._keep(slot)))
 
     async def reload(self) -> bool:
-        """Replace each worker by a new one, one after the other, each ready before the old drains.
+        """Replace the workers, one after the other. Each is drained when its successor is ready.
 
-        Returns whether all were replaced. A new worker that fails ends the reload, and the old
-        ones stay.
+        Returns whether all were replaced. A new worker that fails ends the reload; the workers not
+        yet replaced stay. A reload waits for one that is under way.
         """
         if not self._keepers:
             self._say("still starting: nothing to replace yet")
@@ -182,9 +205,9 @@ class Supervisor:
             return True
 
     async def stop(self, *, force: bool = False) -> bool:
-        """Drain all workers, or kill them with `force`, and wait until they are gone.
+        """Drain all workers, or kill them with `force`, and wait until their processes are gone.
 
-        Returns whether every worker that was ready ended by itself within the drain timeout.
+        Returns whether every worker ended by itself, with exit code 0, within the drain timeout.
         """
         for keeper in self._keepers:
             keeper.cancel()
@@ -197,13 +220,13 @@ class Supervisor:
         return all(results)
 
     def kill(self) -> None:
-        """Kill all workers; a `stop` that waits for them returns then."""
+        """Kill all workers. A `stop` that waits for them then returns."""
         for worker in self._all:
             worker.kill()
 
     # -- one worker --------------------------------------------------------------------------------
 
-    async def _spawn(self, slot: int) -> Worker:
+    async def _spawn(self, slot: int) -> WorkerProcess:
         assert self._server is not None
         token = secrets.token_hex(16)
         port = self._server.sockets[0].getsockname()[1]
@@ -216,9 +239,9 @@ class Supervisor:
             "natsrpc.cli.worker",
             env=environment,
             stdin=subprocess.DEVNULL,
-            **_own_group(),
+            **own_process_group(),
         )
-        worker = Worker(slot, process)
+        worker = WorkerProcess(slot, process)
         self._tokens[token] = worker
         self._all.add(worker)
 
@@ -230,7 +253,8 @@ class Supervisor:
         return worker
 
     async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A process has connected: only one with a token of ours is told anything."""
+        """Answer a process that has connected. Only a token of ours, used for the first time, gets
+        the settings: any process of the machine can connect, and they may hold secrets."""
         try:
             said = json.loads(await reader.readline())
             worker = self._by_token(str(said["token"]))
@@ -247,13 +271,13 @@ class Supervisor:
         finally:
             writer.close()
 
-    def _by_token(self, token: str) -> Worker | None:
+    def _by_token(self, token: str) -> WorkerProcess | None:
         for known in list(self._tokens):
             if hmac.compare_digest(known.encode(), token.encode()):
                 return self._tokens.pop(known)
         return None
 
-    async def _await_ready(self, worker: Worker) -> None:
+    async def _await_ready(self, worker: WorkerProcess) -> None:
         try:
             async with asyncio.timeout(self.settings.ready_timeout):
                 await worker.decided.wait()
@@ -267,13 +291,13 @@ class Supervisor:
             await worker.ended
             raise WorkerFailedError(worker.failure or worker.how_it_ended())
 
-    async def _end(self, worker: Worker) -> bool:
-        """Drain one worker; kill it if that takes too long."""
+    async def _end(self, worker: WorkerProcess) -> bool:
+        """Drain one worker, and kill it if that takes too long. Returns whether it ended well."""
         if worker.ended.done():
             return worker.draining
         worker.drain()
         try:
-            # a little more than the worker allows itself, so that it can say so itself
+            # 2 s more than the worker allows itself, so that it reports its own timeout first
             async with asyncio.timeout(self.settings.drain_timeout + 2.0):
                 return await asyncio.shield(worker.ended) == 0
         except TimeoutError:
@@ -283,7 +307,7 @@ class Supervisor:
             return False
 
     async def _keep(self, slot: int) -> None:
-        """Replace the slot's worker whenever it ends unasked."""
+        """Replace the slot's worker each time that it ends unasked. Runs as the slot's task."""
         failures = 0
         while True:
             started = time.monotonic()
@@ -293,7 +317,7 @@ class Supervisor:
             if time.monotonic() - started > _SETTLED:
                 failures = 0
             how = worker.how_it_ended()
-            # the slot holds another one once it is replaced, here or by a reload
+            # ends when the slot holds another one, put there below or by a reload
             while self._slots[slot] is worker:
                 wait = min(_FIRST_WAIT * 2**failures, _LONGEST_WAIT)
                 self._say(f"worker {slot + 1} (pid {worker.pid}) {how}; a new one in {wait:.1f} s")
@@ -301,8 +325,11 @@ class Supervisor:
                 failures += 1
                 how = await self._replace(slot, worker)
 
-    async def _replace(self, slot: int, old: Worker) -> str:
-        """Put a new worker in the place of one that is gone. Returns why that failed, if it did."""
+    async def _replace(self, slot: int, old: WorkerProcess) -> str:
+        """Put a new worker in the place of one that is gone.
+
+        Returns why that failed, for the sentence "worker 1 ..."; empty if it did not.
+        """
         async with self._turns[slot]:
             if self._slots[slot] is not old:
                 return ""
@@ -315,10 +342,3 @@ class Supervisor:
             self.restarts += 1
             self._say(f"worker {slot + 1} is back (pid {new.pid})")
             return ""
-
-
-def _own_group() -> dict[str, Any]:
-    # Ctrl-C in a terminal goes to the whole group: the supervisor alone decides what it means.
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"start_new_session": True}

@@ -1,6 +1,6 @@
-"""What to run, by name: `module:attribute` or `path/to/file.py:attribute`.
+"""The services named on a command line: `module:attribute` or `path/to/file.py:attribute`.
 
-The attribute, `service` unless named, is a `Service` or a list of them.
+Without an attribute, `service` is meant. Its value is a `Service` or a list of them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ __all__ = ["load_module", "load_services"]
 
 
 def load_services(target: str) -> list[Service]:
-    """Import the target and return its services.
+    """Import the target's module and return its services.
 
     Raises:
-        ConfigError: there is no such file, module or attribute, or it is no service. What the
-            module itself raises while it is imported is not caught.
+        ConfigError: there is no such file, module or attribute, or it is no service. An error that
+            the module itself raises while it is imported is not caught.
     """
     where, attribute = _split(target)
     module = load_module(where)
@@ -42,10 +42,11 @@ def load_services(target: str) -> list[Service]:
 
 
 def load_module(where: str) -> ModuleType:
-    """Import a module by its name, looked for in the current folder first, or by its file.
+    """Import a module by its file, or by its name; the current folder is searched first.
 
     Raises:
-        ConfigError: there is no such file or module.
+        ConfigError: there is no such file or module. An error that the module itself raises while
+            it is imported is not caught.
     """
     if where.endswith(".py"):
         return _load_file(Path(where))
@@ -70,7 +71,7 @@ def _load_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ConfigError(f"{str(path)!r} cannot be imported")
     module = importlib.util.module_from_spec(spec)
-    # pydantic looks up the names of string annotations there
+    # pydantic resolves the names in string annotations by `sys.modules`
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     return module

@@ -1,9 +1,13 @@
-"""One worker process: serves until its supervisor, or a signal, asks it to drain.
+"""The program of one worker process. The supervisor starts it as `python -m natsrpc.cli.worker`.
 
-Started as `python -m natsrpc.cli.worker`. It opens a connection to the supervisor's loopback port,
-shows the token from its environment, and reads there what to run; so nothing secret stands in a
-command line. It says `ready` once its services can be found, or `failed` and why. The end of
-that connection means that the supervisor is gone, and the worker drains: no orphan serves on.
+A worker serves until its supervisor, or a signal, asks it to drain. The two talk over a loopback
+connection, in lines of JSON:
+
+1. the worker connects to the port in its environment and sends the token that is there, too;
+2. the supervisor sends the settings: target, servers, options. So no secret is in a command line;
+3. the worker sends `ready` once its services can be found, or `failed` and why;
+4. any line from the supervisor, and also the end of the connection, means: drain. A worker whose
+   supervisor is gone so ends, too.
 """
 
 from __future__ import annotations
@@ -24,10 +28,12 @@ from natsrpc.errors import NatsRpcError, NoServersError
 __all__ = ["CONTROL_VARIABLE", "main", "on_signals"]
 
 CONTROL_VARIABLE = "NATSRPC_CONTROL"
+"""The environment variable with the supervisor's `port:token`."""
 
 
 def main() -> int:
-    """Run one worker. Returns the process's exit code."""
+    """Run one worker, and return the exit code of the process: 0 after a drain, 1 after a failure,
+    2 where no supervisor has started it."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
     )
@@ -71,7 +77,7 @@ async def _work(port: int, token: str) -> int:
     except NatsRpcError as error:
         tell(failed=str(error))
         return 1
-    except Exception:  # the user's module or lifespan: they want its traceback
+    except Exception:  # from the user's module or lifespan: the user wants the traceback
         tell(failed=traceback.format_exc().rstrip())
         return 1
     finally:
@@ -83,7 +89,7 @@ async def _work(port: int, token: str) -> int:
 
 
 async def _drain_when_told(reader: asyncio.StreamReader, drain: asyncio.Event) -> None:
-    """The supervisor says so with a line, or by being gone."""
+    """Set `drain` when the supervisor sends a line, or its connection ends."""
     with contextlib.suppress(OSError):
         await reader.readline()
     drain.set()
@@ -99,7 +105,7 @@ async def _serve(settings: dict[str, Any], stopping: Any, tell: Callable[..., No
         key: tuple(value) if isinstance(value, list) else value  # JSON has no tuples
         for key, value in settings["options"].items()
     }
-    # a worker that was ready once waits for its servers for as long as they take
+    # a worker waits for lost servers without end: if it gave up, its replacement would fail, too
     options.setdefault("max_reconnect_attempts", -1)
     return await serve_until(
         stopping,
@@ -111,7 +117,7 @@ async def _serve(settings: dict[str, Any], stopping: Any, tell: Callable[..., No
 
 
 def on_signals(action: Callable[[], object], *signals: int) -> None:
-    """Call `action` in the running loop at each of these signals."""
+    """Have the running loop call `action` at each of these signals."""
     loop = asyncio.get_running_loop()
     for number in signals:
         try:

@@ -1,10 +1,10 @@
-"""What a codec is: bytes to typed values and back, bound once per type.
+"""The `Codec` protocol: bytes to typed values and back, bound once per type.
 
-A codec looks at a type once, in `bind`, and hands out two plain callables; nothing about the type
-is looked at again when a message comes. Whatever goes wrong in them leaves as `EncodeError` or
-`DecodeError`, so the callers catch two classes whatever the format is.
+A codec reads a type once, in `bind`, and returns two plain functions; no message makes it read the
+type again. Both functions raise nothing but `EncodeError` and `DecodeError`, so that callers catch
+these two for every format.
 
-A codec of your own needs four names. This one speaks comma-separated numbers:
+A codec of your own needs four names. This one writes comma-separated integers:
 
 ```python
 from natsrpc import codecs
@@ -35,8 +35,8 @@ class CsvCodec:
 codecs.register("csv", CsvCodec())
 ```
 
-It is then known by its name (`Service("sums", version="1.0.0", codec="csv")`) and by its content
-type, or is passed as an object where a codec's name is expected.
+Registered, it is found by its name (`Service("sums", version="1.0.0", codec="csv")`) and by the
+content type of a message. It may also be passed as an object wherever a codec's name is expected.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ Decode: TypeAlias = Callable[[bytes], Any]
 
 
 class Bound:
-    """One codec bound to one type.
+    """One codec bound to one type: what `Codec.bind` returns.
 
-    `encode(value) -> bytes` raises `EncodeError`; `decode(data) -> value` raises `DecodeError`.
+    `encode(value)` returns bytes or raises `EncodeError`; `decode(data)` returns a value or raises
+    `DecodeError`.
     """
 
     __slots__ = ("decode", "encode")
@@ -64,22 +65,24 @@ class Bound:
 
 @runtime_checkable
 class Codec(Protocol):
-    """Bytes to typed values and back."""
+    """A format of payloads. Services, clients and `Encoded` bind each of their types by it."""
 
     @property
     def name(self) -> str:
-        """The name it is registered and asked for by, as in "json"."""
+        """The codec's name, as in "json"; contracts and error messages show it."""
         ...
 
     @property
     def content_type(self) -> str:
-        """The media type it writes into the `Content-Type` header, as in "application/json"."""
+        """The media type of the payloads, as in "application/json": the value of the
+        `Content-Type` header."""
         ...
 
     def bind(self, type_: Any) -> Bound:
-        """Make the two functions for one type.
+        """Return the two functions for one type.
 
-        `None` is the empty payload, `bytes` the payload as it is, `Any` the codec's natural form.
+        `None` means the empty payload, `bytes` the payload as it is, and `Any` the codec's natural
+        form (plain data for JSON, bytes for raw).
 
         Raises:
             ConfigTypeError: the codec can never carry this type.
@@ -87,22 +90,25 @@ class Codec(Protocol):
         ...
 
     def schema(self, type_: Any, *, mode: Mode = "validation") -> dict[str, Any] | None:
-        """Return the JSON Schema of a type, or None where there is none to give.
+        """Return the JSON Schema of a type, or None if the codec has none for it.
 
-        `mode` "validation" describes what `decode` takes, "serialization" what `encode` writes.
+        `mode` "validation" describes the payloads that `decode` takes, "serialization" those that
+        `encode` writes.
         """
         ...
 
 
 class BindCache:
-    """Remembers what was bound, for calls that name their type each time.
+    """The types that a codec has bound. A codec's `bind` asks it first, because calls that name
+    their type bind it each time.
 
     Types are looked up by equality, because `list[int]` is a new object wherever it is written.
-    `int | str` and `str | int` are equal too but may validate differently, so an entry that
-    contains a union also compares the spelling.
+    `int | str` and `str | int` are equal, too, but may validate differently, so an entry with a
+    union in it also compares the spelling.
     """
 
     LIMIT = 4096
+    """Entries; a full cache is emptied, so that types made at run time do not pile up."""
 
     __slots__ = ("_equal", "_same")
 
@@ -111,7 +117,7 @@ class BindCache:
         self._same: dict[int, tuple[Bound, Any]] = {}
 
     def find(self, type_: Any) -> Bound | None:
-        """Return what was bound to this type, or None."""
+        """Return the functions bound to this type, or None."""
         try:
             entry = self._equal.get(type_)
         except TypeError:  # unhashable, as Annotated with a list in it

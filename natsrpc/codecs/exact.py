@@ -1,10 +1,13 @@
-"""Telling a right value by its class alone, without asking the serializer.
+"""Tests of a value by classes alone. The JSON and MessagePack codecs run them before they write.
 
-A serializer writes a wrong value too, with a warning; having it raise instead costs about a
-microsecond. Where the class settles it (a scalar, a model, which was validated when it was made, a
-list or dict of those), a test of the class is enough, and costs a tenth of that. A value that fails
-the test may still be right: then the serializer is asked. It takes any object for a model, though,
-and writes of its attributes those that it finds (`{}`, often): `model_test` is asked before.
+pydantic's serializer writes a wrong value, too, with a warning. To have it raise instead costs
+about a microsecond a value; a test of the class costs a tenth of that. There are two kinds:
+
+- `exact_test` is for the fast path. It settles scalars, models (which were validated when they were
+  made), and lists, dicts, unions and arguments of those. A value that passes is right. One that
+  fails may still be right: then the serializer decides, told to raise.
+- `model_test` closes a gap of the serializer, which takes any object for a model and writes those
+  attributes that it finds: often `{}`. It is for the slow path, before the serializer is called.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from .fields import Fields
 
 Test: TypeAlias = Callable[[Any], bool]
 Node: TypeAlias = Mapping[str, Any]
+"""A node of pydantic's core schema."""
 
 _SCALARS = (int, str, bool, float)
 _STR = frozenset({str})
@@ -33,12 +37,13 @@ _ABSENT: Any = object()
 
 
 def is_exact_class(type_: Any) -> bool:
-    """Whether a value of exactly this class is a valid one."""
+    """Whether a value of exactly this class is valid. A subclass is not: `True` is no `int` here,
+    and a model's subclass may have more fields."""
     return isinstance(type_, type) and (type_ in _SCALARS or issubclass(type_, BaseModel))
 
 
 def exact_test(type_: Any) -> Test | None:
-    """Return the test for a composite type, or None where classes do not settle it."""
+    """Return the test for a composite type; None for a type that classes do not settle."""
     if isinstance(type_, type) and issubclass(type_, Fields):
         return _fields_test(type_)
     origin, args = get_origin(type_), get_args(type_)
@@ -87,11 +92,14 @@ def _union_test(classes: tuple[type, ...]) -> Test:
 
 
 def model_test(schema: Node) -> Test | None:
-    """Return a test that each model in a value is one; None for a type without models.
+    """Return a test that the value has a model wherever its type has one; None for a type without
+    models.
 
-    It is made of pydantic's schema of the type. What a model itself holds was looked at when it was
-    made. A type is not looked into where it stands within itself, nor a union with choices that no
-    class tells.
+    Args:
+        schema: pydantic's core schema of the type.
+
+    The test ends at a model, because the fields of a model were validated when it was made. It also
+    ends where a type contains itself, and at a union whose other choices cannot be told by class.
     """
     definitions = {each["ref"]: each for each in schema.get("definitions", ())}
     return _model_test(schema, definitions)
@@ -101,6 +109,7 @@ def _model_test(node: Node, definitions: Mapping[str, Node]) -> Test | None:
     kind = node["type"]
     if kind == "definition-ref":
         name = node["schema_ref"]
+        # without the definition itself, so that a type that contains itself ends here
         rest = {key: each for key, each in definitions.items() if key != name}
         return _model_test(definitions[name], rest) if name in definitions else None
     if kind == "model":
@@ -150,7 +159,8 @@ def _tuple_test(node: Node, definitions: Mapping[str, Node]) -> Test | None:
 
 
 def _named_test(node: Node, definitions: Mapping[str, Node]) -> Test | None:
-    """For what has fields: a dict, or a dataclass, which is not looked at when it is made."""
+    """The test for a typed dict or a dataclass. Neither is validated when it is made (a dataclass
+    of pydantic's own is, but its fields may be set anew)."""
     cls: Any
     read: Any
     if node["type"] == "dataclass":

@@ -1,7 +1,8 @@
 """Several values in one body: a type made of named fields.
 
-A handler with more than one body parameter takes an object whose fields they are. `fields` makes a
-type of them that any codec can bind: it decodes to a plain dict of arguments, defaults filled in.
+The body for a handler with several body parameters is an object with a field for each. The rooms
+above call `fields` to make the type of that object. Any codec can bind it; it decodes to a plain
+dict of arguments, with the defaults filled in.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ class _Required(enum.Enum):
 
 
 REQUIRED: Final = _Required.REQUIRED
+"""In the place of a default: the field has none and must be sent."""
 
 
 class Fields(dict[str, Any]):
-    """What `fields` makes a subclass of; values are plain dicts.
+    """The base class of the types that `fields` makes. Their values are plain dicts.
 
     `parameters` maps each field's name to its type and its default, or REQUIRED. A codec that does
-    not work through pydantic reads that.
+    not work through pydantic reads the fields there.
     """
 
     parameters: ClassVar[Mapping[str, tuple[Any, Any]]] = {}
@@ -38,7 +40,8 @@ class Fields(dict[str, Any]):
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Describe the fields to pydantic as a typed dict with defaults.
 
-        Its schemas are plain dicts, so that this file does without it.
+        pydantic's schemas are plain dicts, so this file need not import pydantic, which takes as
+        long to load as all the rest of a client.
         """
         parts: dict[str, Any] = {}
         for name, (type_, default) in cls.parameters.items():
@@ -51,10 +54,13 @@ class Fields(dict[str, Any]):
 
 
 def fields(parameters: Mapping[str, tuple[Any, Any]], *, name: str = "Arguments") -> type[Fields]:
-    """Make a type of `{"name": (type, default)}`; the default is REQUIRED where there is none.
+    """Return a type with the fields `{"name": (type, default)}`.
 
-    A bound `decode` gives a dict with every field, and an empty payload stands for no fields at all
-    when each has a default. `encode` takes a dict, from which fields with a default may be missing.
-    `name` is the title in the JSON Schema.
+    Bound by a codec, `decode` returns a dict with every field; an empty payload means the defaults,
+    if each field has one. `encode` takes a dict, from which fields with a default may be missing.
+
+    Args:
+        parameters: the fields; a default of REQUIRED means that there is none.
+        name: the type's name in error messages.
     """
     return cast(type[Fields], type(name, (Fields,), {"parameters": dict(parameters)}))

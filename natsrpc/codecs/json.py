@@ -1,68 +1,42 @@
 """JSON through pydantic: bytes to the model in one step, the model to bytes in one step.
 
 Decoding takes what pydantic takes in its lax mode, except a boolean for an integer. A whole body
-of type `str` may also be text that is not JSON. NaN and the infinities are refused when encoding,
-nested bytes are base64. Nesting is bounded by pydantic's parser, at about 200 levels.
+of type `str` may also be text that is not JSON. Encoding refuses NaN and the infinities; nested
+bytes are base64. pydantic's parser bounds the nesting, at about 200 levels.
+
+Encoding has three speeds. A value that a quick test of its class settles (see `exact`) is written
+at once. Any other goes to `careful`, which has the serializer raise on a wrong value. And where
+the type can hold a float, what was written is searched for NaN: one test for a byte where there is
+none, which is nearly always.
 """
 
 from __future__ import annotations
 
-import abc
 import json
 import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ValidationError
-from pydantic.errors import PydanticUserError
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
-from pydantic_core import core_schema
 
-from natsrpc.errors import ConfigTypeError, DecodeError, EncodeError
+from natsrpc.errors import DecodeError, EncodeError
 
-from .codec import BindCache, Bound, Decode, Encode, Mode
+from .codec import Bound, Decode, Encode
 from .exact import Test, exact_test, is_exact_class
-from .fields import REQUIRED, Fields
-from .raw import bind_plain
-from .typed import Typed, make_adapter
+from .typed import PydanticCodec, Typed, empty, make_careful
 
+_Check: TypeAlias = Callable[[Any, bytes], bytes]
 
-class PydanticCodec(abc.ABC):
-    """What codecs on pydantic share: a type is bound once, and has pydantic's schema."""
-
-    def __init__(self) -> None:
-        self._cache = BindCache()
-        # pydantic looks for its plugins at the first type it sees, for 10 ms: now, and not while
-        # the first message waits
-        self.bind(Any)
-
-    def bind(self, type_: Any) -> Bound:
-        """Bind any type that pydantic understands.
-
-        Raises:
-            ConfigTypeError: pydantic cannot make a schema of it.
-        """
-        known = self._cache.find(type_)
-        return known or self._cache.keep(type_, bind_plain(type_) or self._bind(type_))
-
-    def schema(self, type_: Any, *, mode: Mode = "validation") -> dict[str, Any] | None:
-        """Return the JSON Schema (2020-12) of the values; None for `None`, `bytes` and types
-        without one.
-
-        Raises:
-            ConfigTypeError: pydantic cannot make a schema of it.
-        """
-        if bind_plain(type_) is not None:
-            return None
-        return json_schema(type_, mode)
-
-    @abc.abstractmethod
-    def _bind(self, type_: Any) -> Bound:
-        """Bind a type that is not plain bytes or nothing."""
+# The bytes that `NaN` and `Infinity` begin with: without one of them in it, no JSON has a constant.
+_N, _I = b"NI"
 
 
 class JsonCodec(PydanticCodec):
-    """JSON, with pydantic's validation and serialization."""
+    """The codec "json": JSON, with pydantic's validation and serialization.
+
+    Any type binds that pydantic understands. `Any` encodes a model by the model's own type, bytes
+    as they are, and decodes to plain data.
+    """
 
     name = "json"
     content_type = "application/json"
@@ -75,7 +49,8 @@ class JsonCodec(PydanticCodec):
         return Bound(encode, _make_decode(typed))
 
     def _by_value(self, encode: Encode) -> Encode:
-        """Encode an untyped value by its own type where that says more."""
+        """Encode an untyped value by its own type, where that is a model or bytes: the serializer
+        of `Any` writes NaN inside a model as null, and knows no raw payload."""
 
         def encode_any(value: Any) -> bytes:
             cls = type(value)
@@ -86,52 +61,6 @@ class JsonCodec(PydanticCodec):
             return encode(value)
 
         return encode_any
-
-
-_EMPTY: tuple[Callable[[], Any], ...] = (list, dict, set, frozenset, tuple)
-
-
-class _Generate(GenerateJsonSchema):
-    def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
-        """Stay silent: a default that JSON cannot express is left out, which the schema shows."""
-
-    def field_is_required(
-        self,
-        field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
-        total: bool,
-    ) -> bool:
-        """Say of a field with a default that it is there in what is written, as it always is."""
-        if self.mode == "serialization" and field["type"] != "typed-dict-field":
-            return not field.get("serialization_exclude_if")
-        return super().field_is_required(field, total)
-
-    def get_default_value(self, schema: core_schema.WithDefaultSchema) -> Any:
-        """Tell the default where a factory makes an empty collection, too."""
-        factory = schema.get("default_factory")
-        for empty in _EMPTY:
-            if factory is empty:
-                return empty()
-        return super().get_default_value(schema)
-
-    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
-        """Tell decimals from other strings."""
-        found = super().decimal_schema(schema)
-        text = found["anyOf"][1] if "anyOf" in found else found
-        text["format"] = "decimal"
-        return found
-
-    def bytes_schema(self, schema: core_schema.BytesSchema) -> JsonSchemaValue:
-        return {"type": "string", "contentEncoding": "base64"}
-
-
-def json_schema(type_: Any, mode: Mode) -> dict[str, Any] | None:
-    """Return pydantic's JSON Schema of a type, or None if it has none."""
-    try:
-        return make_adapter(type_).json_schema(mode=mode, schema_generator=_Generate)
-    except ConfigTypeError:
-        raise
-    except (PydanticUserError, ValueError):  # no JSON Schema of a callable, say, or of a default
-        return None
 
 
 def _make_encode(typed: Typed) -> Encode:
@@ -184,30 +113,18 @@ def _make_encode_tested(typed: Typed, test: Test, careful: Encode, check: _Check
 
 
 def _make_careful(typed: Typed, check: _Check | None) -> Encode:
-    to_json, by_alias = typed.serializer.to_json, typed.by_alias or None
-    check_presence = typed.check_presence
+    write = make_careful(typed, typed.serializer.to_json, "JSON")
 
     def careful(value: Any) -> bytes:
-        try:
-            check_presence(value)
-            out = to_json(value, by_alias=by_alias, warnings="error")
-        except Exception as error:
-            value = typed.coerce(value, error)
-            try:
-                out = to_json(value, by_alias=by_alias, warnings="error")
-            except Exception as again:
-                raise EncodeError(f"cannot encode {typed.name} as JSON") from again
+        value, out = write(value)
         return check(value, out) if check else out
 
     return careful
 
 
-_N, _I = b"NI"
-_Check: TypeAlias = Callable[[Any, bytes], bytes]
-
-
 def _hides_constants(typed: Typed) -> bool:
-    """Whether NaN may come out as null: from a model in an untyped place, by its own serializer."""
+    """Whether NaN may be written as null: by a model in an untyped place, which keeps its own
+    serializer and so pydantic's default."""
     return "any" in typed.kinds or typed.custom
 
 
@@ -215,6 +132,7 @@ def _make_check(typed: Typed, *, hides: bool) -> _Check:
     to_python = typed.serializer.to_python
 
     def check(value: Any, out: bytes) -> bytes:
+        # A letter N or I may be of any string: only the constants themselves are worth a parse.
         # Looking for one byte costs 0.03 µs, for several 0.15: most values stop here.
         if (_N in out or _I in out) and (b"NaN" in out or b"Infinity" in out):
             _refuse_constants(out)
@@ -233,6 +151,7 @@ def _refuse_constants(out: bytes) -> None:
 
 
 def _refuse_hidden(value: Any) -> None:
+    """Raise where a value that was written holds a NaN, which its text no longer shows."""
     if isinstance(value, float) and not math.isfinite(value):
         raise EncodeError("NaN and the infinities are not JSON")
     if isinstance(value, dict):
@@ -263,7 +182,7 @@ def _failed(typed: Typed, data: bytes, error: ValidationError) -> Any:
 
 
 def _failed_text(typed: Typed, data: bytes, error: ValidationError) -> Any:
-    """Take what is not a JSON string as the text it is."""
+    """Take a body that is not a JSON string as plain text."""
     try:
         if type(json.loads(data)) is str:  # a string that breaks the type's own constraints
             return _failed(typed, data, error)
@@ -277,28 +196,3 @@ def _failed_text(typed: Typed, data: bytes, error: ValidationError) -> Any:
         return typed.validator.validate_python(text)
     except ValidationError as again:
         return typed.decode_again(again, lambda validator: validator.validate_python(text))
-
-
-def empty(typed: Typed, from_nothing: Callable[[], Any]) -> Any:
-    """Decode the empty payload: None where the type allows it, fields that all have defaults.
-
-    Raises:
-        DecodeError: the type needs a value.
-    """
-    if typed.optional:
-        return None
-    if _all_have_defaults(typed.type):
-        return from_nothing()
-    raise DecodeError(
-        f"empty payload where {typed.name} is expected",
-        errors=[{"path": "", "reason": f"it is empty, and {typed.name} is expected"}],
-        malformed=True,
-    )
-
-
-def _all_have_defaults(cls: Any) -> bool:
-    return (
-        isinstance(cls, type)
-        and issubclass(cls, Fields)
-        and all(default is not REQUIRED for _, default in cls.parameters.values())
-    )

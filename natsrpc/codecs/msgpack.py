@@ -1,9 +1,11 @@
 """MessagePack with pydantic's validation: compact, and bytes stay bytes.
 
-What MessagePack has no form for (dates, UUIDs, decimals, enums, paths) travels as pydantic writes
-it in JSON, so every MessagePack library can read it; its own timestamps are read too. Sizes are
-bounded by the payload's, nesting by the msgpack library (1024 levels in, 511 out). Other extension
-types are refused.
+A value that MessagePack has no form for (a date, a UUID, a decimal, an enum, a path) is written as
+in JSON, so that every MessagePack library can read it. The format's own timestamps are read, all
+other extension types refused. The payload's size bounds that of every value; the msgpack library
+bounds the nesting, at 1024 levels when reading and 511 when writing.
+
+Ref: https://github.com/msgpack/msgpack/blob/master/spec.md
 """
 
 from __future__ import annotations
@@ -22,12 +24,15 @@ from natsrpc.errors import DecodeError, EncodeError
 
 from .codec import Bound, Decode, Encode
 from .exact import exact_test, is_exact_class
-from .json import PydanticCodec, empty
-from .typed import Typed
+from .typed import PydanticCodec, Typed, empty, make_careful
 
 
 class MsgpackCodec(PydanticCodec):
-    """MessagePack, with pydantic's validation and serialization."""
+    """The codec "msgpack": MessagePack, with pydantic's validation and serialization.
+
+    Any type binds that pydantic understands. `Any` encodes bytes as they are, other values by their
+    class, and decodes to plain data.
+    """
 
     name = "msgpack"
     content_type = "application/msgpack"
@@ -59,12 +64,14 @@ def _without_bool(encode: Encode) -> Encode:
 
 
 def _other(value: Any) -> Any:
+    """Return a plain value for one that msgpack cannot write. The packer calls it."""
     if isinstance(value, set | frozenset | deque):
         return list(value)
     return to_jsonable_python(value, by_alias=True, bytes_mode="base64", fallback=_by_class)
 
 
 def _by_class(value: Any) -> Any:
+    # its class is known to pydantic, but no field of the type told of it: a dataclass in `Any`, say
     return _adapter(value.__class__).dump_python(value, mode="json")
 
 
@@ -94,19 +101,10 @@ def _make_encode(typed: Typed) -> Encode:
 
 
 def _make_careful(typed: Typed) -> Encode:
-    to_python, by_alias = typed.serializer.to_python, typed.by_alias or None
-    check_presence = typed.check_presence
+    write = make_careful(typed, typed.serializer.to_python, "MessagePack")
 
     def careful(value: Any) -> bytes:
-        try:
-            check_presence(value)
-            plain = to_python(value, by_alias=by_alias, warnings="error")
-        except Exception as error:
-            value = typed.coerce(value, error)
-            try:
-                plain = to_python(value, by_alias=by_alias, warnings="error")
-            except Exception as again:
-                raise EncodeError(f"cannot encode {typed.name} as MessagePack") from again
+        _, plain = write(value)
         try:
             packed: bytes = Packer(default=_other).pack(plain)
         except Exception as error:
@@ -141,9 +139,10 @@ def _make_decode(typed: Typed) -> Decode:
 
 
 def _make_json_validator(typed: Typed) -> Callable[[Any], Any]:
-    """Validate as if it had come as JSON, for types whose author wants strict validation.
+    """Make a validator that reads plain values as JSON, for types that want strict validation.
 
-    Strictly, a date is a date object and not its text; pydantic makes the exception for JSON alone.
+    A strict date must be a date object, and not its text. pydantic makes an exception for JSON
+    alone, but MessagePack has no dates either.
     """
     as_json = Typed(typed.type, json=True)
 

@@ -1,6 +1,9 @@
-"""Protocol Buffers messages, for the generated class that the annotation names.
+"""The codec "protobuf": Protocol Buffers messages, of the generated class that is annotated.
 
-The `protobuf` package comes with the extra of that name and is imported on first use.
+The package `protobuf` comes with the extra of that name. It is imported when a message class is
+first bound.
+
+Ref: https://protobuf.dev/programming-guides/encoding/
 """
 
 from __future__ import annotations
@@ -10,20 +13,23 @@ from typing import Any
 from natsrpc.errors import ConfigError, ConfigTypeError, DecodeError, EncodeError
 
 from .codec import Bound, Mode
-from .raw import bind_plain
+from .raw import bind_plain, unchanged
 
 
 class ProtobufCodec:
-    """Protocol Buffers messages."""
+    """The codec "protobuf": Protocol Buffers messages."""
 
     name = "protobuf"
     content_type = "application/protobuf"
 
     def bind(self, type_: Any) -> Bound:
-        """Bind a generated message class, `None`, `bytes`, or `Any`: any message out, bytes in.
+        """Bind a generated message class, or a type of `bind_plain`, or `Any`.
+
+        `Any` encodes every message, and None to the empty payload; it decodes to bytes, because the
+        format does not say of which class a message is.
 
         Raises:
-            ConfigTypeError: not a message class.
+            ConfigTypeError: it is any other type.
             ConfigError: the `protobuf` package is not installed.
         """
         plain = bind_plain(type_)
@@ -31,7 +37,7 @@ class ProtobufCodec:
             return plain
         message = _message_class()
         if type_ is Any or type_ is object:
-            return Bound(_make_encode(message, optional=True), _undecoded)
+            return Bound(_make_encode(message, optional=True), unchanged)
         if not (isinstance(type_, type) and issubclass(type_, message)):
             raise ConfigTypeError(f"the protobuf codec carries messages only, not {type_!r}")
         return Bound(_make_encode(type_), _make_decode(type_))
@@ -86,7 +92,3 @@ def _make_decode(cls: Any) -> Any:
         return message
 
     return decode
-
-
-def _undecoded(data: bytes) -> bytes:
-    return data

@@ -1,7 +1,7 @@
-"""The payload as it is: bytes in, the same bytes out.
+"""The codec "raw": the payload is the value.
 
-The other codecs use `bind_plain`, because `bytes` and `None` mean the raw and the
-empty payload whatever the codec.
+Also here is `bind_plain`, which every other codec's `bind` calls first: `bytes` and `None` mean the
+raw and the empty payload in every format.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ _BYTES_LIKE = (bytes, bytearray, memoryview)
 
 
 def bind_plain(type_: Any) -> Bound | None:
-    """Bind the types that mean the same in every codec; None for all others.
+    """Bind a type that means the same in every codec; return None for any other type.
 
-    These are `None`, `bytes`, `bytearray`, `memoryview` and `bytes | None`.
+    These types are `None`, `bytes`, `bytearray`, `memoryview` and `bytes | None`.
     """
     if type_ is None or type_ is NoneType:
         return Bound(_encode_none, _decode_none)
     if any(type_ is each for each in _BYTES_LIKE):
-        return Bound(_encode_bytes, _decode_bytes if type_ is bytes else type_)
+        return Bound(_encode_bytes, unchanged if type_ is bytes else type_)
     if type_ == bytes | None:
         return Bound(_encode_optional, _decode_optional)
     return None
 
 
 class RawCodec:
-    """Bytes, untouched."""
+    """The codec "raw": bytes, neither read nor changed."""
 
     name = "raw"
     content_type = "application/octet-stream"
 
     def bind(self, type_: Any) -> Bound:
-        """Bind `bytes`, `bytearray`, `memoryview`, `None` or `Any`.
+        """Bind `bytes`, `bytearray`, `memoryview`, `bytes | None`, `None` or `Any`.
 
         Raises:
-            ConfigTypeError: any other type.
+            ConfigTypeError: it is any other type.
         """
         bound = bind_plain(type_)
         if bound is not None:
             return bound
         if type_ is Any or type_ is object:
-            return Bound(_encode_optional, _decode_bytes)
+            return Bound(_encode_optional, unchanged)
         raise ConfigTypeError(
             f"the raw codec carries bytes only, not {type_!r}; use 'json', 'msgpack' or 'text'"
         )
@@ -78,7 +78,8 @@ def _encode_optional(value: Any) -> bytes:
     return b"" if value is None else _encode_bytes(value)
 
 
-def _decode_bytes(data: bytes) -> bytes:
+def unchanged(data: bytes) -> bytes:
+    """Return the payload: decodes `bytes`, and `Any` where the format does not tell the type."""
     return data
 
 

@@ -1,7 +1,9 @@
-"""Codecs by name and by content type. The last one registered under a name wins.
+"""Codecs by name and by content type. Services and clients look their codec up here.
 
-The built-in ones are loaded when they are first asked for: JSON and MessagePack bring in pydantic,
-which takes as long to load as all the rest of a client. `load` is for those who cannot wait then.
+The codec registered last under a name or content type is the one found. The built-in codecs are
+loaded when they are first looked up: JSON and MessagePack bring in pydantic, which takes as long to
+load as all the rest of a client. A request names its codec itself, so a server calls `load` before
+it takes the first, and no request waits for that.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from natsrpc.errors import ConfigTypeError, UnknownCodecError
 
 from .codec import Codec
 
+# Formats that people look for in vain, and why.
 _NEVER = {
     "gob": "gob is a format of Go alone; 'msgpack' is the compact binary codec here",
     "pickle": "loading a pickle from the network runs its sender's code; use 'msgpack' or 'json'",
@@ -46,7 +49,7 @@ _by_content_type: dict[str, Codec] = {}
 
 
 def register(name: str, codec: Codec) -> None:
-    """Make `codec` known by `name` and by its content type.
+    """Register `codec` under `name` and under its content type.
 
     Raises:
         ConfigTypeError: `codec` lacks part of the `Codec` protocol, or `name` is empty.
@@ -59,11 +62,11 @@ def register(name: str, codec: Codec) -> None:
 
 
 def get(codec: str | Codec) -> Codec:
-    """Return the codec of that name or content type; a codec object is returned as it is.
+    """Return the codec of that name or content type. A codec object is returned itself.
 
     Raises:
-        UnknownCodecError: nothing is registered under that name.
-        ConfigTypeError: neither a string nor a codec.
+        UnknownCodecError: no codec has that name or content type.
+        ConfigTypeError: `codec` is neither a string nor a codec.
     """
     if not isinstance(codec, str):
         return _check(codec)
@@ -79,9 +82,12 @@ def get(codec: str | Codec) -> Codec:
 
 
 def by_content_type(content_type: str) -> Codec | None:
-    """Return the codec for a `Content-Type` header's value, or None.
+    """Return the codec for the value of a `Content-Type` header, or None.
 
-    Parameters as in "; charset=utf-8" are ignored, and so is case; a "+json" suffix is JSON.
+    Case and parameters (as in "; charset=utf-8") are ignored. A media type that ends in "+json" is
+    JSON.
+
+    Ref: RFC 6839, section 3.1 ("+json").
     """
     found = _by_content_type.get(content_type)
     if found is not None:
@@ -96,18 +102,21 @@ def by_content_type(content_type: str) -> Codec | None:
 
 
 def names() -> list[str]:
-    """Return the names registered, sorted."""
+    """Return the names of all codecs, sorted, those of codecs not yet loaded included."""
     return sorted(_NAMES.keys() | _by_name)
 
 
 def load() -> None:
-    """Load all built-in codecs, so that no message is the first to ask for one."""
+    """Load all built-in codecs but "default", which is "text" by another name.
+
+    It takes about 0.1 s, nearly all of it for pydantic.
+    """
     for content_type in _CONTENT_TYPES:
         by_content_type(content_type)
 
 
 def _load(name: str) -> Codec:
-    """The built-in codec of that name: one, under all its names and content types."""
+    """Return the built-in codec of that name: the same object for all its names."""
     found = _built_in.get(name)
     if found is None:
         module = importlib.import_module(f".{name}", __package__)

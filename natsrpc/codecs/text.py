@@ -1,8 +1,8 @@
-"""Plain text for scalars: the Go client's default encoder.
+"""The codec "text": scalars as plain text, compatible with the default encoder of the Go client.
 
-Both sides read back what either writes. Numbers are decimal ASCII, booleans `true` and `false`, a
-string is its UTF-8 bytes, `None` the empty payload. What text cannot carry faithfully (lists,
-models, integers beyond 64 bits) is refused instead of written in some debugging form.
+Each of the two reads what the other writes. A number is decimal ASCII, a boolean `true` or `false`,
+a string its UTF-8 bytes, `None` the empty payload. A value that text cannot carry faithfully (a
+list, a model, an integer beyond 64 bits) is refused; Go writes such values in a debugging form.
 
 Ref: nats.go encoders/builtin/default_enc.go
 """
@@ -17,19 +17,20 @@ from typing import Any, Union, get_args, get_origin
 from natsrpc.errors import DecodeError, EncodeError
 
 from .codec import BindCache, Bound, Decode, Encode, Mode
-from .raw import bind_plain
+from .raw import bind_plain, unchanged
 
 _INT = re.compile(rb"[+-]?[0-9]+")
 _FLOAT = re.compile(rb"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _INF = re.compile(rb"[+-]?inf(inity)?", re.IGNORECASE)
 _MAX_DIGITS = 19  # of a 64-bit integer, leading zeros aside
-_BOOLS = dict.fromkeys((b"1", b"t", b"T", b"true", b"TRUE", b"True"), True) | dict.fromkeys(
-    (b"0", b"f", b"F", b"false", b"FALSE", b"False"), False
-)
+_BOOLS: dict[bytes, bool] = {
+    **dict.fromkeys((b"1", b"t", b"T", b"true", b"TRUE", b"True"), True),
+    **dict.fromkeys((b"0", b"f", b"F", b"false", b"FALSE", b"False"), False),
+}
 
 
 class TextCodec:
-    """Scalars as text."""
+    """The codec "text", also registered as "default": scalars as text."""
 
     name = "text"
     content_type = "text/plain"
@@ -38,11 +39,11 @@ class TextCodec:
         self._cache = BindCache()
 
     def bind(self, type_: Any) -> Bound:
-        """Bind a scalar type, or one or None.
+        """Bind `str`, `int`, `float`, `bool`, each of these or None, or `Any`.
 
-        Other types bind too, and are refused when used: their `encode` raises `EncodeError` and
-        their `decode` `DecodeError`, so that one bad value does not end a connection's use.
-        `Any` encodes by the value's type and decodes to bytes.
+        `Any` encodes by the value's type and decodes to bytes. Any other type binds, too, and is
+        refused when it is used: its `encode` raises `EncodeError`, its `decode` `DecodeError`. So a
+        connection encoded as text can be made before the types of its calls are known.
         """
         return self._cache.find(type_) or self._cache.keep(type_, _bind(type_))
 
@@ -56,7 +57,7 @@ def _bind(type_: Any) -> Bound:
     if bound is not None:
         return bound
     if type_ is Any or type_ is object:
-        return Bound(_encode_any, _same)
+        return Bound(_encode_any, unchanged)
     inner = _optional(type_)
     if inner is None:
         return _bind_scalar(type_)
@@ -84,7 +85,7 @@ def _bind_scalar(type_: Any) -> Bound:
 
 
 def _optional(type_: Any) -> Any:
-    """Return X for `X | None`, else None."""
+    """Return X for the type `X | None`; None for any other type."""
     if get_origin(type_) not in (Union, UnionType):
         return None
     args = get_args(type_)
@@ -141,10 +142,6 @@ def _encode_bool(value: Any) -> bytes:
     if not isinstance(value, bool):
         raise _wrong("a boolean", value)
     return b"true" if value else b"false"
-
-
-def _same(data: bytes) -> bytes:
-    return data
 
 
 def _decode_str(data: bytes) -> str:

@@ -1,133 +1,144 @@
-"""Any type to a pydantic schema that keeps natsrpc's rules, and pydantic's errors to ours.
+"""One type bound through pydantic: its validators, its serializer, and the errors of both as ours.
 
-The codecs use pydantic's own schema of a type with three changes, made once at bind time, so that a
-message costs nothing extra:
-
-- a boolean is not an integer. Integers are strict; when that fails, a second validator decides,
-  one that takes what pydantic takes elsewhere ("5", 5.0) but no booleans;
-- JSON: NaN and the infinities are written as such, to be found and refused, instead of as null;
-- JSON: nested bytes are base64, in the alphabet that Go and JavaScript read.
-
-Settings of a user's own `model_config` win.
+`JsonCodec` and `MsgpackCodec` make a `Typed` when a type is bound, and build their two functions
+around it. The schema is pydantic's own with the rules of `rules`; the errors are made by `invalid`.
+Also here: the parts that both codecs share, which are their base class, the encoder for values that
+a quick test does not settle, and the empty payload.
 """
 
 from __future__ import annotations
 
-import base64
+import abc
 import contextlib
-import functools
 import inspect
-import operator
-import sys
-import types
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, TypeAlias, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast
 
-import typing_extensions
-from pydantic import PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter, ValidationError
-from pydantic.errors import PydanticSchemaGenerationError
-from pydantic_core import (
-    CoreConfig,
-    CoreSchema,
-    PydanticCustomError,
-    SchemaSerializer,
-    SchemaValidator,
-    core_schema,
-)
+from pydantic import ValidationError
+from pydantic_core import CoreConfig, CoreSchema, SchemaSerializer, SchemaValidator
 
-from natsrpc.errors import ConfigTypeError, DecodeError, EncodeError
+from natsrpc.errors import DecodeError, EncodeError
 
+from .adapter import make_adapter, type_name
+from .codec import BindCache, Bound, Mode
 from .exact import model_test
-from .fields import Fields
-
-_Node: TypeAlias = dict[str, Any]
-
-_JSON_CONFIG: dict[str, Any] = {
-    "ser_json_inf_nan": "constants",
-    "ser_json_bytes": "base64",
-    "val_json_bytes": "base64",
-}
-_INNER_KEYS = (
-    "schema items_schema values_schema choices fields definitions steps lax_schema strict_schema "
-    "json_schema python_schema extras_schema"
+from .fields import REQUIRED, Fields
+from .invalid import MAX_ERRORS_READ, decode_error, error_line
+from .raw import bind_plain
+from .rules import (
+    JSON_CONFIG,
+    Node,
+    Rewriter,
+    lenient_int,
+    outermost,
+    required_keys,
+    strict_int,
+    takes_none,
 )
-_INNER = frozenset(_INNER_KEYS.split())
-_CONFIGURED = frozenset({"model", "dataclass", "typed-dict"})
-# Node types that cannot hold a float. With any other, what was encoded is searched for NaN.
-_FINITE_KINDS = (
-    "int str bool bytes none date time datetime timedelta uuid url multi-host-url literal model "
-    "model-fields model-field dataclass dataclass-args dataclass-field typed-dict typed-dict-field "
-    "list dict tuple set frozenset nullable default union tagged-union definitions definition-ref "
-    "function-before function-after function-wrap chain lax-or-strict json-or-python"
-)
-_FINITE = frozenset(_FINITE_KINDS.split())
-_CONTAINERS = {"list": "items_schema", "set": "items_schema", "dict": "values_schema"}
-_OPTIONAL = frozenset({"any", "none", "nullable"})
-# The validators that the classes in a schema already have would be used in place of what it says.
-# From pydantic 2.13 on that can be switched off; a pydantic that cannot keeps its own rules there.
+from .schema import json_schema
+
+Written = TypeVar("Written")
+
+# A validator made of a schema uses, for each class in it, the validator that the class has already,
+# and so ignores the rules written into the schema. From pydantic 2.13 on this option switches that
+# off; an older pydantic keeps its own rules inside models.
 _REBUILD: dict[str, Any] = (
     {"_use_prebuilt": False}
     if "_use_prebuilt" in inspect.signature(SchemaValidator).parameters
     else {}
 )
 
-MAX_ERRORS = 50
-_MAX_ERRORS_READ = 1000  # beyond, listing them would cost more than the request is worth
-_MAX_PATH = 200
+
+class PydanticCodec(abc.ABC):
+    """The codecs that work through pydantic: each type is bound once and has pydantic's schema."""
+
+    def __init__(self) -> None:
+        self._cache = BindCache()
+        # pydantic looks for its plugins at the first type that it sees, which takes 10 ms: now, and
+        # not while the first message waits
+        self.bind(Any)
+
+    def bind(self, type_: Any) -> Bound:
+        """Bind any type that pydantic understands. What was bound is remembered.
+
+        Raises:
+            ConfigTypeError: pydantic cannot make a schema of the type.
+        """
+        known = self._cache.find(type_)
+        return known or self._cache.keep(type_, bind_plain(type_) or self._bind(type_))
+
+    def schema(self, type_: Any, *, mode: Mode = "validation") -> dict[str, Any] | None:
+        """Return the JSON Schema (2020-12) of the values; None for `None`, `bytes` and types
+        without one.
+
+        Raises:
+            ConfigTypeError: pydantic cannot make a schema of the type.
+        """
+        if bind_plain(type_) is not None:
+            return None
+        return json_schema(type_, mode)
+
+    @abc.abstractmethod
+    def _bind(self, type_: Any) -> Bound:
+        """Bind a type other than those of `bind_plain`."""
 
 
 class Typed:
-    """A type with its validators and serializer, made by `typed`.
+    """The validators and the serializer of one type.
 
-    `validator` is the hot one; `lenient()` is the second opinion. `optional` tells that None is a
-    value of the type, `keys` that a mapping in it has keys other than strings, `required` what keys
-    a typed dict must have, `strict` that its author wants strict validation somewhere in it.
+    Args:
+        type_: any type that pydantic understands.
+        json: whether values are written as JSON, not as Python objects for MessagePack.
+
+    `validator` is the strict one, which every message meets first. `optional` tells that None is a
+    value of the type. `finite`, `strict`, `keys`, `kinds`, `custom` and `by_alias` are those of
+    `Rewriter`.
+
+    Raises:
+        ConfigTypeError: pydantic cannot make a schema of the type.
     """
 
     def __init__(self, type_: Any, *, json: bool) -> None:
         self.type = type_
         self.name: str = type_name(type_)
-        self.adapter: TypeAdapter[Any] = make_adapter(type_)
-        self._source = cast(_Node, self.adapter.core_schema)
-        self._config = cast(CoreConfig, _JSON_CONFIG if json else {})
-        self._json = json
-        self.kinds: set[str] = set()
-        self.custom: bool = False
-        self.strict: bool = False
-        self.keys: bool = False
-        self.by_alias: bool = True
-        schema = self._rewrite(self._source, self._config, _strict_int)
-        self.outer: _Node = _outermost(schema)
-        self.optional: bool = _takes_none(schema)
-        self.required: frozenset[str] = _required_keys(self.outer)
-        is_fields = isinstance(type_, type) and issubclass(type_, Fields)
-        self._parameters = type_.parameters.keys() if is_fields else None
-        self._models = model_test(self._source)
+        self._source = make_adapter(type_).core_schema
+        self._config = cast(CoreConfig, JSON_CONFIG if json else {})
+        rewriter = Rewriter(self._config, strict_int)
+        schema = rewriter.rewrite(self._source)
+        self.kinds: set[str] = rewriter.kinds
+        self.custom: bool = rewriter.custom
+        self.strict: bool = rewriter.strict
+        self.keys: bool = rewriter.keys
+        self.by_alias: bool = rewriter.by_alias
+        self.finite: bool = rewriter.finite
+        self.outer: Node = outermost(schema)
+        self.optional: bool = takes_none(schema)
         self.validator: SchemaValidator = self._validator(schema)
         self.serializer: SchemaSerializer = SchemaSerializer(
             cast(CoreSchema, schema), self._config, **_REBUILD
         )
-        self.finite: bool = not self.custom and self.kinds <= _FINITE
+        is_fields = isinstance(type_, type) and issubclass(type_, Fields)
+        self._parameters = type_.parameters.keys() if is_fields else None
+        self._required = required_keys(self.outer)
+        self._models = model_test(self._source)
         self._lenient: SchemaValidator | None = None
-
-    def lenient(self) -> SchemaValidator | None:
-        """Return the validator that converts to int whatever is not a boolean; None if no int."""
-        if self._lenient is None and "int" in self.kinds:
-            self._lenient = self._validator(self._rewrite(self._source, self._config, _lenient_int))
-        return self._lenient
 
     def decode_again(
         self, error: ValidationError, validate: Callable[[SchemaValidator], Any]
     ) -> Any:
-        """Give an integer refused by the strict validator its second chance, or raise.
+        """Give a value that the strict validator refused its second chance.
+
+        Args:
+            error: the strict validator's error. Without a refused integer in it, it is final.
+            validate: validates the value anew, by the validator that it is given.
 
         Raises:
-            DecodeError: it is refused for good.
+            DecodeError: the value is refused for good.
         """
-        if error.error_count() <= _MAX_ERRORS_READ and any(
+        if error.error_count() <= MAX_ERRORS_READ and any(
             found["type"] == "int_type" for found in error.errors(include_url=False)
         ):
-            lenient = self.lenient()
+            lenient = self._lenient_validator()
             if lenient is not None:
                 try:
                     return validate(lenient)
@@ -136,7 +147,8 @@ class Typed:
         raise decode_error(error, self.name) from None
 
     def coerce(self, value: Any, reason: Exception) -> Any:
-        """Make a value of the type out of one the serializer refused, as a dict for a model.
+        """Return a value of the type made out of one that the serializer refused: of a dict, say,
+        where a model is expected.
 
         Raises:
             EncodeError: the value does not fit; caused by `reason`, the serializer's error.
@@ -146,7 +158,7 @@ class Typed:
             made = self.validator.validate_python(value)
         except ValidationError as error:
             found = decode_error(error, self.name)
-            where = "; ".join(_line(line) for line in found.errors) or str(found)
+            where = "; ".join(error_line(line) for line in found.errors) or str(found)
             hint = self._hint(value)
             text = f"cannot encode {_class_name(value)} as {self.name}: {where}{hint}"
             raise EncodeError(text) from reason
@@ -158,11 +170,32 @@ class Typed:
             raise EncodeError(text) from reason
         return made
 
+    def check_presence(self, value: Any) -> None:
+        """Refuse the mistakes that a serializer passes over: a None where none belongs, a key
+        missing or unknown, another object in the place of a model. The caller must then validate
+        the value before it is written.
+
+        Raises:
+            TypeError: there is such a mistake.
+            AttributeError: the value is no mapping, where the type is one.
+        """
+        if value is None:
+            if not self.optional:
+                raise TypeError(f"None is not a {self.name}")
+        elif self._required and not self._required <= value.keys():
+            raise TypeError(f"keys of {self.name} are missing")
+        elif self._parameters is not None and (
+            None in value.values() or not value.keys() <= self._parameters
+        ):
+            raise TypeError(f"None, or a name that is unknown, is among {self.name}")
+        if not self._has_its_models(value):
+            raise TypeError(f"a model in {self.name} is another object")
+
     def _has_its_models(self, value: Any) -> bool:
         return self._models is None or self._models(value)
 
     def _check_parameters(self, value: Any) -> None:
-        """Refuse what cannot be the parameters of a handler, and names that are none of them."""
+        """Refuse a value that cannot be the parameters of a handler, and unknown names in one."""
         if self._parameters is None:
             return
         names = ", ".join(map(repr, self._parameters))
@@ -173,7 +206,7 @@ class Typed:
             raise EncodeError(f"there is no parameter {name!r}: expected a mapping of {names}")
 
     def _hint(self, value: Any) -> str:
-        """What to pass instead of a mapping of the one parameter to its value."""
+        """Advise to pass a single parameter by itself where its mapping was passed."""
         if isinstance(value, Mapping) and len(value) == 1:
             ((name, inner),) = value.items()
             with contextlib.suppress(Exception):
@@ -181,252 +214,71 @@ class Typed:
                 return f"; the value of {name!r} would fit: pass it by itself"
         return ""
 
-    def check_presence(self, value: Any) -> None:
-        """Look for what serializers let pass: a None where none belongs, a key missing or unknown.
+    def _lenient_validator(self) -> SchemaValidator | None:
+        """The validator that converts to int, made when first needed; None where no int is."""
+        if self._lenient is None and "int" in self.kinds:
+            schema = Rewriter(self._config, lenient_int).rewrite(self._source)
+            self._lenient = self._validator(schema)
+        return self._lenient
 
-        Raises:
-            TypeError, AttributeError: it must be validated before it is written.
-        """
-        if value is None:
-            if not self.optional:
-                raise TypeError(f"None is not a {self.name}")
-        elif self.required and not self.required <= value.keys():
-            raise TypeError(f"keys of {self.name} are missing")
-        elif self._parameters is not None and (
-            None in value.values() or not value.keys() <= self._parameters
-        ):
-            raise TypeError(f"None, or a name that is unknown, is among {self.name}")
-        if not self._has_its_models(value):
-            raise TypeError(f"a model in {self.name} is another object")
-
-    def _validator(self, schema: _Node) -> SchemaValidator:
+    def _validator(self, schema: Node) -> SchemaValidator:
         return SchemaValidator(cast(CoreSchema, schema), self._config, **_REBUILD)
 
-    def _rewrite(self, node: Any, config: Mapping[str, Any], integer: _IntRule) -> Any:
-        """Copy a schema with the changes of this module's docstring, noting what is in it."""
-        if isinstance(node, list | tuple):
-            return type(node)(self._rewrite(item, config, integer) for item in node)
-        if not isinstance(node, dict):
-            return node
-        kind = node.get("type")
-        if not isinstance(kind, str):
-            return {key: self._rewrite(value, config, integer) for key, value in node.items()}
-        return self._rewrite_node(node, kind, config, integer)
 
-    def _rewrite_node(
-        self, node: _Node, kind: str, config: Mapping[str, Any], integer: _IntRule
-    ) -> _Node:
-        self.kinds.add(kind)
-        self.strict = self.strict or bool(node.get("strict"))
-        if "serialization" in node or node.get("computed_fields"):
-            self.custom = True
-        if node.get("extra_behavior") == "allow" or _CONTAINERS.get(kind, "type") not in node:
-            self.kinds.add("any")
-        copy = dict(node)
-        if kind in _CONFIGURED:
-            config = {**self._config, **node.get("config", {})}
-            copy["config"] = config
-            self.strict = self.strict or bool(config.get("strict"))
-            if config.get("extra_fields_behavior") == "allow":
-                self.kinds.add("any")
-            if config.get("validate_by_alias") is False:
-                self.by_alias = False
-        elif kind == "dict":
-            self.keys = self.keys or _other_keys(node)
-        for key in _INNER & copy.keys():
-            copy[key] = self._rewrite(copy[key], config, integer)
-        if kind == "int":
-            return integer(copy)
-        if kind == "bytes" and self._json and config.get("ser_json_bytes") == "base64":
-            copy.setdefault("serialization", _BASE64)
-        return copy
+def make_careful(
+    typed: Typed, write: Callable[..., Written], format_name: str
+) -> Callable[[Any], tuple[Any, Written]]:
+    """Make the encoder for values that no quick test settles: a codec's slow path.
+
+    It has the serializer raise on a wrong value, and then tries the value that validation makes of
+    it. It returns the value that was written and the serializer's output, and raises `EncodeError`.
+
+    Args:
+        typed: the type.
+        write: the serializer's `to_json` or `to_python`.
+        format_name: the format in the error's text.
+    """
+    check_presence, by_alias = typed.check_presence, typed.by_alias or None
+
+    def careful(value: Any) -> tuple[Any, Written]:
+        try:
+            check_presence(value)
+            return value, write(value, by_alias=by_alias, warnings="error")
+        except Exception as error:
+            value = typed.coerce(value, error)
+            try:
+                return value, write(value, by_alias=by_alias, warnings="error")
+            except Exception as again:
+                raise EncodeError(f"cannot encode {typed.name} as {format_name}") from again
+
+    return careful
 
 
-_IntRule: TypeAlias = Callable[[_Node], _Node]
-_BASE64 = core_schema.plain_serializer_function_ser_schema(
-    lambda value: base64.b64encode(value).decode(),
-    return_schema=core_schema.str_schema(),
-    when_used="json",
-)
+def empty(typed: Typed, from_nothing: Callable[[], Any]) -> Any:
+    """Decode the empty payload: to None where the type allows that, to the defaults where all
+    fields have one. `from_nothing` decodes an object without fields.
+
+    Raises:
+        DecodeError: the type needs a value.
+    """
+    if typed.optional:
+        return None
+    if _all_have_defaults(typed.type):
+        return from_nothing()
+    raise DecodeError(
+        f"empty payload where {typed.name} is expected",
+        errors=[{"path": "", "reason": f"it is empty, and {typed.name} is expected"}],
+        malformed=True,
+    )
 
 
-def _strict_int(node: _Node) -> _Node:
-    node.setdefault("strict", True)
-    return node
-
-
-def _lenient_int(node: _Node) -> _Node:
-    outer = {"ref": node.pop("ref")} if "ref" in node else {}
-    wrapped = core_schema.no_info_before_validator_function(_no_bool, cast(CoreSchema, node))
-    return {**cast(_Node, wrapped), **outer}
-
-
-def _no_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise PydanticCustomError("int_type", "Input should be a valid integer")
-    return value
-
-
-def _other_keys(node: _Node) -> bool:
-    keys = node.get("keys_schema")
-    return keys is not None and keys.get("type") not in ("str", "any")
-
-
-def _outermost(node: _Node) -> _Node:
-    return _outermost(node["schema"]) if node["type"] == "definitions" else node
-
-
-def _required_keys(node: _Node) -> frozenset[str]:
-    """Return the keys a typed dict must have, which its serializer does not look at."""
-    if node["type"] != "typed-dict":
-        return frozenset()
-    total = node.get("total", True)
-    return frozenset(name for name, field in node["fields"].items() if field.get("required", total))
-
-
-def _takes_none(node: _Node) -> bool:
-    kind = node["type"]
-    if kind == "union":
-        choices = (item[0] if isinstance(item, tuple) else item for item in node["choices"])
-        return any(map(_takes_none, choices))
-    if kind in ("default", "definitions"):
-        return _takes_none(node["schema"])
-    return kind in _OPTIONAL
+def _all_have_defaults(cls: Any) -> bool:
+    return (
+        isinstance(cls, type)
+        and issubclass(cls, Fields)
+        and all(default is not REQUIRED for _, default in cls.parameters.values())
+    )
 
 
 def _class_name(value: Any) -> str:
     return "None" if value is None else type_name(type(value))
-
-
-def type_name(type_: Any) -> str:
-    """Return what to call a type in a message."""
-    if isinstance(type_, type) and not isinstance(type_, types.GenericAlias):
-        return type_.__qualname__
-    if get_origin(type_) is Annotated:
-        return type_name(get_args(type_)[0])
-    return repr(type_).replace("typing.", "")
-
-
-def make_adapter(type_: Any) -> TypeAdapter[Any]:
-    """Return pydantic's adapter for a type.
-
-    Raises:
-        ConfigTypeError: pydantic cannot make one.
-    """
-    try:
-        adapter: TypeAdapter[Any] = TypeAdapter(_portable(type_))
-        adapter.core_schema["type"]  # raises where the definition is incomplete
-    except (
-        PydanticSchemaGenerationError,
-        PydanticUndefinedAnnotation,
-        PydanticUserError,
-        NameError,
-        TypeError,
-    ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if isinstance(error, PydanticSchemaGenerationError):
-            reason = "pydantic does not know it; make it a BaseModel, a dataclass or a TypedDict"
-        raise ConfigTypeError(f"cannot make a codec for {type_name(type_)}: {reason}") from error
-    return adapter
-
-
-def decode_error(error: ValidationError, what: str) -> DecodeError:
-    """Turn pydantic's error into ours: paths and reasons, and never a value that came in."""
-    count = error.error_count()
-    if count > _MAX_ERRORS_READ:
-        reason = f"{count} values are invalid"
-        return DecodeError(
-            f"cannot decode {what}: {reason}", errors=[{"path": "", "reason": reason}]
-        )
-    found = error.errors(include_url=False, include_context=False)
-    if found[0]["type"] == "json_invalid" and not found[0]["loc"]:
-        reason = found[0]["msg"].removeprefix("Invalid JSON: ")
-        return DecodeError(f"not JSON: {reason}", malformed=True)
-    errors = [
-        {
-            "path": ".".join(str(part)[:_MAX_PATH] for part in item["loc"])[:_MAX_PATH],
-            "reason": _reason(cast(_Node, item)),
-        }
-        for item in found[:MAX_ERRORS]
-    ]
-    more = "" if count == 1 else f" (and {count - 1} more)"
-    return DecodeError(f"cannot decode {what}: {_line(errors[0])}{more}", errors=errors)
-
-
-def _line(error: Mapping[str, str]) -> str:
-    return f"{error['path']}: {error['reason']}" if error["path"] else error["reason"]
-
-
-def _reason(item: _Node) -> str:
-    text = str(item["msg"])
-    if item["type"] in ("value_error", "assertion_error") and _repeats(text, item["input"]):
-        return "Value was refused by its validator"
-    return text
-
-
-def _repeats(text: str, value: Any, depth: int = 3) -> bool:
-    """Tell whether a validator's own text quotes the value it was given."""
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        return depth > 0 and any(_repeats(text, item, depth - 1) for item in value)
-    if value is None or isinstance(value, bool):
-        return False
-    return bool(spelling := str(value)) and spelling in text
-
-
-def _portable(type_: Any) -> Any:
-    """Let `typing.TypedDict` pass: before Python 3.12 pydantic only takes typing_extensions'."""
-    if sys.version_info >= (3, 12):
-        return type_
-    if type(type_).__module__ == "typing" and typing_extensions.is_typeddict(type_):
-        return _portable_typed_dict(type_)
-    origin, args = get_origin(type_), get_args(type_)
-    if not args or not any(_is_or_has_typed_dict(arg) for arg in args):
-        return type_
-    if origin is Annotated:
-        return Annotated[(_portable(args[0]), *type_.__metadata__)]
-    new = tuple(_portable(arg) for arg in args)
-    if origin is types.UnionType:
-        return functools.reduce(operator.or_, new)
-    return type_.copy_with(new) if hasattr(type_, "copy_with") else origin[new]
-
-
-def _is_or_has_typed_dict(type_: Any) -> bool:
-    return typing_extensions.is_typeddict(type_) or any(map(_is_or_has_typed_dict, get_args(type_)))
-
-
-_being_made: set[Any] = set()
-
-
-@functools.lru_cache(maxsize=1024)
-def _portable_typed_dict(type_: Any) -> Any:
-    if type_ in _being_made:
-        raise ConfigTypeError(
-            f"{type_.__name__} contains itself: before Python 3.12, "
-            "take TypedDict from typing_extensions"
-        )
-    _being_made.add(type_)
-    try:
-        return _make_typed_dict(type_)
-    finally:
-        _being_made.discard(type_)
-
-
-def _make_typed_dict(type_: Any) -> Any:
-    hints = get_type_hints(type_, include_extras=True)
-    required = type_.__required_keys__
-    annotations = {
-        name: _portable(hint)
-        if name in required
-        else typing_extensions.NotRequired[_portable(hint)]
-        for name, hint in hints.items()
-    }
-    make: Any = typing_extensions.TypedDict
-    made = make(type_.__name__, annotations)
-    made.__doc__ = type_.__doc__
-    made.__module__ = type_.__module__
-    config = getattr(type_, "__pydantic_config__", None)
-    if config is not None:
-        made.__pydantic_config__ = config
-    return made

@@ -50,10 +50,7 @@ async def opened(options: Options) -> Connection:
 
 
 class Connection:
-    """A connection to NATS, kept over any number of sessions. Made by `connect`.
-
-    `options` are those it was made with.
-    """
+    """A connection to NATS, kept over any number of sessions. Made by `connect`."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -125,8 +122,7 @@ class Connection:
         if reply or headers or transport is None or size > outbound.max_copied:
             self._publish(encoded, data, reply, headers)
         else:
-            # What `Outbound.send` does, in place: each of the two calls would be a tenth of it.
-            # tests/core/test_copies.py holds both equal.
+            # `Outbound.send` in place: its call is a tenth of this. test_copies holds both equal.
             frame = b"PUB %b %d\r\n%b\r\n" % (encoded, size, data)
             collected = transport.frames
             if not collected:
@@ -206,8 +202,7 @@ class Connection:
         block = self._outbound.encode(headers) if headers else b""
         if self._old_style:
             return await self._link.inbox_requests.request(encoded, data, block, timeout)
-        # What `RequestMux.request` does, in place: it would be one more coroutine.
-        # tests/core/test_copies.py holds both equal.
+        # `RequestMux.request` in place, a coroutine less. test_copies holds both equal.
         mux = self._mux
         if self._outbound.congested:
             timeout = await mux.room(timeout)
@@ -404,7 +399,7 @@ class Connection:
         """Wait until the connection is closed, for whatever reason."""
         await self._link.wait_closed()
 
-    # states
+    # states and facts
 
     @property
     def status(self) -> Status:
@@ -430,8 +425,6 @@ class Connection:
     def is_reconnecting(self) -> bool:
         """Whether a session is being looked for."""
         return self._link.status is Status.RECONNECTING
-
-    # facts
 
     @property
     def server_info(self) -> ServerInfo | None:
@@ -504,6 +497,5 @@ class Connection:
 
     @property
     def last_error(self) -> Exception | None:
-        """The latest error that no call could raise, or why the connection was lost or closed; None
-        once a new session stands."""
+        """The latest error that no call could raise, or why it closed; None in a new session."""
         return self._link.last_error

@@ -20,7 +20,7 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from logging import getLogger
+from logging import Logger, getLogger
 from typing import Any, TypeAlias
 
 from natsrpc.errors import (
@@ -35,7 +35,7 @@ from natsrpc.errors import (
 
 from .throttle import Throttle
 
-log = getLogger("natsrpc.core")
+log: Logger = getLogger("natsrpc.core")
 
 STREAM_LIMIT = 1024
 """Events that wait for the reader of an event stream; the oldest go when there are more."""
@@ -318,7 +318,7 @@ class EventStream(AsyncIterator[ConnectionEvent]):
         self._events: deque[ConnectionEvent] = deque(maxlen=STREAM_LIMIT)
         self._ended = False
         self._news = asyncio.Event()
-        self.lost = 0
+        self.lost: int = 0
 
     def put(self, event: ConnectionEvent) -> None:
         """Add an event; `Closed` is the last one."""

@@ -55,7 +55,7 @@ class Due(dict[K, E], Generic[K, E]):
         self._on_expire = on_expire
         self._deadline_of = deadline_of
         self._timer: asyncio.TimerHandle | None = None
-        self.next = math.inf
+        self.next: float = math.inf
 
     def watch(self, deadline: float) -> None:
         """Look at `deadline` for what has expired."""

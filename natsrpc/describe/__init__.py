@@ -1,6 +1,7 @@
-"""A contract as text for people and tools: JSON Schema, AsyncAPI, client modules, differences.
+"""A service's contract as text: JSON Schema, AsyncAPI, client modules, differences of two.
 
-Nothing here talks to NATS.
+Everything here is pure: a contract or its document goes in, text or plain data comes out. The
+command line calls it, and discovery for the answer to SCHEMA.
 """
 
 from .asyncapi import asyncapi

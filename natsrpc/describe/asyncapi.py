@@ -1,7 +1,7 @@
-"""A contract as an AsyncAPI 3.0 document, for the tools that read those. Pure.
+"""A contract as an AsyncAPI 3.0 document, for the tools that read such documents.
 
 Each endpoint becomes a channel with its subject as the address, an operation that receives the
-request, and, where something is answered, a reply on the inbox that the request names.
+request, and, if the endpoint answers with a body, a reply to the inbox that the request names.
 
 Ref: https://www.asyncapi.com/docs/reference/specification/v3.0.0
 """
@@ -21,11 +21,11 @@ _PARAMETER = re.compile(r"\{([^{}]+)\}")
 
 
 def asyncapi(contract: ServiceContract, *, servers: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return the document of one service, ready for JSON.
+    """Return the AsyncAPI document of one service as plain data, ready for JSON.
 
     Args:
-        contract: the service.
-        servers: addresses as "host:port" to name in it.
+        contract: the service's contract.
+        servers: addresses of NATS servers, as "host:port", to list in the document.
     """
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
@@ -60,7 +60,11 @@ def asyncapi(contract: ServiceContract, *, servers: tuple[str, ...] = ()) -> dic
 
 
 def _lifted(payload: Any, prefix: str, shared: dict[str, Any]) -> Any:
-    """Move a schema's own definitions to where references of the document can reach them."""
+    """Move a schema's own definitions to the document's components, and return the rest of it.
+
+    References are relative to the whole document, so that `#/$defs/X` of an inner schema would
+    point nowhere. The prefix keeps apart definitions of one name from two endpoints.
+    """
     if not isinstance(payload, dict):
         return payload
     definitions = payload.get("$defs", {})
@@ -132,7 +136,7 @@ def _reply(key: str) -> dict[str, Any]:
 
 
 def _free(name: str, taken: dict[str, Any]) -> str:
-    """Return a key for an endpoint: its name, numbered where another has it already."""
+    """Return a key for an endpoint: its name, with a number where another endpoint has that key."""
     key, number = name, 2
     while key in taken or f"{key}-reply" in taken:
         key, number = f"{name}-{number}", number + 1

@@ -1,13 +1,18 @@
-"""Two JSON Schemas of one value: where the newer differs from the older, and for whom that breaks.
+"""The differences of two JSON Schemas of one value, and whom each of them breaks. `diff` calls it.
 
-A value travels one way. Whoever writes requests follows the old schema and the service reads them
-by the new one, so a request may be widened but not narrowed. Whoever reads responses follows the
-old schema and the service writes them by the new one, so a response may be narrowed but not
-widened. Objects are open, as readers skip fields that they do not know, unless a schema says
-otherwise; a field that is gone breaks both ways all the same, because what was sent in it, or read
-from it, is silently lost.
+The caller follows the old schema, the service the new one. A request is written by the caller and
+read by the service, so it may be widened but not narrowed. A response is written by the service and
+read by the caller, so it may be narrowed but not widened. *Narrowed* means that some old values are
+no longer allowed, *widened* that some new ones are.
 
-What is compared is the subset of JSON Schema 2020-12 that pydantic writes. Pure.
+Objects are open: a reader skips fields that it does not know, unless `additionalProperties` is
+false. A removed field breaks both ways all the same, because the data in it is silently lost.
+
+The subset of JSON Schema 2020-12 that pydantic writes is compared. Schemas may be recursive, so
+each pair of nodes is compared once: one that is met again while it is being compared counts as
+equal.
+
+Ref: https://json-schema.org/draft/2020-12/json-schema-validation
 """
 
 from __future__ import annotations
@@ -15,10 +20,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
-Node: TypeAlias = Mapping[str, Any]
+from .schemas import Node, allowed_values
 
+# Keywords with one bound, and the sign of a change that narrows.
 _BOUNDS = (
     ("minLength", 1),
     ("maxLength", -1),
@@ -32,7 +38,7 @@ _RECODED = ("contentEncoding", "contentMediaType")
 _TALK = frozenset(
     {"title", "description", "examples", "default", "deprecated", "$defs", "discriminator"}
 )
-"""Keywords that allow and refuse nothing."""
+"""Keywords without an effect on which values are allowed."""
 
 _ANY: Node = {}
 _NULL: Node = {"type": "null"}
@@ -40,27 +46,30 @@ _NULL: Node = {"type": "null"}
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One difference. `path` is dotted, with `[]` for the items of a list and `{}` for values.
-
-    `talk` is true where only words differ, `choice` where it only matters to a request's reader
-    (a default).
-    """
+    """One difference of two schemas."""
 
     path: str
+    """The place in the value, dotted: `[]` are the items of an array, `{}` the values of an object
+    without named fields."""
     text: str
+    """What changed, for people."""
     breaks_request: bool = False
+    """Whether some requests by the old schema are refused by the new one."""
     breaks_response: bool = False
+    """Whether some responses by the new schema are refused by the old one."""
     talk: bool = False
+    """Whether only words differ (a description)."""
     choice: bool = False
+    """Whether it only matters to the reader of a request (a default)."""
 
 
 def compare(old: Node, new: Node) -> list[Difference]:
-    """Return the differences of two schemas, each a whole document with its own `$defs`."""
+    """Return the differences of two schemas, each a whole schema with its own `$defs`."""
     return _Comparison(old, new).nodes(old, new)
 
 
 def spelled(schema: Node) -> str:
-    """Name a schema in a few words."""
+    """Return a schema in a few words, as in "array of string | null"."""
     return _Side(schema).spell(schema)
 
 
@@ -87,16 +96,20 @@ def _joined(path: str, rest: str) -> str:
 
 
 class _Side:
-    """One of the two documents. The same node always gives the same objects, known by their ids."""
+    """One of the two schemas: follows its references and splits its unions.
+
+    Nodes are dicts, which cannot be keys; results are remembered by the node's id. The same node
+    always gives the same object, because `_Comparison` knows pairs by their ids, too.
+    """
 
     def __init__(self, root: Node) -> None:
         self._definitions: Mapping[str, Any] = root.get("$defs") or {}
         self._resolved: dict[int, Node] = {}
         self._alternatives: dict[int, list[Node]] = {}
-        self._held: list[Any] = []  # keeps the ids taken
+        self._held: list[Any] = []  # an id is reused once its object is gone: hold them
 
     def resolve(self, node: Any) -> Node:
-        """Follow references; what stands beside one is only talk, or is added to it."""
+        """Follow references, and join the target with the keywords beside the reference."""
         found = self._resolved.get(id(node))
         if found is None:
             self._held.append(node)
@@ -104,7 +117,7 @@ class _Side:
         return found
 
     def _follow(self, node: Any) -> Node:
-        seen = set()
+        seen = set()  # an alias of itself refers to itself without end
         found = _node(node)
         while True:
             if len(found.get("allOf", ())) == 1:
@@ -119,11 +132,12 @@ class _Side:
             found = {**target, **rest} if rest else target
 
     def alternatives(self, node: Any) -> list[Node]:
-        """The plain schemas of which a value needs to fit one."""
+        """Return the schemas without unions of which a value must match one."""
         target = self.resolve(node)
         found = self._alternatives.get(id(target))
         if found is None:
-            self._alternatives[id(target)] = []  # a union that is one of its own parts adds none
+            # set first, so that a union which contains itself ends: it adds no alternative
+            self._alternatives[id(target)] = []
             found = self._alternatives[id(target)] = self._split(target)
         return found
 
@@ -139,14 +153,14 @@ class _Side:
         return [node]
 
     def spell(self, node: Any, depth: int = 3) -> str:
-        """A schema in a few words."""
+        """Return a node in a few words. Below `depth` levels of it stands an ellipsis."""
         if not depth:
             return "…"
         words = (self._spell(each, depth - 1) for each in self.alternatives(node))
         return " | ".join(dict.fromkeys(words))
 
     def _spell(self, node: Node, depth: int) -> str:
-        values = _values(node)
+        values = allowed_values(node)
         if values is not None:
             return " | ".join(map(_shown, values))
         kind = node.get("type")
@@ -165,14 +179,16 @@ class _Side:
 
 
 class _Comparison:
+    """Compares two schemas node by node."""
+
     def __init__(self, old: Node, new: Node) -> None:
         self._old = _Side(old)
         self._new = _Side(new)
         self._done: dict[tuple[int, int], list[Difference]] = {}
-        self._held: list[Any] = []  # keeps the ids in `_done` taken
+        self._held: list[Any] = []  # holds the nodes whose ids are in `_done`
 
     def nodes(self, old: Any, new: Any) -> list[Difference]:
-        """Differences with paths from here. A pair that is being compared already gives none."""
+        """Return the differences of two nodes, with paths that start at them."""
         before, after = self._old.alternatives(old), self._new.alternatives(new)
         if len(before) == len(after) == 1:
             return self._plain(before[0], after[0])
@@ -185,7 +201,9 @@ class _Comparison:
             return []
         gone, come = list(before), list(after)
         found: list[Difference] = []
-        for same in (True, False):  # equal ones first, then those of one kind
+        # Pair the alternatives: equal ones first, then those of one kind, so that a change within
+        # an alternative is told as such, and not as one that went and another that came.
+        for same in (True, False):
             for old in list(gone):
                 for new in come:
                     if same and self._plain(old, new):
@@ -198,35 +216,38 @@ class _Comparison:
                     break
         if len(gone) == len(come) == 1 and len(before) == len(after):
             return found + self._plain(gone[0], come[0])
+        # An alternative without a partner matters only if no other one allows its values.
         for old in gone:
             if not any(self._fits(old, new) for new in after):
                 found.append(_narrowed(f"{self._old.spell(old)} is no longer allowed"))
         for new in come:
-            if not any(self._told(old, new) for old in before):
+            if not any(self._reads(old, new) for old in before):
                 found.append(_widened(f"may now also be {self._new.spell(new)}"))
         return found
 
     def _fits(self, old: Node, new: Node) -> bool:
+        """Whether every value by `old` is allowed by `new`."""
         return not any(each.breaks_request for each in self._plain(old, new))
 
-    def _told(self, old: Node, new: Node) -> bool:
+    def _reads(self, old: Node, new: Node) -> bool:
+        """Whether every value by `new` is allowed by `old`."""
         return not any(each.breaks_response for each in self._plain(old, new))
 
-    # one schema that is no union, and another
+    # two nodes without unions
 
     def _plain(self, old: Node, new: Node) -> list[Difference]:
         pair = (id(old), id(new))
         found = self._done.get(pair)
         if found is None:
             self._held += (old, new)
-            self._done[pair] = []  # what is met again inside is this pair
+            self._done[pair] = []  # equal, for as long as it is being compared
             found = self._done[pair] = self._compared(old, new)
         return found
 
     def _compared(self, old: Node, new: Node) -> list[Difference]:
         if _is_any(old) or _is_any(new):
             return self._with_any(old, new)
-        before, after = _values(old), _values(new)
+        before, after = allowed_values(old), allowed_values(new)
         if before is not None and after is not None:
             return _enums(before, after)
         text = f"{self._old.spell(old)} became {self._new.spell(new)}"
@@ -308,7 +329,11 @@ class _Comparison:
     def _renamed(
         self, before: Node, after: Node, gone: Mapping[str, bool], come: Mapping[str, bool]
     ) -> dict[str, str]:
-        """Fields that went where one just like it came, and that is so for no other."""
+        """Return old name -> new name of fields that were renamed.
+
+        A removed and an added field are one that was renamed if their schemas are equal, both are
+        required or both optional, and neither has another such partner.
+        """
         alike = {
             name: [
                 other
@@ -325,7 +350,7 @@ class _Comparison:
         }
 
     def _others(self, old: Node, new: Node) -> list[Difference]:
-        """Fields that are not named: how open an object is, or the values of a dictionary."""
+        """Compare the fields without names of their own: an object's openness, a dict's values."""
         before, after = (each.get("additionalProperties", True) for each in (old, new))
         found: list[Difference] = []
         if before is False and after is not False:
@@ -345,21 +370,16 @@ def _is_any(node: Node) -> bool:
 
 
 def _node(schema: Any) -> Node:
-    """A schema as an object: `true` is an empty one, `false` is asked for where it can be."""
+    """A schema as an object: `true` is an empty one. `false` is handled where it can occur."""
     return schema if isinstance(schema, Mapping) else _ANY
 
 
-def _values(node: Node) -> list[Any] | None:
-    """The values an enumeration allows; None if it is none."""
-    if "const" in node:
-        return [node["const"]]
-    values = node.get("enum")
-    return list(values) if values else None
-
-
 def _key(node: Node) -> Any:
-    """What tells one alternative of a union from the others, from one version to the next."""
-    if _values(node) is not None:
+    """Return the key by which an alternative of a union is found again in the other schema.
+
+    For objects these are their constant fields, the tags of a tagged union, or else the title.
+    """
+    if allowed_values(node) is not None:
         return "enum"
     kind = node.get("type")
     if kind == "object":
@@ -411,7 +431,10 @@ def _bound(key: str, before: Any, after: Any, sign: int) -> Difference:
 
 
 def _edge(node: Node, keys: tuple[str, str], sign: int) -> tuple[Any, bool] | None:
-    """The tighter of an inclusive and an exclusive bound, so that a greater one allows less."""
+    """Return the tighter of an inclusive and an exclusive bound; None if there is none.
+
+    Bounds are comparable: a greater one allows less. Of two equal numbers the exclusive one does.
+    """
     found = [(node[key] * sign, key == keys[1]) for key in keys if key in node]
     return max(found) if found else None
 
@@ -436,7 +459,7 @@ def _facet(key: str, before: Any, after: Any) -> Difference:
 
 
 def _holds(node: Node, index: int) -> bool:
-    """Whether an array can have an item there."""
+    """Whether an array can have an item at this index."""
     return node.get("maxItems", index + 1) > index and _item(node, index) is not False
 
 

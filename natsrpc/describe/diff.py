@@ -1,8 +1,8 @@
-"""Two contracts of one service: what changed, what breaks its callers, which version that asks for.
+"""The changes from one contract of a service to another, and the version that they need.
 
-Every change asks for a step of the version: one that breaks a caller for a major one, one that
-callers can do without for a minor one, one of words for a patch. Before 1.0.0 each step is one
-lower, as is the custom of semantic versioning. Pure: documents in (see `document`), data out.
+`natsrpc contract diff` calls it. Each change needs a step of the version: a major one if it breaks
+a caller, a minor one if callers can do without it, a patch if only words changed. Before 1.0.0 a
+major step is a minor one and a minor step a patch, as is the custom of semantic versioning.
 
 Ref: https://semver.org
 """
@@ -24,17 +24,18 @@ _STEPS: tuple[Step, ...] = ("none", "patch", "minor", "major")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change. `endpoint` is "" where it is the service's own.
-
-    `side` is "request", "items", "response" or "error NAME", or "" for the endpoint itself; `path`
-    leads to the field.
-    """
+    """One change of a contract."""
 
     endpoint: str
+    """The endpoint's new name, or its old one if it is gone; "" for the service itself."""
     side: str
+    """One of "request", "items", "response" and "error NAME"; "" for the endpoint itself."""
     path: str
+    """The changed field, as in `items[].price`; "" for the whole body."""
     text: str
+    """What changed, for people."""
     step: Step
+    """The step of the version that the change needs, as from 1.0.0 on."""
 
     @property
     def breaks(self) -> bool:
@@ -43,25 +44,25 @@ class Change:
 
     @property
     def where(self) -> str:
-        """The place in one word, as `help request.question.topic`."""
+        """Endpoint, side and path together, as in "help request.question.topic"."""
         field = ".".join(filter(None, (self.side, self.path)))
         return " ".join(filter(None, (self.endpoint, field))) or "service"
 
 
 @dataclass(frozen=True, slots=True)
 class ContractDiff:
-    """All changes from one contract to another.
-
-    `step` is the greatest that one of them asks for; `needed` the lowest version that the new
-    contract may have, and `sufficient` tells whether it has that.
-    """
+    """All changes from one contract to another: the result of `diff`."""
 
     old_version: str
     new_version: str
     changes: tuple[Change, ...]
+    """The changes; those that break callers come first."""
     step: Step
+    """The greatest step that one of them needs; "none" without a change."""
     needed: str
+    """The lowest version that the new contract may have."""
     sufficient: bool
+    """Whether the new contract has that version or a higher one."""
 
     @property
     def breaks(self) -> bool:
@@ -70,7 +71,11 @@ class ContractDiff:
 
 
 def diff(old: Document, new: Document) -> ContractDiff:
-    """Compare two documents, as made by `document`, exported, or answered by a live service.
+    """Compare two documents: as `document` made them, exported, or answered by a live service.
+
+    Args:
+        old: the contract that callers rely on.
+        new: the contract to compare with it.
 
     Raises:
         ConfigError: one of them is no contract.
@@ -91,7 +96,10 @@ def diff(old: Document, new: Document) -> ContractDiff:
 
 
 def next_version(version: str, step: Step) -> str:
-    """Return the lowest version that is this step after `version`."""
+    """Return the lowest version that is one such step after `version`.
+
+    Before 1.0.0 a major step is a minor one and a minor step a patch. For "none" it is `version`.
+    """
     major, minor, patch = version_numbers(version)
     place = _STEPS.index(step)
     if major == 0 and place > 1:
@@ -106,7 +114,10 @@ def next_version(version: str, step: Step) -> str:
 
 
 def version_numbers(version: str) -> tuple[int, int, int]:
-    """Return the three numbers of a version; 0 for what cannot be read."""
+    """Return major, minor and patch of a version; 0 for each that is missing or no number.
+
+    Pre-release and build parts ("-rc.1", "+7") are ignored.
+    """
     found = version.partition("+")[0].partition("-")[0].split(".")
     parts = [int(part) if part.isdecimal() else 0 for part in [*found, "0", "0"]]
     return parts[0], parts[1], parts[2]
@@ -124,7 +135,7 @@ def _all_endpoints(old: list[Document], new: list[Document]) -> Iterator[Change]
     left = list(new)
     pairs: list[tuple[Document, Document | None]] = []
     unmatched = []
-    for each in old:  # by subject, and only then by name: a name is not what callers use
+    for each in old:  # by subject first, and only then by name: callers send to the subject
         other = next((o for o in left if o["subject"] == each["subject"]), None)
         if other is None:
             unmatched.append(each)
@@ -206,7 +217,7 @@ def _sides(name: str, side: str, old: Any, new: Any) -> Iterator[Change]:
 
 
 def _may_be_empty(schema: Document) -> bool:
-    """Whether a request without a body is read as a value of that."""
+    """Whether an empty request is a value of the schema."""
     if any(each.get("type") == "null" for each in schema.get("anyOf", ())):
         return True
     arguments = schema.get("type") == "object" and "title" not in schema
@@ -217,7 +228,7 @@ def _differences(
     name: str, side: str, old: Document, new: Document, *, response: bool
 ) -> Iterator[Change]:
     for each in compare(old, new):
-        if each.choice and response:
+        if each.choice and response:  # a default fills in requests; responses are written whole
             continue
         breaks = each.breaks_response if response else each.breaks_request
         step: Step = "major" if breaks else "patch" if each.talk else "minor"

@@ -1,7 +1,9 @@
-"""A service's contract as a document: what `natsrpc contract export` writes and `diff` reads. Pure.
+"""A service's contract as a document. `natsrpc contract export` writes one, others read it.
 
-A document holds what callers rely on and nothing that changes from one start to the next, so that
-it can be kept in a repository. What a live service answers to SCHEMA reads as the same document.
+A document holds what callers rely on, and nothing that changes from one start of the service to the
+next, so that it can be kept in a repository. The answer of a live service to SCHEMA is read as a
+document, too. The rule kept by `read_document`: after it no reader needs to check a document again,
+though it came from a file or from the network.
 """
 
 from __future__ import annotations
@@ -15,8 +17,11 @@ from natsrpc.rpc import ServiceContract
 from .schemas import schema
 
 TYPE = "io.natsrpc.v1.contract"
+"""The value of `type` in every document."""
 
 _TEXTS = ("name", "version", "description")
+# The fields of an endpoint, with the value of each that a document of an older version lacks. The
+# class of that value is the class that the field must have; None stands for a schema or null.
 _ENDPOINT: Mapping[str, Any] = {
     "name": "",
     "subject": "",
@@ -32,6 +37,7 @@ _ENDPOINT: Mapping[str, Any] = {
     "errors": [],
 }
 
+# The keywords of JSON Schema whose value is a schema, a list of schemas, schemas by name.
 _INNER = ("items", "additionalProperties")
 _LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
 _NAMED = ("$defs", "properties")
@@ -47,12 +53,15 @@ _KEYWORDS: Mapping[str, tuple[type, ...]] = {
     "multipleOf": (int, float),
     "type": (str, list),
 }
-"""What the keywords that are read must hold."""
+"""The classes that the values of keywords must have. Only keywords that are read are listed."""
 _ABSENT = object()
 
 
 def document(contract: ServiceContract) -> dict[str, Any]:
-    """Return the document of one service, ready for JSON."""
+    """Return the document of one service as plain data, ready for JSON.
+
+    Its keys are `type`, `name`, `version`, `description` and `endpoints`; see `endpoint_schema`.
+    """
     return {
         "type": TYPE,
         "name": contract.name,
@@ -63,12 +72,13 @@ def document(contract: ServiceContract) -> dict[str, Any]:
 
 
 def read_document(value: Any) -> dict[str, Any]:
-    """Return the document in `value`: one that was exported, or a live service's schema.
+    """Check a value that was read from JSON, and return it as a document.
 
-    Fields that a newer version adds are left out, those that an older one lacks filled in.
+    The value is a document that was exported, or a live service's answer to SCHEMA. Fields that
+    this version does not know are left out; fields that it lacks are filled in.
 
     Raises:
-        ConfigError: it is neither.
+        ConfigError: it is no contract; the text says which part is wrong.
     """
     if not isinstance(value, Mapping) or not isinstance(value.get("endpoints"), list):
         raise ConfigError("this is no contract: expected an object with a list of endpoints")
@@ -109,12 +119,12 @@ def _error(value: Any) -> dict[str, Any]:
 
 
 def _check_schema(value: Any, where: str) -> None:
-    """Refuse a schema whose keywords do not hold what they must.
+    """Check the keywords of a schema and of all schemas within it.
 
     Raises:
-        ConfigError: one does not.
+        ConfigError: the value of a keyword has the wrong class.
     """
-    todo = [value]
+    todo = [value]  # a loop, not recursion: a schema from the network may be nested deeply
     while todo:
         node = todo.pop()
         if not isinstance(node, Mapping):

@@ -1,4 +1,8 @@
-"""Python spellings: identifiers made of any text, names that are free, values as literals. Pure."""
+"""Spelling in Python source: identifiers out of any text, free names, literals, docstrings.
+
+`stub` and `sources` write modules by it. The rule kept here: whatever the text, the result is valid
+source, for it comes from a contract that somebody else wrote.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,10 @@ _parts = re.compile(r"[A-Za-z0-9]+").findall
 
 
 def identifier(text: str, missing: str = "value") -> str:
-    """Return an identifier close to `text`, public and no keyword; `missing` if nothing is left."""
+    """Return an identifier close to `text`: public and no keyword.
+
+    It is `missing` where no letter or digit of the text can be used.
+    """
     found = _not_word.sub("_", text).strip("_") or missing
     if found[0].isdigit():
         found = f"{missing}_{found}"
@@ -21,7 +28,7 @@ def identifier(text: str, missing: str = "value") -> str:
 
 
 def method_name(text: str) -> str:
-    """Return the name of a method close to `text`: its words in lower case."""
+    """Return the name of a method close to `text`: its words in lower case, joined by `_`."""
     return identifier(_humps.sub("_", text).lower(), "endpoint")
 
 
@@ -34,13 +41,17 @@ def class_name(text: str, missing: str = "Value") -> str:
 
 
 class Names:
-    """Names in one scope; each is given once."""
+    """The names of one scope, each given once.
+
+    Args:
+        taken: names that are not to be given.
+    """
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
         self._taken = set(taken)
 
     def take(self, name: str, *others: str) -> str:
-        """Return the first of these that is free, or `name` with a number, and take it."""
+        """Take a name and return it: the first of these that is free, or `name` with a number."""
         for each in (name, *others):
             if each not in self._taken:
                 self._taken.add(each)
@@ -52,7 +63,7 @@ class Names:
 
 
 def literal(value: Any) -> str:
-    """Return a value of JSON as Python source, spelled as a formatter would."""
+    """Return a value of JSON as Python source, with the quotes that a formatter chooses."""
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, list):
@@ -67,14 +78,14 @@ def _text(value: str) -> str:
     inner = single[1:-1]
     if single[0] == '"' or '"' not in inner:
         return f'"{inner}"'
-    if "\\'" in inner:  # both kinds of quotes are in it
+    if "\\'" in inner:  # the text has both kinds of quotes, so `repr` escaped the single ones
         inner = inner.replace("\\'", "'")
         return '"' + inner.replace('"', '\\"') + '"'
     return single
 
 
 def docstring(text: str, indent: str) -> list[str]:
-    """Return the lines of a docstring; none for no text."""
+    """Return the lines of a docstring, quotes included; no lines for an empty text."""
     text = "".join(letter for letter in text.strip() if letter.isprintable() or letter in "\n\t")
     lines = [line.rstrip() for line in text.replace("\\", "\\\\").splitlines()]
     if not lines:

@@ -1,14 +1,15 @@
-"""A contract's types as JSON Schema. Pure: a contract in, plain data out.
+"""The types of a contract as JSON Schema. Documents, AsyncAPI and the answer to SCHEMA use it.
 
-What is not there (an endpoint that reads or answers nothing) is null. Raw bytes are a string whose
-`contentMediaType` says so; any other type without a JSON Schema (a protobuf message) is `{}`.
+The schema of a body that is not there (an endpoint reads or answers nothing) is null. Raw bytes are
+a string whose `contentMediaType` says so. Any other type without a JSON Schema (a protobuf message)
+is `{}`, which allows everything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from natsrpc import codecs
 from natsrpc.errors import ConfigError, RpcError, UnknownCodecError
@@ -21,18 +22,23 @@ RAW: Mapping[str, Any] = MappingProxyType(
 )
 """The schema of raw bytes."""
 
+Node: TypeAlias = Mapping[str, Any]
+"""A JSON Schema, or a schema within one."""
+
 
 def schema(contract: ServiceContract) -> list[dict[str, Any]]:
-    """Return one description for each endpoint of a service, in their order."""
+    """Return the description of each endpoint of a service, in their order: the `endpoints` of its
+    document. `discovery` answers SCHEMA with it."""
     return [endpoint_schema(endpoint) for endpoint in contract.endpoints]
 
 
 def endpoint_schema(endpoint: EndpointContract) -> dict[str, Any]:
-    """Describe one endpoint.
+    """Return the description of one endpoint as plain data.
 
-    `request` is the schema of what it takes, `items` of one item of the stream that it reads beside
-    that, `response` of what it answers, or of one item of it where `kind` says that it is a stream;
-    `errors` are those it declares, with their fields.
+    `request` is the schema of the body, `items` that of one item of the stream that the endpoint
+    reads beside it, and `response` that of the answer, or of one item where `kind` says that the
+    answer is a stream. `errors` are the declared errors, each as in `error_schema`. `content_type`
+    is empty for a codec object that is not registered.
     """
     codec = _codec(endpoint.codec)
     return {
@@ -52,7 +58,8 @@ def endpoint_schema(endpoint: EndpointContract) -> dict[str, Any]:
 
 
 def error_schema(error: type[RpcError]) -> dict[str, Any]:
-    """Describe an error class: its name on the wire, its code, and the schema of its fields."""
+    """Return the description of an error class: its name on the wire, its code, its docstring, and
+    the schema of its fields (null if it has none)."""
     fields = codecs.fields({key: (type_, codecs.REQUIRED) for key, type_ in error.fields().items()})
     return {
         "name": error.wire_name,
@@ -60,6 +67,14 @@ def error_schema(error: type[RpcError]) -> dict[str, Any]:
         "description": (error.__doc__ or "").strip(),
         "fields": _type_schema(_JSON, fields, "validation") if error.fields() else None,
     }
+
+
+def allowed_values(node: Node) -> list[Any] | None:
+    """Return the values that an enumeration or constant allows; None for any other schema."""
+    if "const" in node:
+        return [node["const"]]
+    values = node.get("enum")
+    return list(values) if isinstance(values, list) and values else None
 
 
 def _codec(name: str) -> codecs.Codec | None:

@@ -1,8 +1,8 @@
-"""A contract as a Python module: models, errors, and a class of typed methods. Pure.
+"""A contract as a Python module: models, errors, and a client class with a method per endpoint.
 
-For callers in another repository, who have no access to the service's code. The module needs only
-natsrpc; a document comes from `document`, from a file, or from a live service. Parameters that read
-headers are not in a contract, so every method takes `headers`.
+`natsrpc stub` calls it, for callers in another repository who have no access to the service's code.
+The module that is written needs natsrpc and pydantic alone. A contract does not tell which headers
+a handler reads, so every method takes `headers`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any
 
 from natsrpc import errors
 
+from .annotations import annotation, arguments
+from .classes import INDENT, RESERVED_CLASSES, Classes, FieldSource, called
 from .document import read_document
 from .names import Names, class_name, docstring, identifier, literal, method_name
-from .sources import INDENT, RESERVED_CLASSES, FieldSource, Types, called
 
 _TOKEN = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _BUILTIN = frozenset(
@@ -24,18 +25,23 @@ _BUILTIN = frozenset(
     for name, value in vars(errors).items()
     if isinstance(value, type) and issubclass(value, errors.RpcError)
 )
-"""Errors that natsrpc has itself."""
+"""Names of the errors that natsrpc itself defines; they get no class of their own."""
 
 _BUILTIN_TYPES = frozenset(
     {"bool", "bytes", "dict", "dt", "float", "int", "list", "set", "str", "tuple"}
 )
-"""Names in annotations, which a method of that name would hide."""
+"""Names in annotations. A method of such a name would hide the type in the class's own body."""
 
 _GIVEN = frozenset({"self", "timeout", "idle_timeout", "headers", "request", "items"})
+"""Parameters of every method, which no argument or token may be named like."""
 
 
 def stub(contract: Mapping[str, Any]) -> str:
-    """Return the source of a client module for a contract's document.
+    """Return the source of a client module.
+
+    Args:
+        contract: the document of a service: made by `document`, exported to a file, or answered by
+            a live service.
 
     Raises:
         ConfigError: it is no contract.
@@ -45,29 +51,33 @@ def stub(contract: Mapping[str, Any]) -> str:
 
 @dataclass(slots=True)
 class _Method:
-    """One endpoint's method as it is put together."""
+    """One endpoint's method. Every field is source text, but `endpoint`, which is its document."""
 
     name: str
     constant: str
+    """The name of the module's `EndpointContract` for it."""
     endpoint: Mapping[str, Any]
     parameters: list[str] = field(default_factory=list)
     keyword_only: list[str] = field(default_factory=list)
     request: str = ""
-    """The expression that is sent."""
+    """The expression for the body that is sent; "" for none."""
     request_type: str = "None"
     items_type: str = "None"
     response: str = "None"
     tokens: dict[str, str] = field(default_factory=dict)
+    """Token of the subject -> parameter that gives it."""
 
 
 class _Module:
+    """The module of one document, built up endpoint by endpoint."""
+
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = document
         self._names = Names(RESERVED_CLASSES)
         self._client = self._names.take(class_name(document["name"]), "Client")
         self._titles = set(_titles(document["endpoints"]))
-        self._types = Types(self._names, self._titles)
-        self._types.need("import natsrpc")
+        self._classes = Classes(self._names, self._titles)
+        self._classes.need("import natsrpc")
         self._errors: dict[str, str] = {}
         self._left_out: list[str] = []
 
@@ -86,9 +96,9 @@ class _Module:
             methods[name] = self._method(name, constant, endpoint)
         constants = ["\n".join(self._constant(method)) for method in methods.values()]
         client = "\n".join(self._class(methods.values()))
-        imports = "\n".join(_imports(self._types.imports))
+        imports = "\n".join(_imports(self._classes.imports))
         head = f"{self._doc()}\n\nfrom __future__ import annotations\n\n{imports}\n"
-        classes = "".join(f"\n\n{part}\n" for part in self._types.classes)
+        classes = "".join(f"\n\n{part}\n" for part in self._classes.classes)
         tables = "\n\n{}\n".format("\n".join(constants)) if constants else ""
         return f"{head}{classes}{tables}\n\n{client}\n"
 
@@ -111,24 +121,24 @@ class _Module:
         if request is not None and _is_arguments(request):
             self._arguments(method, request, taken)
         elif request is not None:
-            method.request_type = self._types.annotation(request, f"{name}-request")
+            method.request_type = annotation(self._classes, request, f"{name}-request")
             method.parameters.append(f"request: {method.request_type}")
             method.request = "request"
         if endpoint["items"] is not None:
-            self._types.need("from collections.abc import AsyncIterable")
-            method.items_type = self._types.annotation(endpoint["items"], f"{name}-item")
+            self._classes.need("from collections.abc import AsyncIterable")
+            method.items_type = annotation(self._classes, endpoint["items"], f"{name}-item")
             method.parameters.insert(0, f"items: AsyncIterable[{method.items_type}]")
         for token in _TOKEN.findall(endpoint["template"]):
             method.tokens[token] = taken.take(identifier(token), f"{token}_token")
             method.keyword_only.append(f"{method.tokens[token]}: str")
         if endpoint["response"] is not None:
-            method.response = self._types.annotation(endpoint["response"], f"{name}-response")
+            method.response = annotation(self._classes, endpoint["response"], f"{name}-response")
         for error in endpoint["errors"]:
             self._error(error)
         return method
 
     def _arguments(self, method: _Method, request: Mapping[str, Any], taken: Names) -> None:
-        method.request_type, fields = self._types.arguments(request, f"{method.name}-request")
+        method.request_type, fields = arguments(self._classes, request, f"{method.name}-request")
         given = []
         for each in sorted(fields, key=lambda each: bool(each.default)):
             name = taken.take(each.name, f"{each.name}_")
@@ -137,13 +147,13 @@ class _Module:
         method.request = f"{method.request_type}({', '.join(given)})"
 
     def _error(self, error: Mapping[str, Any]) -> str:
-        """The class of a declared error, written when it is first met."""
+        """Return the name of a declared error's class, and write the class when it is first met."""
         if error["name"] in _BUILTIN and error["fields"] is None:
             return f"natsrpc.{error['name']}"
         key = repr(error)
         if key not in self._errors:
             self._errors[key] = self._names.take(class_name(error["name"]))
-            self._types.classes.append("\n".join(self._error_class(self._errors[key], error)))
+            self._classes.classes.append("\n".join(self._error_class(self._errors[key], error)))
         return self._errors[key]
 
     def _error_class(self, name: str, error: Mapping[str, Any]) -> list[str]:
@@ -156,7 +166,7 @@ class _Module:
             lines.append("")
         for key, node in schema.get("properties", {}).items():
             if key == identifier(key):  # the fields of an error are named as they travel
-                kind = self._types.annotation({**node, "$defs": schema.get("$defs", {})}, key)
+                kind = annotation(self._classes, {**node, "$defs": schema.get("$defs", {})}, key)
                 lines.append(f"{INDENT}{key}: {kind}")
         return [
             f"class {name}(natsrpc.RpcError, {', '.join(given)}):",
@@ -202,7 +212,7 @@ class _Module:
 
     def _lines(self, method: _Method) -> list[str]:
         endpoint = method.endpoint
-        self._types.need("from collections.abc import Mapping")
+        self._classes.need("from collections.abc import Mapping")
         streams = endpoint["kind"] in ("response_stream", "both_stream")
         unary = endpoint["kind"] == "unary"
         keywords = [*method.keyword_only, f"timeout: float | None = {'5.0' if unary else 'None'}"]
@@ -225,7 +235,7 @@ class _Module:
             given.append(f"tokens={{{pairs}}}")
         returns = method.response
         if streams:
-            self._types.need("from collections.abc import AsyncGenerator")
+            self._classes.need("from collections.abc import AsyncGenerator")
             returns = f"AsyncGenerator[{returns}, None]"
         start = f"{INDENT}{'' if streams else 'async '}def {method.name}"
         return [
@@ -236,7 +246,8 @@ class _Module:
 
 
 def _titles(value: Any) -> Iterator[str]:
-    """The names that classes made of these schemas may get."""
+    """The names that classes made of these schemas may get. They must be known before the first
+    method or field is named, which would otherwise hide a class."""
     if isinstance(value, Mapping):
         for name, node in value.get("$defs", {}).items():
             yield class_name(name)
@@ -273,14 +284,15 @@ def _parameter(name: str, each: FieldSource) -> str:
 
 
 def _is_arguments(schema: Mapping[str, Any]) -> bool:
-    """Whether a request is an object of several parameters, and no type of its own."""
+    """Whether a request is an object of a handler's parameters. Such a schema has no title, while
+    every model and dataclass has one."""
     return (
         schema.get("type") == "object" and "title" not in schema and bool(schema.get("properties"))
     )
 
 
 def _imports(lines: set[str]) -> list[str]:
-    """Sort imports, and join those from one module."""
+    """The import lines in a formatter's order: sorted, a line per module, third parties last."""
     modules: dict[str, set[str]] = {}
     plain = set()
     for line in lines:

@@ -1,4 +1,4 @@
-"""Reading what services answer, whoever wrote them.
+"""Reading the discovery responses of services of any implementation.
 
 Lenient where the other side is sloppy (a null list, a float where an integer belongs, a fraction of
 nine digits, fields nobody knows), strict in what comes out: frozen data with the types it says.
@@ -24,7 +24,7 @@ _MOMENT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ServiceIdentity:
-    """Who answered: one instance of a service. `rtt` is in seconds."""
+    """One instance of a service, which answered. `rtt` is in seconds."""
 
     name: str
     id: str
@@ -35,7 +35,7 @@ class ServiceIdentity:
 
 @dataclass(frozen=True, slots=True)
 class EndpointInfo:
-    """Where an endpoint is. `queue_group` is "" if queueing is off."""
+    """An endpoint and its subject. `queue_group` is "" if queueing is off."""
 
     name: str
     subject: str
@@ -85,7 +85,7 @@ class ServiceStats(ServiceIdentity):
 
     @property
     def health(self) -> Mapping[str, Any] | None:
-        """What a natsrpc service tells of its health; None from others."""
+        """The health that a natsrpc service reports; None of others."""
         for endpoint in self.endpoints:
             found = endpoint.data.get("health") if isinstance(endpoint.data, dict) else None
             if isinstance(found, dict):

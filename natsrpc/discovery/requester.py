@@ -22,7 +22,7 @@ Identity = TypeVar("Identity", bound=ServiceIdentity)
 
 
 class Asking(TypedDict, total=False):
-    """How to ask, and how long to wait, in seconds."""
+    """Options of those that ask: how long to wait, in seconds, and where."""
 
     timeout: float
     stall: float

@@ -36,11 +36,11 @@ Describe: TypeAlias = Callable[[ServiceContract], list[dict[str, Any]]]
 """Describes the types of a service's endpoints, one entry each."""
 
 _chosen: list[Describe] = []
-"""What `attach` was given last."""
+"""The function that `attach` was given last; empty if none was."""
 
 
 def attach(*, schema: Describe | None = None) -> None:
-    """Choose what describes the types of all services that are started from now on.
+    """Choose the function that describes the types of all services started from now on.
 
     Services answer discovery without this. Safe to call again.
 
@@ -52,7 +52,7 @@ def attach(*, schema: Describe | None = None) -> None:
 
 
 def _describer() -> Describe:
-    """What describes types, loaded when a service starts: nothing is, for a message."""
+    """The function that describes types; loaded when a service starts, not for a message."""
     if _chosen:
         return _chosen[0]
     found: Describe = importlib.import_module("natsrpc.describe").schema
@@ -131,7 +131,7 @@ class Discovery:
         if not self._running.definition.probes:
             self._reply(msg, self._stats({"status": "ok", "probes": {}}))
             return
-        self._asked.append(msg)  # whoever asks meanwhile shares the answer
+        self._asked.append(msg)  # all that ask meanwhile share the answer
         if self._probing is None:
             self._probing = self._connection.link.loop.create_task(self._probe())
 

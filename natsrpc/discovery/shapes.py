@@ -1,4 +1,4 @@
-"""What a running service says of itself: the three responses of ADR-32, as plain data.
+"""The three responses of ADR-32 that a running service gives, as plain data.
 
 Pure: counters and contracts in, dictionaries that go to JSON out. The shapes are strict: one
 float or null in them makes a service invisible to the `nats` command line. Numbers are integers,
@@ -25,7 +25,7 @@ SCHEMA_KEY = "natsrpc.schema"
 
 
 class Counters(Protocol):
-    """What one endpoint counts."""
+    """The counters of one endpoint."""
 
     num_requests: int
     num_errors: int
@@ -38,17 +38,17 @@ class Counted(Protocol):
 
     @property
     def contract(self) -> EndpointContract:
-        """Where it is."""
+        """Its name and its subject."""
         ...
 
     @property
     def answers(self) -> Counters:
-        """What it counted."""
+        """Its counters."""
         ...
 
 
 class Running(Protocol):
-    """What is read of a running service."""
+    """A running service, as far as it is read here."""
 
     id: str
     started: datetime
@@ -56,7 +56,7 @@ class Running(Protocol):
 
     @property
     def endpoints(self) -> Sequence[Counted]:
-        """Its endpoints, in the order they were added."""
+        """The endpoints, in the order in which they were added."""
         ...
 
 

@@ -1,7 +1,7 @@
-"""Observing calls: `natsrpc.observe.otel` traces them, `natsrpc.observe.prometheus` counts them.
+"""Observability of calls: traces (`natsrpc.observe.otel`), metrics (`natsrpc.observe.prometheus`).
 
-Each is middleware, needs its own extra, is loaded when it is first used, and costs nothing where it
-is not. Without its extra, loading it is an `ImportError` that names the extra.
+Each is middleware, needs the extra of its name, is loaded when it is first used, and costs nothing
+where it is not. Without its extra, loading it is an `ImportError` that names the extra.
 """
 
 from __future__ import annotations

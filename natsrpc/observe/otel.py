@@ -1,7 +1,9 @@
-"""Traces: a span for each call, one for each request served, joined by the `traceparent` header.
+"""Traces: a span for each call and for each request served, joined by the `traceparent` header.
 
-The propagator, the tracer provider and the sampler are those of OpenTelemetry, as the program has
-set them up. Names and attributes follow its conventions for RPC.
+Programs call `instrument`. The propagator, the tracer provider and the sampler are those that the
+program has set up in OpenTelemetry. Names and attributes follow its conventions for RPC.
+
+Ref: https://opentelemetry.io/docs/specs/semconv/rpc/rpc-spans/
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ __all__ = ["instrument"]
 
 
 class _Reader(Getter[Headers]):
-    """Reads a request's headers for the propagator."""
+    """Reads a request's headers for OpenTelemetry's propagator."""
 
     def get(self, carrier: Headers, key: str) -> list[str] | None:
         return carrier.get_all(key) or None
@@ -40,16 +42,16 @@ _READER = _Reader()
 
 
 def instrument(*targets: Service | Client, tracer_provider: TracerProvider | None = None) -> None:
-    """Trace what these services serve, and what these clients call.
+    """Trace the requests that services serve and the calls that clients make.
 
-    Call it before a service is served: its middleware is folded then.
+    Call it before a service is served: middleware that is added later has no effect on it.
 
     Args:
         targets: services and clients.
-        tracer_provider: where spans go; OpenTelemetry's global one if not given.
+        tracer_provider: the provider of the tracer; OpenTelemetry's global one if not given.
 
     Raises:
-        ConfigError: a target is neither.
+        ConfigError: a target is neither a service nor a client.
     """
     tracer = trace.get_tracer("natsrpc", tracer_provider=tracer_provider)
     for target in targets:
@@ -109,7 +111,7 @@ def _calling(tracer: trace.Tracer) -> Callable[[Call, Any], Awaitable[Any]]:
 
 
 async def _items(items: AsyncGenerator[Any, None], span: Span) -> AsyncGenerator[Any, None]:
-    """The items of a stream; its span ends with it."""
+    """Pass on the items of a stream, and end its span when the stream ends or its reader leaves."""
     try:
         with _noting(span):
             async for item in items:
@@ -121,7 +123,7 @@ async def _items(items: AsyncGenerator[Any, None], span: Span) -> AsyncGenerator
 
 @contextmanager
 def _noting(span: Span) -> Iterator[None]:
-    """Note on a span what went wrong; errors that a service answers, by their code."""
+    """Record an error on the span, with its code if a service has answered it."""
     try:
         yield
     except GeneratorExit:  # the reader of a stream left it, which is no error
@@ -136,7 +138,7 @@ def _noting(span: Span) -> Iterator[None]:
 
 
 def _subject(target: Any) -> str:
-    """What is called, in words: a subject, an endpoint's subject, a handler's name."""
+    """The name of a call's target: a subject, an endpoint's subject, or a handler's name."""
     if isinstance(target, str):
         return target
     if isinstance(target, EndpointContract):

@@ -1,13 +1,16 @@
-"""Figures: how many requests, how long they took, how many are running, by endpoint and code.
+"""Metrics of the requests that services serve. Programs make a `Metrics` and `instrument` services.
 
 | metric | labels |
 |---|---|
-| `natsrpc_server_requests_total` | service, endpoint, code: "200", or that of the error |
+| `natsrpc_server_requests_total` | service, endpoint, code: "200", or the code of the error |
 | `natsrpc_server_seconds` (histogram) | service, endpoint |
 | `natsrpc_server_running` | service, endpoint |
 
-What is refused before a handler runs (no free slot, a body that does not decode) does not come by
-here; a service's own STATS count it.
+A request that is refused before its handler runs (no free slot, a body that does not decode) is not
+counted here; the service's own STATS count it.
+
+The codes of requests that were cancelled are "504" where their deadline had passed and "499" where
+the caller gave up.
 """
 
 from __future__ import annotations
@@ -31,14 +34,16 @@ except ModuleNotFoundError as _error:
 __all__ = ["Metrics"]
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""The upper bounds of the histogram's buckets unless told otherwise, in seconds."""
 
 
 class Metrics:
     """The metrics of any number of services, in one registry.
 
     Args:
-        registry: where they are kept; prometheus_client's own if not given.
-        buckets: upper bounds of the histogram, in seconds.
+        registry: the registry of prometheus_client; its global one if not given. A registry takes
+            one `Metrics`: with a second one prometheus_client raises `ValueError`.
+        buckets: the upper bounds of the histogram's buckets, in seconds.
     """
 
     def __init__(
@@ -63,10 +68,12 @@ class Metrics:
         )
 
     def instrument(self, *services: Service) -> None:
-        """Count what these services serve. Call it before they are served.
+        """Count the requests of these services.
+
+        Call it before they are served: middleware that is added later has no effect on them.
 
         Raises:
-            ConfigError: a target is no service.
+            ConfigError: one of them is no service.
         """
         for service in services:
             if not isinstance(service, Service):
@@ -88,7 +95,7 @@ class Metrics:
             if isinstance(answer, RpcError):
                 code = str(answer.code)
             raise
-        except asyncio.CancelledError:  # its caller gave up, or its time was over
+        except asyncio.CancelledError:  # the caller gave up, or the deadline passed
             late = context.time_left() == 0.0
             code = "504" if late else "499"
             raise

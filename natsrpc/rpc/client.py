@@ -84,7 +84,7 @@ class Client:
         max_body: int = MAX_BODY,
     ) -> None:
         self.connection = connection
-        self.codec = codecs.get(codec)
+        self.codec: codecs.Codec = codecs.get(codec)
         self._pipeline = Pipeline(connection, self.codec, max_body)
         self._publisher = Publisher(connection, self.codec)
         self.request = Requests(self._pipeline)
@@ -99,7 +99,7 @@ class Client:
 
     @property
     def policy(self) -> Policy | None:
-        """How calls are repeated that name no policy and are made in the scope of none."""
+        """The policy of calls that name none and are made in the scope of none."""
         return self._pipeline.policy
 
     @policy.setter

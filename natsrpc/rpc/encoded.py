@@ -46,7 +46,7 @@ class Encoded:
     def __init__(self, connection: Connection, codec: str | codecs.Codec = "json") -> None:
         if not isinstance(connection, Connection):
             raise ConfigTypeError(f"expected a Connection, not {connection!r}")
-        self.codec = codecs.get(codec)
+        self.codec: codecs.Codec = codecs.get(codec)
         if connection.is_closed:
             raise ConnectionClosedError
         self.connection = connection
@@ -146,7 +146,7 @@ class Encoded:
             BadSubjectError, ConnectionClosedError, ConnectionDrainingError: as
                 `Connection.subscribe`.
         """
-        call = self._bind(handler)
+        call = self._callback(handler)
         return await self.connection.subscribe(
             subject, queue_group=queue_group, cb=call, max_msgs=max_msgs
         )
@@ -252,7 +252,7 @@ class Encoded:
         decode = self.codec.bind(type_).decode
         return lambda msg: decode(msg.data)
 
-    def _bind(self, handler: Callable[..., Any]) -> Callable[[Msg], Any]:
+    def _callback(self, handler: Callable[..., Any]) -> Callable[[Msg], Any]:
         """Turn a handler into a callback for messages."""
         plan = _plan(handler)
         sources = [(each, self._source(each, role)) for each, role in plan]

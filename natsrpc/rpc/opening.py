@@ -16,7 +16,7 @@ class ClientOptions(ConnectOptions, total=False):
     """The keyword arguments of `natsrpc.connect` but for `options`."""
 
     codec: str | codecs.Codec
-    """What requests are written in."""
+    """The codec that requests are written in."""
 
     max_body: int
     """Bytes of a reply, or of an item of a stream, that may come in frames where a message cannot

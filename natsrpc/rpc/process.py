@@ -21,7 +21,7 @@ from natsrpc.core import ConnectOptions, Options
 from .opening import connect
 from .service import Service
 
-logger = logging.getLogger("natsrpc.rpc")
+logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -29,13 +29,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Stopping:
     """Two events: stop when convenient, and stop now.
 
-    Whoever sets `drain` for another reason than a signal does not make the first signal the second:
-    systemd signals a worker and the supervisor that tells it to drain alike.
+    If `drain` was set for another reason than a signal, the first signal still only drains: systemd
+    signals a worker and the supervisor that tells it to drain alike.
     """
 
     def __init__(self) -> None:
-        self.drain = asyncio.Event()
-        self.force = asyncio.Event()
+        self.drain: asyncio.Event = asyncio.Event()
+        self.force: asyncio.Event = asyncio.Event()
         self._signaled = False
 
     def signal(self) -> None:

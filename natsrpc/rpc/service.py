@@ -1,4 +1,4 @@
-"""`Service`: what users define, serve and test."""
+"""`Service`: a named set of endpoints, which users define, serve and test."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import importlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, Unpack
 
 from natsrpc import codecs
+from natsrpc.core import ConnectOptions
 
 from .client import Client
 from .contract import Context, Middleware, ServiceContract
+from .opening import ClientOptions
 from .serving import MAX_CONCURRENCY, MAX_WAITING, Definition, Endpoints
 from .signature import names as naming
 from .streams import MAX_BODY
@@ -20,7 +22,16 @@ M = TypeVar("M", bound=Middleware[Context])
 P = TypeVar("P", bound=Callable[[], Any])
 
 Lifespan: TypeAlias = "Callable[[Service], AbstractAsyncContextManager[Any]]"
-"""What surrounds the life of a running service; what it yields is `Context.state`."""
+"""A function from a service to an async context manager around its running; `Context.state` is the
+value that this yields."""
+
+
+class Broker(Protocol):
+    """A NATS server in memory, as `Service.test` takes it: a `natsrpc.testing.Broker`."""
+
+    def options(self, **options: Unpack[ConnectOptions]) -> ConnectOptions:
+        """Connect options that lead to it."""
+        ...
 
 
 class Service(Endpoints):
@@ -74,22 +85,22 @@ class Service(Endpoints):
 
     @property
     def definition(self) -> Definition:
-        """What a running service reads of it: for those who serve it, not for its users."""
+        """The data that a running service reads; for `Client.serve`, not for users."""
         return self._definition
 
     @property
     def name(self) -> str:
-        """The name that it is found by."""
+        """The name that discovery shows."""
         return self._definition.name
 
     @property
     def version(self) -> str:
-        """Its semantic version."""
+        """The semantic version."""
         return self._definition.version
 
     @property
     def description(self) -> str:
-        """What people read in listings."""
+        """The text that people read in listings."""
         return self._definition.description
 
     @property
@@ -99,12 +110,12 @@ class Service(Endpoints):
 
     @property
     def codec(self) -> codecs.Codec:
-        """What requests without a `Content-Type` are read with."""
+        """The codec that requests without a `Content-Type` are read with."""
         return self._definition.codec
 
     @property
     def contract(self) -> ServiceContract:
-        """What the service promises, as data."""
+        """The service and its endpoints, as data."""
         return self._definition.contract
 
     def middleware(self, function: M) -> M:
@@ -134,14 +145,21 @@ class Service(Endpoints):
         """
         return self._definition.override(function, replacement)
 
-    def test(self, **options: Any) -> AbstractAsyncContextManager[Client]:
+    def test(
+        self, *, broker: Broker | None = None, **options: Unpack[ClientOptions]
+    ) -> AbstractAsyncContextManager[Client]:
         """Serve in memory, for a test: `async with service.test() as client`.
 
-        No server is needed, and what the client sees is what callers in production see. The options
-        are those of `natsrpc.testing.serve_in_memory`.
+        No server is needed, and what the client sees is what callers in production see.
+
+        Args:
+            broker: the `natsrpc.testing.Broker` to use, for its faults; a new one if not given.
+            **options: for the client, as for `natsrpc.connect`.
         """
         kit = importlib.import_module("natsrpc.testing")  # loaded by tests alone
-        served: AbstractAsyncContextManager[Client] = kit.serve_in_memory(self, **options)
+        served: AbstractAsyncContextManager[Client] = kit.serve_in_memory(
+            self, broker=broker, **options
+        )
         return served
 
     def __repr__(self) -> str:

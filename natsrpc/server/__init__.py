@@ -1,5 +1,11 @@
-"""A nats-server process, and clusters of them: for tests, and for `natsrpc run` and `demo`."""
+"""nats-server processes and clusters of them. Tests start them, and `natsrpc run` and `demo`.
 
-from .process import Cluster, NatsServer, find_server
+Only the standard library and `natsrpc.errors` are imported.
+"""
 
-__all__ = ["Cluster", "NatsServer", "find_server"]
+from .child import own_process_group
+from .cluster import Cluster
+from .executable import find_server
+from .process import NatsServer
+
+__all__ = ["Cluster", "NatsServer", "find_server", "own_process_group"]

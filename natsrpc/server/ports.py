@@ -1,20 +1,25 @@
-"""Ports that stay with the server that chose them, also while it is down."""
+"""Ports that stay reserved for a server while it is down. `NatsServer` and `Cluster` hold them."""
 
 from __future__ import annotations
 
 import socket
 import sys
 
-__all__ = ["hold_port"]
-
 
 def hold_port(host: str, port: int = 0) -> socket.socket | None:
-    """Hold a port, a free one if it is 0, for a server that comes and goes; None if it cannot be.
+    """Reserve a port for a server that comes and goes. Close the socket to end the reservation.
 
-    It is a socket that is bound and does not listen. On Linux a server that asks for the port by
-    its number gets it all the same, and nobody does who takes any that is free: those of one test
-    run would else take the ports of another's servers while these restart. Elsewhere such a socket
-    would be in the way of the server itself.
+    The socket is bound and does not listen. On Linux a server that asks for this port by its number
+    still gets it, while nobody who asks for any free port (0) does. Without that, tests that run
+    side by side would take each other's ports while a server restarts.
+
+    Args:
+        host: the address, IPv4 or IPv6.
+        port: the port; 0 means a free one.
+
+    Returns:
+        The socket; None where the port is taken, and on other systems, where the socket would be in
+        the way of the server itself.
     """
     if sys.platform != "linux":
         return None

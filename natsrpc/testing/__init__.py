@@ -1,7 +1,8 @@
-"""What tests of services need: an in-memory broker, a clock, and real nats-server processes.
+"""Tools for tests of services: a NATS server in memory, a clock that tests move, fixtures.
 
-The pytest fixtures are in `natsrpc.testing.fixtures`; a conftest takes them in with
-`pytest_plugins = ["natsrpc.testing.fixtures"]`.
+The pytest fixtures are in `natsrpc.testing.fixtures`; a conftest loads them with
+`pytest_plugins = ["natsrpc.testing.fixtures"]`. Real nats-server processes are made by
+`natsrpc.server`; its names can be imported from here, too.
 """
 
 from natsrpc.errors import ServerNotFoundError, ServerStartError

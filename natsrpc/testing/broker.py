@@ -1,12 +1,13 @@
-"""A NATS server in memory: real wire bytes, no socket, no process.
+"""A NATS server in memory: real wire bytes, no socket, no process. Tests connect clients to it.
 
-It does what core NATS does: wildcards, queue groups, headers, no responders, echo,
-auto-unsubscribe, `max_payload`. And it fails when asked to: `disconnect`, `refuse`, and `Fault`s
-that drop or delay messages or hide the responders of a subject. A client reaches it through the
-`dialer` option, so everything above the socket is what production runs.
+It has the features of core NATS: wildcards, queue groups, headers, no responders, echo,
+auto-unsubscribe, `max_payload`. It has no authentication, TLS, JetStream or cluster. It fails when
+asked to: `disconnect`, `refuse`, and `fault`, which drops or delays messages or hides the
+responders of a subject. A client reaches it through the `dialer` option, so everything above the
+socket is the code that runs in production.
 
-All of it lives on one event loop, and nothing waits: a publish is delivered within a few loop
-turns, so tests need no sleeping.
+Broker and clients share one event loop, and nothing waits: a publish is delivered within a few loop
+turns, so tests need not sleep.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from natsrpc import core
 from natsrpc.core import Connection, ConnectOptions, Opening, matches
 from natsrpc.errors import RemoteProtocolError
 
+from .frames import ClientFrame, FrameReader
 from .pipe import PipeTransport
-from .requests import Frame, FrameReader
 
 MIB = 1024 * 1024
 
+# Counted in loop turns, not in seconds: a test under a stopped clock must get on, too.
 _PATIENCE = 10_000
 _REPLAY = 10
 """Loop turns after a handshake in which a client has sent its subscriptions."""
@@ -36,21 +38,26 @@ _REPLAY = 10
 
 @dataclass(slots=True)
 class Fault:
-    """What goes wrong with messages on subjects that match `subject`.
+    """A failure of messages on matching subjects, put in force by `Broker.fault`.
 
-    `drop` loses them, `delay` holds them back for so many seconds, `no_responders` makes requests
-    find nobody. It hits the next `times` messages, all if None; `hits` counts.
+    If several of `no_responders`, `drop` and `delay` are set, the first of them holds.
     """
 
     subject: str
+    """The subject, possibly with wildcards, of the messages that are hit."""
     drop: bool = False
+    """Lose them."""
     delay: float = 0.0
+    """Hold each back for so many seconds. Messages behind it overtake it."""
     no_responders: bool = False
+    """Answer requests as if nobody was subscribed, and lose other messages."""
     times: int | None = None
+    """Hit only so many messages; all if None."""
     hits: int = 0
+    """The messages hit so far."""
 
     def strikes(self, subject: str) -> bool:
-        """Whether this message is hit; counts it."""
+        """Return whether a message on this subject is hit, and count it if so."""
         if self.times is not None and self.hits >= self.times:
             return False
         if not matches(self.subject, subject):
@@ -61,6 +68,8 @@ class Fault:
 
 @dataclass(slots=True, eq=False)
 class _Interest:
+    """One subscription of one client. `max_msgs` is that of an UNSUB, counted from the SUB."""
+
     peer: _Peer
     sid: bytes
     subject: str
@@ -71,7 +80,10 @@ class _Interest:
 
 @dataclass(slots=True)
 class Published:
-    """One message that reached the broker, for tests to look at."""
+    """One message that reached the broker. Tests find it in `Broker.published`.
+
+    `headers` is the header block as written on the wire, `b""` if there is none.
+    """
 
     subject: str
     data: bytes
@@ -80,13 +92,15 @@ class Published:
 
 
 class Broker:
-    """A NATS server in this process.
+    """A NATS server in this process. One event loop owns it.
 
     Args:
-        max_payload: bytes of headers and payload a message may have.
-        seed: of the choice among a queue group's members.
+        max_payload: the most bytes of headers and payload together that a message may have.
+        seed: the seed of the random choice among the members of a queue group.
 
-    `published` holds every message in the order of arrival; `faults` those in force.
+    `published` holds every message in the order of arrival, also those that a fault loses. `faults`
+    holds the faults in force; the first that matches a message is the one that hits it.
+    `is_refusing` tells whether new connections are refused.
     """
 
     def __init__(self, *, max_payload: int = MIB, seed: int = 0) -> None:
@@ -102,20 +116,34 @@ class Broker:
     # connecting
 
     def connect(self, **options: Unpack[ConnectOptions]) -> Opening[Connection]:
-        """Connect a `natsrpc.core.Connection`; `options` are those of `natsrpc.core.connect`."""
+        """Connect a `natsrpc.core.Connection` to this broker: await the result, or enter it.
+
+        Args:
+            options: those of `natsrpc.core.connect`; they override the ones of `Broker.options`.
+
+        Raises:
+            ConfigError: an option is unknown or has a bad value.
+            NoServersError: the broker is refusing connections.
+        """
         return core.connect("nats://memory:4222", **self.options(**options))
 
     def options(self, **options: Unpack[ConnectOptions]) -> ConnectOptions:
-        """Connect options that lead to this broker: `natsrpc.connect(**broker.options())`."""
+        """Return the connect options that lead to this broker, overridden by those given.
+
+        Use them as `natsrpc.connect(**broker.options())`. They set the dialer, and reconnect waits
+        of zero.
+        """
         return {"dialer": self.dial, "reconnect_wait": 0.0, "reconnect_jitter": 0.0, **options}
 
     async def dial(
         self, factory: Callable[[], asyncio.Protocol], host: str, port: int
     ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
-        """Connect a protocol, in the manner of `loop.create_connection`.
+        """Connect a protocol, in the manner of `loop.create_connection`: the `dialer` option.
+
+        Host and port are ignored. Nothing is waited for.
 
         Raises:
-            ConnectionRefusedError: the broker is refusing.
+            ConnectionRefusedError: the broker is refusing connections.
         """
         if self.is_refusing:
             raise ConnectionRefusedError("the broker refuses connections")
@@ -129,14 +157,16 @@ class Broker:
 
     @property
     def connections(self) -> int:
-        """How many clients are connected."""
+        """The number of connected clients."""
         return len(self._peers)
 
     async def until_connected(self, connections: int) -> None:
-        """Wait until so many clients are connected, their subscriptions replayed.
+        """Wait until at least so many clients are connected and have replayed their subscriptions.
+
+        It may be cancelled at any time.
 
         Raises:
-            TimeoutError: they did not come within many loop turns.
+            TimeoutError: 10,000 loop turns were not enough.
         """
         for _ in range(_PATIENCE):
             if sum(peer.is_ready for peer in self._peers) >= connections:
@@ -153,7 +183,7 @@ class Broker:
 
     @contextmanager
     def refuse(self) -> Iterator[None]:
-        """Drop every connection and refuse new ones until the end of the block."""
+        """Drop every connection, and refuse new ones until the end of the block."""
         self.is_refusing = True
         self.disconnect()
         try:
@@ -163,7 +193,12 @@ class Broker:
 
     @contextmanager
     def fault(self, subject: str, **what: Any) -> Iterator[Fault]:
-        """Put a `Fault` in force until the end of the block."""
+        """Put a `Fault` in force until the end of the block.
+
+        Args:
+            subject: the messages that are hit, possibly with wildcards.
+            what: the other fields of `Fault`, as in `drop=True`.
+        """
         fault = Fault(subject, **what)
         self.faults.append(fault)
         try:
@@ -171,28 +206,28 @@ class Broker:
         finally:
             self.faults.remove(fault)
 
-    # routing
+    # routing: called by the peers, not by tests
 
     def subscribe(self, interest: _Interest) -> None:
-        """Deliver to it from now on."""
+        """Add a subscription."""
         self._interests.append(interest)
 
     def interest(self, peer: _Peer, sid: bytes) -> _Interest | None:
-        """The live subscription of this number."""
+        """Return the client's subscription with this sid; None if it has ended."""
         return next((i for i in self._interests if i.peer is peer and i.sid == sid), None)
 
     def forget(self, interest: _Interest) -> None:
-        """Deliver to it no more."""
+        """Remove a subscription. One that was removed already is ignored."""
         if interest in self._interests:
             self._interests.remove(interest)
 
     def forget_peer(self, peer: _Peer) -> None:
-        """Everything of one connection ends."""
+        """Remove a client and all its subscriptions."""
         self._peers.discard(peer)
         self._interests = [i for i in self._interests if i.peer is not peer]
 
     def publish(self, sender: _Peer, message: Published) -> None:
-        """Route one message, unless a fault is in its way."""
+        """Record one message and deliver it, unless a fault hits it."""
         self.published.append(message)
         fault = next((f for f in self.faults if f.strikes(message.subject)), None)
         if fault is None:
@@ -222,6 +257,7 @@ class Broker:
         return matches(interest.subject, subject)
 
     def _tell_no_responders(self, sender: _Peer, message: Published) -> None:
+        # nats-server answers 503 to the requester alone, and only if its CONNECT asked for that
         waiting = next(
             (
                 i
@@ -230,13 +266,13 @@ class Broker:
             ),
             None,
         )
-        if waiting is not None and sender.no_responders:
+        if message.reply and waiting is not None and sender.no_responders:
             block = f"NATS/1.0 503\r\nNats-Subject: {message.subject}\r\n\r\n".encode()
             sender.deliver(waiting, Published(message.reply, b"", headers=block), counted=False)
 
 
 class _Peer:
-    """One connection, seen from the broker."""
+    """One client's connection, at the broker's end: reads its frames and writes to it."""
 
     pipe: PipeTransport
 
@@ -249,7 +285,7 @@ class _Peer:
         self.no_responders: bool = False
 
     def greet(self) -> None:
-        """Send the INFO that opens every connection."""
+        """Send the INFO with which a server opens every connection."""
         info = {
             "server_id": "MEMORY",
             "server_name": "memory",
@@ -264,16 +300,17 @@ class _Peer:
         self.pipe.deliver(b"INFO " + json.dumps(info).encode() + b" \r\n")
 
     def received(self, data: bytes) -> None:
-        """Act on what the client wrote."""
+        """Act on the next chunk of the client's stream."""
         try:
             for frame in self._reader.feed(data):
+                # a frame before this one may have ended the connection
                 if self.pipe.is_closing():
                     return
                 self._act(frame)
         except RemoteProtocolError as error:
             self._refuse(str(error))
 
-    def _act(self, frame: Frame) -> None:
+    def _act(self, frame: ClientFrame) -> None:
         if frame.op in (b"PUB", b"HPUB"):
             self._publish(frame)
         elif frame.op == b"SUB":
@@ -290,7 +327,7 @@ class _Peer:
             self.echo = fields.get("echo", True)
             self.no_responders = fields.get("no_responders", False)
 
-    def _publish(self, frame: Frame) -> None:
+    def _publish(self, frame: ClientFrame) -> None:
         if len(frame.headers) + len(frame.data) > self._broker.max_payload:
             self._refuse("Maximum Payload Violation")
             return
@@ -307,7 +344,10 @@ class _Peer:
             self._broker.forget(interest)
 
     def deliver(self, interest: _Interest, message: Published, *, counted: bool = True) -> None:
-        """Send a message for one subscription; ends it at its limit."""
+        """Send a message to one subscription, and end the subscription at its `max_msgs`.
+
+        `counted` is False for a 503: it is no delivery and does not count toward the limit.
+        """
         subject = message.subject.encode("utf-8", "surrogateescape")
         reply = f" {message.reply}".encode("utf-8", "surrogateescape") if message.reply else b""
         size = len(message.headers) + len(message.data)
@@ -325,10 +365,10 @@ class _Peer:
         asyncio.get_running_loop().call_soon(self.lose)
 
     def lose(self) -> None:
-        """Drop the connection from this side."""
+        """Drop the connection from the broker's side."""
         self._broker.forget_peer(self)
         self.pipe.lose()
 
     def gone(self) -> None:
-        """The client ended the connection."""
+        """Forget the client, which ended the connection."""
         self._broker.forget_peer(self)

@@ -1,6 +1,7 @@
-"""pytest fixtures: `pytest_plugins = ["natsrpc.testing.fixtures"]` in a conftest.
+"""The pytest fixtures: `pytest_plugins = ["natsrpc.testing.fixtures"]` in a conftest loads them.
 
-A missing nats-server fails where `CI` is set and skips, with the reason, elsewhere.
+Without a nats-server the tests that need one are skipped, with the reason; where `CI` is set in the
+environment they fail.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def _need_server() -> None:
 
 @pytest.fixture(scope="session")
 def nats_server() -> Iterator[NatsServer]:
-    """One server for the whole session: use subjects of your own, and leave it as it is."""
+    """One nats-server for the whole session, shared by its tests. A test uses subjects of its own,
+    and neither stops nor reloads the server."""
     _need_server()
     with NatsServer() as server:
         yield server
@@ -37,7 +39,7 @@ def nats_server() -> Iterator[NatsServer]:
 
 @pytest.fixture
 def fresh_server() -> Iterator[NatsServer]:
-    """A server for one test, which may stop, kill and restart it."""
+    """A nats-server for one test, which may stop, kill and restart it."""
     _need_server()
     with NatsServer() as server:
         yield server
@@ -45,7 +47,7 @@ def fresh_server() -> Iterator[NatsServer]:
 
 @pytest.fixture
 def nats_cluster() -> Iterator[Cluster]:
-    """Three servers for one test, joined by routes."""
+    """A cluster of three nats-servers for one test."""
     _need_server()
     with Cluster(3) as cluster:
         yield cluster
@@ -53,5 +55,5 @@ def nats_cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def broker() -> Broker:
-    """A NATS server in memory, for one test."""
+    """A NATS server in memory for one test."""
     return Broker()

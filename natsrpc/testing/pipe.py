@@ -1,7 +1,9 @@
-"""A connection without a socket: a transport whose bytes go to a function in the same process.
+"""An asyncio transport without a socket. The in-memory broker gives one to each client.
 
-It behaves as asyncio's own: the protocol is called from the event loop, never from within a
-`write`; after `abort` or `close` nothing more is delivered, and `connection_lost` comes once.
+It keeps the rules of asyncio's own transports: the event loop calls the protocol, never `write`
+itself; after `abort` or `close` nothing more is delivered; `connection_lost` is called once.
+
+Ref: https://docs.python.org/3/library/asyncio-protocol.html#transports
 """
 
 from __future__ import annotations
@@ -12,7 +14,14 @@ from typing import Any
 
 
 class PipeTransport(asyncio.Transport):
-    """What a client's protocol writes to; `received` gets the bytes, `gone` the end."""
+    """The client's end of a connection in memory.
+
+    Args:
+        loop: the loop that client and broker run on.
+        protocol: the client's protocol. It is told of the connection in the next loop turn.
+        received: called with each chunk that the client writes.
+        gone: called once, when the connection has ended from either side.
+    """
 
     def __init__(
         self,
@@ -35,12 +44,12 @@ class PipeTransport(asyncio.Transport):
             self._protocol.connection_made(self)
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        """Take the client's bytes; they are read in the next loop turn."""
+        """Pass the client's bytes to `received` in the next loop turn."""
         if not self._closing:
             self._loop.call_soon(self._received, bytes(data))
 
     def deliver(self, data: bytes) -> None:
-        """Let the client read bytes in the next loop turn."""
+        """Pass the broker's bytes to the client's protocol in the next loop turn."""
         self._loop.call_soon(self._deliver, data)
 
     def _deliver(self, data: bytes) -> None:
@@ -48,15 +57,15 @@ class PipeTransport(asyncio.Transport):
             self._protocol.data_received(data)
 
     def close(self) -> None:
-        """End the connection; what was written before is still read."""
+        """End the connection. The broker still reads the bytes written before."""
         self._end(None)
 
     def abort(self) -> None:
-        """End the connection at once."""
+        """End the connection: the same as `close`, because nothing is buffered."""
         self._end(None)
 
     def lose(self) -> None:
-        """End the connection from the other side, as a network does that fails."""
+        """End the connection from the broker's side, as a failing network does."""
         self._end(ConnectionResetError("connection reset by the broker"))
 
     def _end(self, error: Exception | None) -> None:
@@ -71,17 +80,17 @@ class PipeTransport(asyncio.Transport):
         return self._closing
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """There is no buffer: every write is taken at once."""
+        """Do nothing: there is no buffer, every write is taken at once."""
 
     def get_write_buffer_size(self) -> int:
-        """Always 0."""
+        """Return 0: there is no buffer."""
         return 0
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Deliver to another protocol from now on."""
+        """Deliver to another protocol from now on. asyncio's interface demands it."""
         assert isinstance(protocol, asyncio.Protocol)
         self._protocol = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """The protocol delivered to."""
+        """Return the protocol that bytes are delivered to."""
         return self._protocol

@@ -32,7 +32,7 @@ class BackEnd:
 MAX_PAYLOAD = 1024 * 1024
 
 
-@pytest.fixture(params=["broker", "nats-server"])
+@pytest.fixture(params=["broker", pytest.param("nats-server", marks=pytest.mark.live)])
 def back_end(request: pytest.FixtureRequest) -> BackEnd:
     """Each test runs on both."""
     if request.param == "broker":

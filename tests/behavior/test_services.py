@@ -55,7 +55,7 @@ def make_service(prefix: str) -> natsrpc.Service:
 
     @service.handler(f"{prefix}.sleep", max_concurrency=1, max_waiting=0)
     async def sleep(seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds)  # why: a handler as slow as its caller says
 
     @service.handler(f"{prefix}.count")
     async def count(to: int) -> AsyncIterator[int]:

@@ -9,6 +9,7 @@ import pytest
 
 import natsrpc
 from natsrpc.rpc.streams.state import WINDOW
+from tests.core.harness import steady
 
 from .conftest import MAX_PAYLOAD
 
@@ -64,8 +65,8 @@ async def test_a_stream_is_held_by_its_reader_and_closed_when_it_is_left(
     async with client.serve(streams.service) as server:
         stream = client.stream(streams.forever)
         assert [await anext(stream) for _ in range(300)] == list(range(1, 301))
-        await asyncio.sleep(0.02)
-        assert streams.sent <= 300 + WINDOW + 1
+        await client.connection.flush()
+        assert await steady(lambda: streams.sent) <= 300 + WINDOW + 1
         await stream.aclose()
         await asyncio.wait_for(streams.closed.wait(), 1)
         assert server.inflight == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import queue
 import signal
@@ -13,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from tests.core.harness import soon
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ("-m", "natsrpc.cli.main")
@@ -138,9 +141,16 @@ def is_alive(pid: int) -> bool:
 
 def all_gone(pids: Iterable[int], timeout: float = 10.0) -> bool:
     """Whether all these processes end within the time."""
-    end = time.monotonic() + timeout
-    while any(is_alive(pid) for pid in pids):
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
+    left = list(pids)
+    soon(lambda: not any(is_alive(pid) for pid in left), timeout, what=f"the end of {left}")
     return True
+
+
+class Shell:
+    """The command, run beside the service."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    async def __call__(self, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
+        return await asyncio.to_thread(run_command, *arguments, stdin=stdin, NATS_URL=self.url)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from natsrpc.cli.context import Flags, Place, find_place, parse_seconds
+from natsrpc.cli.context import Destination, Flags, find_destination
 from natsrpc.errors import ConfigError
 
 SEED = "SU" + "A" * 56
@@ -42,8 +42,10 @@ class Home:
         (self.folder / "nats").mkdir(exist_ok=True)
         (self.folder / "nats" / "context.txt").write_text(name + "\n")
 
-    def place(self, flags: Flags | None = None, **variables: str) -> Place:
-        return find_place(flags or Flags(), self.environ | variables, warn=self.warnings.append)
+    def destination(self, flags: Flags | None = None, **variables: str) -> Destination:
+        return find_destination(
+            flags or Flags(), self.environ | variables, warn=self.warnings.append
+        )
 
 
 @pytest.fixture
@@ -52,64 +54,66 @@ def home(tmp_path: Path) -> Home:
 
 
 def test_nothing_said_is_the_local_server(home: Home) -> None:
-    assert home.place() == Place(["nats://127.0.0.1:4222"], {}, "")
+    assert home.destination() == Destination(["nats://127.0.0.1:4222"], {}, "")
 
 
 def test_selected_context_is_used_and_named_one_is_preferred(home: Home) -> None:
     home.context("one", url="nats://one:4222, nats://two:4222")
     home.context("other", url="nats://other:4222")
     home.select("one")
-    assert home.place().servers == ["nats://one:4222", "nats://two:4222"]
-    assert home.place().source == "context 'one'"
-    assert home.place(Flags(context="other")).servers == ["nats://other:4222"]
-    assert home.place(NATS_CONTEXT="other").servers == ["nats://other:4222"]
+    assert home.destination().servers == ["nats://one:4222", "nats://two:4222"]
+    assert home.destination().source == "context 'one'"
+    assert home.destination(Flags(context="other")).servers == ["nats://other:4222"]
+    assert home.destination(NATS_CONTEXT="other").servers == ["nats://other:4222"]
 
 
 def test_context_may_be_the_path_of_a_file(home: Home, tmp_path: Path) -> None:
     path = tmp_path / "here.json"
     path.write_text('{"url": "nats://here:1"}')
-    assert home.place(Flags(context=str(path))).servers == ["nats://here:1"]
+    assert home.destination(Flags(context=str(path))).servers == ["nats://here:1"]
 
 
 def test_url_of_environment_and_flag_override_the_context(home: Home) -> None:
     home.context("one", url="nats://one:4222", user="ann", password="pw")
     home.select("one")
-    place = home.place(NATS_URL="nats://env:4222")
-    assert place.servers == ["nats://env:4222"]
-    assert place.options == {"user": "ann", "password": "pw"}
+    destination = home.destination(NATS_URL="nats://env:4222")
+    assert destination.servers == ["nats://env:4222"]
+    assert destination.options == {"user": "ann", "password": "pw"}
     flags = Flags(server="nats://flag:4222")
-    assert home.place(flags, NATS_URL="nats://env:4222").servers == ["nats://flag:4222"]
+    assert home.destination(flags, NATS_URL="nats://env:4222").servers == ["nats://flag:4222"]
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "a\\b"])
 def test_names_that_leave_the_folder_are_refused(home: Home, name: str) -> None:
     with pytest.raises(ConfigError, match="no name of a context"):
-        home.place(Flags(context=name))
+        home.destination(Flags(context=name))
 
 
 def test_missing_and_broken_contexts_are_errors(home: Home) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
-        home.place(Flags(context="nowhere"))
+        home.destination(Flags(context="nowhere"))
     home.context("list").write_text("[]")
     with pytest.raises(ConfigError, match="no JSON object"):
-        home.place(Flags(context="list"))
+        home.destination(Flags(context="list"))
     home.context("broken").write_text("{")
     with pytest.raises(ConfigError, match="cannot be read"):
-        home.place(Flags(context="broken"))
+        home.destination(Flags(context="broken"))
 
 
 def test_empty_and_unknown_keys_mean_nothing(home: Home) -> None:
     home.context("one", url="", user="", token="", color_scheme="blue", whatever=1)
-    assert home.place(Flags(context="one")) == Place(["nats://127.0.0.1:4222"], {}, "context 'one'")
+    assert home.destination(Flags(context="one")) == Destination(
+        ["nats://127.0.0.1:4222"], {}, "context 'one'"
+    )
 
 
 def test_user_without_password_is_a_token(home: Home) -> None:
-    assert home.place(Flags(user="s3cret")).options == {"token": "s3cret"}
+    assert home.destination(Flags(user="s3cret")).options == {"token": "s3cret"}
 
 
 def test_first_identity_wins_with_a_warning_and_the_token_goes_besides(home: Home) -> None:
     home.context("one", user="ann", password="pw", creds="/a.creds", token="t")
-    assert home.place(Flags(context="one")).options == {
+    assert home.destination(Flags(context="one")).options == {
         "user": "ann",
         "password": "pw",
         "token": "t",
@@ -119,14 +123,16 @@ def test_first_identity_wins_with_a_warning_and_the_token_goes_besides(home: Hom
 
 def test_identity_of_a_flag_hides_those_of_environment_and_context(home: Home) -> None:
     home.context("one", user="ann", password="pw", token="t")
-    options = home.place(Flags(context="one", creds="/a.creds"), NATS_USER="bob").options
+    options = home.destination(Flags(context="one", creds="/a.creds"), NATS_USER="bob").options
     assert options == {"credentials": "/a.creds"}
     assert home.warnings == []
 
 
 def test_jwt_without_seed_is_a_bearer(home: Home) -> None:
-    assert home.place(NATS_JWT="a.b.c").options == {"credentials": ("a.b.c", "")}
-    assert home.place(NATS_JWT="a.b.c", NATS_SEED=SEED).options == {"credentials": ("a.b.c", SEED)}
+    assert home.destination(NATS_JWT="a.b.c").options == {"credentials": ("a.b.c", "")}
+    assert home.destination(NATS_JWT="a.b.c", NATS_SEED=SEED).options == {
+        "credentials": ("a.b.c", SEED)
+    }
 
 
 def test_paths_are_expanded(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +140,7 @@ def test_paths_are_expanded(home: Home, monkeypatch: pytest.MonkeyPatch) -> None
     home.context(
         "one", cert="$DIR/c.pem", key="${DIR}/k.pem", ca="~/ca.pem", creds="file://$DIR/u.creds"
     )
-    assert home.place(Flags(context="one"), DIR="/pki").options == {
+    assert home.destination(Flags(context="one"), DIR="/pki").options == {
         "tls_cert": ("/pki/c.pem", "/pki/k.pem"),
         "tls_ca": "/home/ann/ca.pem",
         "credentials": "/pki/u.creds",
@@ -149,22 +155,24 @@ def test_references_are_resolved(home: Home, tmp_path: Path) -> None:
     home.context("file", token=f"file://{secret}")
     home.context("data", token=f"data:;base64,{encoded}")
     home.context("literal", token="weird:thing")
-    assert home.place(Flags(context="env"), MY_TOKEN="from env").options["token"] == "from env"
-    assert home.place(Flags(context="file")).options["token"] == "from file"
-    assert home.place(Flags(context="data")).options["token"] == "from data"
-    assert home.place(Flags(context="literal")).options["token"] == "weird:thing"
+    assert (
+        home.destination(Flags(context="env"), MY_TOKEN="from env").options["token"] == "from env"
+    )
+    assert home.destination(Flags(context="file")).options["token"] == "from file"
+    assert home.destination(Flags(context="data")).options["token"] == "from data"
+    assert home.destination(Flags(context="literal")).options["token"] == "weird:thing"
 
 
 def test_credentials_by_reference_become_jwt_and_seed(home: Home) -> None:
     home.context("one", creds="env://MY_CREDS")
     home.context("two", nkey="data:;base64," + base64.b64encode(SEED.encode()).decode())
-    options = home.place(Flags(context="one"), MY_CREDS=CREDS).options
+    options = home.destination(Flags(context="one"), MY_CREDS=CREDS).options
     assert options == {"credentials": ("a.b.c", SEED)}
-    assert home.place(Flags(context="two")).options == {"nkey_seed": SEED}
+    assert home.destination(Flags(context="two")).options == {"nkey_seed": SEED}
 
 
 def test_windows_drive_is_a_path(home: Home) -> None:
-    assert home.place(Flags(creds="C:\\me.creds")).options == {"credentials": "C:\\me.creds"}
+    assert home.destination(Flags(creds="C:\\me.creds")).options == {"credentials": "C:\\me.creds"}
 
 
 @pytest.mark.parametrize(
@@ -186,31 +194,17 @@ def test_windows_drive_is_a_path(home: Home) -> None:
 def test_what_cannot_be_done_is_refused(home: Home, values: dict[str, str], text: str) -> None:
     home.context("one", **values)
     with pytest.raises(ConfigError, match=text):
-        home.place(Flags(context="one"))
+        home.destination(Flags(context="one"))
 
 
 def test_windows_stores_are_ignored_with_a_warning(home: Home) -> None:
     home.context("one", windows_cert_store="user", tls_first=True, inbox_prefix="_MINE")
-    place = home.place(Flags(context="one"))
-    assert place.options == {"tls_handshake_first": True, "inbox_prefix": "_MINE"}
+    destination = home.destination(Flags(context="one"))
+    assert destination.options == {"tls_handshake_first": True, "inbox_prefix": "_MINE"}
     assert home.warnings == ["windows_cert_store of context 'one' is ignored"]
 
 
 def test_secrets_are_not_shown(home: Home) -> None:
-    place = home.place(Flags(user="ann", password="hush"))
-    assert "hush" not in repr(place)
+    destination = home.destination(Flags(user="ann", password="hush"))
+    assert "hush" not in repr(destination)
     assert "hush" not in repr(Flags(password="hush"))
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("2", 2.0), ("1.5", 1.5), ("2s", 2.0), ("500ms", 0.5), ("1m", 60.0), ("1m30s", 90.0)],
-)
-def test_durations(text: str, seconds: float) -> None:
-    assert parse_seconds(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "soon", "5x", "-1s", "1s2"])
-def test_no_durations(text: str) -> None:
-    with pytest.raises(ConfigError, match="no duration"):
-        parse_seconds(text)

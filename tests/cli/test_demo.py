@@ -15,14 +15,23 @@ from .processes import Command, all_gone
 
 pytestmark = pytest.mark.live
 
-FILES = 200
+FILES = 100
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Enough work for some seconds, with files that are no Python, or no text."""
-    folder = tmp_path_factory.mktemp("demo")
-    text = Path(sysconfig.get_path("stdlib"), "argparse.py").read_bytes()
+    """Enough work for a second or two, with files that are no Python, or no text."""
+    return folder_of(tmp_path_factory.mktemp("demo"), "argparse.py")
+
+
+@pytest.fixture(scope="module")
+def quick_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with little work in each file."""
+    return folder_of(tmp_path_factory.mktemp("quick"), "textwrap.py")
+
+
+def folder_of(folder: Path, source: str) -> Path:
+    text = Path(sysconfig.get_path("stdlib"), source).read_bytes()
     for number in range(FILES - 3):
         (folder / f"file{number:04}.py").write_bytes(text)
     (folder / "bad.py").write_text("def (:\n")
@@ -46,8 +55,8 @@ def children_of(pid: int) -> list[int]:
 
 
 @pytest.mark.parametrize("codec", ["json", "msgpack"])
-def test_every_file_is_answered_by_some_worker(folder: Path, codec: str) -> None:
-    arguments = ("demo", "--path", str(folder), "--workers", "2", "--codec", codec)
+def test_every_file_is_answered_by_some_worker(quick_folder: Path, codec: str) -> None:
+    arguments = ("demo", "--path", str(quick_folder), "--workers", "2", "--codec", codec)
     with Command(*arguments) as command:
         pids = pids_of(command.wait_for("2 workers are ready"))
         assert command.wait() == 0
@@ -92,8 +101,7 @@ BEGUN = "from natsrpc.cli.main import main; print('begun', flush=True); main()"
 def test_interrupt_ends_cleanly_at_the_start(folder: Path, delay: float) -> None:
     with Command("demo", "--path", str(folder), program=("-c", BEGUN)) as command:
         command.wait_for("begun")
-        # no event to wait for: the point is to hit whatever is going on then
-        time.sleep(delay)
+        time.sleep(delay)  # why: the point is to hit whatever is going on then
         children = children_of(command.process.pid) if os.path.isdir("/proc") else []
         command.signal(signal.SIGINT)
         assert command.wait(20.0) in (130, -signal.SIGINT)

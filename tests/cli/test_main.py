@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 
@@ -11,7 +10,7 @@ import pytest
 import natsrpc
 from natsrpc.testing import NatsServer
 
-from .processes import ROOT, Command, environment, run_command
+from .processes import ROOT, environment, run_command
 
 
 @pytest.mark.parametrize("package", ["typer", "rich"])
@@ -98,15 +97,3 @@ def test_missing_nats_server_names_the_three_ways() -> None:
         assert code == 1
         assert err.startswith("error: NATS_SERVER_BIN is '/nowhere'")
         assert err.count("\n") == 1
-
-
-def test_server_runs_in_the_foreground_with_arguments_of_its_own(unused_tcp_port: int) -> None:
-    port = str(unused_tcp_port)
-    with Command("server", "--port", port, "--name", "in-front") as command:
-        command.wait_for("Server is ready")
-        code, _, err = run_command("ls", "-t", "300ms", NATS_URL=f"nats://127.0.0.1:{port}")
-        assert (code, err) == (0, "no services answered\n")
-        command.signal(signal.SIGTERM)
-        command.wait()
-    assert "in-front" in command.output
-    assert f"127.0.0.1:{port}" in command.output

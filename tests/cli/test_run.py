@@ -13,6 +13,7 @@ import pytest
 
 import natsrpc
 from natsrpc.testing import NatsServer
+from tests.core.harness import until_raised
 
 from .processes import Command, all_gone
 
@@ -26,7 +27,7 @@ service = natsrpc.Service("pool", version="1.0.0", max_concurrency=1000)
 
 @service.handler("pool.pid", name="pid")
 async def pid(seconds: float) -> int:
-    await asyncio.sleep(seconds)
+    await asyncio.sleep(seconds)  # why: a handler as slow as its caller says
     return os.getpid()
 
 @service.handler("pool.version", name="version")
@@ -99,7 +100,8 @@ async def test_a_signal_to_every_process_of_the_pool_drains_it_all_the_same(
             await client.connection.flush()
             command.signal(signal.SIGTERM)
             await in_thread(command, "draining")
-            await asyncio.sleep(0.3)  # they have been told
+            refused = natsrpc.NoRespondersError  # once they have been told
+            await until_raised(refused, lambda: client.call("pool.pid", 0.0, int))
             for pid in pids:
                 os.kill(pid, signal.SIGTERM)
             answers = await asyncio.gather(*calls, return_exceptions=True)

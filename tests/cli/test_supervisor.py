@@ -21,12 +21,12 @@ service = natsrpc.Service("stuck", version="1.0.0")
 
 @service.handler("stuck.sleep", name="sleep")
 async def sleep(seconds: float) -> None:
-    time.sleep(seconds)
+    time.sleep(seconds)  # why: a worker that is stuck
 
 @service.handler("stuck.wait", name="wait")
 async def wait(context: natsrpc.Context) -> None:
     import asyncio
-    await asyncio.sleep(60)
+    await asyncio.Event().wait()
 """
 
 
@@ -55,7 +55,7 @@ def target(tmp_path: Path) -> Path:
 async def test_worker_that_does_not_become_ready_is_ended(
     target: Path, nats_server: NatsServer
 ) -> None:
-    target.write_text("import time\ntime.sleep(60)\n")
+    target.write_text("import threading\nthreading.Event().wait()\n")
     pool = Pool(target, nats_server, ready=0.5)
     with pytest.raises(WorkerFailedError, match=r"not ready within 0\.5 s"):
         await pool.supervisor.start()

@@ -14,7 +14,7 @@ from natsrpc.core import Connection, Msg, connect
 from natsrpc.errors import FlushInterruptedError, NatsError
 from natsrpc.testing import NatsServer
 from tests.core.connected import connected
-from tests.core.harness import Proxy, ScriptedServer, eventually, no_leaks, turns, warped
+from tests.core.harness import Proxy, ScriptedServer, elapse, eventually, no_leaks, turns, warped
 
 INFO = b'INFO {"server_id":"N","version":"2.15.1","proto":1,"headers":true,"max_payload":1000} \r\n'
 FRAMES = [
@@ -82,7 +82,7 @@ async def test_a_confused_server_gives_a_connection_or_a_typed_error() -> None:
                     continue
                 outcomes["connected"] += 1
                 await turns(5)
-                await asyncio.sleep(3)
+                await elapse(3)
                 await nc.close()
     assert min(outcomes.values()) > 10
 
@@ -250,7 +250,7 @@ async def test_requests_through_a_failing_network_end_in_a_value_or_a_typed_erro
         troubles = asyncio.create_task(trouble(proxy, dice))
         for start in range(0, 1000, 20):
             await asyncio.gather(*(ask(number) for number in range(start, start + 20)))
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.002)  # why: troubles happen in between, too
         troubles.cancel()
         with pytest.raises(asyncio.CancelledError):
             await troubles
@@ -277,20 +277,20 @@ async def is_cut_off(nc: Connection) -> bool:
 
 async def trouble(proxy: Proxy, dice: random.Random) -> None:
     while True:
-        await asyncio.sleep(0.02 * dice.random())
+        await asyncio.sleep(0.02 * dice.random())  # why: trouble comes at any point
         match dice.randrange(5):
             case 0:
                 proxy.cut(reset=dice.random() < 0.5)
             case 1:
                 proxy.stall(up=dice.random() < 0.5)
-                await asyncio.sleep(0.02 * dice.random())
+                await asyncio.sleep(0.02 * dice.random())  # why: a link that stands for a while
                 proxy.resume()
             case 2:
                 proxy.piece = dice.choice([None, 1, 7, 100])
             case 3:
                 proxy.refuse()
                 proxy.cut()
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # why: a server that is away for a while
                 await proxy.listen()
             case _:
                 proxy.piece = None

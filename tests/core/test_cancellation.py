@@ -117,7 +117,7 @@ async def cancel_at_random(
         for _ in range(rng.randrange(12)):
             await asyncio.sleep(0)
         if rng.random() < 0.05:
-            await asyncio.sleep(0.003)
+            await asyncio.sleep(0.003)  # why: an answer may come before it is cancelled
         task.cancel()
         try:
             await task
@@ -153,11 +153,7 @@ async def check_nothing_is_left(nc: Connection, tasks: set[asyncio.Task[Any]], s
             and asyncio.all_tasks() <= tasks
         )
 
-    for _ in range(100):
-        if await settled():
-            break
-        await asyncio.sleep(0.01)
-    assert await settled()
+    await eventually(settled)
     # what the connection keeps for each wait is gone too
     link = nc.link
     assert parked_flushes(nc) == []

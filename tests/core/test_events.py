@@ -344,7 +344,7 @@ async def test_a_callback_cancelled_from_within_does_not_stop_the_next_ones() ->
     done: list[str] = []
 
     async def on_connect(nc: Connection) -> None:
-        waiting = asyncio.ensure_future(asyncio.sleep(60))
+        waiting = asyncio.ensure_future(asyncio.Event().wait())
         waiting.cancel()
         await waiting
 
@@ -365,7 +365,7 @@ async def test_a_stuck_callback_is_cancelled_at_the_end_and_the_closed_one_still
 
     async def stuck(nc: Connection) -> None:
         try:
-            await asyncio.sleep(10_000)
+            await asyncio.Event().wait()
         finally:
             done.append("cancelled")
 
@@ -387,7 +387,7 @@ async def test_a_stuck_callback_is_cancelled_at_the_end_and_the_closed_one_still
 @warped
 async def test_a_stuck_closed_callback_is_cancelled_too() -> None:
     async def stuck(nc: Connection) -> None:
-        await asyncio.sleep(10_000)
+        await asyncio.Event().wait()
 
     async with no_leaks(), connected(on_connect=stuck, on_close=stuck) as (nc, _, _):
         await turns(5)

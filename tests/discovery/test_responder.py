@@ -264,16 +264,20 @@ async def test_a_probe_that_hangs_does_not_hide_the_service(
 async def test_draining_waits_for_a_probe_that_runs(
     running: RunningService, connection: Connection, service: Service, name: str
 ) -> None:
-    asked = asyncio.Event()
+    asked, release = asyncio.Event(), asyncio.Event()
 
     @service.probe
     async def slow() -> None:
         asked.set()
-        await asyncio.sleep(0.05)
+        await release.wait()
 
     asking = asyncio.ensure_future(discovery.stats(connection, name, running.id))
     await asked.wait()
-    await running.drain(5)
+    draining = asyncio.ensure_future(running.drain(5))
+    await connection.flush()
+    assert not draining.done()
+    release.set()
+    await draining
     assert len(await asking) == 1
 
 

@@ -80,6 +80,7 @@ async def test_cluster_tour_tells_of_the_loss_and_the_return(nats_server: NatsSe
     ]
 
 
+@pytest.mark.live
 async def test_signing_in_tour_knows_each_way() -> None:
     config = 'authorization { users: [{user: "derek", password: "s3cr3t"}] }'
     async with NatsServer(config) as server:
@@ -93,6 +94,7 @@ async def test_signing_in_tour_knows_each_way() -> None:
     ]
 
 
+@pytest.mark.live
 async def test_tls_tour_verifies_both_sides(tmp_path: Path) -> None:
     ca = trustme.CA()
     ca.cert_pem.write_to_path(tmp_path / "ca.pem")

@@ -1,21 +1,28 @@
 """What the hot path was measured to take on each Python, and how much more the tests allow.
 
-The counts are exact: the same on any machine, and in every run. `python -m tests.perf.budgets`
-counts anew on the Python that runs it and prints the rows below, to be pasted here where a change
-is worth what it adds, or has taken something away. Other Pythons compile to other instructions.
+The counts are exact: the same on any machine, and in every run. Other Pythons compile to other
+instructions, so each has rows of its own in `budgets.json`. Where a change is worth what it adds,
+or has taken something away, `make budgets` counts anew on every Python found, rewrites these rows
+and prints what they were and are; `python -m tests.perf.budgets` does it for the Python that runs
+it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
+from collections.abc import Iterator
 from contextvars import Context
+from pathlib import Path
+from typing import TypeAlias
 
 from natsrpc.testing import NatsServer
 
 from .allocations import Memory, held_while
 from .counting import Work, count_work
 from .operations import HELD, HELD_THINGS, OPERATIONS
+from .tracing import hindrance
 
 OWN_HEADROOM = 1.01
 """For another patch release, which may compile a little differently."""
@@ -32,60 +39,25 @@ BLOCK_HEADROOM = 0.5
 SIZE_HEADROOM = 1.05
 """For what dicts and lists keep in reserve."""
 
-# Python -> operation -> instructions of natsrpc, calls of its functions, instructions in all
-WORK: dict[str, dict[str, tuple[float, float, float]]] = {
-    "3.11": {
-        "raw request": (1286.8, 21.00, 2313.8),
-        "typed call": (1553.8, 26.00, 3132.8),
-        "raw requests, 64 at a time": (655.1, 10.20, 1158.3),
-        "typed calls, 64 at a time": (1003.6, 15.20, 1687.7),
-        "publish": (89.7, 1.14, 113.8),
-        "delivery": (151.8, 1.04, 166.1),
-    },
-    "3.12": {
-        "raw request": (1204.0, 21.00, 2152.2),
-        "typed call": (1425.0, 26.00, 2396.2),
-        "raw requests, 64 at a time": (609.8, 10.20, 1063.3),
-        "typed calls, 64 at a time": (911.6, 15.20, 1388.2),
-        "publish": (83.2, 1.14, 107.0),
-        "delivery": (141.4, 1.04, 154.4),
-    },
-    "3.13": {
-        "raw request": (1208.0, 21.00, 2198.2),
-        "typed call": (1432.0, 26.00, 2443.2),
-        "raw requests, 64 at a time": (612.6, 10.20, 1077.5),
-        "typed calls, 64 at a time": (915.5, 15.20, 1401.4),
-        "publish": (84.2, 1.14, 108.5),
-        "delivery": (145.2, 1.04, 159.4),
-    },
-}
-
-# Python -> what is held -> blocks of memory, bytes
-MEMORY: dict[str, dict[str, tuple[float, float]]] = {
-    "3.11": {
-        "request in flight": (12.60, 1259),
-        "call in flight": (36.83, 3982),
-        "message pending": (3.08, 314),
-        "message unsent": (1.03, 193),
-        "subscription idle": (7.03, 728),
-    },
-    "3.12": {
-        "request in flight": (12.61, 1222),
-        "call in flight": (36.83, 3912),
-        "message pending": (3.08, 314),
-        "message unsent": (1.03, 193),
-        "subscription idle": (7.03, 712),
-    },
-    "3.13": {
-        "request in flight": (12.61, 1206),
-        "call in flight": (36.83, 3896),
-        "message pending": (3.09, 314),
-        "message unsent": (1.03, 193),
-        "subscription idle": (6.03, 720),
-    },
-}
+FILE = Path(__file__).with_suffix(".json")
 
 THIS_PYTHON = "{}.{}".format(*sys.version_info)
+
+Rows: TypeAlias = dict[str, list[float]]
+Tables: TypeAlias = dict[str, dict[str, Rows]]
+
+
+def read() -> Tables:
+    """The tables of the file: work and memory, by Python and by operation."""
+    tables: Tables = json.loads(FILE.read_text(encoding="utf-8"))
+    return tables
+
+
+WORK = read()["work"]
+"""Python -> operation -> instructions of natsrpc, calls of its functions, instructions in all."""
+
+MEMORY = read()["memory"]
+"""Python -> what is held -> blocks of memory, bytes."""
 
 
 async def work_of(name: str, url: str) -> Work:
@@ -114,18 +86,54 @@ async def _memory_of(name: str, url: str) -> Memory:
     return min(found, key=lambda memory: memory.blocks)
 
 
-async def _measure(url: str) -> None:
-    print(f'WORK\n    "{THIS_PYTHON}": {{')
+async def measured(url: str) -> dict[str, Rows]:
+    """All that this Python takes, counted anew."""
+    if hindered := hindrance():
+        raise SystemExit(f"instructions cannot be counted: {hindered}")
+    work: Rows = {}
+    memory: Rows = {}
     for name in OPERATIONS:
-        work = await work_of(name, url)
-        print(f'        "{name}": ({work.own:.1f}, {work.own_calls:.2f}, {work.instructions:.1f}),')
-    print(f'    }},\nMEMORY\n    "{THIS_PYTHON}": {{')
+        did = await work_of(name, url)
+        work[name] = [round(did.own, 1), round(did.own_calls, 2), round(did.instructions, 1)]
     for name in HELD_THINGS:
-        memory = await memory_of(name, url)
-        print(f'        "{name}": ({memory.blocks:.2f}, {memory.size:.0f}),')
-    print("    },")
+        held = await memory_of(name, url)
+        memory[name] = [round(held.blocks, 1), round(held.size, -1)]  # not exact to the last
+    return {"work": work, "memory": memory}
+
+
+def changes(tables: Tables, found: dict[str, Rows]) -> Iterator[str]:
+    """The rows of this Python that differ, old and new."""
+    for table, rows in found.items():
+        before = tables.get(table, {}).get(THIS_PYTHON, {})
+        for name in {**before, **rows}:
+            old, new = before.get(name, "none"), rows.get(name, "none")
+            if old != new:
+                yield f"{THIS_PYTHON} {table}, {name}: {old} -> {new}"
+
+
+def written(tables: Tables) -> str:
+    """The file's text: a row a line, Pythons in order, operations as they are declared."""
+    blocks = []
+    for table, pythons in tables.items():
+        by_python = []
+        for python in sorted(pythons, key=lambda text: [int(part) for part in text.split(".")]):
+            rows = [f"      {json.dumps(n)}: {json.dumps(r)}" for n, r in pythons[python].items()]
+            by_python.append(f'    "{python}": {{\n' + ",\n".join(rows) + "\n    }")
+        blocks.append(f'  "{table}": {{\n' + ",\n".join(by_python) + "\n  }")
+    return "{\n" + ",\n".join(blocks) + "\n}\n"
+
+
+def renew() -> None:
+    """Count anew on this Python, rewrite its rows and print those that changed."""
+    with NatsServer() as server:
+        found = asyncio.run(measured(server.url))
+    tables = read()
+    told = [*changes(tables, found)]
+    print("\n".join(told) or f"{THIS_PYTHON}: nothing has changed", flush=True)
+    for table, rows in found.items():
+        tables.setdefault(table, {})[THIS_PYTHON] = rows
+    FILE.write_text(written(tables), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    with NatsServer() as server:
-        asyncio.run(_measure(server.url))
+    renew()

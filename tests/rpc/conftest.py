@@ -7,16 +7,27 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from natsrpc import core
 from natsrpc.rpc import Client, connect
 from natsrpc.testing import NatsServer
+from tests.rpc.paths import InPlaceClient, pass_on
 
 _numbers = itertools.count()
 
 
 @pytest.fixture
-async def client(nats_server: NatsServer) -> AsyncIterator[Client]:
+def path() -> str:
+    """The path that the client's calls take: as in production, where a module says nothing else."""
+    return ""
+
+
+@pytest.fixture
+async def client(nats_server: NatsServer, path: str) -> AsyncIterator[Client]:
     """A connected client."""
-    async with connect(nats_server.url) as client:
+    kind = InPlaceClient if path == "in place" else Client
+    async with kind(await core.connect(nats_server.url)) as client:
+        if path == "general":
+            client.middleware(pass_on)
         yield client
 
 

@@ -31,7 +31,7 @@ class ScriptedConnection:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.mux = ScriptedMux()
+        self.requests = ScriptedMux()
         self.sent: list[Msg] = []
         self.congested = False
         self.is_closed = False
@@ -47,10 +47,6 @@ class ScriptedConnection:
     @property
     def outbound(self) -> ScriptedConnection:
         return self
-
-    @property
-    def requests(self) -> ScriptedMux:
-        return self.mux
 
     def add_listener(self, listener: Callable[..., object]) -> None:
         """Nothing happens to this connection."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Protocol
 
@@ -15,6 +14,7 @@ from natsrpc.errors import (
     BadSubjectError,
     ConfigError,
     ConnectionClosedError,
+    ContractError,
     DecodeError,
     EncodeError,
     NoRespondersError,
@@ -23,8 +23,12 @@ from natsrpc.errors import (
 )
 from natsrpc.rpc import Call, Client, Context, Next, Service, connect
 from natsrpc.testing import NatsServer
+from tests.core.harness import eventually
+from tests.rpc.paths import either_path
 
 pytestmark = pytest.mark.live
+
+path = either_path
 
 
 class Question(BaseModel):
@@ -191,13 +195,15 @@ async def test_tokens_that_do_not_fit(client: Client, unique: str, tokens: dict[
         await client.call(handle, tokens=tokens)
 
 
-async def test_a_response_of_another_type_is_a_decode_error(client: Client, unique: str) -> None:
+async def test_a_response_of_another_type_is_a_contract_error(client: Client, unique: str) -> None:
     async def answer(msg: Msg) -> None:
         await msg.respond(b'{"text":5}')
 
     await client.connection.subscribe(unique, cb=answer)
-    with pytest.raises(DecodeError) as caught:
+    with pytest.raises(ContractError) as caught:
         await client.call(unique, returns=Answer)
+    assert isinstance(caught.value, DecodeError)
+    assert caught.value.subject == unique
     assert caught.value.errors[0]["path"] == "text"
     assert await client.call(unique) == {"text": 5}
 
@@ -241,7 +247,7 @@ async def test_publish_reaches_a_handler_without_waiting_for_it(
         await client.publish(unique, Question(topic="a"), headers={"X-Trace": "t"})
         await client.publish(unique, Question(topic="b"), codec="msgpack")
         await client.connection.flush()
-        await asyncio.sleep(0.01)
+        await eventually(lambda: len(seen) == 2)
     assert seen == [(Question(topic="a"), "t"), (Question(topic="b"), None)]
 
 

@@ -29,6 +29,7 @@ from natsrpc.errors import (
 from natsrpc.rpc.encoded import Encoded
 from natsrpc.rpc.signature.markers import Header
 from natsrpc.testing import NatsServer
+from tests.core.harness import eventually
 
 pytestmark = pytest.mark.live
 
@@ -606,9 +607,8 @@ async def test_a_full_queue_makes_the_subscription_wait(encoded: Encoded, subjec
     for number in range(5):
         await encoded.publish(subject, number)
     await encoded.flush()
-    await asyncio.sleep(0.01)
+    await eventually(lambda: sub.pending_msgs == 3)
     assert queue.qsize() == 1
-    assert sub.pending_msgs == 3
     assert [await got(queue) for _ in range(5)] == [0, 1, 2, 3, 4]
 
 
@@ -648,16 +648,14 @@ async def test_a_waiting_receiver_ends_with_its_subscription(
     await encoded.publish(subject, 1)
     await encoded.publish(subject, 2)
     await encoded.flush()
-    await asyncio.sleep(0.01)
+    await eventually(lambda: queue.full() and not sub.pending_msgs)  # the second waits for room
     if how == "close":
         await encoded.close()
     else:
         await sub.unsubscribe()
-    await asyncio.sleep(0.01)
+    await eventually(lambda: not any(t.get_name().endswith(subject) for t in asyncio.all_tasks()))
     assert (queue.qsize(), queue.get_nowait()) == (1, 1)
-    await asyncio.sleep(0.01)
     assert queue.empty()
-    assert not any(task.get_name().endswith(subject) for task in asyncio.all_tasks())
 
 
 async def test_draining_puts_all_that_had_come(encoded: Encoded, subject: str) -> None:
@@ -681,6 +679,5 @@ async def test_a_receive_queue_that_is_shut_down_unsubscribes(
     queue.shutdown()
     await encoded.publish(subject, 1)
     await encoded.flush()
-    await asyncio.sleep(0.01)
-    assert not sub.is_valid
+    await eventually(lambda: not sub.is_valid)
     assert told.errors.empty()

@@ -13,6 +13,7 @@ import pytest
 from natsrpc.errors import NoRespondersError, RpcError
 from natsrpc.rpc import Client
 from natsrpc.testing import NatsServer
+from tests.core.harness import until_raised
 
 pytestmark = [
     pytest.mark.live,
@@ -27,7 +28,7 @@ PROGRAM = """
 
     @service.handler("{subject}")
     async def work(seconds: float) -> str:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds)  # why: a handler as slow as its caller says
         return "done"
 
     natsrpc.run(
@@ -95,10 +96,9 @@ async def test_a_second_signal_forces(
     worker = await Worker.start(tmp_path, nats_server.url, unique)
     call = asyncio.ensure_future(client.call(unique, 30, timeout=60))
     await asyncio.sleep(0)  # let the calls be written
-    await client.connection.flush()
-    await asyncio.sleep(0.1)
+    assert await client.call(unique, 0.0) == "done"  # so the first is running
     worker.process.send_signal(signal.SIGTERM)
-    await asyncio.sleep(0.2)
+    await until_raised(NoRespondersError, lambda: client.call(unique, 0.0))
     worker.process.send_signal(signal.SIGTERM)
     with pytest.raises(RpcError) as caught:
         await call
@@ -114,8 +114,7 @@ async def test_the_drain_timeout_cuts_short(
     worker = await Worker.start(tmp_path, nats_server.url, unique, drain_timeout=0.1)
     call = asyncio.ensure_future(client.call(unique, 30, timeout=60))
     await asyncio.sleep(0)  # let the calls be written
-    await client.connection.flush()
-    await asyncio.sleep(0.1)
+    assert await client.call(unique, 0.0) == "done"  # so the first is running
     worker.process.send_signal(signal.SIGTERM)
     with pytest.raises(RpcError) as caught:
         await call

@@ -78,7 +78,7 @@ class Fleet:
 
     async def _work(self, msg: Msg) -> None:
         self.tally.handled[msg.data] += 1
-        await asyncio.sleep(0.02)  # so that some are always in hand when something happens
+        await asyncio.sleep(0.02)  # why: some are always in hand when something happens
         await msg.respond(msg.data)
 
     async def replace_oldest(self, home: int) -> None:
@@ -112,13 +112,13 @@ class Fleet:
                 while sent < (loop.time() - start) * rate:
                     group.create_task(self.ask(self.askers[sent % len(self.askers)]))
                     sent += 1
-                await asyncio.sleep(0.004)
+                await asyncio.sleep(0.004)  # why: requests come at a steady rate
 
     async def roll(self, server: NatsServer) -> None:
         """Take one server down and up again, as an operator does."""
         server.lame_duck()
         await self._left(server)
-        await asyncio.sleep(0.3)  # what was left behind on the old sessions is answered
+        await asyncio.sleep(0.3)  # why: what is left on the old sessions is answered meanwhile
         server.kill()  # in lame duck mode it would take its time over a polite signal
         await asyncio.to_thread(server.start)
         await asyncio.to_thread(self.cluster.await_mesh)
@@ -151,7 +151,7 @@ class TypedFleet(Fleet):
 
     async def _handle(self, number: int) -> int:
         self.tally.handled[b"%d" % number] += 1
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # why: as `_work` does
         return number
 
     async def request(self, nc: Connection, number: int) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from natsrpc.errors import NoRespondersError
 from natsrpc.rpc import Client, Server, Service
 from natsrpc.rpc.streams.state import WINDOW
+from tests.core.harness import until_done
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -49,7 +50,7 @@ class Source:
         self.closed.clear()
         try:
             yield 1
-            await asyncio.sleep(3600)
+            await asyncio.Event().wait()
         finally:
             self.closed.set()
 
@@ -60,13 +61,11 @@ class Source:
 
 async def ready(client: Client, source: Source) -> None:
     """Wait until the client's server has heard of the service, which may be on another one."""
-    while True:
-        try:
-            _ = [number async for number in client.stream(source.count, 1)]
-        except NoRespondersError:
-            await asyncio.sleep(0.01)
-        else:
-            return
+
+    async def read_one() -> list[int]:
+        return [number async for number in client.stream(source.count, 1)]
+
+    await until_done(read_one, NoRespondersError)
 
 
 def peak_mib() -> float:
@@ -124,7 +123,7 @@ async def read_slowly(client: Client, source: Source, items: int) -> Slow:
         ahead = max(ahead, source.sent - taken)
         if taken == items:
             break
-        await asyncio.sleep(100 / fast)
+        await asyncio.sleep(100 / fast)  # why: a reader a hundred times slower
     slow = taken / (time.perf_counter() - began)
     await stream.aclose()
     return Slow(fast, slow, ahead)
@@ -159,7 +158,7 @@ async def main():
     async with natsrpc.connect({url!r}) as client:
         async for _ in client.stream({subject!r}):
             print("reading", flush=True)
-            await asyncio.sleep({pause})
+            await asyncio.sleep({pause})  # why: a slow reader
 
 asyncio.run(main())
 """
@@ -221,7 +220,7 @@ async def _one(client: Client, source: Source, dice: random.Random, tally: Tally
 
     task = asyncio.ensure_future(read())
     if way == "cancelled":
-        await asyncio.sleep(dice.random() * 0.3)
+        await asyncio.sleep(dice.random() * 0.3)  # why: it is cancelled at any point
         task.cancel()
     result = (await asyncio.gather(task, return_exceptions=True))[0]
     if isinstance(result, asyncio.CancelledError):

@@ -6,6 +6,8 @@ import pytest
 
 from .rolling_restart import Fleet, TypedFleet, rolling_restart
 
+pytestmark = pytest.mark.live
+
 
 @pytest.mark.parametrize("kind", [Fleet, TypedFleet])
 async def test_restarting_one_server_of_three_under_load_loses_nothing(kind: type[Fleet]) -> None:

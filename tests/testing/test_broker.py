@@ -9,7 +9,6 @@ import pytest
 from natsrpc.core import Connection, Msg, Status
 from natsrpc.errors import (
     MaxPayloadError,
-    NatsTimeoutError,
     NoRespondersError,
     NoServersError,
     ServerClosedConnectionError,
@@ -91,6 +90,11 @@ async def test_no_responders_names_the_subject(wire: Wire) -> None:
     status = b"NATS/1.0 503\r\nNats-Subject: none\r\n\r\n"
     told = b"HMSG r 1 %d %d\r\n%b\r\n" % (len(status), len(status), status)
     assert await wire.says(b"SUB r 1\r\nPUB none r 0\r\n\r\n") == told
+
+
+async def test_nobody_is_told_of_a_lost_message_without_a_reply(wire: Wire, broker: Broker) -> None:
+    with broker.fault("a", no_responders=True):
+        assert await wire.says(b"SUB > 1\r\nPUB a 2\r\nhi\r\n") == b""
 
 
 @pytest.mark.parametrize(
@@ -201,15 +205,3 @@ async def test_its_errors_are_ours_to_tell(broker: Broker) -> None:
         await broker.until_connected(1)
         await turns()
     assert [type(error) for error in errors] == [ServerClosedConnectionError]
-
-
-async def test_the_clock_moves_only_when_told(broker: Broker) -> None:
-    clock = Clock.install()
-    async with broker.connect() as nc:
-        await nc.subscribe("a")
-        waiting = asyncio.create_task(nc.request("a", timeout=60.0))
-        await clock.advance(59.0)
-        assert not waiting.done()
-        await clock.advance(1.0)
-        with pytest.raises(NatsTimeoutError):
-            await waiting

@@ -25,7 +25,7 @@ async def broken(number: int) -> int:
 
 @service.handler("slow")
 async def slow(number: int) -> int:
-    await asyncio.sleep(60)
+    await asyncio.Event().wait()
     return number
 
 

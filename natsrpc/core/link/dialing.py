@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from logging import getLogger
+from logging import Logger, getLogger
 from typing import Protocol
 
 from natsrpc.errors import (
@@ -30,7 +30,7 @@ from ..servers import Backoff, PoolServer, ServerPool
 from ..session import Session, SessionHost, TlsPolicy, check_files
 from ..wire import ServerInfo
 
-log = getLogger("natsrpc.core")
+log: Logger = getLogger("natsrpc.core")
 
 _LAME_DUCK_SPREAD = 8.0
 _LEAST_WAIT = 0.1
@@ -51,6 +51,7 @@ class ConnectorHost(SessionHost, Protocol):
 
     def move_to(self, session: Session, old: Session) -> bool:
         """Use `session` instead of `old`, which still reads; whether that was possible."""
+        ...
 
     def servers_discovered(self, addresses: list[str]) -> None:
         """The pool has servers that were never in it before."""
@@ -70,10 +71,10 @@ class Connector:
         self._moving: asyncio.Task[None] | None = None
         self._leaving: Session | None = None
         self._wake = asyncio.Event()
-        self.pool = ServerPool(options, self._rng)
+        self.pool: ServerPool = ServerPool(options, self._rng)
         self._tls = TlsPolicy(options, scheme=self.pool.scheme)
         self._known = {server.host_port for server in self.pool.servers}
-        self.attempts = 0
+        self.attempts: int = 0
 
     async def first_connect(self) -> Session:
         """Try each server once, in order; the first session that stands.

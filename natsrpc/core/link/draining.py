@@ -33,10 +33,12 @@ class DrainHost(Protocol):
     @property
     def is_closed(self) -> bool:
         """Whether the connection is closed for good."""
+        ...
 
     @property
     def is_connected(self) -> bool:
         """Whether a session stands."""
+        ...
 
     def end_subscribing(self) -> None:
         """Move to DRAINING_SUBS."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from logging import getLogger
+from logging import Logger, getLogger
 
 from natsrpc.errors import ConnectionClosedError, NatsTimeoutError
 
 from ..session import Session
 
-log = getLogger("natsrpc.core")
+log: Logger = getLogger("natsrpc.core")
 
 
 class Flushes:

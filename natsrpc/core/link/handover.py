@@ -26,7 +26,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Iterable
-from logging import getLogger
+from logging import Logger, getLogger
 from typing import Protocol
 
 from natsrpc.errors import ConnectionClosedError, NatsTimeoutError
@@ -36,7 +36,7 @@ from ..session import Session
 from ..subscriptions import Subscriptions
 from ..wire import Msg, Sink, frames
 
-log = getLogger("natsrpc.core")
+log: Logger = getLogger("natsrpc.core")
 
 _SETTLE_TIMEOUT = 5.0
 _LEAVE_TIMEOUT = 30.0
@@ -77,7 +77,7 @@ class Handover:
         self._is_settled = False
         self.old = old
         self.new = new
-        self.task = asyncio.create_task(self._run(), name="natsrpc handover")
+        self.task: asyncio.Task[None] = asyncio.create_task(self._run(), name="natsrpc handover")
 
     def switch(self, *, echo: bool) -> None:
         """Begin on the new session what may overlap, end on the old one what may not."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterator
-from logging import getLogger
+from logging import Logger, getLogger
 
 from natsrpc.errors import (
     AuthorizationError,
@@ -40,11 +40,11 @@ from .dialing import Connector
 from .draining import Draining
 from .flushing import Flushes, all_answered
 from .handover import Handover
-from .outbound import Outbound
+from .outbound import Outbound, Send
 from .outbox import Revise as Renew
 from .stalls import Stalls
 
-log = getLogger("natsrpc.core")
+log: Logger = getLogger("natsrpc.core")
 
 _CLOSE_CALLBACKS_TIMEOUT = 5.0
 _LINGER = 2.0
@@ -74,23 +74,28 @@ class Link:
         self._reconnects = 0
         self._closed = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
-        self.loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._flushes = Flushes(self.loop)
-        self.read_at = 0.0
-        self.status = Status.CONNECTING
+        self.read_at: float = 0.0
+        self.status: Status = Status.CONNECTING
         self.session: Session | None = None
         self.last_error: Exception | None = None
-        self.outbound = Outbound(options.reconnect_buffer_size, self._revise)
+        self.outbound: Outbound = Outbound(options.reconnect_buffer_size, self._revise)
         self.renew: Renew | None = None
-        self.interrupted_at = -math.inf
-        self.stalls = Stalls(self)
-        self.stall_at = math.inf
-        self.send = self.outbound.send  # bound here: a method of ours would be one more call
-        self.subscriptions = Subscriptions(self)
+        self.interrupted_at: float = -math.inf
+        self.stalls: Stalls = Stalls(self)
+        self.stall_at: float = math.inf
+        # bound here: a method of ours would be one more call
+        self.send: Send = self.outbound.send
+        self.subscriptions: Subscriptions = Subscriptions(self)
         self.sinks: dict[bytes, Sink] = self.subscriptions.sinks
-        self.requests = RequestMux(self.outbound, self.subscriptions.listen, options.inbox_prefix)
-        self.inbox_requests = InboxRequests(self.subscriptions, self.outbound, options.inbox_prefix)
-        self.draining = Draining(
+        self.requests: RequestMux = RequestMux(
+            self.outbound, self.subscriptions.listen, options.inbox_prefix
+        )
+        self.inbox_requests: InboxRequests = InboxRequests(
+            self.subscriptions, self.outbound, options.inbox_prefix
+        )
+        self.draining: Draining = Draining(
             self,
             subscriptions=self.subscriptions,
             requests=self.requests,

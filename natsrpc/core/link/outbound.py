@@ -9,6 +9,7 @@ None; only where it is None a frame goes to `_divert`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from natsrpc.errors import HeadersNotSupportedError, MaxPayloadError, NatsError
 
@@ -17,6 +18,15 @@ from ..wire import HeaderValues, ServerInfo, encode_headers, frames
 from .outbox import Outbox, Revise, refusal, revised
 
 NO_LIMIT = 1 << 62
+
+
+class Send(Protocol):
+    """The type of `Outbound.send`."""
+
+    def __call__(
+        self, subject: bytes, data: bytes, reply: bytes = b"", headers: bytes = b""
+    ) -> None:
+        """Publish without checks and without waiting."""
 
 
 class Outbound:
@@ -46,10 +56,11 @@ class Outbound:
         self._revise = revise
         self._divert: Callable[[bytes], None] = self._buffer
         self.transport: Transport | None = None
-        self.congested = False
-        self.takes_headers = True
+        self.congested: bool = False
+        self.takes_headers: bool = True
         self.max_payload = NO_LIMIT
-        self.sent_msgs = self.sent_bytes = 0
+        self.sent_msgs: int = 0
+        self.sent_bytes: int = 0
 
     @property
     def max_payload(self) -> int:
@@ -60,7 +71,7 @@ class Outbound:
     def max_payload(self, size: int) -> None:
         self._max_payload = size
         # One comparison tells that a message is neither too large nor worth a frame without a copy.
-        self.max_copied = min(size, frames.LARGE)
+        self.max_copied: int = min(size, frames.LARGE)
 
     # sending
 

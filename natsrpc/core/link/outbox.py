@@ -30,7 +30,7 @@ class Outbox:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._frames: list[bytes] = []
-        self.size = 0
+        self.size: int = 0
 
     def put(self, frame: bytes) -> None:
         """Keep a frame.

@@ -31,6 +31,7 @@ class Inboxes(Protocol):
         self, subject: str, *, max_msgs: int | None, limits: tuple[float, float], asks: str
     ) -> Subscription:
         """Subscribe the inbox of one request to the subject `asks`."""
+        ...
 
     def discard(self, sub: Subscription) -> None:
         """End a subscription; nothing happens if it has ended."""
@@ -48,6 +49,7 @@ class Publisher(Protocol):
 
     def encode(self, headers: HeaderValues) -> bytes:
         """Headers as a block for `send`."""
+        ...
 
 
 class InboxRequests:
@@ -58,7 +60,7 @@ class InboxRequests:
         self._inboxes = inboxes
         self._publisher = publisher
         self._prefix = inbox_prefix
-        self.inflight = Inflight()
+        self.inflight: Inflight = Inflight()
 
     async def request(
         self, subject: bytes, data: bytes, headers: bytes, timeout: float | None

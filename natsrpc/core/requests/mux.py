@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Collection
-from logging import getLogger
+from logging import Logger, getLogger
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -26,7 +26,7 @@ from ..wire import NO_RESPONDERS, Msg, Sink, decode
 from .inbox import INBOX_SIZE, TOKEN_SIZE, new_tokens, random_text
 from .reply import Reply
 
-log = getLogger("natsrpc.core")
+log: Logger = getLogger("natsrpc.core")
 
 
 class Corkable(Protocol):
@@ -45,10 +45,12 @@ class Output(Protocol):
     @property
     def transport(self) -> Corkable | None:
         """The current session's way to its socket."""
+        ...
 
     @property
     def congested(self) -> bool:
         """Whether a new request should wait for `writable`."""
+        ...
 
     def push(self) -> None:
         """Hand over to the socket what it takes of what was sent in this loop turn."""
@@ -93,7 +95,7 @@ class RequestMux:
         self.pending: Due[bytes, Reply] = Due(self._loop, self._expired, attrgetter("deadline"))
         self.streams: dict[bytes, Sink] = {}
         self.stray: Sink | None = None
-        self.unmatched = 0
+        self.unmatched: int = 0
 
     @property
     def subject(self) -> str:

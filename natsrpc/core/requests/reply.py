@@ -26,6 +26,7 @@ class Waiting(Protocol):
 
     def forget(self, inbox: bytes) -> bool:
         """Wait no more; whether this one was still waited for."""
+        ...
 
     def fail(self, reply: Reply, error: BaseException) -> None:
         """Raise `error` in the task that awaits it."""

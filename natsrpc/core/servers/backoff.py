@@ -8,11 +8,11 @@ Ref: nats.go `ReconnectWait`, `ReconnectJitter`, `CustomReconnectDelay`.
 from __future__ import annotations
 
 import random
-from logging import getLogger
+from logging import Logger, getLogger
 
 from ..options import Options
 
-log = getLogger("natsrpc.core")
+log: Logger = getLogger("natsrpc.core")
 
 
 class Backoff:

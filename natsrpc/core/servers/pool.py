@@ -164,7 +164,7 @@ class ServerPool:
         self._max_attempts = options.max_reconnect_attempts
         self._inherits = not options.has_credentials
         self._names_all = options.tls_hostname is not None
-        self.servers = parse_servers(options.servers)
+        self.servers: list[PoolServer] = parse_servers(options.servers)
         if self._shuffled:
             rng.shuffle(self.servers)
         if options.first_server is not None:
@@ -172,7 +172,7 @@ class ServerPool:
         if any(server.scheme == "tls" for server in self.servers):
             for server in self.servers:
                 server.scheme = "tls"
-        self.scheme = self.servers[0].scheme
+        self.scheme: str = self.servers[0].scheme
         self.current: PoolServer | None = None
 
     def _put_first(self, first: PoolServer) -> None:

@@ -18,7 +18,7 @@ import os
 import re
 import stat
 from collections.abc import Callable
-from logging import getLogger
+from logging import Logger, getLogger
 from os import PathLike
 from typing import Any, TypeAlias
 
@@ -27,7 +27,7 @@ from natsrpc.errors import AuthorizationError, ConfigError, ConfigTypeError
 from ..options import Options
 from ..servers import PoolServer
 
-log = getLogger("natsrpc.core")
+log: Logger = getLogger("natsrpc.core")
 
 Signer: TypeAlias = "_KeyPair | Callable[[bytes], Any] | None"
 

@@ -20,7 +20,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Iterable, Mapping
-from logging import getLogger
+from logging import Logger, getLogger
 from typing import Any
 
 from natsrpc.errors import ConnectError, NatsError, NatsRpcError, RemoteProtocolError, TLSError
@@ -33,7 +33,7 @@ from .server_errors import Verdict, classify
 from .tls import TlsPolicy
 from .transport import Transport
 
-log = getLogger("natsrpc.core")
+log: Logger = getLogger("natsrpc.core")
 
 _LANG = "python-natsrpc"
 _CONNECTING = "connecting"
@@ -46,7 +46,7 @@ class Arrivals:
 
     def __init__(self) -> None:
         self.events: deque[Event] = deque()
-        self.is_over = False
+        self.is_over: bool = False
         self.lost_by: Exception | None = None
         self._news: asyncio.Future[None] | None = None
 
@@ -96,9 +96,9 @@ class Handshake:
         self._rng = rng
         self._doing = _CONNECTING
         self._is_tls = False
-        self.arrivals = Arrivals()
-        self.info = ServerInfo()
-        self.info_is_authentic = True
+        self.arrivals: Arrivals = Arrivals()
+        self.info: ServerInfo = ServerInfo()
+        self.info_is_authentic: bool = True
 
     async def run(self, version: str) -> None:
         """Do it all; on return the PONG is here, and what came behind it is in `arrivals`.

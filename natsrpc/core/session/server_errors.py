@@ -28,14 +28,14 @@ from natsrpc.errors import (
 
 
 class Verdict(NamedTuple):
-    """What an `-ERR` means: `closes` if the server ends the connection after it.
+    """The meaning of an `-ERR`.
 
-    `known` is whether the text is in the table; `fatal` whether a further attempt would end alike.
+    `closes` tells that the server ends the connection after it, `fatal` that a further attempt
+    would end alike.
     """
 
     error: NatsError
     closes: bool
-    known: bool = True
     fatal: bool = False
 
 
@@ -47,7 +47,7 @@ def classify(text: str) -> Verdict:
     for beginning, closes, make in _TABLE:
         if folded.startswith(beginning):
             return Verdict(make(text), closes, fatal=beginning in _FATAL)
-    return Verdict(ServerError(f"server error: {text!r}", text=text), closes=True, known=False)
+    return Verdict(ServerError(f"server error: {text!r}", text=text), closes=True)
 
 
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'

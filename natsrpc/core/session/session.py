@@ -69,6 +69,7 @@ class SessionHost(Protocol):
     @property
     def outbound(self) -> Responder:
         """What the answers to its messages are sent by."""
+        ...
 
     @property
     def stalls(self) -> Dating:
@@ -111,11 +112,11 @@ class Session:
         self._grace_timer: asyncio.TimerHandle | None = None
         self._closing_error: NatsError | None = None
         self.server = server
-        self.info = ServerInfo()
-        self.info_is_authentic = True
-        self.is_lost = False
-        self.bytes_in = 0
-        self.transport = Transport(
+        self.info: ServerInfo = ServerInfo()
+        self.info_is_authentic: bool = True
+        self.is_lost: bool = False
+        self.bytes_in: int = 0
+        self.transport: Transport = Transport(
             self._loop,
             receive=self._receive,
             lost=self._socket_gone,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Sequence
 from functools import partial
-from logging import getLogger
+from logging import Logger, getLogger
 from os import PathLike, fspath
 
 from natsrpc.errors import (
@@ -21,7 +21,7 @@ from ..options import Options
 from ..servers import PoolServer, is_address
 from ..wire import ServerInfo
 
-log = getLogger("natsrpc.core")
+log: Logger = getLogger("natsrpc.core")
 
 
 class TlsPolicy:
@@ -36,7 +36,7 @@ class TlsPolicy:
         """
         self._options = options
         context = options.tls if isinstance(options.tls, ssl.SSLContext) else None
-        self.wanted = (
+        self.wanted: bool = (
             context is not None
             or options.tls is True
             or scheme == "tls"

@@ -25,7 +25,7 @@ import ssl
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
-from typing import cast
+from typing import Any, cast
 
 from natsrpc.errors import NatsTimeoutError
 
@@ -77,16 +77,16 @@ class Transport(asyncio.Protocol):
         self._write_timeout = write_timeout
         self._socket: asyncio.Transport | None = None
         self.frames: list[Frame] = []
-        self.unsent = 0
-        self.is_congested = False
+        self.unsent: int = 0
+        self.is_congested: bool = False
         self._full = False
         self._held = False
         self._waiters: dict[asyncio.Future[None], None] = {}
         self._stall_timer: asyncio.TimerHandle | None = None
         self._stalled_size = 0
         self._socket_gone = asyncio.Event()
-        self.is_open = False
-        self.bytes_out = 0
+        self.is_open: bool = False
+        self.bytes_out: int = 0
         self.is_corked = False
 
     # asyncio.Protocol
@@ -95,8 +95,9 @@ class Transport(asyncio.Protocol):
         # uvloop's are transports by what they do, not by their class
         self._socket = cast("asyncio.Transport", transport)
         self._socket.set_write_buffer_limits(high=HIGH_WATER)
-        if hasattr(self._socket, "max_size"):  # asyncio's transports over plain sockets
-            self._socket.max_size = CHUNK
+        plain: Any = transport
+        if hasattr(plain, "max_size"):  # asyncio's own, over sockets without TLS
+            plain.max_size = CHUNK
         self.is_open = True
 
     def data_received(self, data: bytes) -> None:

@@ -26,6 +26,7 @@ class HandlingHost(Protocol):
     @property
     def is_valid(self) -> bool:
         """Whether more may be received."""
+        ...
 
     def discard(self) -> None:
         """End it now, and tell the server."""

@@ -37,6 +37,7 @@ class InterestHost(Protocol):
     @property
     def is_closed(self) -> bool:
         """Whether the connection is closed for good."""
+        ...
 
     def check_open(self) -> None:
         """Raise if the connection is closed or draining."""
@@ -99,15 +100,17 @@ class Interest:
         self._handling: Handling | None = None
         self._drain_task: asyncio.Task[None] | None = None
         self.sub: Any = None  # typed so, for the file of Subscription imports this one
-        self.sid = sid
-        self.raw_sid = b"%d" % sid
-        self.subject = subject
-        self.queue_group = queue_group
-        self.is_valid = True
-        self.is_draining = False
+        self.sid: int = sid
+        self.raw_sid: bytes = b"%d" % sid
+        self.subject: str = subject
+        self.queue_group: str = queue_group
+        self.is_valid: bool = True
+        self.is_draining: bool = False
         self.end_error: Exception | None = None
         self.on_closed: Callable[[Any], None] | None = None
-        self.intake = Intake(self, host.loop, cb=cb, into=into, max_msgs=max_msgs, limits=limits)
+        self.intake: Intake = Intake(
+            self, host.loop, cb=cb, into=into, max_msgs=max_msgs, limits=limits
+        )
 
     def begin(self, sub: Any) -> None:
         """Take the `Subscription` that the user will hold; start the worker, if it needs one."""

@@ -43,12 +43,16 @@ class Pending:
         "size",
     )
 
+    msgs_limit: float
+    bytes_limit: float
+
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
         self._loop = loop
         self._waiters: deque[asyncio.Future[None]] | None = None  # a deque takes 760 bytes, empty
         self.msgs: deque[Msg] = deque()
-        self.size = 0
-        self.peak_msgs = self.peak_bytes = 0
+        self.size: int = 0
+        self.peak_msgs: int = 0
+        self.peak_bytes: int = 0
         self.msgs_limit, self.bytes_limit = limits
 
     def put(self, msg: Msg) -> bool:

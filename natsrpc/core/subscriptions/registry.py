@@ -27,6 +27,7 @@ class RegistryHost(Protocol):
     @property
     def is_closed(self) -> bool:
         """Whether the connection is closed for good."""
+        ...
 
     def check_open(self) -> None:
         """Raise if the connection is closed or draining."""
@@ -64,7 +65,7 @@ class Subscriptions:
         self._finishing: set[Interest] = set()
         self._on_denied: dict[int, Callable[[PermissionsError], object]] = {}
         self._last_sid = 0
-        self.loop = host.loop
+        self.loop: asyncio.AbstractEventLoop = host.loop
         self.sinks: dict[bytes, Sink] = {}
         self.request_inbox: RequestInbox | None = None
 

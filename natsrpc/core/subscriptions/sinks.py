@@ -19,7 +19,7 @@ from natsrpc.errors import BadHeaderError, ConfigError, ConfigTypeError, SlowCon
 from ..wire import MAX_UNASKED, Msg, Sink
 from .pending import Limits, Pending
 
-MsgCallback: TypeAlias = "Callable[[Msg], object]"
+MsgCallback: TypeAlias = Callable[[Msg], object]
 """A subscription's callback: a plain function, or an async one."""
 
 _NO_STATUS = b"NATS/1.0\r\n"
@@ -47,6 +47,7 @@ class IntakeHost(Protocol):
 
     def slow_consumer(self) -> SlowConsumerError:
         """The error that tells that messages were dropped, with the facts."""
+        ...
 
     def report(self, error: Exception) -> None:
         """Tell an error that no call can raise."""
@@ -81,6 +82,9 @@ class Intake:
         "sub",
     )
 
+    kind: SubscriptionKind
+    sink: Callable[[Msg], None]
+
     def __init__(
         self,
         host: IntakeHost,
@@ -94,21 +98,23 @@ class Intake:
         self._host = host
         self._into = into
         self._statuses = 0
-        self._is_slow = False
+        self._is_slow: bool = False
         # Header blocks known to be well-formed and without a status: callers repeat theirs, and
         # reading one costs more (3 us) than the rest of a delivery.
         self._plain_blocks: set[bytes] | frozenset[bytes] = _NO_BLOCKS
-        self.cb = cb
-        self.max_msgs = max_msgs
-        self.received = self.received_before = 0
-        self.handed = self.dropped = 0
-        self.slow_untold = False
+        self.cb: MsgCallback | None = cb
+        self.max_msgs: int | None = max_msgs
+        self.received: int = 0
+        self.received_before: int = 0
+        self.handed: int = 0
+        self.dropped: int = 0
+        self.slow_untold: bool = False
         self.sub: Any = None
         self.kind, self.sink = self._choose_sink()
-        self.limits = limits
+        self.limits: Limits = limits
         # An idle subscription keeps nothing that it does not need: a queue takes 856 bytes.
         keeps = self.sink == self._take_pending
-        self.pending = Pending(loop, limits) if keeps else None
+        self.pending: Pending | None = Pending(loop, limits) if keeps else None
 
     def _choose_sink(self) -> tuple[SubscriptionKind, Sink]:
         if self._into is not None:

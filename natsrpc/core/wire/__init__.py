@@ -1,4 +1,8 @@
-"""The NATS protocol as pure code: no I/O, clock, randomness or logging."""
+"""The NATS protocol as pure code: no I/O, clock, randomness or logging.
+
+The session feeds the parser and writes frames. The other rooms of core take messages, headers and
+the checks of subjects from here.
+"""
 
 from . import frames
 from .frames import LARGE, Frame, LargeFrame

@@ -1,8 +1,10 @@
-"""Frames from client to server, each as one `bytes`, but for those with a large payload.
+"""Frames from client to server, each as one `bytes`, or as a `LargeFrame` beside its payload.
 
-The arguments are trusted: the caller has checked subjects and encoded headers. Every frame carries
-its payload, so that frames can be joined, counted and dropped as wholes. Small messages without
-headers are written in place by `Outbound.send`.
+Publishing and subscribing call these functions. The arguments are trusted: subjects have been
+checked and headers encoded before. A frame always includes its payload, so that frames can be
+joined, counted and dropped as wholes.
+
+Ref: https://docs.nats.io/reference/reference-protocols/nats-protocol
 """
 
 from __future__ import annotations
@@ -15,15 +17,16 @@ PING = b"PING\r\n"
 PONG = b"PONG\r\n"
 
 LARGE = 64 * 1024
-"""Messages with more bytes of headers and payload are not copied into their frame."""
+"""A message with more bytes of headers and payload than this becomes a `LargeFrame`."""
 
 
 class LargeFrame:
-    """A `PUB` or `HPUB` beside its payload, which is written from where it is.
+    """A `PUB` or `HPUB` whose payload is written from where it is, not copied into the frame.
 
-    The copy is the smaller part of what that saves: its memory is fetched from the system and given
-    back each time, page by page. Without it a client that echoes 1 MiB takes 0.6 ms of CPU time
-    instead of 1.2 (CPython 3.11 and 3.13, on a virtual machine, where page faults are dear).
+    The copy itself is the smaller part of the saving. The larger one is its memory, which would be
+    taken from the system and given back each time, page by page. A client that echoes 1 MiB takes
+    0.6 ms of CPU time instead of 1.2 (CPython 3.11 and 3.13, on a virtual machine, where page
+    faults are expensive).
     """
 
     __slots__ = ("_data", "_head")
@@ -39,7 +42,7 @@ class LargeFrame:
         return b"%b%b\r\n" % (self._head, self._data)
 
     def parts(self) -> tuple[bytes | memoryview, ...]:
-        """The pieces to write, in order."""
+        """Return the parts to write, in order."""
         return self._head, memoryview(self._data), b"\r\n"
 
 

@@ -5,8 +5,8 @@ block  = "NATS/1.0" [ status-part ] CRLF *( name ":" *blank value CRLF ) CRLF
 status = blank 3DIGIT [ blank description ]       on the first line only
 ```
 
-The rule: what is sent is strict, and what is received is read as leniently as its meaning allows.
-The server forwards header blocks unread, so any publisher can send any bytes.
+Encoding is strict. Decoding is as lenient as the meaning of a block allows, because the server
+forwards header blocks unread, so that any publisher can send any bytes.
 
 Ref: ADR-4.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from natsrpc.errors import BadHeaderError
 
@@ -33,18 +33,24 @@ _unsendable_value = re.compile(r"[\r\n\x00]").search
 
 
 class Headers:
-    """Header names and values: case-preserving, repeatable, in order.
+    """The headers of a message: names with one or more values each, with their case and order kept.
 
-    A lookup takes the exact name first, then any that differs in case only. `headers["X"]` is the
-    first value, `get_all` gives all. `malformed` tells that a received block could not be read; it
-    is then empty.
+    A lookup takes the exact name, or else the first name that differs in case only. `headers["X"]`
+    is the first value, `get_all("X")` are all of them. `malformed` tells that a received block
+    could not be read; the headers are then empty.
+
+    Args:
+        values: names with a value or a sequence of values each, or (name, value) pairs.
+
+    Raises:
+        BadHeaderError: a value is neither a str nor a sequence of str.
     """
 
     __slots__ = ("_values", "malformed")
 
     def __init__(self, values: HeaderValues | Iterable[tuple[str, str]] | None = None) -> None:
         self._values: dict[str, list[str]] = {}
-        self.malformed = False
+        self.malformed: bool = False
         if values is None:
             return
         for name, value in values.items() if hasattr(values, "items") else values:
@@ -69,28 +75,29 @@ class Headers:
         return None
 
     def get(self, name: str, default: str | None = None) -> str | None:
-        """The first value under a name, or `default`."""
+        """Return the first value of a name, or `default`."""
         found = self._find(name)
         return found[0] if found else default
 
     def get_all(self, name: str) -> list[str]:
-        """All values under a name, in the order received; empty if there are none."""
+        """Return all values of a name, in the order received; empty if there are none."""
         return list(self._find(name) or ())
 
     def set(self, name: str, value: str) -> None:
-        """Replace all values under this exact name."""
+        """Replace all values of this exact name."""
         self._values[name] = [value]
 
     def add(self, name: str, value: str) -> None:
-        """Add one more value under this exact name."""
+        """Add one more value to this exact name."""
         self._values.setdefault(name, []).append(value)
 
     def delete(self, name: str) -> None:
-        """Remove all values under this exact name; nothing happens if there are none."""
+        """Remove all values of this exact name; nothing happens if there are none."""
         self._values.pop(name, None)
 
     def items(self) -> Iterator[tuple[str, str]]:
-        """Every (name, value) pair; a repeated name comes once per value."""
+        """Return an iterator of (name, value) pairs; a name with several values comes once for
+        each."""
         return ((name, value) for name, values in self._values.items() for value in values)
 
     def __getitem__(self, name: str) -> str:
@@ -118,13 +125,13 @@ class Headers:
             return self._values == Headers(other)._values
         return NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # mutable, as dict is
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # mutable, as dict is
 
     def __repr__(self) -> str:
         return f"Headers({self._values!r})"
 
     def encode(self) -> bytes:
-        """The block as sent, from `NATS/1.0` through the blank line.
+        """Return the block as it is sent, from `NATS/1.0` through the blank line.
 
         Raises:
             BadHeaderError: a name or value cannot be sent.
@@ -135,9 +142,10 @@ class Headers:
 
     @classmethod
     def decode(cls, block: bytes) -> Headers:
-        """Read a received block; one that cannot be read gives empty headers marked `malformed`.
+        """Return the headers of a received block. Nothing is raised: a block that cannot be read
+        gives empty headers that are marked `malformed`.
 
-        A missing final blank line is tolerated.
+        A missing blank line at the end is tolerated.
         """
         headers = cls()
         lines = block.split(b"\r\n")
@@ -158,7 +166,7 @@ class Headers:
 
 
 def encode_headers(values: HeaderValues) -> bytes:
-    """Any mapping of names to a value or several values, as a block ready to send.
+    """Return a mapping of names to a value, or to several, as a block ready to send.
 
     Raises:
         BadHeaderError: a name or value cannot be sent.
@@ -181,7 +189,7 @@ def encode_headers(values: HeaderValues) -> bytes:
 
 
 def status_of(block: bytes) -> tuple[int | None, str]:
-    """The status and description of a block's first line; `(None, "")` if it has none."""
+    """Return the status and description of a block's first line; `(None, "")` if it has none."""
     if block[8:9] not in (b" ", b"\t") or not block.startswith(VERSION):
         return None, ""
     line = block.split(b"\r\n", 1)[0][8:].strip(b" \t")

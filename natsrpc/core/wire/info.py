@@ -1,8 +1,8 @@
-"""`INFO`: the facts that a server tells of itself.
+"""`INFO`: the server's description of itself. The session reads the first one and every later one.
 
-Every field may be absent, and absent means false, empty or zero: each INFO is read into a fresh
-object, so nothing of an earlier one lingers. The text is not authenticated before TLS, so every
-field is checked for its type.
+Every field may be absent, and an absent one means false, empty or zero. Each INFO is read into a
+fresh object, so that nothing of an earlier one stays. The text is not authenticated before TLS, so
+the type of every field is checked.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ class ServerInfo:
 
     @classmethod
     def parse(cls, text: bytes) -> ServerInfo:
-        """Read an INFO's JSON.
+        """Return the fields of an INFO. Unknown fields are ignored.
+
+        Args:
+            text: the JSON object behind the word `INFO`.
 
         Raises:
             RemoteProtocolError: it is no JSON object, or a field has the wrong type.

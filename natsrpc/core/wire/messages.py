@@ -1,7 +1,7 @@
-"""The events that the parser makes of the server's bytes: one object for each frame.
+"""The objects that the parser makes of frames from the server: `Msg`, `Info`, `Err` and others.
 
-`Msg` is also what users get: there is no second object for one message. Its fields stay bytes as
-received until they are read as text.
+A `Msg` is handed to the user as it is: there is no second object for one message. Its fields stay
+the bytes received until they are read as text.
 """
 
 from __future__ import annotations
@@ -18,25 +18,28 @@ Payload: TypeAlias = bytes | bytearray | memoryview
 
 
 class Responder(Protocol):
-    """The way out of a connection, as a message needs it to be answered: `link.Outbound` is one."""
+    """The sender of a message's reply: the part of a connection that `Msg.respond` needs."""
 
     def send(self, subject: bytes, data: bytes, reply: bytes = b"", headers: bytes = b"") -> None:
         """Publish `data` under the raw subject, with an encoded header block or `b""`."""
 
     @property
     def congested(self) -> bool:
-        """Whether a sender should wait for `writable`."""
+        """Whether a sender should now wait for `writable`."""
+        ...
 
     async def writable(self) -> None:
-        """Wait until there is room to send."""
+        """Wait until the write buffer has room again."""
 
 
 @final
 class Msg:
-    """One message.
+    """One message, received or made to be published.
 
-    `data` is the payload. `raw_subject`, `raw_reply` and `raw_headers` hold the bytes as received
-    (`b""` if absent); `subject`, `reply` and `headers` read them as text, decoded on first use.
+    `data` is the payload. `raw_subject`, `raw_reply` and `raw_headers` are bytes as on the wire
+    (`b""` if absent); `subject`, `reply` and `headers` are the same as text. `sid` is the number of
+    the subscription on the wire, `sub` the subscription that it was delivered to; both are empty in
+    a message made by hand.
     """
 
     __slots__ = (
@@ -84,17 +87,18 @@ class Msg:
 
     @property
     def subject(self) -> str:
-        """The subject it was published to."""
+        """The subject that the message was published to."""
         return decode(self.raw_subject)
 
     @property
     def reply(self) -> str:
-        """The subject on which an answer is expected; "" if none is."""
+        """The subject on which an answer is expected; "" if none is expected."""
         return decode(self.raw_reply)
 
     @property
     def headers(self) -> Headers:
-        """The headers, decoded on first use; empty if there are none or they are malformed."""
+        """The headers, decoded on first use; empty if there are none, or if they are malformed
+        (`headers.malformed` tells)."""
         headers = self.decoded
         if headers is None:
             headers = self.decoded = (
@@ -116,22 +120,32 @@ class Msg:
         return "" if self.data or not self.raw_headers else status_of(self.raw_headers)[1]
 
     async def respond(self, data: Payload = b"", headers: HeaderValues | None = None) -> None:
-        """Publish an answer to `reply`. Request headers are never copied into it.
+        """Publish an answer to `reply`. The request's headers are not copied into it.
+
+        The answer is on its way when this is called; afterwards it waits, if the connection is
+        congested, until the write buffer has room again. Cancelled meanwhile, the answer is sent.
+
+        Args:
+            data: the payload.
+            headers: headers of the answer.
 
         Raises:
             MsgNoReplyError: the message expects no answer.
             MsgNotBoundError: the message did not come from a connection.
-            MaxPayloadError, BadHeaderError, ConnectionClosedError: as `Connection.publish`.
+            InvalidMsgError: `data` is not bytes-like.
+            BadHeaderError: a header cannot be sent.
+            MaxPayloadError, ConnectionClosedError: as `Connection.publish`.
         """
         self.respond_nowait(data, headers)
         if self.responder.congested:  # type: ignore[union-attr]  # it has just sent
             await self.responder.writable()  # type: ignore[union-attr]  # likewise
 
     def respond_nowait(self, data: Payload = b"", headers: HeaderValues | None = None) -> None:
-        """As `respond`, for a plain function that cannot wait: congestion is its caller's care.
+        """Publish an answer as `respond` does, but never wait: for callbacks that are plain
+        functions. A connection that is congested takes the answer, too, into its write buffer.
 
         Raises:
-            MsgNoReplyError, MsgNotBoundError, MaxPayloadError, BadHeaderError,
+            MsgNoReplyError, MsgNotBoundError, InvalidMsgError, BadHeaderError, MaxPayloadError,
                 ConnectionClosedError: as `respond`.
         """
         responder = self.responder
@@ -146,10 +160,12 @@ class Msg:
         responder.send(self.raw_reply, data, b"", encode_headers(headers) if headers else b"")
 
     async def respond_msg(self, msg: Msg) -> None:
-        """As `respond`, with the data and headers of another message.
+        """Publish an answer with the data and headers of another message, as `respond` does.
 
         Raises:
             InvalidMsgError: `msg` is not a `Msg`.
+            MsgNoReplyError, MsgNotBoundError, BadHeaderError, MaxPayloadError,
+                ConnectionClosedError: as `respond`.
         """
         if not isinstance(msg, Msg):
             raise InvalidMsgError(f"expected a Msg, not {msg!r}")
@@ -162,10 +178,10 @@ class Msg:
 
 
 def payload_bytes(data: Payload) -> bytes:
-    """A payload as immutable bytes, copied once if it is not already.
+    """Return a payload as `bytes`, copied unless it is `bytes` already.
 
     Raises:
-        InvalidMsgError: it is not bytes-like; a str must be encoded by the caller.
+        InvalidMsgError: the payload is not bytes-like. A str is not: the caller must encode it.
     """
     if type(data) is bytes:
         return data
@@ -185,10 +201,10 @@ Sink: TypeAlias = Callable[[Msg], None]
 
 @final
 class Info:
-    """`INFO`: what the server says of itself, as JSON text not yet read."""
+    """`INFO`: the server's description of itself, as JSON text; `ServerInfo.parse` reads it."""
 
     __slots__ = ("json",)
-    sid: ClassVar = b""
+    sid: ClassVar[bytes] = b""
 
     def __init__(self, json: bytes) -> None:
         self.json: Final = json
@@ -196,10 +212,10 @@ class Info:
 
 @final
 class Err:
-    """`-ERR`: an error, its text without the quotes."""
+    """`-ERR`: an error of the server. `text` is without the quotes."""
 
     __slots__ = ("text",)
-    sid: ClassVar = b""
+    sid: ClassVar[bytes] = b""
 
     def __init__(self, text: str) -> None:
         self.text: Final = text
@@ -207,26 +223,26 @@ class Err:
 
 @final
 class Ping:
-    """`PING`: the server asks for a PONG."""
+    """`PING`: the server expects a PONG."""
 
     __slots__ = ()
-    sid: ClassVar = b""
+    sid: ClassVar[bytes] = b""
 
 
 @final
 class Pong:
-    """`PONG`: the answer to the oldest unanswered PING of ours."""
+    """`PONG`: the answer to our oldest unanswered PING."""
 
     __slots__ = ()
-    sid: ClassVar = b""
+    sid: ClassVar[bytes] = b""
 
 
 @final
 class Ok:
-    """`+OK`: an acknowledgement, sent in verbose mode only."""
+    """`+OK`: an acknowledgement, which the server sends in verbose mode only."""
 
     __slots__ = ()
-    sid: ClassVar = b""
+    sid: ClassVar[bytes] = b""
 
 
 Event: TypeAlias = Msg | Info | Err | Ping | Pong | Ok

@@ -1,25 +1,27 @@
-"""The parser: cuts the server's byte stream into events. No I/O; the same events for any chunking.
+"""The parser of the server's byte stream: bytes in, events out, the same ones for any chunking.
 
-A session calls `feed` with each chunk. Three ways of reading share the work, from the quickest to
-the one that knows the whole grammar:
+The session calls `feed` with each chunk that it receives. Frames are taken on three paths, the
+fastest first:
 
-1. `bulk` takes runs of small messages that are alike, as a busy connection receives them.
-2. The loop in `feed` takes MSG and HMSG that are whole within the chunk and written as nats-server
-   writes them, with one `find` and one `split` each (measured: half the time of a compiled regular
-   expression).
-3. `_line` takes everything else: tabs, lower case, lines that end with a bare LF, other operations.
+1. A run of small MSG frames without headers is taken by `bulk`.
+2. A MSG or HMSG that is whole within the chunk, and written exactly as nats-server writes it, is
+   taken apart in the loop of `feed`, by one `find` and one `split` (measured: half the time of a
+   compiled regular expression).
+3. Every other line (tabs, lower case, a bare LF, other operations) goes to `_line`, which knows the
+   whole grammar and is the only judge of what is wrong.
 
-The rule: the quicker two take a frame only if `_line` would make the same event of it; when in
-doubt they leave it. Random tests, which cut streams anywhere, hold them to it.
+The rule: the faster two take a frame only if `_line` would make the same event of it; in doubt they
+leave it. Random tests, which cut streams anywhere, hold them to it.
 
-Between chunks the parser is in one of four states, which only `feed` and its helpers move:
+Between chunks the parser is in one of three states, which only `feed` and its helpers move:
 
 - *between frames*: nothing is kept;
 - *within a control line*: `_held` keeps its bytes;
 - *within a payload*: `_partial` keeps the message's fields, `_parts` its bytes so far. Large
-  payloads are collected chunk by chunk and joined once;
-- *failed*: the stream broke the protocol, and `failure` says how. The events before the broken
-  frame were returned as usual; no more are made.
+  payloads are collected chunk by chunk and joined once.
+
+Once the stream has broken the protocol, `failure` says how, and the parser makes no more events.
+The events before the broken frame are returned as usual.
 
 Ref: https://docs.nats.io/reference/reference-protocols/nats-protocol.
 """
@@ -32,24 +34,28 @@ from .bulk import SMALLEST, take_run
 from .messages import Err, Event, Info, Msg, Ok, Ping, Pong, Responder
 
 MAX_INFO_LINE = 1024 * 1024
+"""Bytes of an INFO line: a cluster of thousands of servers lists them all in it."""
 MAX_CONTROL_LINE = 64 * 1024
+"""Bytes of any other control line. nats-server allows 4096 by default, but can be configured."""
 MAX_MESSAGE = 64 * 1024 * 1024
+"""Bytes of headers and payload: the largest `max_payload` that nats-server can be given."""
 
 _SMALL_CHUNK = 4096
-_SIZES_LIMIT = 4096
+_SIZES_LIMIT = 4096  # entries of `_sizes`; a server that sends ever new sizes must not fill memory
 
 _PING, _PONG, _OK = Ping(), Pong(), Ok()
 
 
 class Parser:
-    """Cuts one connection's stream into events. Made and fed by its session.
+    """Cuts the byte stream of one connection into events.
 
     Args:
         responder: put on every message, for `Msg.respond`.
         max_message: the largest message accepted, headers included, in bytes. The server's
-            `max_payload` is no bound for what we receive: a reload may have lowered it.
+            `max_payload` is no bound for received messages: a reload may have lowered it since.
 
-    `messages` and `message_bytes` (headers and payload) count what was received.
+    `messages` and `message_bytes` (headers and payload) count the messages received. `failure` is
+    the error that ended the stream, or None.
     """
 
     __slots__ = (
@@ -76,19 +82,20 @@ class Parser:
         self._received = 0
         self._sizes: dict[bytes, int] = {b"0": 0}
         self.failure: RemoteProtocolError | None = None
-        self.messages = 0
-        self.message_bytes = 0
+        self.messages: int = 0
+        self.message_bytes: int = 0
 
     @property
     def is_between_frames(self) -> bool:
-        """Whether everything fed so far was whole frames."""
+        """Whether the last chunk ended with the end of a frame."""
         return self._held is None and self._partial is None
 
     def feed(self, data: bytes) -> list[Event]:  # noqa: C901  one loop: a call costs a tenth of a message
-        """The events completed by the next chunk. After the call, look at `failure`."""
+        """Return the events that the next chunk completes. After the call, look at `failure`."""
         events: list[Event] = []
         if self._held is not None or self._partial is not None or self.failure is not None:
             data = self._resume(data, events)
+        # Names of this function are faster than attributes; the counters are added up at the end.
         sizes, responder = self._sizes, self._responder
         size, tabs, find, new = len(data), 9 in data, data.find, object.__new__
         pos = messages = message_bytes = 0
@@ -97,8 +104,8 @@ class Parser:
             pos, message_bytes = take_run(data, sizes, responder, events)
             messages += len(events)
         while pos < size:
-            # Up to the CR of a CRLF. Without a line end here `end` is -2, and after a bare LF there
-            # is no CR: both give an empty line, of one field, which `_line` then looks at.
+            # The index of the CR, if all is well: -2 where no LF was found, and -1 where the chunk
+            # begins with one. The bound keeps a line without an end from being searched in full.
             end = find(b"\n", pos, pos + MAX_CONTROL_LINE) - 1
             line = data[pos:end] if end > 0 and data[end] == 13 else b""
             args = line.split(b" ")
@@ -115,16 +122,17 @@ class Parser:
                 op, subject, sid, total_size = args
                 reply, head_size, is_message = b"", b"0", op == b"MSG"
             else:
+                subject = sid = reply = head_size = total_size = b""
                 is_message = False
-            # An empty field means two blanks in a row, which the grammar allows as one.
+            # An empty part means two blanks in a row, which count as one: `_line` takes those.
             if is_message and subject and sid and not (tabs and 9 in line):
-                # Sizes are looked up as written. A new one is unknown here, goes to `_line`, which
-                # checks it and keeps it: so no number is read twice, and none unchecked.
+                # `sizes` has only digits that were checked and are within the limit, so that one
+                # lookup is both the conversion and the check. `_size` fills it.
                 head, total = sizes.get(head_size, -1), sizes.get(total_size, -1)
                 if 0 <= head <= total:
                     start = end + 2
                     body, stop = start + head, start + total
-                    if stop + 2 > size:
+                    if stop + 2 > size:  # the chunk ends within the payload or its CRLF
                         self._begin(args, head, total, data[start:])
                         break
                     if data[stop : stop + 2] == b"\r\n":
@@ -149,7 +157,10 @@ class Parser:
         return events
 
     def _line(self, data: bytes, pos: int, events: list[Event]) -> int:
-        """Take one control line, whatever its form; the position after its frame, or -1 to stop."""
+        """Take one control line in any form that the protocol allows, and its payload.
+
+        Returns the position after the frame; -1 where the chunk or the stream ends here.
+        """
         end = data.find(b"\n", pos)
         if end < 0:
             self._hold(data[pos:])
@@ -170,6 +181,7 @@ class Parser:
     def _message_line(
         self, op: bytes, rest: bytes, data: bytes, start: int, events: list[Event]
     ) -> int:
+        """Take a MSG or HMSG whose line ends before `start`. Returns as `_line`."""
         args = [op, *rest.split(b" ")]
         if b"\t" in rest or b"" in args:
             args = [op, *rest.replace(b"\t", b" ").split(b" ")]
@@ -193,8 +205,11 @@ class Parser:
         return stop + 2
 
     def _size(self, digits: bytes) -> int | None:
-        """A size as written, or None; kept for the fast path, which knows none that is too
-        large."""
+        """Return a size as a number; None if it is not one.
+
+        It is kept for the fast paths, unless it is over the limit: they must not know such a size.
+        """
+        # nine digits are more than any limit; `int` of very long text would take quadratic time
         if not digits.isdigit() or len(digits) > 9:
             return None
         size = int(digits)
@@ -216,11 +231,13 @@ class Parser:
         return msg
 
     def _begin(self, args: list[bytes], head: int, total: int, first: bytes) -> None:
+        """Keep a message whose payload goes on in the next chunk."""
         self._partial = (args, head, total)
         self._parts = [first]
         self._received = len(first)
 
     def _hold(self, rest: bytes) -> None:
+        """Keep the beginning of a control line that goes on in the next chunk."""
         self._held = bytearray(rest)
         self._check_held()
 
@@ -234,7 +251,7 @@ class Parser:
             self._fail(f"control line over {limit} bytes")
 
     def _resume(self, data: bytes, events: list[Event]) -> bytes:
-        """Complete what an earlier chunk began; what is left of this chunk."""
+        """Complete the frame that an earlier chunk began, and return the bytes after it."""
         if self.failure is not None:
             return b""
         if self._held is not None:
@@ -256,10 +273,10 @@ class Parser:
             return b""
         parts = self._parts
         self._partial, self._parts = None, []
-        # Without the line's end, so that joining is the only copy of a large payload.
+        # The CRLF is left out, so that joining is the only copy of a large payload.
         parts.append(data[: max(0, missing - 2)])
         body, end = b"".join(parts), data[max(0, missing - 2) : missing]
-        if missing < 2:  # the chunk before ended within the line's end
+        if missing < 2:  # the chunk before ended between CR and LF
             body, end = body[:total], body[total:] + end
         if end != b"\r\n":
             self._fail(f"payload on {args[1]!r} does not end where its size says")
@@ -268,8 +285,8 @@ class Parser:
         return data[missing:]
 
     def _collect(self, data: bytes) -> None:
-        """Keep a chunk of a payload; small ones are gathered, so that a trickle stays linear and
-        compact."""
+        """Keep a chunk of a payload. Small chunks are gathered in one buffer: a list of them would
+        take many times their memory."""
         self._received += len(data)
         last = self._parts[-1]
         if len(data) >= _SMALL_CHUNK:

@@ -1,10 +1,12 @@
-"""Names: the checks of subjects, queue groups and inboxes before they reach a control line.
+"""Checks of subjects, queue group names and inbox prefixes, and the matching of subjects.
 
-A subject is a row of tokens joined by dots. A token is UTF-8 text without blanks, control
-characters and dots. `*` as a whole token stands for one token, `>` as the last one for all that
-follow. The server itself checks almost nothing (it splits lines at blanks and drops what it can't
-route), so every name is checked here before it reaches a control line: a stray blank would turn
-into a queue group, a line break into a second command.
+Everything that writes a name into a control line calls a check first. The server checks almost
+nothing: it splits lines at blanks and drops messages that it cannot route. So a stray blank in a
+subject would turn into a queue group, and a line break into a second command.
+
+A subject is a sequence of tokens joined by dots. A token is UTF-8 text without blanks, control
+characters and dots. The token `*` stands for any one token; `>`, as the last token, stands for one
+or more.
 
 Ref: https://docs.nats.io/nats-concepts/subjects, ADR-6.
 """
@@ -12,14 +14,16 @@ Ref: https://docs.nats.io/nats-concepts/subjects, ADR-6.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from natsrpc.errors import BadQueueNameError, BadSubjectError
 
 MAX_SUBJECT_BYTES = 3900
-"""The server closes the connection at a control line over 4096 bytes; this leaves room for the
-rest."""
+"""The server closes the connection at a control line over 4096 bytes. This leaves room for the
+operation, the sid and the sizes."""
 
 MAX_INBOX_PREFIX_BYTES = 128
+"""Leaves room on a control line for a long subject beside the inbox."""
 
 _TOKEN = r"[^\x00-\x20\x7f.*>]+"
 _publishable = re.compile(rf"{_TOKEN}(?:\.{_TOKEN})*").fullmatch
@@ -30,33 +34,27 @@ _CACHE_LIMIT = 4096
 
 
 class _Checked(dict[str, bytes]):
-    """Names already checked, with their encoded form; emptied when full, so it stays small."""
+    """Names that were checked already, and their encoded form. Looking up another one checks it.
 
-    __slots__ = ()
+    Emptied when full, so that a program with ever new subjects does not fill memory.
+    """
 
-    def keep(self, name: str, encoded: bytes) -> bytes:
+    __slots__ = ("_check",)
+
+    def __init__(self, check: Callable[[str], bytes]) -> None:
+        super().__init__()
+        self._check = check
+
+    def __missing__(self, name: str) -> bytes:
+        encoded = self._check(name)
         if len(self) >= _CACHE_LIMIT:
             self.clear()
         self[name] = encoded
         return encoded
 
 
-class _Published(_Checked):
-    """Subjects to publish to: one that was not checked yet is checked when it is looked up."""
-
-    __slots__ = ()
-
-    def __missing__(self, subject: str) -> bytes:
-        return self.keep(subject, check_reply(subject))
-
-
-published = _Published()
-"""`check_publish` without its call, where that would cost too much."""
-_subscribe_cache = _Checked()
-
-
 def check_publish(subject: str) -> bytes:
-    """Check a subject to publish to, and encode it.
+    """Check a subject to publish to, and return it encoded.
 
     Raises:
         BadSubjectError: it is empty, malformed, holds a wildcard or is over 3900 bytes.
@@ -67,7 +65,8 @@ def check_publish(subject: str) -> bytes:
 
 
 def check_reply(subject: str) -> bytes:
-    """As `check_publish`, without remembering the subject: for those used once, such as inboxes.
+    """Check a subject as `check_publish` does, without remembering it: for subjects used once, such
+    as inboxes.
 
     Raises:
         BadSubjectError: as for `check_publish`.
@@ -84,15 +83,18 @@ def check_reply(subject: str) -> bytes:
 
 
 def check_subscribe(subject: str) -> bytes:
-    """Check a subject to subscribe to, and encode it.
+    """Check a subject to subscribe to, wildcards allowed, and return it encoded.
 
     Raises:
-        BadSubjectError: it is empty or malformed, or a wildcard is not a whole token, or `>` not
-            the last.
+        BadSubjectError: it is empty, malformed or over 3900 bytes, a wildcard is not a whole token,
+            or `>` is not the last.
     """
-    encoded = _subscribe_cache.get(subject) if type(subject) is str else None
-    if encoded is not None:
-        return encoded
+    if type(subject) is not str:  # it may not even be hashable
+        return _encode_pattern(subject)
+    return _subscribed[subject]
+
+
+def _encode_pattern(subject: str) -> bytes:
     if not isinstance(subject, str):
         raise BadSubjectError(f"subject must be a str, not {subject!r}", subject=subject)
     if _subscribable(subject) is None:
@@ -101,14 +103,14 @@ def check_subscribe(subject: str) -> bytes:
             "without blanks or control characters, '*' only as a whole token, '>' only as the last",
             subject=subject,
         )
-    return _subscribe_cache.keep(subject, _encode(subject))
+    return _encode(subject)
 
 
 def check_queue_group(name: str) -> bytes:
-    """Check a queue group's name, and encode it; an empty name means none.
+    """Check the name of a queue group, and return it encoded; an empty name means none.
 
     Raises:
-        BadQueueNameError: it holds blanks, control characters or wildcards, or is too long.
+        BadQueueNameError: it has blanks, control characters or wildcards, or over 1950 bytes.
     """
     if not isinstance(name, str):
         raise BadQueueNameError(f"queue group must be a str, not {name!r}")
@@ -143,11 +145,10 @@ def check_fit(name: bytes, other: bytes) -> None:
 
 
 def check_inbox_prefix(prefix: str) -> str:
-    """Check the prefix of all inboxes of a connection.
+    """Check the prefix of all inboxes of a connection, and return it.
 
     Raises:
-        BadSubjectError: it is not a literal subject, or so long that a request on the longest
-            subject would not fit on a control line with its inbox.
+        BadSubjectError: it is malformed, has a wildcard, or is over 128 bytes.
     """
     if len(check_reply(prefix)) > MAX_INBOX_PREFIX_BYTES:
         raise BadSubjectError(
@@ -171,13 +172,20 @@ def _encode(subject: str) -> bytes:
     return encoded
 
 
+published: dict[str, bytes] = _Checked(check_reply)
+"""`published[subject]` is `check_publish(subject)` without the call of a function, for the hot path
+of a publish. The key must be a str."""
+
+_subscribed = _Checked(_encode_pattern)
+
+
 def decode(raw: bytes) -> str:
-    """A received subject as text: UTF-8, with undecodable bytes kept as surrogates."""
+    """Return a received subject as text: UTF-8, with bytes that are not kept as surrogates."""
     return raw.decode("utf-8", "surrogateescape")
 
 
 def matches(pattern: str, subject: str) -> bool:
-    """Whether a literal subject is matched by a pattern, as the server matches them."""
+    """Whether a pattern matches a subject without wildcards, by the server's rules."""
     return _match(pattern.split("."), subject.split("."))
 
 
@@ -191,7 +199,7 @@ def _match(pattern: list[str], tokens: list[str]) -> bool:
 
 
 def overlaps(a: str, b: str) -> bool:
-    """Whether some subject is matched by both patterns."""
+    """Whether there is a subject that both patterns match."""
     left, right = a.split("."), b.split(".")
     for x, y in zip(left, right, strict=False):
         if x == ">" or y == ">":

@@ -107,7 +107,7 @@ class BoundCall:
         self.decode = self._bare_reply if gives_reply else self._value
         self._gives_reply = gives_reply
         self._returns = returns
-        self.idempotent = idempotent
+        self.idempotent: bool = idempotent
         self._item = None if item_type is None else codec.bind(item_type)
         self._known = {error.wire_name: error for error in errors}
         self._common = b"Content-Type: " + codec.content_type.encode() + b"\r\n"
@@ -151,7 +151,7 @@ class BoundCall:
         return known
 
     def _inner_block(self, timeout: float | None, outer: Inherited) -> tuple[bytes, float | None]:
-        """As `block`, inside a handler: what is left of its deadline, and one deeper."""
+        """As `block`, for a call made by a handler: within its deadline, and one level deeper."""
         deadline, depth = outer
         if deadline < NO_DEADLINE:
             left = deadline - self._connection.link.loop.time()

@@ -1,4 +1,5 @@
-"""Streams on the caller's side: a request sent with items behind it, the answer's items read."""
+"""`Outgoing`: a stream on its caller's side. It sends the request and its items, and reads the
+answer's."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ class Outgoing:
     """A call that streams, on its caller's side.
 
     Args:
-        connection: what it is carried by.
+        connection: the connection that carries it.
         bound: the endpoint called.
         timeout: seconds the whole stream may take here.
         idle_timeout: seconds without an item after which it is given up.

@@ -22,9 +22,9 @@ class Pipeline:
     """Makes the calls of one client. `around` is its middleware, folded; None without any."""
 
     def __init__(self, connection: Connection, codec: codecs.Codec, max_body: int) -> None:
-        self.binder = Binder(connection, codec, max_body)
-        self.attempts = Attempts(connection)
-        self.unary = Unary(connection, self.binder, self.attempts)
+        self.binder: Binder = Binder(connection, codec, max_body)
+        self.attempts: Attempts = Attempts(connection)
+        self.unary: Unary = Unary(connection, self.binder, self.attempts)
         self.around: Next[Call] | None = None
         self._streams = Streams(connection, self.binder, self.attempts)
         self._gather = Gather(connection, self.binder)

@@ -36,16 +36,18 @@ Attempt = Callable[[float | None], Awaitable[Any]]
 _REFUSALS = (OverloadedError.default_code, UnavailableError.default_code)
 
 BUDGET = 10.0
-"""Retries that may be made in a row out of nothing."""
+"""Retries that a client has in reserve, at its start and at most."""
 
 BUDGET_PER_CALL = 0.1
-"""What each call adds to the budget, up to `BUDGET`: one retry for ten calls."""
+"""Retries that each call adds to the budget, up to `BUDGET`: one for ten calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How a call is repeated: given to one call, to all calls of a client (`client.policy = ...`),
-    or to those made in a `with policy.scope():` block. The closest one counts.
+    """The rules by which a failed call is repeated.
+
+    Given to one call, to all calls of a client (`client.policy = ...`), or to those made in a
+    `with policy.scope():` block. The closest one counts.
 
     Args:
         attempts: how often it is sent at most.
@@ -118,7 +120,7 @@ class Policy:
 
 _innermost: ContextVar[Policy | None] = ContextVar("natsrpc_policy", default=None)
 
-scoped = _innermost.get
+scoped: Callable[[], Policy | None] = _innermost.get
 """The policy of the innermost scope; None outside of any."""
 
 ONCE = Policy(attempts=1)

@@ -1,4 +1,4 @@
-"""What a service promises and what one request of it is: data that both halves read."""
+"""The contract of a service, and the context of one request: data that both halves read."""
 
 from .context import Context, check_text
 from .error_headers import (

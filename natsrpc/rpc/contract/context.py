@@ -1,4 +1,4 @@
-"""What a handler or a middleware may know of the request it works on."""
+"""`Context`: one request, as handlers and middleware see it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_text(what: str, text: str) -> str:
 
 
 class Coding(Protocol):
-    """How a request's body is read and its response written."""
+    """The functions that read a request's body and write its response."""
 
     decode: Callable[[bytes], Any]
     decode_item: Callable[[bytes], Any]
@@ -65,14 +65,14 @@ class Context:
         state: Any,
         coding: Coding,
     ) -> None:
-        self.msg = msg
-        self.endpoint = endpoint
-        self.service = service
-        self.deadline = deadline
-        self.state = state
-        self.decode = coding.decode
-        self.encode = coding.encode
-        self.decode_item = coding.decode_item
+        self.msg: Msg = msg
+        self.endpoint: EndpointContract = endpoint
+        self.service: ServiceContract = service
+        self.deadline: float | None = deadline
+        self.state: Any = state
+        self.decode: Callable[[bytes], Any] = coding.decode
+        self.encode: Callable[[Any], bytes] = coding.encode
+        self.decode_item: Callable[[bytes], Any] = coding.decode_item
         self.stream: Any = None
         self._tokens: list[str] | None = None
         self._reply_headers: dict[str, str] | None = None

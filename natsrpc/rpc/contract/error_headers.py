@@ -39,7 +39,7 @@ _JSON = "application/json"
 MAX_TEXT = 1024
 """Longer descriptions are cut: a header line must stay readable and fit any server."""
 
-logger = logging.getLogger("natsrpc.rpc")
+logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
 _bodies: dict[type[RpcError], codecs.Bound] = {}
 
@@ -192,7 +192,7 @@ def _read_details(data: bytes) -> Any:
 
 
 def refused_request(error: DecodeError, service: ServiceContract) -> RpcError:
-    """What a body that does not decode (400) or does not fit (422) is answered with.
+    """The error that answers a body which does not decode (400) or does not fit (422).
 
     The service's version is told: of replicas of two versions, one may take what the other refuses.
     """

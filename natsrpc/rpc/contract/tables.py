@@ -1,4 +1,4 @@
-"""The contract: what a service serves, as frozen data. No asyncio, no functions that run.
+"""The contract: a service and its endpoints as frozen data. No asyncio, no functions that run.
 
 `discovery`, `describe`, clients and servers read these tables; nobody changes them.
 """
@@ -31,7 +31,7 @@ def _no_metadata() -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of an endpoint or a service may run, wait and last."""
+    """The limits of an endpoint: requests that run and that wait, and seconds that one may take."""
 
     max_concurrency: int
     max_waiting: int
@@ -76,7 +76,7 @@ class ServiceContract:
 
 
 def check_errors(where: str, errors: tuple[type[RpcError], ...]) -> tuple[type[RpcError], ...]:
-    """Refuse what is no tuple of error classes; `where` says whose they are.
+    """Refuse anything but a tuple of error classes; `where` says, in the error, whose they are.
 
     Raises:
         ConfigError: it is none.

@@ -16,7 +16,7 @@ def depth_line(depth: int) -> bytes:
 
 
 def read_depth(headers: Headers) -> int:
-    """How many handlers stand above this request."""
+    """The number of handlers above this request, which waits for them."""
     text = headers.get(DEPTH)
     return 0 if text is None else parse_depth(text)
 

@@ -1,4 +1,4 @@
-"""What calls made inside a handler inherit from it: its deadline, its depth in a chain of calls.
+"""The deadline and the depth that calls made inside a handler inherit from it.
 
 The context variable is set by `Endpoint`, in the task that runs the handler, and by `no_deadline`;
 `BoundCall` reads it. Other processes learn of it by headers alone.

@@ -17,7 +17,7 @@ from natsrpc.errors import (
 
 from ..contract import EndpointContract, description, internal, relayed, to_wire
 
-logger = logging.getLogger("natsrpc.rpc")
+logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
 
 class Answers:

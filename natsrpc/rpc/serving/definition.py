@@ -26,7 +26,7 @@ MAX_WAITING = 1024
 
 
 class Handler(NamedTuple):
-    """One registered endpoint: what it promises, how it is called, how much of it may run."""
+    """One registered endpoint: its contract, the plan to call its function, and its limits."""
 
     contract: EndpointContract
     plan: CallPlan
@@ -70,7 +70,7 @@ class Definition:
 
     @property
     def contract(self) -> ServiceContract:
-        """What the service promises, as data."""
+        """The service and its endpoints, as data."""
         return ServiceContract(
             name=self.name,
             version=self.version,
@@ -161,11 +161,11 @@ class Definition:
 
 
 class Servable(Protocol):
-    """What `Client.serve` takes: a `Service`."""
+    """A service, as `Client.serve` takes it: `natsrpc.Service`."""
 
     @property
     def definition(self) -> Definition:
-        """What it is made of."""
+        """The data that it is served by."""
         ...
 
 

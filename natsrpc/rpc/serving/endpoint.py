@@ -35,7 +35,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from operator import attrgetter
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, Protocol
 
 from natsrpc import codecs
 from natsrpc.core import Connection, Due, Msg, Throttle, clock, encode_headers
@@ -70,10 +70,16 @@ from .slots import MAX_EVENTS, Admitted, Gate, Lane, Waiting
 from .streams import Incoming
 from .terms import Terms, TermsBook
 
-logger = logging.getLogger("natsrpc.rpc")
+logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
-Run = Callable[[Admitted, Msg, Terms, float], Coroutine[Any, Any, None]]
-"""Runs a request that has its slots."""
+
+class Run(Protocol):
+    """Runs a request that has its slots."""
+
+    def __call__(
+        self, admitted: Admitted, msg: Msg, terms: Terms, deadline: float
+    ) -> Coroutine[Any, Any, None]: ...
+
 
 SAMPLE = 16
 """Handlers whose time is averaged, to know what cannot finish in its time."""
@@ -107,7 +113,7 @@ class Endpoint:
         self.plan = plan
         self.service = service
         self.state: Any = None
-        self.answers = Answers(connection, contract, plan.name)
+        self.answers: Answers = Answers(connection, contract, plan.name)
         self._connection = connection
         self._link = link = connection.link
         self._outbound = link.outbound
@@ -176,7 +182,7 @@ class Endpoint:
             admitted.task = task
         else:
             admitted.task = None
-            admitted.run = partial(run, admitted, msg, terms, deadline)
+            admitted.run = partial(run, msg=msg, terms=terms, deadline=deadline)
             if not self._wait(admitted, msg, lane, deadline):
                 return
         if deadline < taken.next:
@@ -225,9 +231,8 @@ class Endpoint:
             answers = self.answers
             answers.processing_time_ns += perf_counter_ns() - began
             answers.num_requests += 1
-            # its slots, once: `lane` is None from now on
             lane = admitted.lane
-            assert lane is not None
+            assert lane is not None  # slots are given back once
             admitted.lane = None
             lane.free += 1
             gate = lane.gate
@@ -367,7 +372,7 @@ class Endpoint:
 
     def start(self, admitted: Admitted) -> None:
         """Run a request that waited, and whose slots were just taken by its lane."""
-        admitted.task = self._start_task(admitted.run())
+        admitted.task = self._start_task(admitted.run(admitted))
 
     def shed(self, admitted: Admitted) -> None:
         """Refuse a request that waited too long to be finished in its time."""

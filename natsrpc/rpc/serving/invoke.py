@@ -20,8 +20,6 @@ from ..contract import Context, gives_stream, refused_request
 from ..signature import MISSING, CallPlan, Dependency, substitute
 from .streams import answer_items, request_items
 
-Decode = Callable[[bytes], Any]
-
 
 class Threads:
     """The bounded pool that plain (not async) handlers run in; made when first needed."""
@@ -61,7 +59,8 @@ class Threads:
 
 
 def _guarded(call: Callable[[], Any]) -> Any:
-    """Call; what no future can carry is turned into what it can, or its waiter would never wake."""
+    """Call; a `StopIteration`, which no future can carry, becomes a `RuntimeError`: else its waiter
+    would never wake."""
     try:
         return call()
     except StopIteration as error:
@@ -84,7 +83,7 @@ class Dependencies:
 
     async def _start(self, dependencies: tuple[tuple[str, Dependency], ...]) -> None:
         for _, each in dependencies:
-            if each.scope == "app":
+            if each.lifetime == "app":
                 await self.resolve(each, None, self._app, self._stack)
             else:
                 await self._start(each.dependencies)
@@ -98,7 +97,7 @@ class Dependencies:
         override = self._overrides.get(wanted.function) if self._overrides else None
         if override is None:
             return wanted
-        key = override, wanted.scope, wanted.tokens
+        key = override, wanted.lifetime, wanted.tokens
         replaced = self._replaced.get(key)
         if replaced is None:
             replaced = self._replaced[key] = substitute(wanted, override)
@@ -111,7 +110,7 @@ class Dependencies:
         values: dict[Callable[..., Any], Any],
         stack: contextlib.AsyncExitStack,
     ) -> Any:
-        """The value of one dependency, made now unless this scope has it already."""
+        """The value of one dependency: made now, unless this request or the app has it already."""
         each = self._effective(wanted)
         function = each.function
         for known in (values, self._app):
@@ -139,9 +138,9 @@ class Invoker:
     __slots__ = ("dependencies", "plan", "threads")
 
     def __init__(self, plan: CallPlan, dependencies: Dependencies, threads: Threads) -> None:
-        self.plan = plan
-        self.dependencies = dependencies
-        self.threads = threads
+        self.plan: CallPlan = plan
+        self.dependencies: Dependencies = dependencies
+        self.threads: Threads = threads
 
     async def __call__(self, context: Context) -> Any:
         """Decode the body, resolve the rest, call."""

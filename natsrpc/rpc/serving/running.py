@@ -21,7 +21,7 @@ from natsrpc import codecs
 from natsrpc.core import AsyncError, Connection, Sink, Subscription, random_text
 from natsrpc.errors import ConfigError, NatsError, PermissionsError
 
-from ..contract import compose
+from ..contract import ServiceContract, compose
 from ..headers import cancel_subject
 from ..streams import PATIENCE, conversations_of, large_subject
 from .definition import Definition, Handler
@@ -29,7 +29,7 @@ from .endpoint import Endpoint
 from .invoke import Dependencies, Invoker, Threads
 from .slots import RESERVE, Gate, Lane
 
-logger = logging.getLogger("natsrpc.rpc")
+logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
 ID_SIZE = 22
 """Characters of a running service's id, as long as those of other implementations."""
@@ -60,9 +60,9 @@ class RunningService:
 
     def __init__(self, connection: Connection, definition: Definition, threads: Threads) -> None:
         self.definition = definition
-        self.contract = definition.contract
-        self.id = random_text(ID_SIZE).decode()
-        self.started = datetime.now(UTC)
+        self.contract: ServiceContract = definition.contract
+        self.id: str = random_text(ID_SIZE).decode()
+        self.started: datetime = datetime.now(UTC)
         self.endpoints: list[Endpoint] = []
         self.state: Any = None
         self._connection = connection
@@ -193,7 +193,7 @@ class RunningService:
 
     def _add(self, handler: Handler) -> None:
         """Serve an endpoint that was added while running."""
-        if any(each.scope == "app" for _, each in handler.plan.dependencies):
+        if any(each.lifetime == "app" for _, each in handler.plan.dependencies):
             raise ConfigError(
                 f"handler {handler.plan.name!r} needs something that lives as long as the app: "
                 "add it before the service starts"

@@ -30,7 +30,9 @@ class Server:
         definitions = _definitions(services)
         self.connection = connection
         self._threads = Threads(THREADS)
-        self.services = [RunningService(connection, each, self._threads) for each in definitions]
+        self.services: list[RunningService] = [
+            RunningService(connection, each, self._threads) for each in definitions
+        ]
         self._drained: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

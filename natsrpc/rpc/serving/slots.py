@@ -1,4 +1,5 @@
-"""How many requests may run and wait: counters, nothing else on the fast path.
+"""`Gate` and `Lane`: the slots that bound how many requests run and wait. On the fast path they are
+counters and nothing else.
 
 A `Gate` bounds what a service runs at once, a `Lane` what one endpoint runs and keeps waiting. A
 service has a gate for calls from outside and one for calls made inside handlers, the *reserve*: a
@@ -56,7 +57,7 @@ class Admitted:
     key: object
     lane: Lane | None
     msg: Msg | None
-    run: Callable[[], Coroutine[Any, Any, None]]
+    run: Callable[[Admitted], Coroutine[Any, Any, None]]
     task: asyncio.Task[None] | None
 
 
@@ -91,7 +92,7 @@ class Gate:
         self._writable: asyncio.Task[None] | None = None
 
     def attend(self) -> None:
-        """Start what may start now, the lanes taking turns; tell who waits for the end.
+        """Start the requests that may start now, the lanes taking turns; then call the waiters.
 
         A handler started here may end here as well (eager tasks), and come back for more: the
         outermost call does all of it.
@@ -103,6 +104,7 @@ class Gate:
             self._start_waiting()
         finally:
             self._attending = False
+        # what was started here may have ended here, so look anew
         self.attention = bool(self.hungry or self.waiters)
         if self.idle:
             for waiter in self.waiters:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from natsrpc import codecs
 from natsrpc.core import Headers, Msg, encode_headers
@@ -31,7 +32,7 @@ from ..headers import (
 )
 from .slots import Lane
 
-logger = logging.getLogger("natsrpc.rpc")
+logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
 MAX_TERMS = 512
 """Distinct header blocks remembered by an endpoint."""
@@ -78,16 +79,16 @@ class Terms:
         max_reply: int,
         reply_headers: bytes,
     ) -> None:
-        self.lane = lane
-        self.codec = codec
-        self.decode = bound[0].decode
-        self.encode = bound[1].encode
-        self.decode_item = bound[2].decode
-        self.credit = credit
-        self.max_reply = max_reply
-        self.timeout = timeout
-        self.depth = depth
-        self.reply_headers = reply_headers
+        self.lane: Lane = lane
+        self.codec: codecs.Codec = codec
+        self.decode: Callable[[bytes], Any] = bound[0].decode
+        self.encode: Callable[[Any], bytes] = bound[1].encode
+        self.decode_item: Callable[[bytes], Any] = bound[2].decode
+        self.credit: tuple[int, int] | None = credit
+        self.max_reply: int = max_reply
+        self.timeout: float = timeout
+        self.depth: int = depth
+        self.reply_headers: bytes = reply_headers
 
 
 def shorter(asked: float | None, own: float | None) -> float:

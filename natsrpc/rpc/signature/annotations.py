@@ -33,7 +33,7 @@ class Parameter(NamedTuple):
 
 
 def describe(function: Callable[..., Any]) -> str:
-    """The name people know a callable by."""
+    """The name of a callable in messages to people."""
     inner = function if inspect.isclass(function) else underlying(function)
     name: str = getattr(inner, "__qualname__", "") or type(function).__qualname__
     return name.removesuffix(".__call__").rpartition("<locals>.")[2]

@@ -1,4 +1,4 @@
-"""What a handler writes in its signature to get something other than the request's body.
+"""Markers: handlers write them in their signatures, to get something else than the request's body.
 
 Each works as a default (`db: Db = Depends(open_db)`) and inside `Annotated[Db, Depends(open_db)]`.
 The factories are typed `Any` so that they fit as a default of any parameter.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 MISSING: Any = object()
-"""There is no default."""
+"""The parameter has no default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class EmbedMarker:
 Marker = HeaderMarker | TokenMarker | DependsMarker | EmbedMarker
 MARKERS = (HeaderMarker, TokenMarker, DependsMarker, EmbedMarker)
 
-Embed = EmbedMarker()
+Embed: EmbedMarker = EmbedMarker()
 """`Annotated[T, Embed]`: the body is an object, and this parameter is its field."""
 
 
@@ -69,7 +69,7 @@ def Token(name: str = "") -> Any:  # noqa: N802 — reads as a type in a signatu
 def Depends(  # noqa: N802 — reads as a type in a signature
     function: Callable[..., Any], *, scope: Literal["request", "app"] = "request"
 ) -> Any:
-    """What `function` returns or yields.
+    """The value that `function` returns or yields.
 
     A generator (plain or async) is resumed for cleaning up when its scope ends: the request, or
     (`scope="app"`) the running service. In one scope a function is called once, however often it
@@ -80,4 +80,4 @@ def Depends(  # noqa: N802 — reads as a type in a signature
 
 
 FACTORIES = (Header, Token, Depends)
-"""What makes markers, and is none itself: written without brackets it would mean nothing."""
+"""The functions that make markers. One that is written without brackets is a mistake."""

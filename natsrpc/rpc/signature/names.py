@@ -1,4 +1,4 @@
-"""What a service, an endpoint and a subject may be called. Checked with `fullmatch`, ASCII only.
+"""Names of services, endpoints and subjects. Checked with `fullmatch`, ASCII only.
 
 An invalid name or version would not fail anywhere: it would make the service invisible to the
 `nats` command line, silently.

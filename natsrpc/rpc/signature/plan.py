@@ -1,9 +1,9 @@
 """A handler's signature becomes its call plan: once, at registration.
 
 The rules (documented for users under "Binding"): `Msg`, `Context` and marked parameters read no
-body. One other parameter is the whole body; several are fields of it, by name. Whatever could be
-read in two ways is refused here with a `ConfigError` that names the parameter, so that no message
-is ever the first to find out.
+body. One other parameter is the whole body; several are fields of it, by name. A signature that
+could be read in two ways is refused here, with a `ConfigError` that names the parameter, so that no
+message is ever the first to find out.
 """
 
 from __future__ import annotations
@@ -37,10 +37,13 @@ STREAMS = (
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """One `Depends`, with its own parameters resolved; `tokens` are those of the subject."""
+    """One `Depends`, with its own parameters resolved.
+
+    Its value is made once in its `lifetime`. `tokens` are those of the subject.
+    """
 
     function: Callable[..., Any]
-    scope: Literal["request", "app"]
+    lifetime: Literal["request", "app"]
     tokens: tuple[tuple[str, int], ...]
     sources: tuple[tuple[str, Source], ...]
     dependencies: tuple[tuple[str, Dependency], ...]
@@ -49,7 +52,7 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
-    """How one handler is called, and what it reads and answers.
+    """The plan by which one handler is called: its parameters, and the types it reads and answers.
 
     `shape` tells the endpoint the shortest way: call it with nothing, with the decoded body, with
     the decoded body's fields, or the general way through `invoke`.
@@ -141,7 +144,7 @@ def _sort(
 
 
 def _source(name: str, parameter: Parameter, tokens: dict[str, int]) -> Source | None:
-    """How to read a parameter that reads no body; None for one that does."""
+    """The function that reads a parameter; None for one that is read from the body."""
     marker, type_ = parameter.marker, parameter.type
     if isinstance(marker, HeaderMarker):
         return _header_source(name, parameter, marker)
@@ -279,7 +282,7 @@ def dependency(
                 f"parameter {parameter.name!r} of dependency {name!r} could only be read from the "
                 "body, which dependencies never read: mark it, or give it a default"
             )
-    if marker.scope == "app" and (sources or any(d.scope != "app" for _, d in inner)):
+    if marker.scope == "app" and (sources or any(d.lifetime != "app" for _, d in inner)):
         raise ConfigError(f"dependency {name!r} lives as long as the app: it cannot read a request")
     return Dependency(
         function,
@@ -297,7 +300,7 @@ def substitute(wanted: Dependency, function: Callable[..., Any]) -> Dependency:
     Raises:
         ConfigError: as for `dependency`.
     """
-    return dependency(DependsMarker(function, wanted.scope), dict(wanted.tokens))
+    return dependency(DependsMarker(function, wanted.lifetime), dict(wanted.tokens))
 
 
 def all_dependencies(found: tuple[tuple[str, Dependency], ...]) -> Iterator[Dependency]:

@@ -1,4 +1,4 @@
-"""Which function serves which endpoint, so that a client can call by handler.
+"""The endpoint that each function serves, so that a client can call by handler.
 
 Functions are held weakly: a handler that nobody keeps takes its entry with it.
 """

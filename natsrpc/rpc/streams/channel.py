@@ -341,7 +341,7 @@ class Channel:
             self._room.set_exception(self.error)
 
     def wake(self) -> None:
-        """Let whoever waits for an item look again."""
+        """Wake the reader that waits for an item: it looks again."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 

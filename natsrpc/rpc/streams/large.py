@@ -155,7 +155,7 @@ async def send_reply(
     on_stop: Callable[[RpcError], object],
     patience: Patience,
 ) -> None:
-    """Offer a large reply (data and headers), and send it to whoever takes it.
+    """Offer a large reply (data and headers) to its caller, and send it when the caller takes it.
 
     From then on `msg` is answered at its caller's newest address, should something go wrong.
 

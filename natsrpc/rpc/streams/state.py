@@ -18,7 +18,7 @@ from .account import Account, Body
 from .window import LEAST, START, Share
 
 WINDOW = 128
-"""Items a reader lets the other side be ahead, at most."""
+"""Items that a reader lets the other side be ahead, at most."""
 
 START_ITEMS = 32
 """Items it allows at first."""
@@ -30,7 +30,7 @@ MAX_BODY = 8 * 1024 * 1024
 """Bytes of a value that comes in parts, if nothing else is said."""
 
 UNLIMITED = 1 << 62
-"""The credit of a reader that knows nothing of credit."""
+"""The credit given to a writer whose reader takes all at once, or knows nothing of credit."""
 
 Credit = tuple[int, int]
 """Up to which number items are taken, and how many bytes in all."""
@@ -122,7 +122,7 @@ class Reader:
     # receiving
 
     def receive(self, number: int, data: bytes) -> None:
-        """Take an item.
+        """Take item number `number`.
 
         Raises:
             UnavailableError: items before it were lost, or it goes beyond the credit given.

@@ -38,17 +38,30 @@ Four tools, all on one event loop with the client under test, none of them impor
 minutes of pings take no time and timeouts are exact. Only for peers in the same process::
 
     @warped
-    async def test_stale_connection_is_dropped() -> None: ...
+    async def test_stale_connection_is_dropped() -> None:
+        await elapse(120)
 
-`eventually(predicate)`, `turns(n)`, `no_leaks()`: wait for a state with a deadline, let the loop
-run, and check that a block leaves no task and no socket behind.
+Waiting, always for the thing itself and with a deadline: `eventually(predicate)` for a state,
+`steady(value)` for what comes to a stop, `until_done(attempt, *errors)` and
+`until_raised(error, attempt)` for what succeeds or fails at last, `soon(predicate)` where no event
+loop runs. `turns(n)` lets the loop run; `no_leaks()` checks that a block leaves no task and no
+socket behind.
 """
 
-from .clock import WarpLoop, warped
+from .clock import WarpLoop, elapse, warped
 from .frames import Frame, FrameReader, MalformedFrameError, parse_frames
 from .proxy import Link, Proxy
 from .server import Peer, ScriptedServer
-from .waiting import eventually, no_leaks, open_sockets, turns
+from .waiting import (
+    eventually,
+    no_leaks,
+    open_sockets,
+    soon,
+    steady,
+    turns,
+    until_done,
+    until_raised,
+)
 
 __all__ = [
     "Frame",
@@ -59,10 +72,15 @@ __all__ = [
     "Proxy",
     "ScriptedServer",
     "WarpLoop",
+    "elapse",
     "eventually",
     "no_leaks",
     "open_sockets",
     "parse_frames",
+    "soon",
+    "steady",
     "turns",
+    "until_done",
+    "until_raised",
     "warped",
 ]

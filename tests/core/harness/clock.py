@@ -43,6 +43,12 @@ class WarpLoop(asyncio.SelectorEventLoop):
         return super().time() + self._jumping.skipped
 
 
+async def elapse(seconds: float) -> None:
+    """Let so much time pass on the clock of a `warped` test, which takes none."""
+    assert isinstance(asyncio.get_running_loop(), WarpLoop), "only a warped clock jumps"
+    await asyncio.sleep(seconds)  # why: this is how the warped clock is moved
+
+
 def warped(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
     """Run an async test on a `WarpLoop`. Fixtures work, async fixtures don't."""
 

@@ -150,7 +150,7 @@ class Proxy:
                 step = self.piece or len(data)
                 for start in range(0, len(data), step):
                     if self.delay:
-                        await asyncio.sleep(self.delay)
+                        await asyncio.sleep(self.delay)  # why: a slow link is what was asked for
                     await self._flowing[name].wait()
                     sink.write(data[start : start + step])
                     await (turns() if self.piece else sink.drain())

@@ -667,7 +667,7 @@ async def test_the_end_of_the_block_waits_for_a_drain_begun_in_a_callback(
         async def stop(_: Msg) -> None:
             await nc.drain()
             asked.set()
-            await asyncio.sleep(0.01)
+            await turns(20)
             done.append("stopped")
 
         await nc.subscribe(subject, cb=stop)

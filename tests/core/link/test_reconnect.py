@@ -737,7 +737,7 @@ async def test_cut_links_neither_double_nor_reorder_what_a_real_server_relays(
             if n % 100 == 50:
                 proxy.cut(reset=n % 200 == 50)
             if n % 7 == 0:
-                await asyncio.sleep(0.0005)
+                await asyncio.sleep(0.0005)  # why: the link is back before it is cut again
         await nc.flush()
         await reader.flush()
         assert nc.stats().reconnects >= 10

@@ -22,7 +22,7 @@ from natsrpc.errors import (
 )
 from natsrpc.testing import NatsServer
 from tests.core.connected import connected
-from tests.core.harness import eventually, no_leaks, turns, warped
+from tests.core.harness import elapse, eventually, no_leaks, turns, warped
 
 pytestmark = [pytest.mark.live, pytest.mark.parity("L-request-many")]
 
@@ -175,12 +175,12 @@ async def test_the_first_reply_may_take_the_whole_time_and_a_busy_reader_does_no
         first = asyncio.ensure_future(anext(replies))
         sub = await peer.expect(b"SUB")
         asked = await peer.expect(b"PUB")
-        await asyncio.sleep(8)
+        await elapse(8)
         peer.msg(asked.reply, sub.sid, b"late, but the first")
         assert (await first).data == b"late, but the first"
         peer.msg(asked.reply, sub.sid, b"second")
         await peer.synced()
-        await asyncio.sleep(1.5)
+        await elapse(1.5)
         assert (await anext(replies)).data == b"second"
         with pytest.raises(StopAsyncIteration):
             await anext(replies)
@@ -198,7 +198,7 @@ async def test_what_waits_at_the_deadline_is_still_given() -> None:
             peer.msg(asked.reply, sub.sid, data)
         await peer.synced()
         assert (await first).data == b"1"
-        await asyncio.sleep(10)
+        await elapse(10)
         assert await collect(replies) == [b"2"]
 
 

@@ -550,7 +550,7 @@ async def test_a_file_missing_at_a_reconnect_is_a_failed_attempt_that_is_told(
 @live
 async def test_authentication_that_takes_too_long_is_a_failed_attempt_not_a_refusal() -> None:
     async def slow() -> str:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # why: the real server waits for less
         return "t"
 
     async with NatsServer('authorization { token: "t", timeout: 0.1 }') as server:

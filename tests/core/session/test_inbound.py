@@ -25,7 +25,7 @@ from natsrpc.errors import (
     SlowConsumerError,
 )
 from tests.core.connected import connected, sid_of
-from tests.core.harness import ScriptedServer, eventually, turns, warped
+from tests.core.harness import ScriptedServer, elapse, eventually, turns, warped
 
 
 class Told:
@@ -239,7 +239,7 @@ async def test_an_error_that_keeps_the_socket_open_keeps_the_session(
     async with connected(pedantic=True, **told.options()) as (nc, peer, server):
         await nc.subscribe("a", cb=got.append)
         peer.err(text)
-        await asyncio.sleep(60)
+        await elapse(60)
         peer.msg(b"a", b"1", b"still here")
         await peer.synced()
         assert len(got) == 1

@@ -16,7 +16,7 @@ from natsrpc.errors import (
     StaleConnectionError,
 )
 from tests.core.connected import connected, sid_of
-from tests.core.harness import eventually, no_leaks, open_sockets, turns, warped
+from tests.core.harness import elapse, eventually, no_leaks, open_sockets, turns, warped
 
 
 async def test_a_ping_is_answered_at_once() -> None:
@@ -88,7 +88,7 @@ async def test_each_pong_completes_the_oldest_flush_only() -> None:
 async def test_the_keepalives_own_pongs_complete_no_flush() -> None:
     async with connected(auto_pong=False, ping_interval=10.0, max_pings_out=5) as (nc, peer, _):
         pings = peer.ops().count(b"PING")
-        await asyncio.sleep(10.5)  # a keepalive is out
+        await elapse(10.5)  # a keepalive is out
         assert peer.ops().count(b"PING") == pings + 1
         flush = asyncio.create_task(nc.flush(timeout=5))
         await turns(5)
@@ -197,7 +197,7 @@ async def test_a_silent_server_is_left_after_its_pings() -> None:
 @warped
 async def test_any_pong_resets_the_count_of_unanswered_pings() -> None:
     async with connected(ping_interval=20.0, max_pings_out=1) as (nc, peer, server):
-        await asyncio.sleep(2000)
+        await elapse(2000)
         assert len(server.peers) == 1
         assert peer.ops().count(b"PING") > 90
         assert nc.is_connected
@@ -207,7 +207,7 @@ async def test_any_pong_resets_the_count_of_unanswered_pings() -> None:
 async def test_keepalives_can_be_switched_off() -> None:
     async with connected(auto_pong=False, ping_interval=0) as (nc, peer, _):
         pings = peer.ops().count(b"PING")
-        await asyncio.sleep(100_000)
+        await elapse(100_000)
         assert peer.ops().count(b"PING") == pings
         assert nc.is_connected
 

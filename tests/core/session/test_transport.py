@@ -10,7 +10,7 @@ import pytest
 from natsrpc.core.session.transport import HIGH_WATER, JOIN_BELOW, Transport
 from natsrpc.core.wire.frames import large
 from natsrpc.errors import NatsTimeoutError
-from tests.core.harness import turns, warped
+from tests.core.harness import elapse, turns, warped
 
 
 class Socket(asyncio.Transport):
@@ -213,9 +213,9 @@ async def test_a_peer_that_takes_nothing_is_given_up_after_the_write_timeout() -
     transport, socket, lost = opened(write_timeout=10.0)
     socket.room = False
     transport.write(b"1")
-    await asyncio.sleep(9)
+    await elapse(9)
     assert not lost
-    await asyncio.sleep(2)
+    await elapse(2)
     assert socket.aborted
     assert isinstance(lost[0], NatsTimeoutError)
 
@@ -225,10 +225,10 @@ async def test_room_in_time_keeps_the_socket() -> None:
     transport, socket, lost = opened(write_timeout=10.0)
     socket.room = False
     transport.write(b"1")
-    await asyncio.sleep(9)
+    await elapse(9)
     socket.room = True
     transport.resume_writing()
-    await asyncio.sleep(100)
+    await elapse(100)
     assert not lost
     assert not socket.aborted
 

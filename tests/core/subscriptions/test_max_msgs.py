@@ -46,7 +46,7 @@ async def test_the_subscription_ends_by_itself_at_max_msgs(
         queue: asyncio.Queue[Msg] = asyncio.Queue()
 
         async def slowly(msg: Msg) -> None:
-            await asyncio.sleep(0.001)
+            await turns()
             got.append(msg)
 
         how = _consumption(kind, got.append, slowly, queue)

@@ -391,7 +391,7 @@ async def test_a_cancellation_from_within_a_handler_costs_its_message_only(
     async def handle(msg: Msg) -> None:
         seen.append(msg.data)
         if msg.data == b"0":
-            task = asyncio.ensure_future(asyncio.sleep(10))
+            task = asyncio.ensure_future(asyncio.Event().wait())
             task.cancel()
             await task
 
@@ -414,7 +414,7 @@ async def test_a_handler_that_cancels_its_own_task_ends_its_subscription(
         task = asyncio.current_task()
         assert task is not None
         task.cancel()
-        await asyncio.sleep(1)
+        await asyncio.Event().wait()
 
     async with no_leaks(), connect(nats_server.url) as nc:
         sub = await nc.subscribe(subject, cb=handle)

@@ -20,9 +20,12 @@ from natsrpc.errors import (
 )
 from natsrpc.rpc import Call, Client, Context, Next, Policy, Service, no_deadline
 from natsrpc.testing import Broker, Clock
-from tests.core.harness import eventually
+from tests.core.harness import eventually, turns
+from tests.rpc.paths import either_path
 
 pytestmark = pytest.mark.live
+
+path = either_path
 
 PATIENT = Policy(attempts=30, wait=0.01)
 
@@ -121,7 +124,7 @@ async def test_a_stream_waits_for_its_service_to_start(
     flaky.failures = 0
     stream = client.stream(flaky.first, policy=PATIENT, timeout=5)
     opening = asyncio.ensure_future(anext(stream))
-    await asyncio.sleep(0.03)
+    await eventually(lambda: client.connection.stats().out_msgs > 1)  # it was refused, and asks on
     async with other.serve(flaky.service):
         assert await opening == 0
         await stream.aclose()
@@ -177,8 +180,9 @@ async def test_a_scope_reaches_tasks_made_inside_and_no_handler(
         with PATIENT.scope():
             with pytest.raises(RpcError):  # the handler's own call is made once, and fails
                 await client.call(relay, timeout=2)
+            asked = client.connection.stats().out_msgs
             task = asyncio.ensure_future(client.call(f"{unique}.late"))
-        await asyncio.sleep(0.02)
+        await eventually(lambda: client.connection.stats().out_msgs > asked + 1)  # it asks on
 
         @service.handler(f"{unique}.late")
         async def late() -> str:
@@ -369,7 +373,7 @@ async def _all(stream: AsyncIterator[int]) -> list[int]:
 async def test_cancelling_the_end_of_a_stream_is_not_swallowed(
     client: Client, other: Client, unique: str
 ) -> None:
-    release = asyncio.Event()
+    asked, release = asyncio.Event(), asyncio.Event()
     service = Service("ends", version="1.0.0")
 
     @service.handler(unique)
@@ -378,8 +382,9 @@ async def test_cancelling_the_end_of_a_stream_is_not_swallowed(
 
     async def stubborn() -> AsyncIterator[int]:
         yield 1
+        asked.set()
         try:
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
         finally:
             await release.wait()
 
@@ -387,9 +392,13 @@ async def test_cancelling_the_end_of_a_stream_is_not_swallowed(
         async for _ in client.stream(first, stubborn()):
             pass
 
-    async with other.serve(service):
+    async with other.serve(service) as server:
         reader = asyncio.ensure_future(read())
-        await asyncio.sleep(0.1)
+        await asyncio.wait_for(asked.wait(), 5)
+        await eventually(lambda: server.inflight == 0)  # the handler has ended, and
+        await other.connection.flush()
+        await client.connection.flush()  # its caller has heard of that
+        await turns()
         assert not reader.done()  # it waits for its source to end
         reader.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -11,8 +11,11 @@ from pydantic import BaseModel
 
 from natsrpc.errors import ContractError, DecodeError, InvalidRequestError
 from natsrpc.rpc import Client, EndpointContract, Service
+from tests.rpc.paths import either_path
 
 pytestmark = pytest.mark.live
+
+path = either_path
 
 
 class Question(BaseModel):

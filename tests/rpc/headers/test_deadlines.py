@@ -13,8 +13,11 @@ from natsrpc.rpc import Client, Context, Service, no_deadline
 from natsrpc.rpc.headers.depth import parse_depth
 from natsrpc.rpc.headers.timeout import MAX_TIMEOUT_MS, parse_timeout
 from tests.core.harness import eventually
+from tests.rpc.paths import either_path
 
 pytestmark = pytest.mark.live
+
+path = either_path
 
 
 @pytest.mark.parametrize(
@@ -61,7 +64,7 @@ async def test_a_handlers_own_timeout_is_the_shorter_one(client: Client, unique:
 
     @service.handler(unique, timeout=0.05)
     async def slow() -> None:
-        await asyncio.sleep(30)
+        await asyncio.Event().wait()
 
     async with client.serve(service):
         began = time.perf_counter()
@@ -89,20 +92,22 @@ async def test_an_expired_request_is_answered_unrun(client: Client, unique: str)
 @pytest.mark.alone
 async def test_time_spent_waiting_counts(client: Client, other: Client, unique: str) -> None:
     ran: list[int] = []
+    release = asyncio.Event()
     service = Service("queued", version="1.0.0")
 
     @service.handler(unique, max_concurrency=1)
     async def one_at_a_time(n: int) -> None:
         ran.append(n)
-        await asyncio.sleep(0.15)
+        await release.wait()
 
     async with other.serve(service):
         first = asyncio.ensure_future(client.call(unique, 1))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # let it be written
         began = time.perf_counter()
         with pytest.raises(DeadlineExceededError):
             await client.call(unique, 2, timeout=0.05)
         assert time.perf_counter() - began < 0.1
+        release.set()
         await first
     assert ran == [1]
 
@@ -117,7 +122,7 @@ async def test_a_blocked_worker_does_not_run_what_expired(
     async def handle(n: int) -> None:
         ran.append(n)
         if n == 0:
-            time.sleep(0.1)  # noqa: ASYNC251 — a handler that blocks its worker is the case
+            time.sleep(0.1)  # noqa: ASYNC251  # why: a handler that blocks its worker is the case
 
     async with other.serve(service):
         calls = [client.call(unique, n, timeout=0.04) for n in range(3)]
@@ -150,13 +155,13 @@ async def test_nested_calls_inherit_what_is_left(
 
     @group.handler("b")
     async def b(context: Context) -> None:
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # why: so much less is left for the next one
         await note("b", context, other.call(f"{unique}.c", timeout=30))
 
     @group.handler("c")
     async def c(context: Context) -> None:
-        await asyncio.sleep(0.02)
-        await note("c", context, asyncio.sleep(30))
+        await asyncio.sleep(0.02)  # why: so much less is left for the next one
+        await note("c", context, asyncio.Event().wait())
 
     async with other.serve(service) as server:
         began = time.perf_counter()
@@ -224,7 +229,7 @@ async def test_a_call_after_the_deadline_is_not_sent(client: Client, unique: str
     @group.handler("outer")
     async def outer() -> None:
         try:
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
         except asyncio.CancelledError:
             try:
                 await client.call(inner)
@@ -234,7 +239,8 @@ async def test_a_call_after_the_deadline_is_not_sent(client: Client, unique: str
     async with client.serve(service):
         with pytest.raises(DeadlineExceededError):
             await client.call(outer, timeout=0.03)
-        await asyncio.sleep(0.02)
+        await eventually(lambda: outcome)
+        await client.connection.flush()
     assert reached == []
     assert isinstance(outcome[0], DeadlineExceededError)
 

@@ -20,7 +20,7 @@ from natsrpc.errors import (
 )
 from natsrpc.rpc import Client, Service, connect
 from natsrpc.testing import NatsServer
-from tests.core.harness import Proxy, eventually
+from tests.core.harness import Proxy, eventually, until_done
 
 pytestmark = pytest.mark.live
 
@@ -30,7 +30,7 @@ def slow_service(unique: str, seconds: float = 0.1, **limits: int) -> Service:
 
     @service.handler(unique)
     async def work(n: int) -> int:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds)  # why: a handler that is slow, so that drains meet it
         return n
 
     return service
@@ -70,11 +70,12 @@ async def test_draining_under_fire_loses_nothing(
                     outcomes.append(error)
 
         callers = [asyncio.ensure_future(caller()) for _ in range(20)]
-        await asyncio.sleep(0.05)
+        await eventually(lambda: len(outcomes) > 40)
         second = await third.serve(slow_service(unique, 0.005))
-        await asyncio.sleep(0.02)
+        await eventually(lambda: second.inflight)
         await first.drain()
-        await asyncio.sleep(0.05)
+        before = len(outcomes)
+        await eventually(lambda: len(outcomes) > before + 100)
         stop = True
         await asyncio.gather(*callers)
         await second.drain()
@@ -117,11 +118,13 @@ async def test_draining_the_client_drains_its_services(
 async def test_a_handler_may_call_out_while_draining(
     client: Client, other: Client, unique: str
 ) -> None:
+    begun, release = asyncio.Event(), asyncio.Event()
     service = Service("outgoing", version="1.0.0")
 
     @service.handler(f"{unique}.front")
     async def front() -> int:
-        await asyncio.sleep(0.05)
+        begun.set()
+        await release.wait()
         return await other.call(f"{unique}.back", returns=int)
 
     back = Service("back", version="1.0.0")
@@ -133,10 +136,14 @@ async def test_a_handler_may_call_out_while_draining(
     async with client.serve(back):
         server = await other.serve(service)
         call = asyncio.ensure_future(client.call(f"{unique}.front"))
-        await asyncio.sleep(0)  # let the calls be written
-        await client.connection.flush()
-        await asyncio.sleep(0.01)
-        await server.drain()
+        await asyncio.wait_for(begun.wait(), 5)
+        draining = asyncio.ensure_future(server.drain())
+        await asyncio.sleep(0)  # let it withdraw
+        await other.connection.flush()
+        with pytest.raises(NoRespondersError):
+            await client.call(f"{unique}.front")
+        release.set()
+        await draining
         assert await call == 42
 
 
@@ -152,6 +159,7 @@ async def test_lifespan_gives_state_and_ends_after_the_last_reply(
     from natsrpc import Context  # noqa: PLC0415 — with the package's name, as users write it
 
     events: list[str] = []
+    begun, release = asyncio.Event(), asyncio.Event()
 
     @asynccontextmanager
     async def lifespan(service: Service) -> AsyncIterator[dict[str, str]]:
@@ -163,15 +171,19 @@ async def test_lifespan_gives_state_and_ends_after_the_last_reply(
 
     @service.handler(unique)
     async def handle(context: Context) -> str:
-        await asyncio.sleep(0.05)
+        begun.set()
+        await release.wait()
         events.append("handled")
         return str(context.state["db"])
 
     server = await other.serve(service)
     call = asyncio.ensure_future(client.call(unique))
-    await asyncio.sleep(0)  # let the calls be written
-    await client.connection.flush()
-    await server.drain()
+    await asyncio.wait_for(begun.wait(), 5)
+    draining = asyncio.ensure_future(server.drain())
+    await other.connection.flush()
+    assert events == ["open life"]
+    release.set()
+    await draining
     assert await call == "connected"
     assert events == ["open life", "handled", "close"]
 
@@ -228,20 +240,16 @@ async def test_services_survive_a_reconnect(fresh_server: NatsServer, unique: st
         assert await client.call(unique, 1) == 1
         fresh_server.kill()
         fresh_server.restart()
-        await asyncio.sleep(0.05)
-        for _ in range(50):
-            try:
-                assert await client.call(unique, 2, timeout=0.2) == 2
-                break
-            except (NoRespondersError, NatsTimeoutError):
-                await asyncio.sleep(0.02)
-        else:
-            pytest.fail("the service did not come back")
+        answer = await until_done(
+            lambda: client.call(unique, 2, timeout=0.2), NoRespondersError, NatsTimeoutError
+        )
+        assert answer == 2
 
 
 async def test_leaving_the_client_answers_what_is_being_served(
     client: Client, nats_server: NatsServer, unique: str
 ) -> None:
+    begun = asyncio.Event()
     ended: list[str] = []
 
     @asynccontextmanager
@@ -253,15 +261,16 @@ async def test_leaving_the_client_answers_what_is_being_served(
 
     @service.handler(unique)
     async def wait() -> None:
+        begun.set()
         try:
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
         finally:
             ended.append("handler")
 
     async with connect(nats_server.url) as worker:
         await worker.serve(service)
         call = asyncio.ensure_future(client.call(unique))
-        await asyncio.sleep(0.03)
+        await asyncio.wait_for(begun.wait(), 5)
     assert ended == ["handler", "lifespan"]
     with pytest.raises(UnavailableError):
         await call
@@ -344,7 +353,7 @@ async def test_the_end_of_a_client_waits_for_a_drain_that_a_handler_began(
             @service.handler(f"{unique}.slow")
             async def slow() -> str:
                 begun.set()
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.1)  # why: it still runs when the client's block ends
                 return "answered"
 
             @service.handler(f"{unique}.stop")

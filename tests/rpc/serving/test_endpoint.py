@@ -162,7 +162,7 @@ async def test_aborting_answers_what_runs_and_what_waits() -> None:
 
     async def slow() -> None:
         try:
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
         finally:
             stopped.append("stopped")
 

@@ -30,16 +30,16 @@ def chaotic_service(prefix: str, chance: random.Random) -> Service:
         if way == 1:
             raise RpcError("by chance", code=418)
         if way == 2:
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
         if way == 3:
             try:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # why: as long as a deadline, or longer
             except asyncio.CancelledError:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # why: a handler that is slow to end
         if way == 4:
             return "x" * 2_000_000
         if way == 5:
-            await asyncio.sleep(chance.random() * 0.05)
+            await asyncio.sleep(chance.random() * 0.05)  # why: deadlines pass at any point
         if way == 6:
             raise asyncio.CancelledError
         return str(n)
@@ -74,11 +74,11 @@ async def test_each_request_gets_exactly_one_answer(
         if chance.random() < 0.2:
             send(cancel_bytes(subject), b"%b.inbox.%d" % (subject, chance.randrange(number + 1)))
         if chance.random() < 0.1:
-            await asyncio.sleep(chance.random() * 0.01)
+            await asyncio.sleep(chance.random() * 0.01)  # why: some end while others come
     await nc.flush()
     await server.drain(0.3)
+    await other.connection.flush()
     await nc.flush()
-    await asyncio.sleep(0.02)
     assert len(answers) == REQUESTS
     assert set(answers.values()) == {1}
     assert server.inflight == 0

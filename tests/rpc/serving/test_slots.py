@@ -13,7 +13,7 @@ from natsrpc.errors import OverloadedError, UpstreamError
 from natsrpc.rpc import Client, Service
 from natsrpc.rpc.headers.depth import MAX_DEPTH
 from natsrpc.rpc.serving.slots import MAX_WAITING_BYTES, Admitted, Gate, Lane, Waiting
-from tests.core.harness import eventually
+from tests.core.harness import eventually, turns
 
 
 class Link:
@@ -243,19 +243,25 @@ async def test_the_services_limit_spans_its_endpoints(
     client: Client, other: Client, unique: str
 ) -> None:
     running = peak = 0
+    release = asyncio.Event()
     service = Service("span", version="1.0.0", max_concurrency=2)
 
     async def work() -> None:
         nonlocal running, peak
         running += 1
         peak = max(peak, running)
-        await asyncio.sleep(0.02)
+        await release.wait()
         running -= 1
 
     for name in "abc":
         service.handler(f"{unique}.{name}")(work)
-    async with other.serve(service):
-        await asyncio.gather(*(client.call(f"{unique}.{name}") for name in "abcabc"))
+    async with other.serve(service) as server:
+        calls = [asyncio.ensure_future(client.call(f"{unique}.{name}")) for name in "abcabc"]
+        await eventually(lambda: server.inflight == 6)
+        await turns(20)  # a third would have begun
+        assert running == 2
+        release.set()
+        await asyncio.gather(*calls)
     assert peak == 2
 
 
@@ -307,7 +313,7 @@ async def test_a_flood_is_refused_and_the_service_stays_up(
 
     @service.handler(unique, max_concurrency=1, max_waiting=1)
     async def work() -> None:
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)  # why: a handler slower than the flood
 
     async with other.serve(service) as server:
         slow = await other.connection.subscribe(f"{unique}.slow", pending_msgs_limit=1)
@@ -334,7 +340,7 @@ async def test_overload_keeps_accepted_calls_quick_and_refuses_the_rest_at_once(
 
     @service.handler(unique, max_concurrency=10, max_waiting=10)
     async def work() -> None:
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # why: with ten at a time, a capacity of 1000 a second
 
     accepted: list[float] = []
     refused: list[float] = []

@@ -12,6 +12,7 @@ import pytest
 from natsrpc.errors import DeadlineExceededError, InternalError
 from natsrpc.rpc import Client, Service
 from natsrpc.rpc.serving.invoke import Threads
+from tests.core.harness import eventually, turns
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
@@ -34,39 +35,46 @@ async def test_no_more_threads_than_allowed() -> None:
     threads = Threads(2)
     running: set[int] = set()
     peak = 0
-    lock = threading.Lock()
+    lock, release = threading.Lock(), threading.Event()
 
     def call() -> None:
         nonlocal peak
         with lock:
             running.add(threading.get_ident())
             peak = max(peak, len(running))
-        time.sleep(0.01)
+        release.wait(10)
         with lock:
             running.discard(threading.get_ident())
 
-    await asyncio.gather(*(threads.run(call) for _ in range(10)))
+    calls = [asyncio.ensure_future(threads.run(call)) for _ in range(10)]
+    await eventually(lambda: len(running) >= 2)
+    await turns(20)  # a third would have begun
+    release.set()
+    await asyncio.gather(*calls)
     assert peak == 2
     threads.stop()
 
 
 async def test_cancelled_it_waits_for_the_thread_and_raises() -> None:
     threads = Threads(1)
-    ended: list[float] = []
+    begun, release, ended = threading.Event(), threading.Event(), threading.Event()
 
     def call() -> None:
-        time.sleep(0.1)
-        ended.append(time.perf_counter())
+        begun.set()
+        release.wait(10)
+        ended.set()
         raise ValueError("nobody hears this")
 
     task = asyncio.ensure_future(threads.run(call))
-    await asyncio.sleep(0.02)
-    task.cancel()
-    await asyncio.sleep(0.01)
-    task.cancel()
+    await eventually(begun.is_set)
+    for _ in range(2):
+        task.cancel()
+        await turns()
+    assert not task.done()
+    release.set()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert ended
+    assert ended.is_set()
     threads.stop()
 
 
@@ -76,11 +84,11 @@ async def test_the_deadline_is_answered_while_the_thread_runs_on(
     client: Client, other: Client, unique: str
 ) -> None:
     service = Service("blocking", version="1.0.0")
-    ended = threading.Event()
+    release, ended = threading.Event(), threading.Event()
 
     @service.handler(unique, max_concurrency=1, max_waiting=0)
     def work() -> None:
-        time.sleep(0.2)
+        release.wait(10)
         ended.set()
 
     async with other.serve(service) as server:
@@ -89,8 +97,8 @@ async def test_the_deadline_is_answered_while_the_thread_runs_on(
             await client.call(work, timeout=0.05)
         assert time.perf_counter() - began < 0.15
         assert server.inflight == 1  # the slot is taken for as long as the thread runs
-        await asyncio.sleep(0.25)
-        assert server.inflight == 0
+        release.set()
+        await eventually(lambda: server.inflight == 0)
         assert ended.is_set()
 
 

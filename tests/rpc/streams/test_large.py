@@ -24,8 +24,11 @@ from natsrpc.rpc.headers import frame, item_frame
 from natsrpc.rpc.streams import conversations_of, large_subject
 from natsrpc.testing import NatsServer
 from tests.core.harness import eventually
+from tests.rpc.paths import either_path
 
 pytestmark = pytest.mark.live
+
+path = either_path
 
 MIB = 1024 * 1024
 
@@ -55,7 +58,7 @@ class Store:
     async def stuck(self, data: bytes) -> None:
         self.started += 1
         try:
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
         finally:
             self.ended.set()
 

@@ -28,6 +28,7 @@ from natsrpc.errors import (
 from natsrpc.rpc import Client, Server, Service, connect
 from natsrpc.rpc.streams.state import WINDOW
 from natsrpc.testing import Cluster, NatsServer
+from tests.core.harness import eventually, steady, until_done
 
 pytestmark = pytest.mark.live
 
@@ -85,7 +86,7 @@ class Produced:
     async def silent(self) -> AsyncIterator[int]:
         try:
             yield 1
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
         finally:
             self.closed.set()
 
@@ -134,11 +135,12 @@ async def test_a_slow_reader_holds_the_generator(
         stream = client.stream(produced.forever)
         for _ in range(10):
             await anext(stream)
-            await asyncio.sleep(0.01)
-        assert produced.sent <= 10 + WINDOW + 1
+            await other.connection.flush()
+            await client.connection.flush()
+        assert await steady(lambda: produced.sent) <= 10 + WINDOW + 1
         await stream.aclose()
         await asyncio.wait_for(produced.closed.wait(), 1)
-        await asyncio.sleep(0.02)
+        await eventually(lambda: server.inflight == 0)
         nothing_left(client, server)
 
 
@@ -151,23 +153,25 @@ async def test_leaving_the_loop_closes_the_generator(
                 break
         gc.collect()
         await asyncio.wait_for(produced.closed.wait(), 1)
-        await asyncio.sleep(0.02)
+        await eventually(lambda: server.inflight == 0)
         nothing_left(client, server)
 
 
 async def test_cancelling_the_reader_closes_the_generator(
     client: Client, other: Client, produced: Produced
 ) -> None:
+    begun = asyncio.Event()
+
     async def read() -> None:
         async for _ in client.stream(produced.silent):
-            pass
+            begun.set()
 
     async with other.serve(produced.service) as server:
         task = asyncio.ensure_future(read())
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(begun.wait(), 5)
         task.cancel()
         await asyncio.wait_for(produced.closed.wait(), 1)
-        await asyncio.sleep(0.02)
+        await eventually(lambda: server.inflight == 0)
         nothing_left(client, server)
 
 
@@ -249,7 +253,9 @@ async def test_the_handler_holds_the_sender(client: Client, other: Client, uniqu
     @service.handler(unique)
     async def first_two(numbers: AsyncIterator[int]) -> list[int]:
         got = [await anext(numbers), await anext(numbers)]
-        await asyncio.sleep(0.05)
+        await other.connection.flush()
+        await client.connection.flush()
+        await steady(lambda: sent)  # what was read made room, and that is taken
         return got
 
     async with other.serve(service) as server:
@@ -268,7 +274,7 @@ async def test_a_source_that_fails_cancels_the_handler(
     async with other.serve(produced.service) as server:
         with pytest.raises(OSError, match="disk gone"):
             await client.upload(produced.total, broken())
-        await asyncio.sleep(0.05)
+        await eventually(lambda: server.inflight == 0)
         nothing_left(client, server)
 
 
@@ -289,11 +295,15 @@ async def test_an_invalid_item_of_a_request_stream_is_refused(
 async def test_many_streams_with_random_cancellation_leave_nothing(
     client: Client, other: Client, produced: Produced
 ) -> None:
+    read = 0
+
     async def one(index: int) -> int:
+        nonlocal read
         got = 0
         stream = client.stream(produced.double, 1, items=numbers(200))
         async for _ in stream:
             got += 1
+            read += 1
             if index % 3 == 0 and got == index:
                 break
         await stream.aclose()
@@ -301,11 +311,11 @@ async def test_many_streams_with_random_cancellation_leave_nothing(
 
     async with other.serve(produced.service) as server:
         tasks = [asyncio.ensure_future(one(index)) for index in range(64)]
-        await asyncio.sleep(0.02)
+        await eventually(lambda: read > 64)  # they are on their way
         for task in tasks[1::7]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0.1)
+        await eventually(lambda: server.inflight == 0)
         nothing_left(client, server)
 
 
@@ -391,7 +401,7 @@ PROGRAM = """
     @service.handler("{unique}.ticks")
     async def ticks() -> AsyncIterator[int]:
         yield 1
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     async def main() -> None:
         async with natsrpc.connect("{url}") as client, client.serve(service):
@@ -437,12 +447,12 @@ async def test_across_a_cluster_a_reader_that_leaves_or_dies_is_noticed(
     produced = Produced(unique)
     async with connect(far) as worker, worker.serve(produced.service) as server:
         reader = await connect(near)
-        for _ in range(100):
-            try:
-                assert [c.number async for c in reader.stream(produced.count, 500)][-1] == 499
-                break
-            except NoRespondersError:  # interest has not reached the other node yet
-                await asyncio.sleep(0.02)
+
+        async def last_of_all() -> int:
+            return [c.number async for c in reader.stream(produced.count, 500)][-1]
+
+        # the interest may have to reach the other node yet
+        assert await until_done(last_of_all, NoRespondersError) == 499
         stream = reader.stream(produced.forever)
         assert await anext(stream) == 1
         await stream.aclose()
@@ -452,7 +462,6 @@ async def test_across_a_cluster_a_reader_that_leaves_or_dies_is_noticed(
         assert await anext(stream) == 1
         await reader.close()
         await asyncio.wait_for(produced.closed.wait(), 1.5)
-        await asyncio.sleep(0.02)
-        assert server.inflight == 0
+        await eventually(lambda: server.inflight == 0)
         with pytest.raises(ConnectionClosedError):
             await anext(stream)

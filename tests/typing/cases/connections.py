@@ -55,6 +55,8 @@ async def options(broker: Broker) -> None:
     assert_type(await broker.connect(name="me"), Connection)
     async with serve_in_memory(service, broker=broker, codec="msgpack", name="me") as client:
         assert_type(client, Client)
+    async with service.test(broker=broker, codec="msgpack", name="me") as client:
+        assert_type(client, Client)
     natsrpc.run(service, servers="nats://a", drain_timeout=5.0, name="me")
 
 
@@ -79,6 +81,8 @@ async def refused(client: Client, connection: Connection) -> None:
     natsrpc.connect(nmae="me")  # E: call-arg, reportCallIssue
     natsrpc.connect(on_close=3)  # E: arg-type, reportArgumentType
     natsrpc.run(service, timeout=3)  # E: call-arg, reportCallIssue
+    service.test(nmae="me")  # E: call-arg, reportCallIssue
+    service.test(broker=3)  # E: arg-type, reportArgumentType
     serve_in_memory(service, nmae="me")  # E: call-arg, reportCallIssue
     Broker().options(nmae="me")  # E: call-arg, reportCallIssue
     Options(nmae="me")  # E: call-arg, reportCallIssue

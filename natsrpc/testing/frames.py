@@ -1,7 +1,9 @@
-"""The client's half of the wire, read: what a broker receives, cut into frames.
+"""Frames from client to server, read from the byte stream. The in-memory broker feeds it.
 
-A connection's stream is fed in any chunks; each whole frame is one `Frame`. Like nats-server it
-is strict about sizes and the end of a payload, and lenient about blanks and case.
+The core only ever writes these frames, so their parser is here. Like nats-server it is strict about
+sizes and the end of a payload, and lenient about blanks and case.
+
+Ref: https://docs.nats.io/reference/reference-protocols/nats-protocol
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ from typing import NamedTuple
 from natsrpc.errors import RemoteProtocolError
 
 
-class Frame(NamedTuple):
-    """One frame: its operation in upper case, its arguments, and what it carries."""
+class ClientFrame(NamedTuple):
+    """One frame: its operation in upper case, its arguments without the sizes of a payload, and the
+    header block and payload of a publish."""
 
     op: bytes
     args: list[bytes]
@@ -21,16 +24,17 @@ class Frame(NamedTuple):
 
 
 class FrameReader:
-    """Cut a client's stream into frames."""
+    """Cuts the byte stream of one client into frames."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[Frame]:
-        """The frames completed by the next chunk.
+    def feed(self, data: bytes) -> list[ClientFrame]:
+        """Return the frames that the next chunk completes; the chunk may end anywhere.
 
         Raises:
-            RemoteProtocolError: the client broke the protocol; its text is what nats-server says.
+            RemoteProtocolError: the client broke the protocol. The text is that of nats-server's
+                `-ERR`. The frames before the broken one are lost: the connection ends anyway.
         """
         self._buffer += data
         frames, pos = [], 0
@@ -43,14 +47,14 @@ class FrameReader:
         del self._buffer[:pos]
         return frames
 
-    def _frame(self, line: bytes, start: int) -> tuple[Frame | None, int]:
+    def _frame(self, line: bytes, start: int) -> tuple[ClientFrame | None, int]:
         op, _, rest = line.partition(b" ")
         op = op.upper()
         if op == b"CONNECT":
-            return Frame(op, [rest]), start
+            return ClientFrame(op, [rest]), start
         args = rest.split()
         if op in (b"PING", b"PONG", b"SUB", b"UNSUB"):
-            return Frame(op, args), start
+            return ClientFrame(op, args), start
         if op not in (b"PUB", b"HPUB"):
             raise RemoteProtocolError("Unknown Protocol Operation")
         head = int(args[-2]) if op == b"HPUB" else 0
@@ -61,4 +65,4 @@ class FrameReader:
         if self._buffer[stop : stop + 2] != b"\r\n":
             raise RemoteProtocolError("Unknown Protocol Operation")
         body = bytes(self._buffer[start:stop])
-        return Frame(op, args[: -2 if head else -1], body[:head], body[head:]), stop + 2
+        return ClientFrame(op, args[: -2 if head else -1], body[:head], body[head:]), stop + 2

@@ -1,24 +1,27 @@
-"""JSON Schema to Python source: annotations, and the models and enums that they name. Pure.
+"""JSON Schema to annotations in Python source. `stub` calls it for each body of an endpoint.
 
-What is read is what pydantic writes. Where a schema says more than Python can (a property name's
-pattern, say) the wider type is written; what is not understood is `Any`.
+The subset of JSON Schema that pydantic writes is read. Where a schema says more than an annotation
+can (a pattern for property names, say), the wider type is written, and a schema that is not
+understood becomes `Any`: a caller should rather be told by the service than be refused by its stub.
+
+The traps: each endpoint's schema has its own copy of a definition, and all copies must become one
+class, while two definitions of one title must become two (`_key`). A definition may contain itself:
+a model can, by its name; a plain alias cannot, and becomes `Any` (`_open`). And a field must not
+have the name of a type, which Python looks up in the class's own body first (`Classes.hidden`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
-from .names import Names, class_name, docstring, identifier, literal
+from .classes import Classes, FieldSource
+from .names import Names, class_name, identifier, literal
+from .schemas import Node, allowed_values
 
-Node: TypeAlias = Mapping[str, Any]
 Parts: TypeAlias = tuple[str, ...]
-"""An annotation: the sources of a union's members, or of the one type it is."""
-
-INDENT = "    "
-WIDTH = 88
-"""Lines up to this length are left whole: what formatters do unless told otherwise."""
+"""An annotation: the source of each member of a union, or of the one type."""
 
 _FORMATS = {
     "date-time": ("import datetime as dt", "dt.datetime"),
@@ -30,6 +33,7 @@ _FORMATS = {
     "binary": ("", "bytes"),
 }
 _SCALARS = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
+# Keyword -> argument of pydantic's `Field`.
 _LIMITS = {
     "minimum": "ge",
     "maximum": "le",
@@ -44,6 +48,7 @@ _LIMITS = {
     "maxProperties": "max_length",
     "pattern": "pattern",
 }
+# The keywords that mean something for each type. JSON Schema ignores the others, pydantic fails.
 _OF_TYPE = {
     "string": ("minLength", "maxLength", "pattern"),
     "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
@@ -51,127 +56,52 @@ _OF_TYPE = {
     "array": ("minItems", "maxItems"),
     "object": ("minProperties", "maxProperties"),
 }
-_WORDS = (
-    "bool bytes dict dt float int list self set str tuple "
-    "construct copy from_orm json parse_file parse_obj parse_raw schema schema_json "
-    "update_forward_refs validate model_config model_fields model_computed_fields model_extra "
-    "model_fields_set model_construct model_copy model_json_schema model_parametrized_name "
-    "model_post_init model_rebuild Annotated Any BaseModel ConfigDict Decimal Enum Field Literal "
-    "TypeAdapter UUID natsrpc"
-)
-_RESERVED = frozenset(_WORDS.split())
-"""Names that a field of a model must not hide or override."""
-
-RESERVED_CLASSES = frozenset(name for name in _RESERVED if name[0].isupper()) | {
-    "AsyncGenerator",
-    "AsyncIterable",
-    "Mapping",
-}
 
 
-class FieldSource(NamedTuple):
-    """One field of a model: the parts that its line, or a parameter, is made of."""
+def annotation(classes: Classes, schema: Any, hint: str) -> str:
+    """Return the annotation for a whole schema with its own `$defs`.
 
-    name: str
-    alias: str
-    annotation: str
-    default: str
-    """A plain default, "" if there is none."""
-    options: tuple[str, ...] = ()
-    """What `Field` is given."""
-
-
-class Types:
-    """The classes of one module.
-
-    Equal definitions are one class, whichever endpoint they come from. `imports` and `classes` are
-    filled as annotations are asked for. `titles` are names that classes may have: a field or method
-    of such a name would hide the class.
+    Args:
+        classes: the module's classes; those that the annotation needs are added.
+        schema: the schema.
+        hint: the text of which a class without a title gets its name.
     """
+    return " | ".join(_Document(classes, schema).annotation(schema, class_name(hint), named=True))
 
-    def __init__(self, names: Names, titles: Iterable[str] = ()) -> None:
-        self.imports: set[str] = set()
-        self.classes: list[str] = []
-        self._names = names
-        self._known: dict[str, str] = {}
-        self.enums: set[str] = set()
-        self.models: set[str] = set()
-        self.hidden: frozenset[str] = _RESERVED.union(titles)
 
-    def annotation(self, schema: Any, hint: str) -> str:
-        """Return the annotation of a whole document; `hint` is the name of what has none."""
-        return " | ".join(_Document(self, schema).annotation(schema, class_name(hint), named=True))
+def arguments(classes: Classes, schema: Node, name: str) -> tuple[str, list[FieldSource]]:
+    """Make a model of a request that is an object of a handler's parameters.
 
-    def arguments(self, schema: Node, name: str) -> tuple[str, list[FieldSource]]:
-        """Make a model of a request that is an object of arguments: its name and its fields.
-
-        An argument that may be left out and whose default is no plain value is `None`, which sends
-        nothing.
-        """
-        chosen = self._names.take(class_name(name))
-        fields = _Document(self, schema).fields(schema, plain=True)
-        self.classes.append(self.model(chosen, "", fields, extra=False))
-        return chosen, fields
-
-    def need(self, *lines: str) -> None:
-        """Note imports."""
-        self.imports.update(line for line in lines if line)
-
-    def found(self, key: str) -> str | None:
-        """The class of a definition that is known."""
-        return self._known.get(key)
-
-    def keep(self, key: str, name: str) -> str:
-        """Choose a free name for a definition, and remember it."""
-        chosen = self._known[key] = self._names.take(name, f"{name}Reply")
-        return chosen
-
-    def model(self, name: str, doc: str, fields: list[FieldSource], *, extra: bool) -> str:
-        """Return the source of a model."""
-        self.need("from pydantic import BaseModel")
-        self.models.add(name)
-        config = ['extra="allow"'] if extra else []
-        if any(field.alias for field in fields):
-            config += ["validate_by_name=True", "validate_by_alias=True"]
-        lines = docstring(doc, INDENT)
-        if config:
-            self.need("from pydantic import ConfigDict")
-            lines += [
-                *([""] if lines else []),
-                f"{INDENT}model_config = ConfigDict({', '.join(config)})",
-            ]
-        if lines and fields:
-            lines.append("")
-        for field in fields:
-            lines += _field_lines(field)
-        return "\n".join([f"class {name}(BaseModel):", *(lines or [f"{INDENT}pass"])])
-
-    def enum(self, name: str, doc: str, values: list[Any]) -> str:
-        """Return the source of an enum."""
-        self.need("from enum import Enum")
-        self.enums.add(name)
-        members = Names({"mro", "name", "value"})
-        lines = docstring(doc, INDENT)
-        if lines:
-            lines.append("")
-        for value in values:
-            member = members.take(identifier(str(value), "value").upper())
-            lines.append(f"{INDENT}{member} = {literal(value)}")
-        return "\n".join([f"class {name}(Enum):", *lines])
+    Returns its name and its fields, for a method to take as parameters. The default of a parameter
+    that may be left out is its own if all calls may share it, or else `None`, which is not sent.
+    """
+    chosen = classes.take(class_name(name))
+    fields = _Document(classes, schema).fields(schema, plain=True)
+    classes.classes.append(classes.model(chosen, "", fields, extra=False))
+    return chosen, fields
 
 
 class _Document:
-    """One schema with its own definitions."""
+    """One schema with its own definitions: turns its nodes into annotations."""
 
-    def __init__(self, types: Types, root: Any) -> None:
-        self._types = types
+    def __init__(self, classes: Classes, root: Any) -> None:
+        self._classes = classes
         self._definitions: Mapping[str, Any] = (
             root.get("$defs", {}) if isinstance(root, Mapping) else {}
         )
-        self._open: list[str] = []  # references being written in place
+        # The definitions that are being written in place, not as a class. One that is met again
+        # within itself cannot be written so, and becomes `Any`.
+        self._open: list[str] = []
 
     def annotation(self, node: Any, hint: str, *, named: bool = False) -> Parts:
-        """The annotation of a node. `named` where a title is the name of a type, not of a field."""
+        """Return the annotation of a node.
+
+        Args:
+            node: the node.
+            hint: the class name for a node without a title.
+            named: whether the node's title is the name of a type. pydantic also titles each field,
+                by the field's name.
+        """
         if not isinstance(node, Mapping):
             return (self._any(),)
         if len(node.get("allOf", ())) == 1:
@@ -184,7 +114,7 @@ class _Document:
             if key in node:
                 members = _decimals(node[key])
                 return self._union([self.annotation(each, hint) for each in members])
-        values = _values(node)
+        values = allowed_values(node)
         if values is not None:
             if named and "title" in node:
                 return (self._enum(node, values, class_name(node["title"], hint)),)
@@ -211,17 +141,17 @@ class _Document:
             if raw or node.get("contentEncoding") == "base64":
                 return "bytes"
             line, name = _FORMATS.get(str(node.get("format")), ("", "str"))
-            self._types.need(line)
+            self._classes.need(line)
             return name
         return _SCALARS.get(str(kind)) or self._any()
 
     def _any(self) -> str:
-        self._types.need("from typing import Any")
+        self._classes.need("from typing import Any")
         return "Any"
 
     def _reference(self, name: str, hint: str) -> Parts:
         target = self._definitions.get(name)
-        if target is None or name in self._open:  # an alias of itself cannot be written
+        if target is None or name in self._open:
             return (self._any(),)
         self._open.append(name)
         try:
@@ -242,7 +172,7 @@ class _Document:
             return "None"
         if not all(value is None or isinstance(value, str | int | bool) for value in values):
             return self._any()
-        self._types.need("from typing import Literal")
+        self._classes.need("from typing import Literal")
         return f"Literal[{', '.join(map(literal, values))}]"
 
     def _array(self, node: Node, hint: str) -> str:
@@ -256,7 +186,7 @@ class _Document:
         item = self._text(node.get("items", True), hint)
         single = node.get("items", {})
         unique = node.get("uniqueItems") and isinstance(single, Mapping)
-        hashable = unique and (single.get("type") in _SCALARS or _values(single) is not None)
+        hashable = unique and (single.get("type") in _SCALARS or allowed_values(single) is not None)
         return f"set[{item}]" if hashable else f"list[{item}]"
 
     def _limited(self, node: Node, name: str) -> str:
@@ -268,40 +198,43 @@ class _Document:
         limits = [f"{_LIMITS[key]}={literal(node[key])}" for key in keys if key in node]
         if not limits:
             return name
-        self._types.need("from typing import Annotated", "from pydantic import Field")
+        self._classes.need("from typing import Annotated", "from pydantic import Field")
         return f"Annotated[{name}, Field({', '.join(limits)})]"
 
     # classes
 
     def _enum(self, node: Node, values: list[Any], name: str) -> str:
         key = self._key(node)
-        found = self._types.found(key)
+        found = self._classes.found(key)
         if found is None:
-            found = self._types.keep(key, name)
+            found = self._classes.keep(key, name)
             doc = str(node.get("description", ""))
-            self._types.classes.append(self._types.enum(found, doc, values))
+            self._classes.classes.append(self._classes.enum(found, doc, values))
         return found
 
     def _model(self, node: Node, name: str) -> str:
         key = self._key(node)
-        found = self._types.found(key)
+        found = self._classes.found(key)
         if found is not None:
             return found
-        found = self._types.keep(key, name)
-        place = len(self._types.classes)
-        opened, self._open = self._open, []  # inside a class everything may be named again
-        self._types.models.add(found)
+        found = self._classes.keep(key, name)
+        place = len(self._classes.classes)
+        # inside a class every definition may be named again: a class may refer to itself
+        opened, self._open = self._open, []
+        self._classes.models.add(found)
         fields = self.fields(node)
         self._open = opened
         doc = str(node.get("description", ""))
         extra = node.get("additionalProperties", False) is not False
-        self._types.classes.insert(place, self._types.model(found, doc, fields, extra=extra))
+        self._classes.classes.insert(place, self._classes.model(found, doc, fields, extra=extra))
         return found
 
     def _key(self, node: Node) -> str:
-        """What makes two definitions one class: all that is reached from them.
+        """Return the text that two definitions share if they are one class: the definition, and all
+        definitions that it reaches.
 
-        A field with a default is not required of who writes it, and always there for who reads it.
+        Compared is the schema without its direction: a field with a default is optional in a
+        request and required in a response, but is the same field of the same class.
         """
         reached: dict[str, Any] = {}
         todo = [node]
@@ -313,8 +246,9 @@ class _Document:
         return json.dumps([_alike(node), _alike(reached)], sort_keys=True)
 
     def fields(self, node: Node, *, plain: bool = False) -> list[FieldSource]:
-        """The fields of a model; `plain` where their defaults are also those of parameters."""
-        names = Names(self._types.hidden)
+        """Return the fields of a model. `plain` is whether they become parameters, too, so that a
+        default must be one that all calls may share."""
+        names = Names(self._classes.hidden)
         required = node.get("required", ())
         return [
             self._field(names, key, inner, required=key in required, plain=plain)
@@ -333,9 +267,8 @@ class _Document:
         default, factory = "", ""
         if "default" in given:
             default, factory = self._default(given["default"], parts)
-            if plain and (
-                factory or default[:1] in ("[", "{")
-            ):  # one for all calls would be shared
+            # a list or dict as a parameter's default would be one object for all calls
+            if plain and (factory or default[:1] in ("[", "{")):
                 default, factory, required = "", "", False
         options = [f"default_factory={factory}"] if factory else []
         if not default and not factory and not required:
@@ -347,12 +280,12 @@ class _Document:
         if given.get("description"):
             options.append(f"description={literal(given['description'])}")
         if options:
-            self._types.need("from pydantic import Field")
+            self._classes.need("from pydantic import Field")
         alias = key if name != key else ""
         return FieldSource(name, alias, " | ".join(parts), default, tuple(options))
 
     def _default(self, value: Any, parts: Parts) -> tuple[str, str]:
-        """A default as a plain value, or as the factory that makes it."""
+        """Return a default as an expression, or else the factory that makes it: one of the two."""
         bare = [part.removeprefix("Annotated[").partition(", Field(")[0] for part in parts]
         plain = all(part in _PLAIN or part.startswith("Literal[") for part in bare)
         if value is None or (plain and isinstance(value, str | int | float)):
@@ -364,23 +297,16 @@ class _Document:
         ):
             return literal(value), ""  # pydantic copies it for each object
         text = " | ".join(parts)
-        if text in self._types.enums:
+        if text in self._classes.enums:
             return "", f"lambda: {text}({literal(value)})"
-        if text in self._types.models:
+        if text in self._classes.models:
             return "", f"lambda: {text}.model_validate({literal(value)})"
-        self._types.need("from pydantic import TypeAdapter")
+        self._classes.need("from pydantic import TypeAdapter")
         return "", f"lambda: TypeAdapter[{text}]({text}).validate_python({literal(value)})"
 
 
 _PLAIN = frozenset({"str", "int", "float", "bool", "None", "Any"})
 _PLAIN_LISTS = frozenset(f"list[{name}]" for name in _PLAIN)
-
-
-def _values(node: Node) -> list[Any] | None:
-    if "const" in node:
-        return [node["const"]]
-    values = node.get("enum")
-    return values if isinstance(values, list) and values else None
 
 
 def _decimals(members: Sequence[Any]) -> Sequence[Any]:
@@ -401,7 +327,8 @@ def _references(value: Any) -> Iterator[str]:
 
 
 def _alike(value: Any) -> Any:
-    """A schema without what does not make another class of it."""
+    """A schema without the parts that make no difference for its class: definitions, which are
+    compared by their content, and the direction, which shows in `required` and in decimals."""
     if isinstance(value, list):
         return [_alike(item) for item in value]
     if not isinstance(value, Mapping):
@@ -420,21 +347,3 @@ def _alike(value: Any) -> Any:
         }
         copy["required"] = sorted(set(value.get("required", [])) - with_default)
     return copy
-
-
-def _field_lines(field: FieldSource) -> list[str]:
-    line = f"{INDENT}{field.name}: {field.annotation}"
-    if not field.options:
-        return [f"{line} = {field.default}" if field.default else line]
-    options = [f"default={field.default}"] if field.default else []
-    return called(f"{line} = Field", [*options, *field.options], INDENT)
-
-
-def called(what: str, given: Sequence[str], indent: str = "") -> list[str]:
-    """Return the lines of a call, broken as a formatter breaks it."""
-    inner = ", ".join(given)
-    if len(what) + len(inner) + 2 <= WIDTH:
-        return [f"{what}({inner})"]
-    if len(indent) + len(INDENT) + len(inner) <= WIDTH:
-        return [f"{what}(", f"{indent}{INDENT}{inner}", f"{indent})"]
-    return [f"{what}(", *(f"{indent}{INDENT}{each}," for each in given), f"{indent})"]

@@ -1,0 +1,90 @@
+"""One question to all services: for `ls`, `info`, `stats`, `ping` and commands on contracts."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from natsrpc.core import Connection, connect
+from natsrpc.discovery import ServiceIdentity
+from natsrpc.errors import NatsRpcError
+
+from .context import Destination
+from .duration import parse_seconds
+from .output import print_json, say
+
+__all__ = ["AsJson", "Name", "NotThereError", "Timeout", "ask", "connected"]
+
+Found = TypeVar("Found", bound=ServiceIdentity)
+
+Name = Annotated[str, typer.Argument(help="Only services of this name.")]
+Timeout = Annotated[str, typer.Option("--timeout", "-t", help="How long to wait for answers.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class NotThereError(NatsRpcError):
+    """No instance of the service that was named has answered."""
+
+
+@contextlib.asynccontextmanager
+async def connected(destination: Destination) -> AsyncIterator[Connection]:
+    """Connect for one command. A lost connection is not made anew: the command fails.
+
+    Raises:
+        NoServersError: no server could be reached.
+    """
+    options = {"name": "natsrpc", "allow_reconnect": False, **destination.options}
+    async with connect(destination.servers, **options) as connection:
+        yield connection
+
+
+async def ask(
+    question: Callable[..., Awaitable[list[Found]]],
+    destination: Destination,
+    name: str = "",
+    *,
+    timeout: str,
+    json: bool,
+) -> list[Found]:
+    """Ask all services, or those of one name, and return their answers for the caller to print.
+
+    With `json` the answers are printed here and the list is empty.
+
+    Args:
+        question: `ping`, `info` or `stats` of `natsrpc.discovery`.
+        destination: the server to ask, and how to connect.
+        name: the services' name; all if empty.
+        timeout: the time to wait for answers, as in "2s".
+        json: print the answers as JSON.
+
+    Raises:
+        NotThereError: a name was given and nobody answered.
+        ConfigError: `timeout` is no duration.
+        NatsError: NATS cannot be reached.
+    """
+    seconds = parse_seconds(timeout)
+    async with connected(destination) as connection:
+        found = await question(connection, name, timeout=seconds)
+    if name and not found:
+        raise NotThereError(f"no service {name!r} answered")
+    if json:
+        print_json([_plain(one) for one in found])
+        return []
+    if not found:
+        say("no services answered")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses and read-only mappings as dicts, which JSON can write."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value

@@ -1,0 +1,96 @@
+"""Several nats-servers joined by routes, for tests of failover."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+
+from natsrpc.errors import ServerStartError
+
+from .child import Startable, looks
+from .ports import hold_port
+from .process import NatsServer
+
+
+class Cluster(Startable):
+    """Several nats-servers on loopback, joined by routes.
+
+    Use it by `async with`, by `with`, or by `start()` and `stop()`. `servers` are the servers; a
+    test may stop, kill and start each of them.
+
+    Args:
+        n: the number of servers.
+        config: the text of a configuration file for all of them.
+        args: further command-line arguments for all of them.
+    """
+
+    def __init__(self, n: int = 3, config: str | None = None, *, args: Sequence[str] = ()) -> None:
+        self.servers: list[NatsServer] = [NatsServer(config, args=args) for _ in range(n)]
+        self._args = list(args)
+        self._held_ports: list[socket.socket] = []
+
+    @property
+    def urls(self) -> list[str]:
+        """The URLs of all servers, for a client's `servers`."""
+        return [server.url for server in self.servers]
+
+    def start(self) -> None:
+        """Start all servers and wait until each advertises all the others to its clients.
+
+        Raises:
+            ServerNotFoundError: no executable was found.
+            ServerStartError: one did not start, or they did not find each other. All are stopped.
+        """
+        self._hold_ports()
+        try:
+            for index, server in enumerate(self.servers):
+                server.args = self._arguments(index)
+                server.start()
+            # The first servers were started before the ports of the last were known. Now all are,
+            # so that a server restarted later has a route to each of the others.
+            for index, server in enumerate(self.servers):
+                server.args = self._arguments(index)
+            self.await_mesh()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End all servers and remove their files."""
+        for server in self.servers:
+            server.stop()
+        while self._held_ports:
+            self._held_ports.pop().close()
+
+    def await_mesh(self, timeout: float = 10.0) -> None:
+        """Wait until every running server advertises all running servers to its clients.
+
+        Raises:
+            ServerStartError: they did not within `timeout` seconds.
+            OSError: a running server cannot be reached.
+        """
+        running = [server for server in self.servers if server.is_running]
+        for _ in looks(timeout):
+            if all(len(s.info().get("connect_urls", ())) >= len(running) for s in running):
+                return
+        logs = "\n".join(server.log for server in self.servers)
+        raise ServerStartError(f"the cluster did not form within {timeout} s", log=logs)
+
+    def _hold_ports(self) -> None:
+        if not self._held_ports:
+            held = [hold_port(server.host, server.cluster_port) for server in self.servers]
+            self._held_ports = [holder for holder in held if holder is not None]
+
+    def _arguments(self, index: int) -> list[str]:
+        own = self.servers[index].cluster_port or -1
+        if own < 0 and len(self._held_ports) == len(self.servers):
+            own = self._held_ports[index].getsockname()[1]
+        arguments = ["--cluster_name", "natsrpc-test", "--cluster", f"nats://127.0.0.1:{own}"]
+        routes = [
+            f"nats://127.0.0.1:{other.cluster_port}"
+            for other in self.servers
+            if other is not self.servers[index] and other.cluster_port
+        ]
+        if routes:
+            arguments += ["--routes", ",".join(routes)]
+        return arguments + self._args

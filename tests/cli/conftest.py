@@ -1,0 +1,54 @@
+"""A service on a server of its own, and the command beside it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+import natsrpc
+from natsrpc.testing import NatsServer
+
+from .processes import Shell
+
+service = natsrpc.Service("cli-test", version="1.2.3", description="for the command line")
+
+
+@service.handler("cli.echo", name="echo")
+async def echo(value: dict[str, int]) -> dict[str, int]:
+    return value
+
+
+@service.handler("cli.header", name="header")
+async def header(message: natsrpc.Msg) -> str:
+    return message.headers.get("Who") or ""
+
+
+@service.handler("cli.raw", name="raw")
+async def raw(body: bytes) -> bytes:
+    return body[::-1]
+
+
+@service.handler("cli.missing", name="missing")
+async def missing() -> None:
+    raise natsrpc.NotFoundError("there is no such thing", details={"id": 7})
+
+
+@service.handler("cli.nothing", name="nothing")
+async def nothing() -> None:
+    pass
+
+
+@service.handler("cli.count", name="count")
+async def count(to: int) -> AsyncIterator[int | None]:
+    for n in range(to):
+        yield n
+    yield None
+    if to > 2:
+        raise natsrpc.NotFoundError("no more of them")
+
+
+@pytest.fixture
+async def natsrpc_command(fresh_server: NatsServer) -> AsyncIterator[Shell]:
+    async with natsrpc.connect(fresh_server.url) as client, client.serve(service):
+        yield Shell(fresh_server.url)
