@@ -8,6 +8,7 @@ TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "natsrpc"
 
 OF_THE_WHOLE = {
+    "behavior/matrix": "every operation through every way to reach a service",
     "behavior": "the same suite over a broker in memory and a real server",
     "core/harness": "the scripted server, the proxy and the clocks that tests run against",
     "docs": "the code blocks of README.md and docs/",

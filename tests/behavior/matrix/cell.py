@@ -64,7 +64,7 @@ async def known(cell: Cell, worker: natsrpc.Client | None = None) -> None:
             try:
                 await cell.caller.connection.request(cell.subject(token), timeout=0.5)
             except (natsrpc.NoRespondersError, natsrpc.NatsTimeoutError):
-                await asyncio.sleep(0.01)  # servers that have not met yet
+                await asyncio.sleep(0.01)  # why: servers that have not met yet
             else:
                 return
 

@@ -150,7 +150,7 @@ async def test_a_cancel_costs_the_same_however_many_requests_are_here(
 
     @service.handler(unique)
     async def slow() -> None:
-        await asyncio.sleep(60)
+        await asyncio.sleep(60)  # why: it runs until it is stopped
 
     async with client.serve(service) as server:
         (endpoint,) = server.services[0].endpoints
@@ -182,7 +182,7 @@ async def test_requests_of_one_name_end_each_by_itself(
     @service.handler(unique)
     async def slow() -> None:
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(60)  # why: it runs until it is stopped
         finally:
             ended.append("")
 

@@ -98,7 +98,7 @@ async def test_what_a_service_can_do_without_is_denied_in_one_line(
         ):
             assert await client.call("calc.add", 1, int) == 1
             await eventually(lambda: caplog.records)
-            await asyncio.sleep(2 * TELLING)  # whether more lines come
+            await asyncio.sleep(2 * TELLING)  # why: whether more lines come
     (line,) = (record.getMessage() for record in caplog.records)
     for subject in ("calc.sub._NATSRPC.large", "calc.add._NATSRPC.cancel", "$SRV.*.calc"):
         assert repr(subject) in line

@@ -147,7 +147,7 @@ async def work_until(
             raise WrongError(f"nobody cancelled {did.__name__}") from error
         except natsrpc.NatsRpcError as error:
             ends[f"{did.__name__}: {type(error).__name__}: {error}"] += 1
-            await asyncio.sleep(0.01)  # where nobody serves, this would spin
+            await asyncio.sleep(0.01)  # why: where nobody serves, this would spin
         else:
             ends["whole"] += 1
 
@@ -167,7 +167,7 @@ async def endure(
     ]
     try:
         for trouble in troubles:
-            await asyncio.sleep(0.05 + 0.2 * dice.random())  # a moment of the seed's choice
+            await asyncio.sleep(0.05 + 0.2 * dice.random())  # why: a moment of the seed's choice
             await trouble()
         over.set()
         began = time.perf_counter()
@@ -191,7 +191,7 @@ async def works_again(client: natsrpc.Client, dice: random.Random) -> None:
             with contextlib.suppress(natsrpc.NatsRpcError):
                 await client.call("ordeal.reflect", b"x", bytes, codec="raw", timeout=1)
                 break
-            await asyncio.sleep(0.02)  # until it is there again
+            await asyncio.sleep(0.02)  # why: until it is there again
     for did in WORK:
         await did(client, dice)
 

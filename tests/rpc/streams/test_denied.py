@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from natsrpc.errors import PermissionsError, UnavailableError
+from natsrpc.errors import PermissionsError
 from natsrpc.rpc import Client, Service, connect
 from natsrpc.rpc.streams import conversations_of, large
 from natsrpc.testing import NatsServer
@@ -95,7 +95,7 @@ async def test_a_large_reply_whose_worker_may_not_be_answered(
             worker.serve(calc()),
         ):
             async with asyncio.timeout(4):
-                with pytest.raises(UnavailableError, match="the server denied a frame"):
+                with pytest.raises(PermissionsError, match="the server denied a frame"):
                     await client.call("calc.text", 2 * MIB, str, timeout=60)
             assert not conversations_of(client.connection.link)
 

@@ -47,7 +47,7 @@ class Network:
         chosen = self._some()
         for proxy in chosen:
             proxy.stall(up=self.dice.random() < 0.7)
-        await asyncio.sleep(self.dice.random() * 1.5)  # the moment
+        await asyncio.sleep(self.dice.random() * 1.5)  # why: the moment
         for proxy in chosen:
             proxy.resume()
 
@@ -56,7 +56,7 @@ class Network:
         chosen = self._some()
         for proxy in chosen:
             proxy.stall(up=self.dice.random() < 0.7)
-        await asyncio.sleep(self.dice.random() * 0.3)  # what is lost is sent meanwhile
+        await asyncio.sleep(self.dice.random() * 0.3)  # why: what is lost is sent meanwhile
         for proxy in chosen:
             proxy.cut()
             proxy.resume()
@@ -66,7 +66,7 @@ class Network:
         chosen = self._some()
         for proxy in chosen:
             proxy.piece = self.dice.choice([700, 5000])
-        await asyncio.sleep(self.dice.random() * 0.3)  # the moment
+        await asyncio.sleep(self.dice.random() * 0.3)  # why: the moment
         for proxy in chosen:
             proxy.cut()
             proxy.piece = None
@@ -75,7 +75,7 @@ class Network:
         """Kill the server, and start it again."""
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self.server.kill)
-        await asyncio.sleep(self.dice.random() * 0.3)  # how long it is away
+        await asyncio.sleep(self.dice.random() * 0.3)  # why: how long it is away
         await loop.run_in_executor(None, self.server.start)
 
 
@@ -139,7 +139,7 @@ async def through_a_stop(seed: int, seconds: float) -> Counter[str]:
 
         async def stop() -> None:
             process.send_signal(signal.SIGSTOP)
-            await asyncio.sleep(seconds)  # how long it is stopped
+            await asyncio.sleep(seconds)  # why: how long it is stopped
             process.send_signal(signal.SIGCONT)
 
         ends = await endure(client, dice, [stop])
@@ -160,11 +160,11 @@ async def through_callers(seed: int, numbers: list[int], seconds: float) -> None
     ):
         for number in numbers:
             async with process_of("caller", server.url) as process:
-                await asyncio.sleep(dice.random() * 0.3)  # a moment of the seed's choice
+                await asyncio.sleep(dice.random() * 0.3)  # why: a moment of the seed's choice
                 await eventually(lambda: serving.inflight > 0)
                 process.send_signal(number)
                 if number == signal.SIGSTOP:
-                    await asyncio.sleep(seconds)  # how long it is stopped
+                    await asyncio.sleep(seconds)  # why: how long it is stopped
                     await nothing_is_left(worker, serving)
                     process.send_signal(signal.SIGCONT)
                     await eventually(lambda: serving.inflight > 0, ENDS_WITHIN)
@@ -177,4 +177,4 @@ async def nothing_is_left_there(client: natsrpc.Client) -> None:
     async with asyncio.timeout(10):
         while (found := await client.call("ordeal.left", returns=dict[str, int])) != {}:
             print(found)
-            await asyncio.sleep(0.1)  # another process cannot be watched
+            await asyncio.sleep(0.1)  # why: another process cannot be watched
