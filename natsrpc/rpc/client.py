@@ -32,6 +32,7 @@ from natsrpc.errors import (
 from .calling import (
     NOTHING,
     Call,
+    DeadlineClock,
     Errors,
     Failure,
     Pipeline,
@@ -82,10 +83,11 @@ class Client:
         *,
         codec: str | codecs.Codec = "json",
         max_body: int = MAX_BODY,
+        deadline_clock: DeadlineClock = "relative",
     ) -> None:
         self.connection = connection
         self.codec: codecs.Codec = codecs.get(codec)
-        self._pipeline = Pipeline(connection, self.codec, max_body)
+        self._pipeline = Pipeline(connection, self.codec, max_body, deadline_clock)
         self._publisher = Publisher(connection, self.codec)
         self.request = Requests(self._pipeline)
         """As `call`, with all that came with the answer: a `Reply`, with `value` and `headers`."""
@@ -221,8 +223,8 @@ class Client:
                 await reply
             except BaseException as error:
                 self._abandon(reply)
-                if isinstance(error, asyncio.CancelledError):
-                    bound.abandoned(reply.inbox)
+                if isinstance(error, (asyncio.CancelledError, NatsTimeoutError)):
+                    bound.abandoned(reply, error)
                 raise
             msg = reply.msg
             if msg.raw_headers and is_no_responders(msg):

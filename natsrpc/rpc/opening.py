@@ -8,6 +8,7 @@ from typing import Unpack
 from natsrpc import codecs, core
 from natsrpc.core import ConnectOptions, Opening, Options
 
+from .calling import DeadlineClock, check_deadline_clock
 from .client import Client
 from .streams import MAX_BODY
 
@@ -22,12 +23,17 @@ class ClientOptions(ConnectOptions, total=False):
     """Bytes of a reply, or of an item of a stream, that may come in frames where a message cannot
     be so large; 0 takes none."""
 
+    deadline_clock: DeadlineClock
+    """Whether requests say only what is left of their time ("relative"), or the moment at which it
+    is over, too ("wall", for synchronised clocks): then what was delayed on the way is not run."""
+
 
 def connect(
     servers: str | Sequence[str] = core.DEFAULT_URL,
     *,
     codec: str | codecs.Codec = "json",
     max_body: int = MAX_BODY,
+    deadline_clock: DeadlineClock = "relative",
     options: Options | None = None,
     **settings: Unpack[ConnectOptions],
 ) -> Opening[Client]:
@@ -38,6 +44,9 @@ def connect(
         codec: what requests are written in.
         max_body: bytes of a reply, or of an item of a stream, that may come in frames where a
             message cannot be so large; 0 takes none.
+        deadline_clock: "wall" where the clocks of callers and services are synchronised: requests
+            name the moment at which their time is over, too, and what was delayed on the way is
+            not run.
         options: ready-made settings of the connection, instead of keyword arguments.
         **settings: those of `natsrpc.core.connect`.
 
@@ -47,9 +56,10 @@ def connect(
         AuthorizationError: the credentials were refused.
     """
     chosen = codecs.get(codec)
+    check_deadline_clock(deadline_clock)
 
     async def make() -> Client:
         connection = await core.connect(servers, options=options, **settings)
-        return Client(connection, codec=chosen, max_body=max_body)
+        return Client(connection, codec=chosen, max_body=max_body, deadline_clock=deadline_clock)
 
     return Opening(make)

@@ -18,6 +18,7 @@ from typing import Any, Unpack
 from natsrpc import codecs, core
 from natsrpc.core import ConnectOptions, Options
 
+from .calling import DeadlineClock
 from .opening import connect
 from .service import Service
 
@@ -72,6 +73,7 @@ async def serve_until(
     *services: Service,
     servers: str | Sequence[str] = core.DEFAULT_URL,
     codec: str | codecs.Codec = "json",
+    deadline_clock: DeadlineClock = "relative",
     on_ready: Callable[[], None] | None = None,
     options: Options | None = None,
     **settings: Unpack[ConnectOptions],
@@ -83,7 +85,10 @@ async def serve_until(
         NoServersError: no server could be reached.
     """
     drain_timeout = settings.pop("drain_timeout", None)
-    async with connect(servers, codec=codec, options=options, **settings) as client:
+    opening = connect(
+        servers, codec=codec, deadline_clock=deadline_clock, options=options, **settings
+    )
+    async with opening as client:
         server = await client.serve(*services)
         if on_ready is not None:
             on_ready()
@@ -112,6 +117,7 @@ def run(
     *services: Service,
     servers: str | Sequence[str] = core.DEFAULT_URL,
     codec: str | codecs.Codec = "json",
+    deadline_clock: DeadlineClock = "relative",
     on_ready: Callable[[], None] | None = None,
     options: Options | None = None,
     **settings: Unpack[ConnectOptions],
@@ -124,6 +130,7 @@ def run(
         services: what to serve.
         servers: one or more URLs.
         codec: what calls made through this connection are written in.
+        deadline_clock: how calls made through it say when their time is over, as for `connect`.
         on_ready: called once every request sent reaches a handler.
         options: ready-made settings of the connection, instead of keyword arguments.
         **settings: those of `natsrpc.core.connect`. `drain_timeout` is the seconds after which
@@ -142,6 +149,7 @@ def run(
                 *services,
                 servers=servers,
                 codec=codec,
+                deadline_clock=deadline_clock,
                 on_ready=on_ready,
                 options=options,
                 **settings,

@@ -12,6 +12,7 @@ from ..contract import EndpointContract, check_errors
 from ..signature import names as naming
 from ..signature import registry
 from ..streams import conversations_of
+from .blocks import DeadlineClock, check_deadline_clock
 from .bound import NOTHING, BoundCall, NotGiven
 from .call import Call
 
@@ -33,7 +34,14 @@ class Binder:
     the client) is to be done around each call. `makes_direct` says whether that is so.
     """
 
-    def __init__(self, connection: Connection, codec: codecs.Codec, max_body: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        codec: codecs.Codec,
+        max_body: int,
+        deadline_clock: DeadlineClock,
+    ) -> None:
+        check_deadline_clock(deadline_clock)
         self.direct: dict[Any, BoundCall] = {}
         self._makes_direct = True
         self._calls: dict[Any, BoundCall] = {}
@@ -43,6 +51,7 @@ class Binder:
         self.conversations = conversations_of(connection.link)
         self._codec = codec
         self._max_body = max_body
+        self._is_dated = deadline_clock == "wall"
         self.conversations.account.allow(max_body)
 
     @property
@@ -116,6 +125,7 @@ class Binder:
             idempotent=contract.idempotent,
             max_body=self._max_body,
             gives_reply=call.kind == "request",
+            is_dated=self._is_dated,
         )
 
     def _for_subject(self, subject: str, call: Call, codec: codecs.Codec) -> BoundCall:
@@ -134,4 +144,5 @@ class Binder:
             errors=call.errors,
             max_body=self._max_body,
             gives_reply=call.kind == "request",
+            is_dated=self._is_dated,
         )

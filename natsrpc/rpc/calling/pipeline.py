@@ -11,6 +11,7 @@ from natsrpc.core import Connection
 
 from ..contract import Middleware, Next, compose
 from .binding import Binder
+from .blocks import DeadlineClock
 from .call import Call
 from .gather import Gather
 from .policy import Attempts, Policy
@@ -21,8 +22,14 @@ from .unary import Unary
 class Pipeline:
     """Makes the calls of one client. `around` is its middleware, folded; None without any."""
 
-    def __init__(self, connection: Connection, codec: codecs.Codec, max_body: int) -> None:
-        self.binder: Binder = Binder(connection, codec, max_body)
+    def __init__(
+        self,
+        connection: Connection,
+        codec: codecs.Codec,
+        max_body: int,
+        deadline_clock: DeadlineClock,
+    ) -> None:
+        self.binder: Binder = Binder(connection, codec, max_body, deadline_clock)
         self.attempts: Attempts = Attempts(connection)
         self.unary: Unary = Unary(connection, self.binder, self.attempts)
         self.around: Next[Call] | None = None
