@@ -119,8 +119,8 @@ class Dated(NamedTuple):
 class TermsBook:
     """The header blocks an endpoint has read (`b""` is none), and the lanes they led to.
 
-    `known` holds those that mean the same whenever they come. `make_lane` gives the lane for a
-    depth, `now` is the clock of deadlines.
+    `known` holds those that mean the same whenever they come, `dated` those that name a moment.
+    `make_lane` gives the lane for a depth, `now` is the clock of deadlines.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class TermsBook:
         self._codec = codec
         self._make_lane = make_lane
         self._now = now
-        self._dated: dict[bytes, Dated] = {}
+        self.dated: dict[bytes, Dated] = {}
         self._bound: dict[str, BoundTypes] = {}
         self._unspoken: set[str] = set()
         self._plain = self._make(codec, Headers(), 0)
@@ -154,7 +154,7 @@ class TermsBook:
             UnsupportedCodecError: its codec is unknown, or cannot carry the handler's types.
             OverloadedError: it comes from too deep in a chain of calls.
         """
-        dated = self._dated.get(msg.raw_headers)
+        dated = self.dated.get(msg.raw_headers)
         if dated is None:
             terms = self._read(msg)
             moment = read_deadline(msg.headers)
@@ -163,9 +163,9 @@ class TermsBook:
                 return terms
             dated = Dated(terms, terms.timeout, self._now() + moment - time.time())
             if len(msg.raw_headers) <= MAX_BLOCK:
-                if len(self._dated) >= MAX_DATED:
-                    del self._dated[next(iter(self._dated))]
-                self._dated[msg.raw_headers] = dated
+                if len(self.dated) >= MAX_DATED:
+                    del self.dated[next(iter(self.dated))]
+                self.dated[msg.raw_headers] = dated
         dated.terms.timeout = min(dated.timeout, dated.until - read_at)
         return dated.terms
 
