@@ -1,4 +1,4 @@
-"""The threads that plain (not async) handlers run in. Made by the server, shared by its services."""
+"""The threads that plain (not async) handlers run in, made by the server for its services."""
 
 from __future__ import annotations
 
