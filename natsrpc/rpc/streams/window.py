@@ -7,6 +7,12 @@ hold an equal part, and always a little, so that none waits for another's reader
 
 from __future__ import annotations
 
+WINDOW = 128
+"""Items that a reader lets the other side be ahead, at most."""
+
+START_ITEMS = 32
+"""Items it allows at first."""
+
 WINDOW_BYTES = 16 * 1024 * 1024
 """Bytes on their way to a connection, or waiting there to be taken, of all conversations."""
 
