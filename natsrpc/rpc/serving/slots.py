@@ -48,7 +48,7 @@ class Admitted:
       given them back.
     - `task`: runs the handler; None before.
     - `run`: of a request that waits: makes the coroutine for its task.
-    - `key`, `deadline`: of its entry in `Endpoint.taken`.
+    - `key`, `deadline`: of its entry in `Endpoint.taken`; the key is None before it is there.
     """
 
     __slots__ = ("deadline", "key", "lane", "msg", "run", "task")
