@@ -81,12 +81,12 @@ class Gate:
     )
 
     def __init__(self, link: Link, limit: int) -> None:
-        self.limit = limit
-        self.free = limit
-        self.is_held = False
+        self.limit: int = limit
+        self.free: int = limit
+        self.is_held: bool = False
         self.hungry: deque[Lane] = deque()
         self.waiters: list[Callable[[], None]] = []
-        self.attention = False
+        self.attention: bool = False
         self._link = link
         self._attending = False
         self._writable: asyncio.Task[None] | None = None
@@ -218,13 +218,13 @@ class Lane:
         host: RowHost,
         is_owed: Callable[[], bool] | None = None,
     ) -> None:
-        self.gate = gate
-        self.limit = limit
-        self.free = limit
-        self.max_waiting = max_waiting
+        self.gate: Gate = gate
+        self.limit: int = limit
+        self.free: int = limit
+        self.max_waiting: int = max_waiting
         self.waiting: dict[Admitted, Waiting] = {}  # the first has waited longest
-        self.waiting_bytes = 0
-        self.hungry = False
+        self.waiting_bytes: int = 0
+        self.hungry: bool = False
         self._host = host
         self._is_owed = is_owed
 

@@ -29,9 +29,9 @@ class Window:
     __slots__ = ("free", "shares", "size")
 
     def __init__(self, size: int = WINDOW_BYTES) -> None:
-        self.size = size
-        self.free = size
-        self.shares = 0
+        self.size: int = size
+        self.free: int = size
+        self.shares: int = 0
 
     def share(self) -> Share:
         """A part of it, for one conversation."""
@@ -49,8 +49,8 @@ class Share:
 
     def __init__(self, window: Window) -> None:
         self._window = window
-        self.held = 0
-        self.is_open = True
+        self.held: int = 0
+        self.is_open: bool = True
 
     def grow(self, most: int) -> int:
         """Hold more, up to `most` bytes of it, and as much as its part allows; how much more."""
