@@ -19,7 +19,7 @@ from natsrpc import codecs, core
 from natsrpc.core import ConnectOptions, Options
 
 from .calling import DeadlineClock
-from .opening import connect
+from .connecting import connect
 from .service import Service
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")
