@@ -138,7 +138,7 @@ class Channel:
         self.reads = self.writes = False
         self.uploads = False
         self.error: Exception | None = None
-        self.deadline = NO_DEADLINE
+        self.deadline: float = NO_DEADLINE
         """The time (`loop.time()`) that the opening from here names."""
         self._is_buffered = False
         self._patience = patience
