@@ -44,7 +44,7 @@ def test_how_far_each_is_and_how_many_failed_is_told_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROGRESS_EVERY", "0.1")
-    wait = "until [ -e over ]; do sleep 0.02; done"
+    wait = "i=0; until [ -e over ]; do i=$((i + 1)); [ $i -lt 1000 ] || exit 4; sleep 0.02; done"
     jobs = (
         *("tests", f'printf "7 20\\na::b\\n" >"$PROGRESS"; {wait}; echo 20 20 >"$PROGRESS"'),
         *("fine", f'echo 3 4 >"$PROGRESS"; {wait}; echo 4 4 >"$PROGRESS"'),
