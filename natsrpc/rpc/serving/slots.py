@@ -48,7 +48,7 @@ class Admitted:
       given them back.
     - `task`: runs the handler; None before.
     - `run`: of a request that waits: makes the coroutine for its task.
-    - `key`, `deadline`: of its entry in `Endpoint.taken`.
+    - `key`, `deadline`: of its entry in `Endpoint.taken`; the key is None before it is there.
     """
 
     __slots__ = ("deadline", "key", "lane", "msg", "run", "task")
@@ -81,12 +81,12 @@ class Gate:
     )
 
     def __init__(self, link: Link, limit: int) -> None:
-        self.limit = limit
-        self.free = limit
-        self.is_held = False
+        self.limit: int = limit
+        self.free: int = limit
+        self.is_held: bool = False
         self.hungry: deque[Lane] = deque()
         self.waiters: list[Callable[[], None]] = []
-        self.attention = False
+        self.attention: bool = False
         self._link = link
         self._attending = False
         self._writable: asyncio.Task[None] | None = None
@@ -218,13 +218,13 @@ class Lane:
         host: RowHost,
         is_owed: Callable[[], bool] | None = None,
     ) -> None:
-        self.gate = gate
-        self.limit = limit
-        self.free = limit
-        self.max_waiting = max_waiting
+        self.gate: Gate = gate
+        self.limit: int = limit
+        self.free: int = limit
+        self.max_waiting: int = max_waiting
         self.waiting: dict[Admitted, Waiting] = {}  # the first has waited longest
-        self.waiting_bytes = 0
-        self.hungry = False
+        self.waiting_bytes: int = 0
+        self.hungry: bool = False
         self._host = host
         self._is_owed = is_owed
 
