@@ -60,7 +60,7 @@ from ..contract import (
     is_end_of_time,
     refused_request,
 )
-from ..headers import MARK, NO_DEADLINE, inherited, is_reserved, with_frame
+from ..headers import NO_DEADLINE, TOKEN, inherited, is_reserved, may_answer, with_frame
 from ..signature import CallPlan
 from ..streams import LARGE, Conversations, Patience, Receiving, send_reply
 from .answers import Answers
@@ -108,6 +108,7 @@ class Endpoint:
         receiving: Gate,
         max_body: int,
         patience: Patience,
+        reply_prefixes: tuple[bytes, ...] = (),
     ) -> None:
         self.contract = contract
         self.plan = plan
@@ -121,6 +122,7 @@ class Endpoint:
         self._all = all_
         self._max_body = max_body
         self._patience = patience
+        self._admits = partial(may_answer, prefixes=reply_prefixes)
         self._limits = limits
         self._book = TermsBook(contract, limits, codec, partial(lanes, self))
         self._terms = self._book.known
@@ -131,6 +133,7 @@ class Endpoint:
             self._admit_whole,
             largest=max_body,
             patience=patience,
+            admits=self._admits,
         )
         self._talks: dict[Admitted, Talk] = {}
         self._took = 0.0
@@ -278,6 +281,7 @@ class Endpoint:
                 self.contract.kind,
                 max_body=self._max_body,
                 patience=self._patience,
+                admits=self._admits,
             )
             self.accept(msg, talk)
 
@@ -298,7 +302,7 @@ class Endpoint:
         """Take a request of an endpoint with wildcards: no subject of ours is a value of it. Heads
         come here where the subject ends with `>`. The sink of its subscription."""
         subject = msg.raw_subject
-        if not (MARK in subject and is_reserved(subject)):
+        if not (TOKEN in subject and is_reserved(subject)):
             (self.accept if self.contract.kind == "unary" else self.accept_stream)(msg)
         elif subject.endswith(LARGE) and self.contract.subject.endswith(">") and self._max_body:
             self.accept_large(msg)
@@ -309,7 +313,7 @@ class Endpoint:
         """Whether the answer would go to where nobody waits for answers: to the server's own
         subjects, or to ours. Such a request is dropped, and counted."""
         reply = msg.raw_reply
-        if not reply.startswith(b"$") and not is_reserved(reply):
+        if may_answer(reply):
             return False
         self.answers.num_dropped += 1
         return True
@@ -350,6 +354,7 @@ class Endpoint:
                 deadline=deadline,
                 on_stop=stop,
                 patience=self._patience,
+                admits=self._admits,
             )
         except (NatsError, RpcError) as failure:
             self.answers.note_error(str(failure))

@@ -23,10 +23,11 @@ from natsrpc.errors import ConfigError, NatsError, PermissionsError
 
 from ..contract import ServiceContract, compose
 from ..headers import cancel_subject
-from ..streams import PATIENCE, conversations_of, large_subject
+from ..streams import conversations_of, large_subject
 from .definition import Definition, Handler
 from .endpoint import Endpoint
 from .invoke import Dependencies, Invoker, Threads
+from .replies import guarded
 from .slots import RESERVE, Gate, Lane
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")
@@ -182,7 +183,8 @@ class RunningService:
             all_=self._all,
             receiving=self._receiving,
             max_body=self.definition.max_body,
-            patience=PATIENCE,
+            patience=self.definition.patience,
+            reply_prefixes=self.definition.reply_prefixes,
         )
         endpoint.state = self.state
         middleware = self.definition.middlewares
@@ -206,9 +208,10 @@ class RunningService:
 
     def _subscribe(self, endpoint: Endpoint) -> None:
         contract, attach = endpoint.contract, self._connection.link.attach
-        sink = endpoint.accept if contract.kind == "unary" else endpoint.accept_stream
+        sink: Sink = endpoint.accept if contract.kind == "unary" else endpoint.accept_stream
         if "*" in contract.subject or ">" in contract.subject:
             sink = endpoint.accept_any
+        sink = guarded(sink, self.definition.reply_prefixes, endpoint.answers)
         subscription = attach(contract.subject, sink, queue_group=contract.queue_group)
         self._subscriptions.append(subscription)
         self._by_subscription[subscription] = endpoint
@@ -221,10 +224,11 @@ class RunningService:
         # Of instances that all answer, one caller could not feed each.
         if contract.kind == "unary" and contract.queue_group and self.definition.max_body:
             subject = large_subject(contract.subject)
-            sink = endpoint.accept_large
+            prefixes = self.definition.reply_prefixes
+            sink = guarded(endpoint.accept_large, prefixes, endpoint.answers)
             self._optional.append(subscribe(subject, sink, contract.queue_group))
-        sink = endpoint.accept_cancel
-        self._cancellations.append(subscribe(cancel_subject(contract.subject), sink))
+        subject = cancel_subject(contract.subject)
+        self._cancellations.append(subscribe(subject, endpoint.accept_cancel))
 
     def hold(self) -> None:
         """Start nothing until `release`: what is read meanwhile may be old."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -23,6 +24,7 @@ from typing import Any, ClassVar, NamedTuple
 from natsrpc.core import Msg
 from natsrpc.errors import (
     CallCancelledError,
+    ConfigError,
     MaxPayloadError,
     NatsError,
     PermissionsError,
@@ -31,9 +33,9 @@ from natsrpc.errors import (
     UnavailableError,
 )
 
-from ..headers import ITEM, frame, is_frame, item_frame, item_number, read_frame
+from ..headers import ITEM, frame, is_frame, item_frame, item_number, may_answer, read_frame
 from .conversations import TICK, Conversations
-from .state import MAX_BODY, PART, Reader, Writer
+from .state import MAX_BODY, PART, Credit, Reader, Writer
 
 HEADER_ROOM = 128
 """Bytes kept free for the header of a part."""
@@ -69,11 +71,22 @@ class Patience:
 
     `opening`: for the first word of a worker. `presence`: for any frame at all. `progress`: for a
     value or an upload to move, and for credit.
+
+    Raises:
+        ConfigError: one of them is not a positive number; it is named as the option that sets it.
     """
 
     opening: float = 5.0
     presence: float = 6.0
     progress: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("opening", "presence", "progress"):
+            value = getattr(self, name)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (is_number and 0 < value < math.inf):
+                option = "open_timeout" if name == "opening" else f"{name}_timeout"
+                raise ConfigError(f"{option} is {value!r}: expected a positive number of seconds")
 
 
 PATIENCE = Patience()
@@ -106,6 +119,8 @@ class Channel:
         absent: the error where nobody serves what was asked.
         frames: whether the other side speaks in frames; else it gets plain messages.
         request: the request, whose reply subject is kept the newest, for its answer.
+        promised: credit that counts once the other side was heard at this side's address.
+        admits: which addresses are sent to.
     """
 
     def __init__(
@@ -123,6 +138,8 @@ class Channel:
         absent: Exception | None = None,
         frames: bool = True,
         request: Msg | None = None,
+        promised: Credit | None = None,
+        admits: Callable[[bytes], bool] = may_answer,
     ) -> None:
         self._all = all_
         self._link = all_.link
@@ -147,6 +164,8 @@ class Channel:
         self._absent = absent
         self._speaks_frames = frames
         self._request = request
+        self._promised = promised
+        self._admits = admits
         self._frames = 1 if peer and not asks else 0
         self._since_first = 0
         self._silent = self._still = 0
@@ -205,15 +224,28 @@ class Channel:
         else:
             self._silent = 0
             self._frames += 1
-            if msg.raw_reply and word != "large":  # a head leads to a conversation of its own
-                self.peer = msg.raw_reply
-                if self._request is not None:
-                    self._request.raw_reply = msg.raw_reply
+            # a head leads to a conversation of its own
+            if msg.raw_reply and word != "large" and not self._moved_to(msg.raw_reply):
+                self._broken("an address that nothing is sent to")
+                return
             try:
+                if self._promised is not None:
+                    promised, self._promised = self._promised, None
+                    self._take_credit(msg, *promised)
                 known.take(self, msg, *numbers[: known.numbers])
             except RpcError as error:
                 self.fail(error)
                 self._stop()
+
+    def _moved_to(self, address: bytes) -> bool:
+        """Hear the other side's newest address; whether it may be sent to."""
+        if address != self.peer:
+            if not self._admits(address):
+                return False
+            self.peer = address
+            if self._request is not None:
+                self._request.raw_reply = address
+        return True
 
     def _take_other(self, msg: Msg) -> None:
         if self._on_reply is None:
@@ -242,7 +274,10 @@ class Channel:
         self.wake()
 
     def _take_ack(self, msg: Msg, number: int) -> None:
-        self._wake_room()
+        if self._asks:
+            self._wake_room()
+        else:  # a stranger that sends back what it gets
+            self._broken("a frame `ack`, which workers send,")
 
     def _take_alive(self, msg: Msg, number: int) -> None:
         self.reader.check(number)
