@@ -64,6 +64,7 @@ from ..headers import NO_DEADLINE, TOKEN, inherited, is_reserved, may_answer, wi
 from ..signature import CallPlan
 from ..streams import LARGE, Conversations, Patience, Receiving, send_reply
 from .answers import Answers
+from .decoding import LARGE_BODY, decode_large
 from .eager import task_starter
 from .receiving import Bodies
 from .slots import MAX_EVENTS, Admitted, Gate, Lane, Waiting
@@ -326,6 +327,8 @@ class Endpoint:
 
     async def _run_talk(self, admitted: Admitted, msg: Msg, terms: Terms, deadline: float) -> None:
         try:
+            if len(msg.data) >= LARGE_BODY:
+                terms = terms.with_decode(partial(decode_large, terms.decode))
             await self._run(admitted, msg, terms, deadline)
         finally:
             self._end_talk(admitted)

@@ -12,6 +12,7 @@ from natsrpc.errors import BadRequestError, DecodeError, RequestTooLargeError, R
 from ..contract import Context, Kind, Next, gives_stream, refused_request, takes_stream
 from ..headers import frame
 from ..streams import Channel, Conversations, Patience, Writer
+from .decoding import LARGE_BODY, decode_large
 from .terms import Terms
 
 UNPROVEN_ITEMS = 1000
@@ -101,7 +102,7 @@ def request_items(context: Context) -> AsyncIterator[Any]:
 
     def read(data: bytes) -> Any:
         try:
-            return decode(data)
+            return decode(data) if len(data) < LARGE_BODY else decode_large(decode, data)
         except DecodeError as error:
             raise refused_request(error, context.service) from None
 
