@@ -1,17 +1,17 @@
-"""`Service(reply_prefixes=...)`: requests whose answers would go elsewhere are dropped.
+"""Requests whose answers would go where nobody asks from are dropped, before they are read.
 
-Checked before anything of the request is read. A service without prefixes has no part of this.
+A service without `reply_prefixes` looks no more than once at the reply subject of a call: its
+endpoints do so themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from natsrpc.core import Msg, Sink
 from natsrpc.errors import ConfigError
 
-from ..headers import REWRITTEN
-from .answers import Answers
+from ..headers import REWRITTEN, may_answer
 
 
 def check_prefixes(prefixes: Sequence[str] | None) -> tuple[bytes, ...]:
@@ -34,15 +34,13 @@ def check_prefixes(prefixes: Sequence[str] | None) -> tuple[bytes, ...]:
     return (*(each.encode() for each in prefixes), *REWRITTEN)
 
 
-def guarded(sink: Sink, prefixes: tuple[bytes, ...], answers: Answers) -> Sink:
-    """A sink that takes what may be answered, or needs no answer, and counts what it drops."""
-    if not prefixes:
-        return sink
+def guarded(sink: Sink, prefixes: tuple[bytes, ...], drop: Callable[[], object]) -> Sink:
+    """A sink that takes what may be answered, or needs no answer; `drop` is told of the others."""
 
     def guard(msg: Msg) -> None:
-        if not msg.raw_reply or msg.raw_reply.startswith(prefixes):
+        if not msg.raw_reply or may_answer(msg.raw_reply, prefixes):
             sink(msg)
         else:
-            answers.num_dropped += 1
+            drop()
 
     return guard

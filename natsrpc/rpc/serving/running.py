@@ -79,6 +79,7 @@ class RunningService:
         self._cancellations: list[Subscription] = []
         self._attachments: list[Attachment] = []
         self._denied: list[str] = []
+        self._dropped = 0
         self._lifespan = contextlib.AsyncExitStack()
 
     @property
@@ -86,9 +87,16 @@ class RunningService:
         """Requests that run or wait."""
         return sum(endpoint.inflight for endpoint in self.endpoints)
 
+    @property
+    def num_dropped(self) -> int:
+        """Messages that were dropped: with a reply subject that is not answered, or to a subject of
+        ours that means nothing here."""
+        return self._dropped + sum(endpoint.answers.num_dropped for endpoint in self.endpoints)
+
     def reset(self) -> None:
         """Zero the counters, as ADR-32's reset does."""
         self.started = datetime.now(UTC)
+        self._dropped = 0
         for endpoint in self.endpoints:
             endpoint.answers.reset()
 
@@ -123,10 +131,14 @@ class RunningService:
 
     def subscribe_optional(self, subject: str, sink: Sink, queue_group: str = "") -> Subscription:
         """Subscribe to what the service can do without: a denial is told in one log line with all
-        others."""
+        others. What would be answered where nobody asks from is dropped."""
+        sink = guarded(sink, self.definition.reply_prefixes, self._drop)
         return self._connection.link.attach(
             subject, sink, queue_group=queue_group, on_denied=self._note_denied
         )
+
+    def _drop(self) -> None:
+        self._dropped += 1
 
     def _note_denied(self, error: PermissionsError) -> None:
         """Collect what the server denies in a row: it tells of each subscription by itself."""
@@ -211,7 +223,9 @@ class RunningService:
         sink: Sink = endpoint.accept if contract.kind == "unary" else endpoint.accept_stream
         if "*" in contract.subject or ">" in contract.subject:
             sink = endpoint.accept_any
-        sink = guarded(sink, self.definition.reply_prefixes, endpoint.answers)
+        prefixes = self.definition.reply_prefixes
+        if prefixes:
+            sink = guarded(sink, prefixes, endpoint.answers.drop)
         subscription = attach(contract.subject, sink, queue_group=contract.queue_group)
         self._subscriptions.append(subscription)
         self._by_subscription[subscription] = endpoint
@@ -224,8 +238,7 @@ class RunningService:
         # Of instances that all answer, one caller could not feed each.
         if contract.kind == "unary" and contract.queue_group and self.definition.max_body:
             subject = large_subject(contract.subject)
-            prefixes = self.definition.reply_prefixes
-            sink = guarded(endpoint.accept_large, prefixes, endpoint.answers)
+            sink = endpoint.accept_large
             self._optional.append(subscribe(subject, sink, contract.queue_group))
         subject = cancel_subject(contract.subject)
         self._cancellations.append(subscribe(subject, endpoint.accept_cancel))
