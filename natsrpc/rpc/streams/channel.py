@@ -43,6 +43,9 @@ HEADER_ROOM = 128
 SECOND = 2
 """Ticks within which a second frame must follow the first."""
 
+SLOWEST = 16 * 1024
+"""Bytes a second at which a value in parts must come, beyond the time for progress."""
+
 SMALLEST = 16 * 1024
 """Bytes for which a part is worth its frame, where more is to follow."""
 
@@ -169,7 +172,9 @@ class Channel:
         self._frames = 1 if peer and not asks else 0
         self._since_first = 0
         self._silent = self._still = 0
-        self._seen = 0, 0, 0
+        self._seen = 0, 0, 0, 0
+        self._moves_seen = -1
+        self._under_way = 0
         self._quiet = 0
         self._stopped = self._closed = False
         all_.add(self._token, self)
@@ -473,8 +478,13 @@ class Channel:
             ReplyTooLargeError: the reader opened no stream, and gets no more than so much.
         """
         while not self.put(data):
-            if not self._speaks_frames and not self._out.congested:
-                raise ReplyTooLargeError(UNOPENED)
+            if not self._speaks_frames:
+                if not self._out.congested:
+                    raise ReplyTooLargeError(UNOPENED)
+                await self._link.writable()
+                if self.error is not None:
+                    raise self.error
+                continue
             room = await self._may_send(min(len(data), SMALLEST))
             if room < len(data) or len(data) + HEADER_ROOM > self._link.max_payload:
                 await self._send_parts(data)
@@ -599,6 +609,9 @@ class Channel:
         silence = patience.presence if self._speaks_frames else patience.progress
         if self._silent * TICK > silence and (self._asks or self._speaks_frames):
             return f"nothing was heard of the other side for {silence:g} s"
+        self._under_way = self._under_way + 1 if self.reader.is_going_on else 0
+        if self._under_way * TICK > patience.progress + self.reader.total / SLOWEST:
+            return f"a value of {self.reader.total} bytes did not come in time"
         if self._moves():
             self._still = 0
             return ""
@@ -610,13 +623,17 @@ class Channel:
     def _moves(self) -> bool:
         """Whether all is well with what should move."""
         reader, writer = self.reader, self.writer
-        before, self._seen = self._seen, (reader.received, writer.credit, writer.allowed)
+        before = self._seen
+        self._seen = reader.received, reader.room, writer.credit, writer.allowed
         if before != self._seen:
             return True
+        if reader.is_held_back:  # behind others, as long as these go on
+            moves, self._moves_seen = self._moves_seen, self._all.account.moves
+            return moves != self._moves_seen
         if self._room is not None:
             return False
         due = reader.is_putting_together or self.uploads
-        return not due or reader.is_held_back or bool(reader.buffer) or reader.ended
+        return not due or bool(reader.buffer) or reader.ended
 
     def _say_how_things_stand(self) -> None:
         if self.reads and not self.reader.ended:

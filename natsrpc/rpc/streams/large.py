@@ -32,7 +32,7 @@ from ..headers import (
     timeout_line,
     with_frame,
 )
-from .channel import Channel, Patience
+from .channel import SLOWEST, Channel, Patience
 from .conversations import Conversations
 from .state import Whole
 
@@ -43,8 +43,7 @@ TAKEN_WITHIN = 10.0
 """Seconds within which a caller must begin to take a large reply."""
 
 BODY_TIME = 30.0
-SLOWEST = 16 * 1024
-"""Seconds that a body may take where nobody named a time, and the bytes a second on top."""
+"""Seconds that a body may take where nobody named a time, beyond one for each `SLOWEST` bytes."""
 
 
 def large_subject(subject: str) -> str:
