@@ -63,7 +63,7 @@ NO_ANSWERS = (
 )
 
 UNOPENED = (
-    "the stream is longer than what a plain request gets: open it with the header "
+    "that is all that a plain request gets of a stream: open it with the header "
     "`Natsrpc-Frame: open <items> <bytes>`"
 )
 
@@ -173,7 +173,7 @@ class Channel:
         self._since_first = 0
         self._silent = self._still = 0
         self._seen = 0, 0, 0, 0
-        self._moves_seen = -1
+        self._moves_seen = self._sent_seen = -1
         self._under_way = 0
         self._quiet = 0
         self._stopped = self._closed = False
@@ -183,6 +183,11 @@ class Channel:
     def _is_in_doubt(self) -> bool:
         """Whether a first frame came and no second: perhaps only one answer comes through."""
         return self._asks and self._frames == 1
+
+    @property
+    def _is_of_a_stranger(self) -> bool:
+        """Whether items go to who opened no stream: nobody can tell whether he is there."""
+        return self.writes and not (self._asks or self._speaks_frames)
 
     # inbound
 
@@ -617,6 +622,8 @@ class Channel:
             return ""
         self._still += 1
         if self._still * TICK > patience.progress:
+            if self._is_of_a_stranger:
+                return f"no item came for {patience.progress:g} s: {UNOPENED}"
             return f"the other side did not go on for {patience.progress:g} s"
         return ""
 
@@ -625,6 +632,9 @@ class Channel:
         reader, writer = self.reader, self.writer
         before = self._seen
         self._seen = reader.received, reader.room, writer.credit, writer.allowed
+        if self._is_of_a_stranger:  # of whom nothing is heard: what was sent is all that moves
+            sent, self._sent_seen = self._sent_seen, writer.sent
+            return sent != writer.sent
         if before != self._seen:
             return True
         if reader.is_held_back:  # behind others, as long as these go on

@@ -233,6 +233,21 @@ async def test_a_request_that_opens_no_stream_gets_so_many_bytes(
     assert got[-1].headers["Nats-Service-Error-Code"] == "413"
 
 
+async def test_a_quiet_stream_that_was_not_opened_does_not_last(
+    client: Client, other: Client, unique: str
+) -> None:
+    """Somebody who says nothing may be subscribed there, or an attacker who does not care."""
+    shop = Shop(unique)
+    async with client.serve(shop.service) as server:
+        mine = await other.connection.subscribe(f"{unique}.mine")
+        await other.connection.publish(f"{unique}.quiet", reply=f"{unique}.mine")
+        await asyncio.wait_for(shop.closed.wait(), 4)
+        await nothing_held(server, client, within=1.0)
+        told = (await mine.next_msg(1)).headers
+        assert told["Nats-Service-Error-Code"] == "503"
+        assert "Natsrpc-Frame: open" in (told["Nats-Service-Error"] or "")
+
+
 async def test_an_opening_for_somebody_else_gets_no_more_until_its_caller_is_heard(
     client: Client, other: Client, unique: str
 ) -> None:
