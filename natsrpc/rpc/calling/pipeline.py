@@ -10,6 +10,7 @@ from natsrpc import codecs
 from natsrpc.core import Connection
 
 from ..contract import Middleware, Next, compose
+from ..streams import Patience
 from .binding import Binder
 from .call import Call
 from .gather import Gather
@@ -21,8 +22,10 @@ from .unary import Unary
 class Pipeline:
     """Makes the calls of one client. `around` is its middleware, folded; None without any."""
 
-    def __init__(self, connection: Connection, codec: codecs.Codec, max_body: int) -> None:
-        self.binder: Binder = Binder(connection, codec, max_body)
+    def __init__(
+        self, connection: Connection, codec: codecs.Codec, max_body: int, patience: Patience
+    ) -> None:
+        self.binder: Binder = Binder(connection, codec, max_body, patience)
         self.attempts: Attempts = Attempts(connection)
         self.unary: Unary = Unary(connection, self.binder, self.attempts)
         self.around: Next[Call] | None = None

@@ -50,6 +50,10 @@ class Answers:
         self.num_errors += 1
         self.last_error = text
 
+    def drop(self) -> None:
+        """Count a message that is not taken for a request, and not answered."""
+        self.num_dropped += 1
+
     def refuse(self, msg: Msg, error: RpcError) -> None:
         """Answer a request that is not run."""
         self.num_requests += 1
