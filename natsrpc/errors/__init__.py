@@ -1,7 +1,8 @@
 """Every exception natsrpc raises on purpose, one tree; beside a branch stand its leaves.
 
 ```
-NatsRpcError                           ServerNotFoundError (FileNotFoundError), ServerStartError
+NatsRpcError                           ServerNotFoundError (FileNotFoundError), ServerStartError,
+│                                      MessagesLostError
 ├─ ConfigError (ValueError)            ConfigTypeError (TypeError)
 ├─ NatsError                           ConnectionDrainingError, ConnectionReconnectingError,
 │  │                                   ReconnectBufferExceededError, NoRespondersError,
@@ -92,6 +93,7 @@ from .rpc import (
     HeadersTooLargeError,
     InternalError,
     InvalidRequestError,
+    MessagesLostError,
     NotFoundError,
     OverloadedError,
     ReplyHeaders,
@@ -138,6 +140,7 @@ __all__ = [
     "MaxMessagesError",
     "MaxPayloadError",
     "MaxSubscriptionsError",
+    "MessagesLostError",
     "MsgError",
     "MsgNoReplyError",
     "MsgNotBoundError",
