@@ -22,7 +22,7 @@ NatsRpcError                           ServerNotFoundError (FileNotFoundError), 
 │  │                                   SubscriptionTypeError, SyncSubRequiredError (TypeErrors)
 │  └─ MsgError                         MsgNotBoundError, MsgNoReplyError
 ├─ CodecError                          EncodeError, UnknownCodecError (LookupError)
-│  └─ DecodeError                      ContractError
+│  └─ DecodeError                      ContractError, SubjectStoredError (ContractError)
 └─ RpcError                            one for each code: see `errors/rpc.py`
 ```
 """
@@ -32,6 +32,7 @@ from .codec import (
     ContractError,
     DecodeError,
     EncodeError,
+    SubjectStoredError,
     UnknownCodecError,
 )
 from .nats import (
@@ -167,6 +168,7 @@ __all__ = [
     "ServerStartError",
     "SlowConsumerError",
     "StaleConnectionError",
+    "SubjectStoredError",
     "SubscriptionError",
     "SubscriptionTypeError",
     "SyncSubRequiredError",

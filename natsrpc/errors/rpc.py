@@ -254,8 +254,13 @@ class MessagesLostError(NatsRpcError):
         self.last = last
 
     def __reduce__(self) -> tuple[Any, ...]:
-        figures = {"dropped": self.dropped, "failed": self.failed}
-        make = functools.partial(type(self), endpoint=self.endpoint, last=self.last, **figures)
+        make = functools.partial(
+            type(self),
+            endpoint=self.endpoint,
+            dropped=self.dropped,
+            failed=self.failed,
+            last=self.last,
+        )
         return make, (self.subject,)
 
 

@@ -143,9 +143,9 @@ class Outgoing:
             ContractError: it is not of the type expected.
         """
         try:
-            return self._bound.decode(data)
+            return self._bound.decode_item(data)
         except DecodeError as error:
-            raise self._bound.misfit(error) from None
+            raise self._bound.misfit(error, data) from None
 
     async def finish(self, ended: bool) -> None:
         """Let everything go; unless it ended, the worker is told."""

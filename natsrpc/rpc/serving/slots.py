@@ -10,7 +10,9 @@ each other, and themselves, cannot deadlock, and whatever depth a caller claims,
 Under overload a row of requests is old before it is served. So what cannot finish in its time any
 more is refused unrun; and where the oldest has waited for more than half of its time the newest is
 started first: it is answered in time, where in order all would come too late (measured at ten times
-the capacity: 40 % of what was run was for nobody, now 1 %).
+the capacity: 40 % of what was run was for nobody, now 1 %). Where callers give unequal times, one
+that is the newest and has less time left than the oldest gets every second slot: in order those
+with little time would only ever expire behind those with much.
 
 Messages without a reply subject wait in a row of their own, which is longer, so that a burst of
 them takes no request's place. The two rows are served by age; where requests are in need, in turns.
@@ -177,12 +179,13 @@ class Waiting(NamedTuple):
 class Row:
     """Requests that wait, the oldest first: so many, and so many bytes, at most."""
 
-    __slots__ = ("entries", "most", "size")
+    __slots__ = ("_was_newest", "entries", "most", "size")
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.size = 0
         self.entries: dict[Admitted, Waiting] = {}
+        self._was_newest = False
 
     def put(self, admitted: Admitted, entry: Waiting) -> bool:
         """Add a request; false if there is no room."""
@@ -213,11 +216,21 @@ class Row:
         """The request to start next, and whether it cannot finish in its time."""
         admitted, entry = next(iter(self.entries.items()))
         is_late = entry.deadline - now < expected
-        if not is_late and self.is_old(now):
-            admitted, entry = next(reversed(self.entries.items()))
-            is_late = entry.deadline - now < expected
+        if not is_late:
+            newest, its = next(reversed(self.entries.items()))
+            if self._is_its_turn(its, entry, now):
+                admitted, is_late = newest, its.deadline - now < expected
         self.remove(admitted)
         return admitted, is_late
+
+    def _is_its_turn(self, newest: Waiting, oldest: Waiting, now: float) -> bool:
+        """Whether the newest is started before the oldest."""
+        if oldest.deadline - now < now - oldest.since:
+            return True
+        if newest.deadline >= oldest.deadline:
+            return False
+        self._was_newest = not self._was_newest
+        return self._was_newest
 
 
 class RowHost(Protocol):
