@@ -57,7 +57,7 @@ class Outgoing:
         self._gives_stream = gives_stream
         self._reply: Msg | None = None
         self._items_error: Exception | None = None
-        self._kept = 0
+        self._kept = self._plain_items = 0
         self.plain: deque[Msg] = deque()
         self._pump: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
@@ -180,7 +180,10 @@ class Outgoing:
 
     def _keep(self, msg: Msg) -> None:
         """Keep a stranger's item, who knows nothing of credit, within a bound."""
+        if self.channel.error is not None:
+            return  # a hole in the middle would not be seen: what comes behind the error goes
         self._kept += len(msg.data)
+        self._plain_items += 1
         self.plain.append(msg)
         if self._kept > UNTAKEN_BYTES or len(self.plain) > UNTAKEN_ITEMS:
             self.channel.fail(UnavailableError("stream broken: it is read too slowly"))
@@ -196,9 +199,9 @@ class Outgoing:
     def _check_idle(self) -> None:
         reader = self.channel.reader
         # What is still here, or was taken only since the last look, tells of a slow reader.
-        seen = reader.received, len(reader.buffer)
+        seen = reader.received + self._plain_items, len(reader.buffer) + len(self.plain)
         assert self._idle_timeout is not None  # it set this timer
-        if seen == self._seen and not reader.buffer:
+        if seen == self._seen and not seen[1]:
             self._expire(f"the stream was idle for {self._idle_timeout:g} s")
             return
         self._seen = seen
