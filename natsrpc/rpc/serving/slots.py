@@ -10,9 +10,9 @@ each other, and themselves, cannot deadlock, and whatever depth a caller claims,
 Under overload a row of requests is old before it is served. So what cannot finish in its time any
 more is refused unrun; and where the oldest has waited for more than half of its time the newest is
 started first: it is answered in time, where in order all would come too late (measured at ten times
-the capacity: 40 % of what was run was for nobody, now 1 %). Where callers give unequal times, one
-that is the newest and has less time left than the oldest gets every second slot: in order those
-with little time would only ever expire behind those with much.
+the capacity: 40 % of what was run was for nobody, now 1 %). Where callers give unequal times, every
+second slot is for one of the newest, that with the least time left: in order those with little time
+would only ever expire behind those with much.
 
 Messages without a reply subject wait in a row of their own, which is longer, so that a burst of
 them takes no request's place. The two rows are served by age; where requests are in need, in turns.
@@ -26,6 +26,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from natsrpc.core import Link, Msg
@@ -38,6 +39,9 @@ MAX_WAITING_BYTES = 64 * 1024 * 1024
 
 MAX_EVENTS = 65_536
 """Messages without a reply subject that wait in their row: nobody could be told to try again."""
+
+LOOK_BACK = 8
+"""Newest requests among which the one with the least time left is looked for."""
 
 _HELD = 1 << 40
 
@@ -179,13 +183,15 @@ class Waiting(NamedTuple):
 class Row:
     """Requests that wait, the oldest first: so many, and so many bytes, at most."""
 
-    __slots__ = ("_was_newest", "entries", "most", "size")
+    __slots__ = ("_is_mixed", "_is_turn", "_latest", "entries", "most", "size")
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.size = 0
         self.entries: dict[Admitted, Waiting] = {}
-        self._was_newest = False
+        self._latest = 0.0
+        self._is_mixed = False  # whether one has less time left than one before it
+        self._is_turn = False
 
     def put(self, admitted: Admitted, entry: Waiting) -> bool:
         """Add a request; false if there is no room."""
@@ -193,6 +199,10 @@ class Row:
             return False
         self.entries[admitted] = entry
         self.size += entry.size
+        if entry.deadline < self._latest:
+            self._is_mixed = True
+        else:
+            self._latest = entry.deadline
         return True
 
     def remove(self, admitted: Admitted) -> bool:
@@ -201,36 +211,36 @@ class Row:
         if entry is None:
             return False
         self.size -= entry.size
+        if not self.entries:
+            self._latest, self._is_mixed = 0.0, False
         return True
 
-    def since(self) -> float:
-        """When the oldest came; there is one."""
-        return next(iter(self.entries.values())).since
+    def oldest(self) -> Waiting:
+        """The first of them; there is one."""
+        return next(iter(self.entries.values()))
 
     def is_old(self, now: float) -> bool:
         """Whether the oldest has waited for half of its time; there is one."""
-        oldest = next(iter(self.entries.values()))
+        oldest = self.oldest()
         return oldest.deadline - now < now - oldest.since
 
     def take(self, now: float, expected: float) -> tuple[Admitted, bool]:
         """The request to start next, and whether it cannot finish in its time."""
         admitted, entry = next(iter(self.entries.items()))
-        is_late = entry.deadline - now < expected
-        if not is_late:
-            newest, its = next(reversed(self.entries.items()))
-            if self._is_its_turn(its, entry, now):
-                admitted, is_late = newest, its.deadline - now < expected
+        if entry.deadline - now >= expected:
+            if self.is_old(now):
+                admitted, entry = next(reversed(self.entries.items()))
+            elif self._is_mixed:
+                self._is_turn = not self._is_turn
+                if self._is_turn:
+                    admitted, entry = self._shortest()
         self.remove(admitted)
-        return admitted, is_late
+        return admitted, entry.deadline - now < expected
 
-    def _is_its_turn(self, newest: Waiting, oldest: Waiting, now: float) -> bool:
-        """Whether the newest is started before the oldest."""
-        if oldest.deadline - now < now - oldest.since:
-            return True
-        if newest.deadline >= oldest.deadline:
-            return False
-        self._was_newest = not self._was_newest
-        return self._was_newest
+    def _shortest(self) -> tuple[Admitted, Waiting]:
+        """Of the newest few, the one with the least time left."""
+        newest = islice(reversed(self.entries.items()), LOOK_BACK)
+        return min(newest, key=lambda item: item[1].deadline)
 
 
 class RowHost(Protocol):
@@ -343,4 +353,4 @@ class Lane:
         if requests.is_old(now):
             self._was_event = not self._was_event
             return events if self._was_event else requests
-        return events if events.since() <= requests.since() else requests
+        return events if events.oldest().since <= requests.oldest().since else requests

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from typing import Any, cast
 
 import pytest
 
-from natsrpc.errors import OverloadedError, UpstreamError
-from natsrpc.rpc import Client, Service
+from natsrpc.errors import NatsTimeoutError, OverloadedError, UpstreamError
+from natsrpc.rpc import Client, Policy, Service
 from natsrpc.rpc.headers.depth import MAX_DEPTH
 from natsrpc.rpc.serving.slots import MAX_EVENTS, MAX_WAITING_BYTES, Admitted, Gate, Lane, Waiting
 from tests.core.harness import eventually, turns
@@ -220,6 +221,19 @@ async def test_the_newest_is_first_where_the_oldest_has_waited_for_half_of_its_t
     assert list(lane.requests.entries) == [new]
 
 
+async def test_those_with_little_time_get_every_second_slot() -> None:
+    gate, host = gate_of(1), Host()
+    gate.free = 0
+    lane = Lane(gate, 99, 99, host)
+    long = [wait(lane, deadline=math.inf if n else 60.0) for n in range(4)]
+    short = [wait(lane, deadline=1.0 + n / 10) for n in range(2)]
+    after = [wait(lane, deadline=60.0) for _ in range(2)]
+    for _ in range(6):
+        gate.free = 1
+        gate.attend()
+    assert host.started == [short[0], long[0], short[1], long[1], after[1], long[2]]
+
+
 async def test_nothing_starts_while_a_gate_is_held() -> None:
     gate, host = gate_of(2), Host()
     lane = Lane(gate, 9, 9, host, lambda: True)
@@ -407,3 +421,39 @@ async def test_overload_keeps_accepted_calls_quick_and_refuses_the_rest_at_once(
     assert len(refused) + len(accepted) == 40 * 200
     accepted.sort()
     assert accepted[len(accepted) // 2] < 0.1
+
+
+@pytest.mark.live
+@pytest.mark.alone
+@pytest.mark.parametrize("attempts", [1, 3])
+async def test_what_runs_under_overload_runs_for_somebody(
+    client: Client, other: Client, unique: str, attempts: int
+) -> None:
+    """Ten times the capacity, and a row that is longer than the time of its requests."""
+    service = Service("goodput", version="1.0.0", max_concurrency=10)
+    ran = values = 0
+
+    @service.handler(unique)
+    async def work() -> None:
+        nonlocal ran
+        ran += 1
+        await asyncio.sleep(0.05)  # why: with ten at a time, a capacity of 200 a second
+
+    async def one(policy: Policy) -> None:
+        nonlocal values
+        with contextlib.suppress(OverloadedError, NatsTimeoutError):
+            await client.call(unique, timeout=0.5, policy=policy)
+            values += 1
+
+    async with other.serve(service) as server:
+        policy = Policy(attempts=attempts)
+        began = time.perf_counter()
+        calls = []
+        for _ in range(75):
+            calls += [asyncio.create_task(one(policy)) for _ in range(40)]
+            await asyncio.sleep(0.02)  # why: 2000 a second are offered
+        offering = time.perf_counter() - began
+        await asyncio.gather(*calls)
+        assert server.inflight == 0
+    assert values >= 0.9 * ran
+    assert ran >= 0.6 * 200 * offering
