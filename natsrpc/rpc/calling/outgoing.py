@@ -21,6 +21,7 @@ from natsrpc.errors import (
 from ..contract import is_error
 from ..headers import with_frame
 from ..streams import LARGE, Channel, conversations_of, is_head
+from . import acks
 from .bound import GRACE, BoundCall
 
 Encode = Callable[[Any], bytes]
@@ -170,6 +171,8 @@ class Outgoing:
         elif not self._gives_stream:
             self._reply = msg
             channel.reader.finish()
+        elif stored := acks.stored(msg.data, self._bound.subject.decode()):
+            channel.fail(stored)  # whatever items are: the worker's frames come behind it
         elif channel.peer and not channel.reader.is_whole:
             channel.fail(UnavailableError("stream broken: a message came that is no frame"))
         elif msg.data or channel.reader.is_whole:

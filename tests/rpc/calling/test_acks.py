@@ -83,6 +83,10 @@ async def orders(tmp_path: Path) -> AsyncIterator[natsrpc.Client]:
     async def place(number: int) -> Placed:
         return Placed(number=number)
 
+    @service.handler("orders.each")
+    async def each(number: int) -> AsyncIterator[int]:
+        yield number
+
     config = f'jetstream {{ store_dir: "{tmp_path}" }}'
     async with (
         NatsServer(config) as server,
@@ -113,6 +117,12 @@ async def test_a_caller_is_told_of_the_stream_that_stores_its_subject(
     with pytest.raises(SubjectStoredError, match="did not store") as told:
         await orders.call("orders.place", 1, Placed, codec=codec)
     assert told.value.reason == "maximum messages exceeded"
+    for returns in (int, Any):
+        with pytest.raises(SubjectStoredError):
+            async for _ in orders.stream("orders.each", 1, returns, codec=codec):
+                pass
+    with pytest.raises(SubjectStoredError):
+        await orders.call("orders.place", "x" * 2_000_000, Placed, codec=codec)
     found = await orders.gather("orders.place", 1, returns=Placed, timeout=0.2)
     assert SubjectStoredError in map(type, found)
 
