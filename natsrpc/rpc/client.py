@@ -240,7 +240,7 @@ class Client:
         try:
             return bound.decode(msg.data)
         except DecodeError as error:
-            raise bound.misfit(error) from None
+            raise bound.misfit(error, msg.data) from None
 
     # fmt: off
     @overload

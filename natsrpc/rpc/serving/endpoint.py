@@ -40,6 +40,7 @@ from typing import Any, Protocol
 from natsrpc import codecs
 from natsrpc.core import Connection, Due, Msg, Throttle, clock, encode_headers
 from natsrpc.errors import (
+    BadRequestError,
     CallCancelledError,
     DeadlineExceededError,
     DecodeError,
@@ -67,7 +68,7 @@ from .answers import Answers
 from .decoding import LARGE_BODY, decode_large
 from .eager import task_starter
 from .receiving import Bodies
-from .slots import MAX_EVENTS, Admitted, Gate, Lane, Waiting
+from .slots import Admitted, Gate, Lane, Waiting
 from .streams import Incoming
 from .terms import Terms, TermsBook
 
@@ -274,6 +275,9 @@ class Endpoint:
         it must wait. The sink of its subscription."""
         if self._is_reflection(msg):
             return
+        if not msg.raw_reply:
+            self.answers.refuse(msg, BadRequestError("a stream without a reply subject"))
+            return
         terms = self._terms.get(msg.raw_headers) or self._read_terms(msg)
         if terms is not None:
             deadline = self._link.read_at + terms.timeout
@@ -311,7 +315,7 @@ class Endpoint:
         elif subject.endswith(LARGE) and self.contract.subject.endswith(">") and self._max_body:
             self.accept_large(msg)
         else:
-            self.answers.num_dropped += 1
+            self.answers.drop()
 
     def _is_reflection(self, msg: Msg) -> bool:
         """Whether the answer would go to where nobody waits for answers: to the server's own
@@ -319,7 +323,7 @@ class Endpoint:
         reply = msg.raw_reply
         if may_answer(reply):
             return False
-        self.answers.num_dropped += 1
+        self.answers.drop()
         return True
 
     def _begin_talk(self, admitted: Admitted, talk: Talk) -> Run:
@@ -371,8 +375,8 @@ class Endpoint:
         """Let a request wait for slots; if there is no room it is refused, and the result is
         false. A message without a reply subject, whose sender cannot be told, has more room."""
         size = len(msg.data) + len(msg.raw_headers)
-        most = lane.max_waiting if msg.raw_reply else max(lane.max_waiting, MAX_EVENTS)
-        if lane.put(admitted, Waiting(size, self._link.read_at, deadline), most):
+        entry = Waiting(size, self._link.read_at, deadline)
+        if lane.put(admitted, entry, is_event=not msg.raw_reply):
             if lane.may_start and not lane.gate.is_held:  # one that is owed, or the output is full
                 self._link.loop.call_soon(lane.gate.attend)
             return True
@@ -398,7 +402,7 @@ class Endpoint:
         """Seconds that its handler took lately; 0 for one that streams."""
         answers = self.answers
         count, total = answers.num_requests - answers.num_refused, answers.processing_time_ns
-        if count < self._counted[0]:  # they were reset
+        if count < self._counted[0] or total < self._counted[1]:  # they were reset
             self._counted = 0, 0
         if count - self._counted[0] >= SAMPLE:
             self._took = (total - self._counted[1]) / (count - self._counted[0]) / 1e9
@@ -445,8 +449,7 @@ class Endpoint:
         assert msg is not None  # it is answered once
         admitted.msg = None
         lane = admitted.lane
-        if lane is not None and admitted in lane.waiting:
-            lane.remove(admitted)
+        if lane is not None and admitted.task is None and lane.remove(admitted):
             self.answers.refuse(msg, error)
             self._end_talk(admitted)
             return
@@ -496,7 +499,7 @@ class Endpoint:
     def inflight(self) -> int:
         """Requests that run or wait."""
         lanes = self._book.lanes.values()
-        taken = sum(lane.limit - lane.free + len(lane.waiting) for lane in lanes)
+        taken = sum(lane.limit - lane.free + lane.waiting for lane in lanes)
         return taken + len(self._bodies)
 
     def running(self, depth: int) -> int:

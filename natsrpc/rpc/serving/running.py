@@ -201,6 +201,7 @@ class RunningService:
             reply_prefixes=self.definition.reply_prefixes,
         )
         endpoint.state = self.state
+        endpoint.answers.on_dropped = self.definition.on_dropped
         middleware = self.definition.middlewares
         if middleware or handler.plan.shape == "general":
             invoker = Invoker(handler.plan, self._dependencies, self._threads)
@@ -283,6 +284,8 @@ class RunningService:
                 async with asyncio.timeout(WITHDRAWAL):
                     await self._idle()
         await asyncio.gather(*map(_drain, self._cancellations))
+        for endpoint in self.endpoints:
+            endpoint.answers.close()
         for attachment in reversed(self._attachments):
             with contextlib.suppress(NatsError):
                 await attachment.drain()
