@@ -126,7 +126,7 @@ class Endpoint:
         self._patience = patience
         self._admits = partial(may_answer, prefixes=reply_prefixes)
         self._limits = limits
-        self._book = TermsBook(contract, limits, codec, partial(lanes, self))
+        self._book = TermsBook(contract, limits, codec, partial(lanes, self), link.loop.time)
         self._terms = self._book.known
         self._bodies = Bodies(
             all_,
@@ -419,9 +419,9 @@ class Endpoint:
             talk.close()
 
     def _read_terms(self, msg: Msg) -> Terms | None:
-        """Read a header block not seen before; None if the request had to be refused."""
+        """Read a header block that is not in `known`; None if the request had to be refused."""
         try:
-            return self._book.read(msg)
+            return self._book.read(msg, self._link.read_at)
         except RpcError as error:
             self.answers.refuse(msg, error)
         except Exception as error:  # never leave a request without an answer

@@ -73,6 +73,7 @@ class RunningService:
         self._all = conversations_of(connection.link)
         self._all.account.allow(definition.max_body)
         self._gates: dict[tuple[bool, bool], Gate] = {}
+        self._is_held = False
         self._receiving = Gate(connection.link, max(RESERVE, definition.max_concurrency))
         self._dependencies = Dependencies(definition.overrides)
         self._subscriptions: list[Subscription] = []
@@ -166,6 +167,8 @@ class RunningService:
             limit = self.definition.max_concurrency
             limit = max(RESERVE, limit // 4) if nested else limit
             gate = self._gates[key] = Gate(self._connection.link, limit)
+            if self._is_held:
+                gate.hold()
         return gate
 
     def _lane(self, endpoint: Endpoint, depth: int) -> Lane:
@@ -248,11 +251,13 @@ class RunningService:
 
     def hold(self) -> None:
         """Start nothing until `release`: what is read meanwhile may be old."""
+        self._is_held = True
         for gate in self._gates.values():
             gate.hold()
 
     def release(self) -> None:
         """Undo `hold`."""
+        self._is_held = False
         for gate in self._gates.values():
             gate.release()
 
