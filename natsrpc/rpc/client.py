@@ -45,7 +45,7 @@ from .calling import (
 from .contract import Context, EndpointContract, Middleware
 from .headers import inherited
 from .serving import Servable, Server
-from .streams import MAX_BODY
+from .streams import MAX_BODY, PATIENCE, Patience
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -83,11 +83,15 @@ class Client:
         *,
         codec: str | codecs.Codec = "json",
         max_body: int = MAX_BODY,
+        open_timeout: float = PATIENCE.opening,
+        presence_timeout: float = PATIENCE.presence,
+        progress_timeout: float = PATIENCE.progress,
         deadline_clock: DeadlineClock = "relative",
     ) -> None:
+        patience = Patience(open_timeout, presence_timeout, progress_timeout)
         self.connection = connection
         self.codec: codecs.Codec = codecs.get(codec)
-        self._pipeline = Pipeline(connection, self.codec, max_body, deadline_clock)
+        self._pipeline = Pipeline(connection, self.codec, max_body, patience, deadline_clock)
         self._publisher = Publisher(connection, self.codec)
         self.request: Requests = Requests(self._pipeline.perform)
         """As `call`, with all that came with the answer: a `Reply`, with `value` and `headers`."""
@@ -238,7 +242,7 @@ class Client:
         try:
             return bound.decode(msg.data)
         except DecodeError as error:
-            raise bound.misfit(error) from None
+            raise bound.misfit(error, msg.data) from None
 
     # fmt: off
     @overload

@@ -7,13 +7,14 @@ looks nothing up but its header block, which is kept per timeout in `blocks`.
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from natsrpc import codecs, core
-from natsrpc.core import Connection, Headers, Msg
+from natsrpc.core import Connection, Headers, Msg, Throttle
 from natsrpc.errors import (
     BadTimeoutError,
     CallCancelledError,
@@ -39,10 +40,13 @@ from ..headers import (
     timeout_line,
 )
 from ..streams import MAX_BODY, PATIENCE, Patience, conversations_of, is_head, take_reply
+from . import acks
 from .blocks import Block, DatedBlocks
 from .reply import Reply
 
 _MAX_BLOCKS = 64
+
+_log = Throttle(logging.getLogger("natsrpc.rpc"))
 
 
 class NotGiven:
@@ -76,6 +80,7 @@ class BoundCall:
         "blocks",
         "codec",
         "decode",
+        "decode_item",
         "encode",
         "idempotent",
         "max_body",
@@ -106,7 +111,8 @@ class BoundCall:
         self._cancel_subject = cancel_bytes(subject)
         self.codec = codec
         self.encode = codec.bind(request_type).encode
-        self._value = codec.bind(returns).decode
+        self.decode_item = codec.bind(returns).decode
+        self._value = acks.watch(self.decode_item, subject.decode(), _log)
         self.decode = self._bare_reply if gives_reply else self._value
         self._gives_reply = gives_reply
         self._returns = returns
@@ -270,7 +276,7 @@ class BoundCall:
         try:
             value = decode(msg.data)
         except DecodeError as error:
-            raise self.misfit(error) from None
+            raise self.misfit(error, msg.data) from None
         return self._reply(value, msg.headers) if self._gives_reply else value
 
     def _bare_reply(self, data: bytes) -> Reply[Any]:
@@ -301,10 +307,10 @@ class BoundCall:
         """Note on an error made here that it is how this call ended, as if a reply had said so."""
         error.came_from = error.came_from or self.subject.decode()
 
-    def misfit(self, error: DecodeError) -> ContractError:
+    def misfit(self, error: DecodeError, data: bytes) -> ContractError:
         """The error of a reply that is no value of the type expected here."""
         subject = self.subject.decode()
-        return ContractError(
+        return acks.stored(data, subject) or ContractError(
             f"the reply of {subject!r} does not fit: {error}",
             subject=subject,
             errors=error.errors,

@@ -10,6 +10,7 @@ from natsrpc import codecs
 from natsrpc.core import Connection
 
 from ..contract import Middleware, Next, compose
+from ..streams import Patience
 from .binding import Binder
 from .blocks import DeadlineClock
 from .call import Call
@@ -27,9 +28,10 @@ class Pipeline:
         connection: Connection,
         codec: codecs.Codec,
         max_body: int,
+        patience: Patience,
         deadline_clock: DeadlineClock,
     ) -> None:
-        self.binder: Binder = Binder(connection, codec, max_body, deadline_clock)
+        self.binder: Binder = Binder(connection, codec, max_body, patience, deadline_clock)
         self.attempts: Attempts = Attempts(connection)
         self.unary: Unary = Unary(connection, self.binder, self.attempts)
         self.around: Next[Call] | None = None

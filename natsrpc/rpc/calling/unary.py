@@ -85,7 +85,7 @@ class Unary:
         try:
             return bound.decode(msg.data)
         except DecodeError as error:
-            raise bound.misfit(error) from None
+            raise bound.misfit(error, msg.data) from None
 
     async def send_large(
         self,

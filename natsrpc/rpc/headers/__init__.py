@@ -1,6 +1,6 @@
 """The headers of a request: each is named, written and read in one file."""
 
-from .cancel import MARK, cancel_bytes, cancel_subject, is_reserved
+from .cancel import MARK, TOKEN, cancel_bytes, cancel_subject, is_reserved
 from .deadline import deadline_line, read_deadline
 from .depth import MAX_DEPTH, depth_line, read_depth
 from .frame import (
@@ -16,6 +16,7 @@ from .frame import (
 )
 from .inherited import NO_DEADLINE, Inherited, inherited, no_deadline
 from .max_reply import max_reply_line, read_max_reply
+from .replies import REWRITTEN, may_answer
 from .timeout import GRACE, read_timeout, timeout_line, with_time_left
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_HEADERS",
     "NO_DEADLINE",
+    "REWRITTEN",
+    "TOKEN",
     "Inherited",
     "cancel_bytes",
     "cancel_subject",
@@ -38,6 +41,7 @@ __all__ = [
     "item_frame",
     "item_number",
     "max_reply_line",
+    "may_answer",
     "no_deadline",
     "read_deadline",
     "read_depth",

@@ -20,6 +20,7 @@ from natsrpc.errors import ConfigError
 from ..contract import Context, EndpointContract, Limits, Middleware, ServiceContract
 from ..signature import CallPlan, all_dependencies, describe, registry, substitute
 from ..signature import names as naming
+from ..streams import Patience
 
 MAX_CONCURRENCY = 256
 MAX_WAITING = 1024
@@ -53,12 +54,15 @@ class Definition:
     max_concurrency: int
     max_waiting: int
     max_body: int
+    patience: Patience
+    reply_prefixes: tuple[bytes, ...]
     lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None
     handlers: list[Handler] = field(default_factory=list)
     middlewares: list[Middleware[Context]] = field(default_factory=list)
     probes: list[Callable[[], Any]] = field(default_factory=list)
     overrides: dict[Callable[..., Any], Callable[..., Any]] = field(default_factory=dict)
     on_added: list[Callable[[Handler], None]] = field(default_factory=list)
+    on_dropped: list[Callable[[str], object]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         naming.check_name("service", self.name)

@@ -40,6 +40,7 @@ from typing import Any, Protocol
 from natsrpc import codecs
 from natsrpc.core import Connection, Due, Msg, Throttle, clock, encode_headers
 from natsrpc.errors import (
+    BadRequestError,
     CallCancelledError,
     DeadlineExceededError,
     DecodeError,
@@ -60,13 +61,14 @@ from ..contract import (
     is_end_of_time,
     refused_request,
 )
-from ..headers import MARK, NO_DEADLINE, inherited, is_reserved, with_frame
+from ..headers import NO_DEADLINE, TOKEN, inherited, is_reserved, may_answer, with_frame
 from ..signature import CallPlan
 from ..streams import LARGE, Conversations, Patience, Receiving, send_reply
 from .answers import Answers
+from .decoding import LARGE_BODY, decode_large
 from .eager import task_starter
 from .receiving import Bodies
-from .slots import MAX_EVENTS, Admitted, Gate, Lane, Waiting
+from .slots import Admitted, Gate, Lane, Waiting
 from .streams import Incoming
 from .terms import Terms, TermsBook
 
@@ -108,6 +110,7 @@ class Endpoint:
         receiving: Gate,
         max_body: int,
         patience: Patience,
+        reply_prefixes: tuple[bytes, ...] = (),
     ) -> None:
         self.contract = contract
         self.plan = plan
@@ -121,6 +124,7 @@ class Endpoint:
         self._all = all_
         self._max_body = max_body
         self._patience = patience
+        self._admits = partial(may_answer, prefixes=reply_prefixes)
         self._limits = limits
         self._book = TermsBook(contract, limits, codec, partial(lanes, self), link.loop.time)
         self._terms = self._book.known
@@ -131,6 +135,7 @@ class Endpoint:
             self._admit_whole,
             largest=max_body,
             patience=patience,
+            admits=self._admits,
         )
         self._talks: dict[Admitted, Talk] = {}
         self._took = 0.0
@@ -270,6 +275,9 @@ class Endpoint:
         it must wait. The sink of its subscription."""
         if self._is_reflection(msg):
             return
+        if not msg.raw_reply:
+            self.answers.refuse(msg, BadRequestError("a stream without a reply subject"))
+            return
         terms = self._terms.get(msg.raw_headers) or self._read_terms(msg)
         if terms is not None:
             deadline = self._link.read_at + terms.timeout
@@ -281,6 +289,7 @@ class Endpoint:
                 self.contract.kind,
                 max_body=self._max_body,
                 patience=self._patience,
+                admits=self._admits,
             )
             self.accept(msg, talk)
 
@@ -301,20 +310,20 @@ class Endpoint:
         """Take a request of an endpoint with wildcards: no subject of ours is a value of it. Heads
         come here where the subject ends with `>`. The sink of its subscription."""
         subject = msg.raw_subject
-        if not (MARK in subject and is_reserved(subject)):
+        if not (TOKEN in subject and is_reserved(subject)):
             (self.accept if self.contract.kind == "unary" else self.accept_stream)(msg)
         elif subject.endswith(LARGE) and self.contract.subject.endswith(">") and self._max_body:
             self.accept_large(msg)
         else:
-            self.answers.num_dropped += 1
+            self.answers.drop()
 
     def _is_reflection(self, msg: Msg) -> bool:
         """Whether the answer would go to where nobody waits for answers: to the server's own
         subjects, or to ours. Such a request is dropped, and counted."""
         reply = msg.raw_reply
-        if not reply.startswith(b"$") and not is_reserved(reply):
+        if may_answer(reply):
             return False
-        self.answers.num_dropped += 1
+        self.answers.drop()
         return True
 
     def _begin_talk(self, admitted: Admitted, talk: Talk) -> Run:
@@ -325,6 +334,8 @@ class Endpoint:
 
     async def _run_talk(self, admitted: Admitted, msg: Msg, terms: Terms, deadline: float) -> None:
         try:
+            if len(msg.data) >= LARGE_BODY:
+                terms = terms.with_decode(partial(decode_large, terms.decode))
             await self._run(admitted, msg, terms, deadline)
         finally:
             self._end_talk(admitted)
@@ -353,6 +364,7 @@ class Endpoint:
                 deadline=deadline,
                 on_stop=stop,
                 patience=self._patience,
+                admits=self._admits,
             )
         except (NatsError, RpcError) as failure:
             self.answers.note_error(str(failure))
@@ -363,8 +375,8 @@ class Endpoint:
         """Let a request wait for slots; if there is no room it is refused, and the result is
         false. A message without a reply subject, whose sender cannot be told, has more room."""
         size = len(msg.data) + len(msg.raw_headers)
-        most = lane.max_waiting if msg.raw_reply else max(lane.max_waiting, MAX_EVENTS)
-        if lane.put(admitted, Waiting(size, self._link.read_at, deadline), most):
+        entry = Waiting(size, self._link.read_at, deadline)
+        if lane.put(admitted, entry, is_event=not msg.raw_reply):
             if lane.may_start and not lane.gate.is_held:  # one that is owed, or the output is full
                 self._link.loop.call_soon(lane.gate.attend)
             return True
@@ -390,7 +402,7 @@ class Endpoint:
         """Seconds that its handler took lately; 0 for one that streams."""
         answers = self.answers
         count, total = answers.num_requests - answers.num_refused, answers.processing_time_ns
-        if count < self._counted[0]:  # they were reset
+        if count < self._counted[0] or total < self._counted[1]:  # they were reset
             self._counted = 0, 0
         if count - self._counted[0] >= SAMPLE:
             self._took = (total - self._counted[1]) / (count - self._counted[0]) / 1e9
@@ -437,8 +449,7 @@ class Endpoint:
         assert msg is not None  # it is answered once
         admitted.msg = None
         lane = admitted.lane
-        if lane is not None and admitted in lane.waiting:
-            lane.remove(admitted)
+        if lane is not None and admitted.task is None and lane.remove(admitted):
             self.answers.refuse(msg, error)
             self._end_talk(admitted)
             return
@@ -488,7 +499,7 @@ class Endpoint:
     def inflight(self) -> int:
         """Requests that run or wait."""
         lanes = self._book.lanes.values()
-        taken = sum(lane.limit - lane.free + len(lane.waiting) for lane in lanes)
+        taken = sum(lane.limit - lane.free + lane.waiting for lane in lanes)
         return taken + len(self._bodies)
 
     def running(self, depth: int) -> int:

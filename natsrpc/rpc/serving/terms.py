@@ -6,6 +6,7 @@ they mean in a small table keyed by the block itself and reads no header twice.
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from collections.abc import Callable
@@ -94,6 +95,12 @@ class Terms:
         self.timeout: float = timeout
         self.depth: int = depth
         self.reply_headers: bytes = reply_headers
+
+    def with_decode(self, decode: Callable[[bytes], Any]) -> Terms:
+        """A copy that reads the body otherwise."""
+        found = copy.copy(self)
+        found.decode = decode
+        return found
 
 
 def shorter(asked: float | None, own: float | None) -> float:

@@ -57,6 +57,7 @@ class Reader:
         "_body",
         "_due_at",
         "_due_bytes",
+        "_looked_at",
         "_moved",
         "_on_room",
         "_share",
@@ -89,6 +90,7 @@ class Reader:
         self._too_large = too_large
         self._begun: bytearray | None = None
         self._body: Body | None = None
+        self._looked_at: Body | None = None
         self._moved = 0
         self.received = self.received_bytes = 0
         self.taken = self.taken_bytes = 0
@@ -112,6 +114,23 @@ class Reader:
     def is_held_back(self) -> bool:
         """Whether such a value lacks room in the account: its sender cannot go on."""
         return self._body is not None and self._body.room < self._body.total
+
+    @property
+    def room(self) -> int:
+        """Bytes that a value which is put together may have; 0 without one."""
+        return 0 if self._body is None else self._body.room
+
+    @property
+    def total(self) -> int:
+        """Bytes of the value that is put together; 0 without one."""
+        return 0 if self._body is None else self._body.total
+
+    @property
+    def is_going_on(self) -> bool:
+        """Whether the value that is put together now is the one that was at the last look, and its
+        sender may go on."""
+        before, self._looked_at = self._looked_at, self._body
+        return before is not None and before is self._body and not self.is_held_back
 
     # receiving
 
@@ -166,6 +185,7 @@ class Reader:
         if len(begun) + left != body.total:
             raise UnavailableError("stream broken: the parts of a value do not add up")
         self.taken += 1
+        self._account.moves += 1
         self.move()
 
     def move(self) -> None:
