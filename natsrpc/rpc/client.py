@@ -32,7 +32,6 @@ from natsrpc.errors import (
 from .calling import (
     NOTHING,
     Call,
-    DeadlineClock,
     Errors,
     Failure,
     Pipeline,
@@ -43,7 +42,7 @@ from .calling import (
     scoped,
 )
 from .contract import Context, EndpointContract, Middleware
-from .headers import inherited
+from .headers import DeadlineClock, inherited
 from .serving import Servable, Server
 from .streams import MAX_BODY, PATIENCE, Patience
 

@@ -8,8 +8,8 @@ from typing import Unpack
 from natsrpc import codecs, core
 from natsrpc.core import ConnectOptions, Opening, Options
 
-from .calling import DeadlineClock, check_deadline_clock
 from .client import Client
+from .headers import DeadlineClock, check_deadline_clock
 from .streams import MAX_BODY, PATIENCE, Patience
 
 

@@ -9,11 +9,10 @@ from natsrpc.core import Connection, check_publish
 from natsrpc.errors import BadSubjectError, ConfigError, ConfigTypeError, EncodeError, RpcError
 
 from ..contract import EndpointContract, check_errors
-from ..headers import is_reserved
+from ..headers import DeadlineClock, check_deadline_clock, is_reserved
 from ..signature import names as naming
 from ..signature import registry
 from ..streams import Patience, conversations_of
-from .blocks import DeadlineClock, check_deadline_clock
 from .bound import NOTHING, BoundCall, NotGiven
 from .call import Call
 

@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Literal, TypeAlias
-
-from natsrpc.errors import ConfigError
+from typing import TypeAlias
 
 from ..headers import deadline_line
 
-DeadlineClock: TypeAlias = Literal["relative", "wall"]
-"""How requests say when their time is over: by what is left of it, or by a moment, too."""
-
 Block: TypeAlias = "tuple[bytes, float | None]"
 """A header block, and how many seconds to wait for the reply."""
-
-
-def check_deadline_clock(clock: DeadlineClock) -> None:
-    """Refuse what is no way to say when the time of a request is over.
-
-    Raises:
-        ConfigError: naming the value.
-    """
-    if clock not in ("relative", "wall"):
-        raise ConfigError(f"deadline_clock is {clock!r}: expected 'relative' or 'wall'")
 
 
 class DatedBlocks:

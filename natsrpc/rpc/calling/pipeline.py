@@ -10,9 +10,9 @@ from natsrpc import codecs
 from natsrpc.core import Connection
 
 from ..contract import Middleware, Next, compose
+from ..headers import DeadlineClock
 from ..streams import Patience
 from .binding import Binder
-from .blocks import DeadlineClock
 from .call import Call
 from .gather import Gather
 from .policy import Attempts, Policy

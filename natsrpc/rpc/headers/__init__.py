@@ -1,7 +1,7 @@
 """The headers of a request: each is named, written and read in one file."""
 
 from .cancel import MARK, TOKEN, cancel_bytes, cancel_subject, is_reserved
-from .deadline import deadline_line, read_deadline
+from .deadline import DeadlineClock, check_deadline_clock, deadline_line, read_deadline
 from .depth import MAX_DEPTH, depth_line, read_depth
 from .frame import (
     FRAME_BYTES,
@@ -29,9 +29,11 @@ __all__ = [
     "NO_DEADLINE",
     "REWRITTEN",
     "TOKEN",
+    "DeadlineClock",
     "Inherited",
     "cancel_bytes",
     "cancel_subject",
+    "check_deadline_clock",
     "deadline_line",
     "depth_line",
     "frame",

@@ -8,12 +8,28 @@ with one timeout, which both sides keep.
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 from natsrpc.core import Headers
+from natsrpc.errors import ConfigError
+
+DeadlineClock: TypeAlias = Literal["relative", "wall"]
+"""How requests say when their time is over: by what is left of it, or by a moment, too."""
 
 DEADLINE = "Natsrpc-Deadline"
 
 STEP = 0.1
 """Seconds between two moments that the header tells apart."""
+
+
+def check_deadline_clock(clock: DeadlineClock) -> None:
+    """Refuse what is no way to say when the time of a request is over.
+
+    Raises:
+        ConfigError: naming the value.
+    """
+    if clock not in ("relative", "wall"):
+        raise ConfigError(f"deadline_clock is {clock!r}: expected 'relative' or 'wall'")
 
 
 def deadline_line(moment: float) -> bytes:
