@@ -23,7 +23,7 @@ from ..headers import GRACE, frame, is_frame, with_time_left
 from .account import Account
 from .window import Window
 
-logger = logging.getLogger("natsrpc.rpc")
+logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
 TICK = 0.45
 """Seconds between two looks at all conversations: two, and an answer, are within a second."""
