@@ -28,6 +28,7 @@ from natsrpc.errors import (
     ConfigError,
     ConfigTypeError,
     MaxSubscriptionsError,
+    MessagesLostError,
     NatsRpcError,
     PermissionsError,
     SlowConsumerError,
@@ -221,8 +222,8 @@ class Callbacks:
 
     def _log_untold(self, event: ConnectionEvent) -> None:
         """Log an error that no callback is told."""
-        if not isinstance(event, AsyncError):
-            return
+        if not isinstance(event, AsyncError) or isinstance(event.error, MessagesLostError):
+            return  # the service has logged it
         error, sub = event.error, event.subscription
         name, where = type(error).__name__, "" if sub is None else f" on {sub.subject!r}"
         if _is_repeated(error):

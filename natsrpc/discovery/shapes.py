@@ -29,6 +29,8 @@ class Counters(Protocol):
 
     num_requests: int
     num_errors: int
+    num_refused: int
+    num_dropped: int
     last_error: str
     processing_time_ns: int
 
@@ -85,13 +87,25 @@ def info(running: Running, *, schema_subject: str = "") -> dict[str, Any]:
 
 
 def stats(running: Running, data: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the response to STATS; `data` is attached to each endpoint unless None."""
-    extra = {} if data is None else {"data": dict(data)}
+    """Return the response to STATS; `data` is attached to each endpoint unless None.
+
+    ADR-32 leaves `data` to the service; what we count beyond it stands there under "natsrpc".
+    """
     return {
         **_identity(STATS_TYPE, running),
         "started": timestamp(running.started),
-        "endpoints": [{**_counters(endpoint), **extra} for endpoint in running.endpoints],
+        "endpoints": [
+            {**_counters(endpoint), **_data(endpoint, data)} for endpoint in running.endpoints
+        ],
     }
+
+
+def _data(endpoint: Counted, data: Mapping[str, Any] | None) -> dict[str, Any]:
+    if data is None:
+        return {}
+    counters = endpoint.answers
+    ours = {"refused": int(counters.num_refused), "dropped": int(counters.num_dropped)}
+    return {"data": {**data, "natsrpc": ours}}
 
 
 def schema(running: Running, endpoints: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Every exception natsrpc raises on purpose, one tree; beside a branch stand its leaves.
 
 ```
-NatsRpcError                           ServerNotFoundError (FileNotFoundError), ServerStartError
+NatsRpcError                           ServerNotFoundError (FileNotFoundError), ServerStartError,
+│                                      MessagesLostError
 ├─ ConfigError (ValueError)            ConfigTypeError (TypeError)
 ├─ NatsError                           ConnectionDrainingError, ConnectionReconnectingError,
 │  │                                   ReconnectBufferExceededError, NoRespondersError,
@@ -21,7 +22,7 @@ NatsRpcError                           ServerNotFoundError (FileNotFoundError), 
 │  │                                   SubscriptionTypeError, SyncSubRequiredError (TypeErrors)
 │  └─ MsgError                         MsgNotBoundError, MsgNoReplyError
 ├─ CodecError                          EncodeError, UnknownCodecError (LookupError)
-│  └─ DecodeError                      ContractError
+│  └─ DecodeError                      ContractError, SubjectStoredError (ContractError)
 └─ RpcError                            one for each code: see `errors/rpc.py`
 ```
 """
@@ -31,6 +32,7 @@ from .codec import (
     ContractError,
     DecodeError,
     EncodeError,
+    SubjectStoredError,
     UnknownCodecError,
 )
 from .nats import (
@@ -92,6 +94,7 @@ from .rpc import (
     HeadersTooLargeError,
     InternalError,
     InvalidRequestError,
+    MessagesLostError,
     NotFoundError,
     OverloadedError,
     ReplyHeaders,
@@ -138,6 +141,7 @@ __all__ = [
     "MaxMessagesError",
     "MaxPayloadError",
     "MaxSubscriptionsError",
+    "MessagesLostError",
     "MsgError",
     "MsgNoReplyError",
     "MsgNotBoundError",
@@ -164,6 +168,7 @@ __all__ = [
     "ServerStartError",
     "SlowConsumerError",
     "StaleConnectionError",
+    "SubjectStoredError",
     "SubscriptionError",
     "SubscriptionTypeError",
     "SyncSubRequiredError",

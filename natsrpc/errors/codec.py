@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .root import NatsRpcError
 
@@ -50,6 +52,31 @@ class ContractError(DecodeError):
     ) -> None:
         super().__init__(message, errors=errors, malformed=malformed)
         self.subject = subject
+
+
+class SubjectStoredError(ContractError):
+    """A stream answered the request in place of a service: it stores the subject that was called.
+
+    JetStream acknowledges what a stream stores to the reply subject, mostly before the service
+    answers; the caller takes the first answer. So requests and what streams store need subjects of
+    their own. Whether the service ran is not known. `stream` is the stream's name, `reason` why it
+    did not store the request, where it said so.
+    """
+
+    def __init__(self, subject: str, *, stream: str, reason: str = "") -> None:
+        what = f"did not store the request ({reason})" if reason else "stored the request"
+        super().__init__(
+            f"the reply of {subject!r} is no service's: the stream {stream!r} stores this subject, "
+            f"{what}, and its acknowledgement came before the service's answer; requests and "
+            "what streams store need subjects of their own",
+            subject=subject,
+        )
+        self.stream = stream
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        make = functools.partial(type(self), stream=self.stream, reason=self.reason)
+        return make, (self.subject,)
 
 
 class UnknownCodecError(CodecError, LookupError):

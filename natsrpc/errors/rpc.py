@@ -231,5 +231,38 @@ class UnavailableError(RpcError, code=503):
     """The service is stopping, and did not run or did not finish the request."""
 
 
+class MessagesLostError(NatsRpcError):
+    """Messages without a reply subject came to an endpoint, and were lost there.
+
+    Nobody waits for an answer that would say so. A service's connection tells it to `on_error`, at
+    most once a second for each endpoint. Since it was told last `dropped` messages were refused
+    unrun, and `failed` ended with an error. `last` is what the last of them would have been
+    answered with; `endpoint` and `subject` name where they came.
+    """
+
+    def __init__(
+        self, subject: str, *, endpoint: str, dropped: int, failed: int, last: RpcError
+    ) -> None:
+        super().__init__(
+            f"endpoint {endpoint!r} lost messages on {subject!r} that nobody waits for: {dropped} "
+            f"did not run, {failed} failed; the last one: {last.code} {last.name}: {last}"
+        )
+        self.subject = subject
+        self.endpoint = endpoint
+        self.dropped = dropped
+        self.failed = failed
+        self.last = last
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        make = functools.partial(
+            type(self),
+            endpoint=self.endpoint,
+            dropped=self.dropped,
+            failed=self.failed,
+            last=self.last,
+        )
+        return make, (self.subject,)
+
+
 class DeadlineExceededError(RpcError, NatsTimeoutError, code=504):
     """The deadline passed before the handler ended; it was not run, or was cancelled."""

@@ -5,9 +5,12 @@
 | `natsrpc_server_requests_total` | service, endpoint, code: "200", or the code of the error |
 | `natsrpc_server_seconds` (histogram) | service, endpoint |
 | `natsrpc_server_running` | service, endpoint |
+| `natsrpc_server_dropped_total` | service, endpoint |
 
-A request that is refused before its handler runs (no free slot, a body that does not decode) is not
-counted here; the service's own STATS count it.
+A request that is refused before its handler runs (no free slot, an unknown codec) is not counted
+by code; the service's own STATS count it. Dropped are messages that neither ran nor could be
+answered: those without a reply subject that found no room to wait or whose time was over, and
+those whose reply subject leads to the server's own subjects.
 
 The codes of requests that were cancelled are "504" where their deadline had passed and "499" where
 the caller gave up.
@@ -17,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -67,6 +71,13 @@ class Metrics:
             "natsrpc_server_running", "Requests being handled.", labels, registry=registry
         )
 
+        self._dropped = Counter(
+            "natsrpc_server_dropped",
+            "Messages that neither ran nor could be answered.",
+            labels,
+            registry=registry,
+        )
+
     def instrument(self, *services: Service) -> None:
         """Count the requests of these services.
 
@@ -79,6 +90,10 @@ class Metrics:
             if not isinstance(service, Service):
                 raise ConfigError(f"instrument takes services, not {service!r}")
             service.middleware(self._count)
+            service.definition.on_dropped.append(partial(self._count_dropped, service.name))
+
+    def _count_dropped(self, service: str, endpoint: str) -> None:
+        self._dropped.labels(service, endpoint).inc()
 
     async def _count(self, context: Context, call_next: Callable[[Context], Awaitable[Any]]) -> Any:
         labels = (context.service.name, context.endpoint.name)

@@ -32,6 +32,7 @@ from natsrpc.errors import (
 from .calling import (
     NOTHING,
     Call,
+    DeadlineClock,
     Errors,
     Failure,
     Pipeline,
@@ -85,13 +86,14 @@ class Client:
         open_timeout: float = PATIENCE.opening,
         presence_timeout: float = PATIENCE.presence,
         progress_timeout: float = PATIENCE.progress,
+        deadline_clock: DeadlineClock = "relative",
     ) -> None:
         patience = Patience(open_timeout, presence_timeout, progress_timeout)
         self.connection = connection
         self.codec: codecs.Codec = codecs.get(codec)
-        self._pipeline = Pipeline(connection, self.codec, max_body, patience)
+        self._pipeline = Pipeline(connection, self.codec, max_body, patience, deadline_clock)
         self._publisher = Publisher(connection, self.codec)
-        self.request = Requests(self._pipeline)
+        self.request: Requests = Requests(self._pipeline.perform)
         """As `call`, with all that came with the answer: a `Reply`, with `value` and `headers`."""
         self._servers: list[Server] = []
         # for the fast path of `call`
@@ -225,8 +227,8 @@ class Client:
                 await reply
             except BaseException as error:
                 self._abandon(reply)
-                if isinstance(error, asyncio.CancelledError):
-                    bound.abandoned(reply.inbox)
+                if isinstance(error, (asyncio.CancelledError, NatsTimeoutError)):
+                    bound.abandoned(reply, error)
                 raise
             msg = reply.msg
             if msg.raw_headers and is_no_responders(msg):
@@ -240,7 +242,7 @@ class Client:
         try:
             return bound.decode(msg.data)
         except DecodeError as error:
-            raise bound.misfit(error) from None
+            raise bound.misfit(error, msg.data) from None
 
     # fmt: off
     @overload

@@ -18,7 +18,7 @@ from typing import Any, Unpack
 from natsrpc import core
 from natsrpc.core import Options
 
-from .opening import ClientOptions, connect
+from .connecting import ClientOptions, connect
 from .service import Service
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")

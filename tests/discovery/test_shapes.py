@@ -20,6 +20,8 @@ ID = "kP3v0XcQ8dTz5LbN1wYhRe"
 class Counters:
     num_requests: int = 0
     num_errors: int = 0
+    num_refused: int = 0
+    num_dropped: int = 0
     last_error: str = ""
     processing_time_ns: int = 0
 
@@ -111,8 +113,12 @@ def test_the_average_of_no_requests_is_zero() -> None:
 
 
 def test_data_is_attached_to_each_endpoint_if_there_is_any() -> None:
-    found = shapes.stats(running(endpoints=[add(), add()]), {"health": {}})
-    assert [each["data"] for each in found["endpoints"]] == [{"health": {}}] * 2
+    endpoints = [add(num_refused=3, num_dropped=2), add()]
+    found = shapes.stats(running(endpoints=endpoints), {"health": {}})
+    assert [each["data"] for each in found["endpoints"]] == [
+        {"health": {}, "natsrpc": {"refused": 3, "dropped": 2}},
+        {"health": {}, "natsrpc": {"refused": 0, "dropped": 0}},
+    ]
     assert "data" not in shapes.stats(running(endpoints=[add()]))["endpoints"][0]
 
 

@@ -52,6 +52,12 @@ def node() -> str:
     return found
 
 
+@service.handler("js.each", name="each")
+async def each(values: list[Any]) -> AsyncIterator[Any]:
+    for value in values:
+        yield value
+
+
 def test_the_packages_may_come_from_any_registry() -> None:
     lock = json.loads((FOLDER / "package-lock.json").read_text(encoding="utf-8"))
     packages = {name: each for name, each in lock["packages"].items() if name}
@@ -83,12 +89,14 @@ async def test_javascript_finds_our_service_and_calls_it(
 ) -> None:
     calls = [["js.add", {"a": 1, "b": 2}], ["js.add", {"a": 99, "b": 2}], ["js.add", {"a": "x"}]]
     async with natsrpc.connect(nats_server.url) as client, client.serve(service):
-        got = await ran(node, "caller.mjs", nats_server.url, "for-js", json.dumps(calls))
+        lists = json.dumps(calls), json.dumps([["js.each", [0, None, "", False, 1]]])
+        got = await ran(node, "caller.mjs", nats_server.url, "for-js", *lists)
+    assert got["streams"] == [[0, None, "", False, 1]]
     (ping,), (info,), (stats,) = got["ping"], got["info"], got["stats"]
     assert ping["type"] == "io.nats.micro.v1.ping_response"
     assert (info["name"], info["version"], info["id"]) == ("for-js", "1.0.0", ping["id"])
     assert (info["description"], info["metadata"]) == ("called by others", {"home": "python"})
-    (endpoint,) = info["endpoints"]
+    endpoint, _ = info["endpoints"]
     assert (endpoint["name"], endpoint["subject"], endpoint["queue_group"]) == (
         "add",
         "js.add",
@@ -99,7 +107,7 @@ async def test_javascript_finds_our_service_and_calls_it(
     assert (refused["code"], refused["error"]) == (409, "too much")
     assert json.loads(refused["body"]) == {"limit": 100}
     assert invalid["code"] == 422
-    (counted,) = stats["endpoints"]
+    counted, _ = stats["endpoints"]
     assert (counted["num_requests"], counted["num_errors"]) == (3, 2)
 
 
@@ -135,10 +143,13 @@ async def test_we_find_a_javascript_service_and_call_it(
         (info,) = await discovery.info(client.connection, f"js-{prefix}")
         assert (info.version, info.description) == ("1.2.3", "written in JavaScript")
         subjects = [endpoint.subject for endpoint in info.endpoints]
-        assert subjects == [f"{prefix}.double", f"{prefix}.headers"]
+        assert subjects == [f"{prefix}.double", f"{prefix}.headers", f"{prefix}.count"]
         assert await client.call(f"{prefix}.double", {"value": 21}, int) == 42
         with pytest.raises(natsrpc.RpcError) as caught:
             await client.call(f"{prefix}.double", {"value": "x"}, int)
         assert (caught.value.code, caught.value.message) == (422, "value is no number")
+        values = [0, None, "", False, 1]
+        streamed = client.stream(f"{prefix}.count", values, timeout=5.0)
+        assert [item async for item in streamed] == values
         (stats,) = await discovery.stats(client.connection, f"js-{prefix}")
-        assert stats.num_requests == 2
+        assert stats.num_requests == 3

@@ -13,6 +13,7 @@ from ..headers import is_reserved
 from ..signature import names as naming
 from ..signature import registry
 from ..streams import Patience, conversations_of
+from .blocks import DeadlineClock, check_deadline_clock
 from .bound import NOTHING, BoundCall, NotGiven
 from .call import Call
 
@@ -35,8 +36,14 @@ class Binder:
     """
 
     def __init__(
-        self, connection: Connection, codec: codecs.Codec, max_body: int, patience: Patience
+        self,
+        connection: Connection,
+        codec: codecs.Codec,
+        max_body: int,
+        patience: Patience,
+        deadline_clock: DeadlineClock,
     ) -> None:
+        check_deadline_clock(deadline_clock)
         self.direct: dict[Any, BoundCall] = {}
         self._makes_direct = True
         self._calls: dict[Any, BoundCall] = {}
@@ -47,6 +54,7 @@ class Binder:
         self._codec = codec
         self._max_body = max_body
         self._patience = patience
+        self._is_dated = deadline_clock == "wall"
         self.conversations.account.allow(max_body)
 
     @property
@@ -121,6 +129,7 @@ class Binder:
             max_body=self._max_body,
             patience=self._patience,
             gives_reply=call.kind == "request",
+            is_dated=self._is_dated,
         )
 
     def _for_subject(self, subject: str, call: Call, codec: codecs.Codec) -> BoundCall:
@@ -140,6 +149,7 @@ class Binder:
             max_body=self._max_body,
             patience=self._patience,
             gives_reply=call.kind == "request",
+            is_dated=self._is_dated,
         )
 
 

@@ -19,9 +19,10 @@ from natsrpc.errors import (
 )
 
 from ..contract import is_error
-from ..headers import with_frame
+from ..headers import GRACE, with_frame
 from ..streams import LARGE, Channel, conversations_of, is_head
-from .bound import GRACE, BoundCall
+from . import acks
+from .bound import BoundCall
 
 Encode = Callable[[Any], bytes]
 
@@ -57,7 +58,7 @@ class Outgoing:
         self._gives_stream = gives_stream
         self._reply: Msg | None = None
         self._items_error: Exception | None = None
-        self._kept = 0
+        self._kept = self._plain_items = 0
         self.plain: deque[Msg] = deque()
         self._pump: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
@@ -76,6 +77,7 @@ class Outgoing:
         )
         later = connection.link.loop.call_later
         if timeout is not None:
+            self.channel.deadline = connection.link.loop.time() + timeout - GRACE
             text = f"the stream did not end within {timeout - GRACE:g} s"
             self._timers.append(later(timeout, self._expire, text))
         if idle_timeout is not None:
@@ -143,9 +145,9 @@ class Outgoing:
             ContractError: it is not of the type expected.
         """
         try:
-            return self._bound.decode(data)
+            return self._bound.decode_item(data)
         except DecodeError as error:
-            raise self._bound.misfit(error) from None
+            raise self._bound.misfit(error, data) from None
 
     async def finish(self, ended: bool) -> None:
         """Let everything go; unless it ended, the worker is told."""
@@ -156,7 +158,7 @@ class Outgoing:
             timer.cancel()
         denied = isinstance(channel.error, PermissionsError)
         if not (ended or denied) and self._reply is None and not channel.stop():
-            self._bound.abandoned(channel.address)
+            self._bound.cancel(channel.address)
         channel.close()
         if self._pump is not None:
             self._pump.cancel()
@@ -170,6 +172,8 @@ class Outgoing:
         elif not self._gives_stream:
             self._reply = msg
             channel.reader.finish()
+        elif stored := acks.stored(msg.data, self._bound.subject.decode()):
+            channel.fail(stored)  # whatever items are: the worker's frames come behind it
         elif channel.peer and not channel.reader.is_whole:
             channel.fail(UnavailableError("stream broken: a message came that is no frame"))
         elif msg.data or channel.reader.is_whole:
@@ -180,7 +184,10 @@ class Outgoing:
 
     def _keep(self, msg: Msg) -> None:
         """Keep a stranger's item, who knows nothing of credit, within a bound."""
+        if self.channel.error is not None:
+            return  # a hole in the middle would not be seen: what comes behind the error goes
         self._kept += len(msg.data)
+        self._plain_items += 1
         self.plain.append(msg)
         if self._kept > UNTAKEN_BYTES or len(self.plain) > UNTAKEN_ITEMS:
             self.channel.fail(UnavailableError("stream broken: it is read too slowly"))
@@ -196,9 +203,9 @@ class Outgoing:
     def _check_idle(self) -> None:
         reader = self.channel.reader
         # What is still here, or was taken only since the last look, tells of a slow reader.
-        seen = reader.received, len(reader.buffer)
+        seen = reader.received + self._plain_items, len(reader.buffer) + len(self.plain)
         assert self._idle_timeout is not None  # it set this timer
-        if seen == self._seen and not reader.buffer:
+        if seen == self._seen and not seen[1]:
             self._expire(f"the stream was idle for {self._idle_timeout:g} s")
             return
         self._seen = seen

@@ -12,6 +12,7 @@ from natsrpc.core import Connection
 from ..contract import Middleware, Next, compose
 from ..streams import Patience
 from .binding import Binder
+from .blocks import DeadlineClock
 from .call import Call
 from .gather import Gather
 from .policy import Attempts, Policy
@@ -23,9 +24,14 @@ class Pipeline:
     """Makes the calls of one client. `around` is its middleware, folded; None without any."""
 
     def __init__(
-        self, connection: Connection, codec: codecs.Codec, max_body: int, patience: Patience
+        self,
+        connection: Connection,
+        codec: codecs.Codec,
+        max_body: int,
+        patience: Patience,
+        deadline_clock: DeadlineClock,
     ) -> None:
-        self.binder: Binder = Binder(connection, codec, max_body, patience)
+        self.binder: Binder = Binder(connection, codec, max_body, patience, deadline_clock)
         self.attempts: Attempts = Attempts(connection)
         self.unary: Unary = Unary(connection, self.binder, self.attempts)
         self.around: Next[Call] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from natsrpc.core import Connection, Msg, Throttle
 from natsrpc.errors import (
@@ -16,6 +16,7 @@ from natsrpc.errors import (
 )
 
 from ..contract import EndpointContract, description, internal, relayed, to_wire
+from .losses import Losses
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
@@ -24,7 +25,11 @@ class Answers:
     """The part of an endpoint that answers with errors, and counts.
 
     `num_requests`, `num_errors`, `last_error` and `processing_time_ns` are what ADR-32 reports. A
-    request without a reply subject is counted like any other, and answered by nothing.
+    request without a reply subject is counted like any other, and what would be answered to it is
+    told to the service's own people (see `Losses`). `num_refused` did not run, and were answered
+    or lost; `num_dropped` neither ran nor were answered.
+
+    `on_dropped` are called with the endpoint's name for each message that is dropped.
     """
 
     def __init__(self, connection: Connection, contract: EndpointContract, handler: str) -> None:
@@ -34,6 +39,8 @@ class Answers:
         self.num_dropped = 0
         self.last_error = ""
         self.processing_time_ns = 0
+        self.on_dropped: list[Callable[[str], object]] = []
+        self._losses = Losses(connection.link, contract)
         self._send = connection.link.outbound.send
         self._endpoint = contract.name
         self._handler = handler
@@ -51,17 +58,31 @@ class Answers:
         self.last_error = text
 
     def drop(self) -> None:
-        """Count a message that is not taken for a request, and not answered."""
+        """Count a message that neither runs nor is answered."""
         self.num_dropped += 1
+        for each in self.on_dropped:
+            each(self._endpoint)
 
     def refuse(self, msg: Msg, error: RpcError) -> None:
         """Answer a request that is not run."""
         self.num_requests += 1
         self.num_refused += 1
-        self.answer(msg, error)
+        if not msg.raw_reply:
+            self.drop()
+        self.answer(msg, error, ran=False)
 
-    def answer(self, msg: Msg, error: RpcError, added: Mapping[str, str] | None = None) -> None:
-        """Answer with an error and the headers that its handler `added`, and count it."""
+    def answer(
+        self,
+        msg: Msg,
+        error: RpcError,
+        added: Mapping[str, str] | None = None,
+        *,
+        ran: bool = True,
+    ) -> None:
+        """Answer with an error and the headers that its handler `added`, and count it.
+
+        `ran`: the request was given to its handler.
+        """
         try:
             headers, data = to_wire(error, added)
         except Exception as failure:  # its message is no text, its fields cannot be written, ...
@@ -69,6 +90,7 @@ class Answers:
             headers, data = to_wire(error)
         self.note_error(f"{error.code}:{description(error)}")
         if not msg.raw_reply:
+            self._losses.note(error, ran=ran)
             return
         try:
             self._send(msg.raw_reply, data, b"", headers)
@@ -105,6 +127,10 @@ class Answers:
         else:
             self.note_error(str(error))
             self._not_sent(error)
+
+    def close(self) -> None:
+        """Tell what was lost and not told yet: no more messages come."""
+        self._losses.close()
 
     def _send_last(self, msg: Msg, headers: bytes) -> None:
         try:

@@ -62,6 +62,7 @@ class Definition:
     probes: list[Callable[[], Any]] = field(default_factory=list)
     overrides: dict[Callable[..., Any], Callable[..., Any]] = field(default_factory=dict)
     on_added: list[Callable[[Handler], None]] = field(default_factory=list)
+    on_dropped: list[Callable[[str], object]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         naming.check_name("service", self.name)

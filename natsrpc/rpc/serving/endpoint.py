@@ -40,6 +40,7 @@ from typing import Any, Protocol
 from natsrpc import codecs
 from natsrpc.core import Connection, Due, Msg, Throttle, clock, encode_headers
 from natsrpc.errors import (
+    BadRequestError,
     CallCancelledError,
     DeadlineExceededError,
     DecodeError,
@@ -67,7 +68,7 @@ from .answers import Answers
 from .decoding import LARGE_BODY, decode_large
 from .eager import task_starter
 from .receiving import Bodies
-from .slots import MAX_EVENTS, Admitted, Gate, Lane, Waiting
+from .slots import Admitted, Gate, Lane, Waiting
 from .streams import Incoming
 from .terms import Terms, TermsBook
 
@@ -125,7 +126,7 @@ class Endpoint:
         self._patience = patience
         self._admits = partial(may_answer, prefixes=reply_prefixes)
         self._limits = limits
-        self._book = TermsBook(contract, limits, codec, partial(lanes, self))
+        self._book = TermsBook(contract, limits, codec, partial(lanes, self), link.loop.time)
         self._terms = self._book.known
         self._bodies = Bodies(
             all_,
@@ -173,9 +174,7 @@ class Endpoint:
         admitted = Admitted()  # which has no constructor: a call (0.2 us)
         admitted.msg = msg
         admitted.lane = lane
-        # cancels name it by its reply subject; a second one of that name is not found by it
-        taken = self.taken
-        admitted.key = key = reply if reply not in taken else object()
+        admitted.key = None
         run = self._run if talk is None else self._begin_talk(admitted, talk)
         if lane.free > 0 and gate.free > 0 and not self._outbound.congested:
             lane.free -= 1
@@ -189,9 +188,12 @@ class Endpoint:
             admitted.run = partial(run, msg=msg, terms=terms, deadline=deadline)
             if not self._wait(admitted, msg, lane, deadline):
                 return
+        taken = self.taken
         if deadline < taken.next:
             taken.watch(deadline)
         admitted.deadline = deadline
+        # cancels name it by its reply subject; a second one of that name is not found by it
+        admitted.key = key = reply if reply not in taken else object()
         taken[key] = admitted
 
     async def _run(
@@ -231,7 +233,9 @@ class Endpoint:
             if not isinstance(error, (Exception, SystemExit)):
                 raise  # nobody's input ends the process with all that it is doing
         finally:
-            self.taken.pop(admitted.key, None)
+            key = admitted.key
+            if key is not None:  # else it ended in the call that started it
+                self.taken.pop(key, None)
             answers = self.answers
             answers.processing_time_ns += perf_counter_ns() - began
             answers.num_requests += 1
@@ -271,6 +275,9 @@ class Endpoint:
         it must wait. The sink of its subscription."""
         if self._is_reflection(msg):
             return
+        if not msg.raw_reply:
+            self.answers.refuse(msg, BadRequestError("a stream without a reply subject"))
+            return
         terms = self._terms.get(msg.raw_headers) or self._read_terms(msg)
         if terms is not None:
             deadline = self._link.read_at + terms.timeout
@@ -308,7 +315,7 @@ class Endpoint:
         elif subject.endswith(LARGE) and self.contract.subject.endswith(">") and self._max_body:
             self.accept_large(msg)
         else:
-            self.answers.num_dropped += 1
+            self.answers.drop()
 
     def _is_reflection(self, msg: Msg) -> bool:
         """Whether the answer would go to where nobody waits for answers: to the server's own
@@ -316,7 +323,7 @@ class Endpoint:
         reply = msg.raw_reply
         if may_answer(reply):
             return False
-        self.answers.num_dropped += 1
+        self.answers.drop()
         return True
 
     def _begin_talk(self, admitted: Admitted, talk: Talk) -> Run:
@@ -368,8 +375,8 @@ class Endpoint:
         """Let a request wait for slots; if there is no room it is refused, and the result is
         false. A message without a reply subject, whose sender cannot be told, has more room."""
         size = len(msg.data) + len(msg.raw_headers)
-        most = lane.max_waiting if msg.raw_reply else max(lane.max_waiting, MAX_EVENTS)
-        if lane.put(admitted, Waiting(size, self._link.read_at, deadline), most):
+        entry = Waiting(size, self._link.read_at, deadline)
+        if lane.put(admitted, entry, is_event=not msg.raw_reply):
             if lane.may_start and not lane.gate.is_held:  # one that is owed, or the output is full
                 self._link.loop.call_soon(lane.gate.attend)
             return True
@@ -395,7 +402,7 @@ class Endpoint:
         """Seconds that its handler took lately; 0 for one that streams."""
         answers = self.answers
         count, total = answers.num_requests - answers.num_refused, answers.processing_time_ns
-        if count < self._counted[0]:  # they were reset
+        if count < self._counted[0] or total < self._counted[1]:  # they were reset
             self._counted = 0, 0
         if count - self._counted[0] >= SAMPLE:
             self._took = (total - self._counted[1]) / (count - self._counted[0]) / 1e9
@@ -412,9 +419,9 @@ class Endpoint:
             talk.close()
 
     def _read_terms(self, msg: Msg) -> Terms | None:
-        """Read a header block not seen before; None if the request had to be refused."""
+        """Read a header block that is not in `known`; None if the request had to be refused."""
         try:
-            return self._book.read(msg)
+            return self._book.read(msg, self._link.read_at)
         except RpcError as error:
             self.answers.refuse(msg, error)
         except Exception as error:  # never leave a request without an answer
@@ -442,8 +449,7 @@ class Endpoint:
         assert msg is not None  # it is answered once
         admitted.msg = None
         lane = admitted.lane
-        if lane is not None and admitted in lane.waiting:
-            lane.remove(admitted)
+        if lane is not None and admitted.task is None and lane.remove(admitted):
             self.answers.refuse(msg, error)
             self._end_talk(admitted)
             return
@@ -493,7 +499,7 @@ class Endpoint:
     def inflight(self) -> int:
         """Requests that run or wait."""
         lanes = self._book.lanes.values()
-        taken = sum(lane.limit - lane.free + len(lane.waiting) for lane in lanes)
+        taken = sum(lane.limit - lane.free + lane.waiting for lane in lanes)
         return taken + len(self._bodies)
 
     def running(self, depth: int) -> int:

@@ -25,10 +25,12 @@ from ..contract import ServiceContract, compose
 from ..headers import cancel_subject
 from ..streams import conversations_of, large_subject
 from .definition import Definition, Handler
+from .dependencies import Dependencies
 from .endpoint import Endpoint
-from .invoke import Dependencies, Invoker, Threads
+from .invoke import Invoker
 from .replies import guarded
 from .slots import RESERVE, Gate, Lane
+from .threads import Threads
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
@@ -71,6 +73,7 @@ class RunningService:
         self._all = conversations_of(connection.link)
         self._all.account.allow(definition.max_body)
         self._gates: dict[tuple[bool, bool], Gate] = {}
+        self._is_held = False
         self._receiving = Gate(connection.link, max(RESERVE, definition.max_concurrency))
         self._dependencies = Dependencies(definition.overrides)
         self._subscriptions: list[Subscription] = []
@@ -164,6 +167,8 @@ class RunningService:
             limit = self.definition.max_concurrency
             limit = max(RESERVE, limit // 4) if nested else limit
             gate = self._gates[key] = Gate(self._connection.link, limit)
+            if self._is_held:
+                gate.hold()
         return gate
 
     def _lane(self, endpoint: Endpoint, depth: int) -> Lane:
@@ -199,6 +204,7 @@ class RunningService:
             reply_prefixes=self.definition.reply_prefixes,
         )
         endpoint.state = self.state
+        endpoint.answers.on_dropped = self.definition.on_dropped
         middleware = self.definition.middlewares
         if middleware or handler.plan.shape == "general":
             invoker = Invoker(handler.plan, self._dependencies, self._threads)
@@ -245,11 +251,13 @@ class RunningService:
 
     def hold(self) -> None:
         """Start nothing until `release`: what is read meanwhile may be old."""
+        self._is_held = True
         for gate in self._gates.values():
             gate.hold()
 
     def release(self) -> None:
         """Undo `hold`."""
+        self._is_held = False
         for gate in self._gates.values():
             gate.release()
 
@@ -281,6 +289,8 @@ class RunningService:
                 async with asyncio.timeout(WITHDRAWAL):
                     await self._idle()
         await asyncio.gather(*map(_drain, self._cancellations))
+        for endpoint in self.endpoints:
+            endpoint.answers.close()
         for attachment in reversed(self._attachments):
             with contextlib.suppress(NatsError):
                 await attachment.drain()

@@ -10,7 +10,12 @@ each other, and themselves, cannot deadlock, and whatever depth a caller claims,
 Under overload a row of requests is old before it is served. So what cannot finish in its time any
 more is refused unrun; and where the oldest has waited for more than half of its time the newest is
 started first: it is answered in time, where in order all would come too late (measured at ten times
-the capacity: 40 % of what was run was for nobody, now 1 %).
+the capacity: 40 % of what was run was for nobody, now 1 %). Where callers give unequal times, every
+second slot is for one of the newest, that with the least time left: in order those with little time
+would only ever expire behind those with much.
+
+Messages without a reply subject wait in a row of their own, which is longer, so that a burst of
+them takes no request's place. The two rows are served by age; where requests are in need, in turns.
 
 Who may move the counters: `Endpoint.accept` and `Lane.start_next` take the two slots of a request,
 the end of `Endpoint._run` gives them back, and calls `Gate.attend` if anybody waits or drains.
@@ -21,6 +26,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from natsrpc.core import Link, Msg
@@ -32,7 +38,10 @@ MAX_WAITING_BYTES = 64 * 1024 * 1024
 """Bytes that wait in one row, at most."""
 
 MAX_EVENTS = 65_536
-"""Messages without a reply subject that wait in one row: nobody could be told to try again."""
+"""Messages without a reply subject that wait in their row: nobody could be told to try again."""
+
+LOOK_BACK = 8
+"""Newest requests among which the one with the least time left is looked for."""
 
 _HELD = 1 << 40
 
@@ -48,7 +57,7 @@ class Admitted:
       given them back.
     - `task`: runs the handler; None before.
     - `run`: of a request that waits: makes the coroutine for its task.
-    - `key`, `deadline`: of its entry in `Endpoint.taken`.
+    - `key`, `deadline`: of its entry in `Endpoint.taken`; the key is None before it is there.
     """
 
     __slots__ = ("deadline", "key", "lane", "msg", "run", "task")
@@ -81,12 +90,12 @@ class Gate:
     )
 
     def __init__(self, link: Link, limit: int) -> None:
-        self.limit = limit
-        self.free = limit
-        self.is_held = False
+        self.limit: int = limit
+        self.free: int = limit
+        self.is_held: bool = False
         self.hungry: deque[Lane] = deque()
         self.waiters: list[Callable[[], None]] = []
-        self.attention = False
+        self.attention: bool = False
         self._link = link
         self._attending = False
         self._writable: asyncio.Task[None] | None = None
@@ -171,6 +180,69 @@ class Waiting(NamedTuple):
     deadline: float
 
 
+class Row:
+    """Requests that wait, the oldest first: so many, and so many bytes, at most."""
+
+    __slots__ = ("_is_mixed", "_is_turn", "_latest", "entries", "most", "size")
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.size = 0
+        self.entries: dict[Admitted, Waiting] = {}
+        self._latest = 0.0
+        self._is_mixed = False  # whether one has less time left than one before it
+        self._is_turn = False
+
+    def put(self, admitted: Admitted, entry: Waiting) -> bool:
+        """Add a request; false if there is no room."""
+        if len(self.entries) >= self.most or self.size + entry.size > MAX_WAITING_BYTES:
+            return False
+        self.entries[admitted] = entry
+        self.size += entry.size
+        if entry.deadline < self._latest:
+            self._is_mixed = True
+        else:
+            self._latest = entry.deadline
+        return True
+
+    def remove(self, admitted: Admitted) -> bool:
+        """Take a request out; false if it is not here."""
+        entry = self.entries.pop(admitted, None)
+        if entry is None:
+            return False
+        self.size -= entry.size
+        if not self.entries:
+            self._latest, self._is_mixed = 0.0, False
+        return True
+
+    def oldest(self) -> Waiting:
+        """The first of them; there is one."""
+        return next(iter(self.entries.values()))
+
+    def is_old(self, now: float) -> bool:
+        """Whether the oldest has waited for half of its time; there is one."""
+        oldest = self.oldest()
+        return oldest.deadline - now < now - oldest.since
+
+    def take(self, now: float, expected: float) -> tuple[Admitted, bool]:
+        """The request to start next, and whether it cannot finish in its time."""
+        admitted, entry = next(iter(self.entries.items()))
+        if entry.deadline - now >= expected:
+            if self.is_old(now):
+                admitted, entry = next(reversed(self.entries.items()))
+            elif self._is_mixed:
+                self._is_turn = not self._is_turn
+                if self._is_turn:
+                    admitted, entry = self._shortest()
+        self.remove(admitted)
+        return admitted, entry.deadline - now < expected
+
+    def _shortest(self) -> tuple[Admitted, Waiting]:
+        """Of the newest few, the one with the least time left."""
+        newest = islice(reversed(self.entries.items()), LOOK_BACK)
+        return min(newest, key=lambda item: item[1].deadline)
+
+
 class RowHost(Protocol):
     """The endpoint, as its rows need it."""
 
@@ -188,12 +260,13 @@ class RowHost(Protocol):
 
 
 class Lane:
-    """The slots and the bounded waiting row of one endpoint at one level of a chain of calls.
+    """The slots and the bounded rows of one endpoint at one level of a chain of calls.
 
     Args:
         gate: the service's slots for such requests.
         limit: requests that run at once.
-        max_waiting: requests that wait.
+        max_waiting: requests that wait; of messages without a reply subject, `MAX_EVENTS` if that
+            is more.
         host: the endpoint.
         is_owed: tells whether a request may run although the gate has no slot; None for never.
     """
@@ -201,13 +274,13 @@ class Lane:
     __slots__ = (
         "_host",
         "_is_owed",
+        "_was_event",
+        "events",
         "free",
         "gate",
         "hungry",
         "limit",
-        "max_waiting",
-        "waiting",
-        "waiting_bytes",
+        "requests",
     )
 
     def __init__(
@@ -218,53 +291,52 @@ class Lane:
         host: RowHost,
         is_owed: Callable[[], bool] | None = None,
     ) -> None:
-        self.gate = gate
-        self.limit = limit
-        self.free = limit
-        self.max_waiting = max_waiting
-        self.waiting: dict[Admitted, Waiting] = {}  # the first has waited longest
-        self.waiting_bytes = 0
-        self.hungry = False
+        self.gate: Gate = gate
+        self.limit: int = limit
+        self.free: int = limit
+        self.requests: Row = Row(max_waiting)
+        self.events: Row = Row(max(max_waiting, MAX_EVENTS))
+        self.hungry: bool = False
+        self._was_event = False
         self._host = host
         self._is_owed = is_owed
 
     @property
+    def waiting(self) -> int:
+        """How many wait, in both rows."""
+        return len(self.requests.entries) + len(self.events.entries)
+
+    @property
     def may_start(self) -> bool:
-        """Whether the next one in the row has its slots."""
+        """Whether the next one that waits has its slots."""
         if self.free <= 0 or not self.waiting:
             return False
         return self.gate.free > 0 or (self._is_owed is not None and self._is_owed())
 
-    def put(self, admitted: Admitted, entry: Waiting, most: int) -> bool:
-        """Let a request wait, where no more than `most` do; false if there is no room."""
-        if len(self.waiting) >= most or self.waiting_bytes + entry.size > MAX_WAITING_BYTES:
+    def put(self, admitted: Admitted, entry: Waiting, *, is_event: bool = False) -> bool:
+        """Let a request wait; false if there is no room. `is_event`: it has no reply subject."""
+        if not (self.events if is_event else self.requests).put(admitted, entry):
             return False
-        self.waiting[admitted] = entry
-        self.waiting_bytes += entry.size
         if not self.hungry:
             self.hungry = True
             self.gate.hungry.append(self)
             self.gate.attention = True
         return True
 
-    def remove(self, admitted: Admitted) -> None:
-        """Take a request that waits out of the row."""
-        self.waiting_bytes -= self.waiting.pop(admitted).size
+    def remove(self, admitted: Admitted) -> bool:
+        """Take a request that waits out of its row; false if it does not wait."""
+        if not (self.requests.remove(admitted) or self.events.remove(admitted)):
+            return False
         if not self.waiting:
             self.gate.attend()
+        return True
 
     def start_next(self) -> None:
         """Start one request, if any can still finish in its time; refuse those that cannot."""
-        host, waiting = self._host, self.waiting
+        host = self._host
         now, expected = host.now(), host.expected()
-        while waiting:
-            admitted, entry = next(iter(waiting.items()))
-            is_late = entry.deadline - now < expected
-            if not is_late and entry.deadline - now < now - entry.since:
-                admitted, entry = next(reversed(waiting.items()))
-                is_late = entry.deadline - now < expected
-            del waiting[admitted]
-            self.waiting_bytes -= entry.size
+        while self.waiting:
+            admitted, is_late = self._next_row(now).take(now, expected)
             if is_late:
                 host.shed(admitted)
                 continue
@@ -272,3 +344,13 @@ class Lane:
             self.gate.free -= 1
             host.start(admitted)
             return
+
+    def _next_row(self, now: float) -> Row:
+        """The row whose turn it is; there is one that is not empty."""
+        requests, events = self.requests, self.events
+        if not requests.entries or not events.entries:
+            return requests if requests.entries else events
+        if requests.is_old(now):
+            self._was_event = not self._was_event
+            return events if self._was_event else requests
+        return events if events.oldest().since <= requests.oldest().since else requests

@@ -19,9 +19,9 @@ class Account:
     __slots__ = ("_bodies", "free", "moves", "size")
 
     def __init__(self) -> None:
-        self.size = 0
-        self.free = 0
-        self.moves = 0
+        self.size: int = 0
+        self.free: int = 0
+        self.moves: int = 0
         """Parts that came so far: whether anything goes on."""
         self._bodies: dict[Body, None] = {}
 
@@ -66,9 +66,9 @@ class Body:
 
     def __init__(self, account: Account, total: int, on_room: Callable[[], object]) -> None:
         self._account = account
-        self.total = total
-        self.on_room = on_room
-        self.room = 0
+        self.total: int = total
+        self.on_room: Callable[[], object] = on_room
+        self.room: int = 0
 
     def close(self) -> None:
         """Leave the account; once is enough."""

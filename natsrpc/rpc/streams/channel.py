@@ -33,7 +33,16 @@ from natsrpc.errors import (
     UnavailableError,
 )
 
-from ..headers import ITEM, frame, is_frame, item_frame, item_number, may_answer, read_frame
+from ..headers import (
+    ITEM,
+    NO_DEADLINE,
+    frame,
+    is_frame,
+    item_frame,
+    item_number,
+    may_answer,
+    read_frame,
+)
 from .conversations import TICK, Conversations
 from .state import MAX_BODY, PART, Credit, Reader, Writer
 
@@ -158,6 +167,9 @@ class Channel:
         self.reads = self.writes = False
         self.uploads = False
         self.error: Exception | None = None
+        self.deadline = NO_DEADLINE
+        """The time (`loop.time()`) that the opening from here names."""
+        self._is_buffered = False
         self._patience = patience
         self._on_stop = on_stop
         self._on_reply = on_reply
@@ -576,9 +588,16 @@ class Channel:
 
     # the clocks
 
+    def note_buffered(self) -> None:
+        """The opening is in the reconnect buffer: it was not lost with a session."""
+        self._is_buffered = True
+
     def reconnected(self) -> None:
         """Ask whether the other side is still there; without an address of it nobody can tell."""
-        if self.peer:
+        buffered, self._is_buffered = self._is_buffered, False
+        if buffered and not self.peer:
+            self._silent = 0  # it was sent just now
+        elif self.peer:
             if self._is_in_doubt:  # the second frame may have been lost with the session
                 self._frames = SECOND
             self._say_how_things_stand()

@@ -176,6 +176,7 @@ async def send_reply(
     link = all_.link
     patience = replace(patience, opening=TAKEN_WITHIN)
     channel = Channel(all_, b"", on_stop=on_stop, patience=patience, request=msg, admits=admits)
+    channel.deadline = deadline
     try:
         head = with_frame(headers, "large", len(data))
         if deadline < NO_DEADLINE:

@@ -1,9 +1,9 @@
 // Finds a service and calls it, as any JavaScript program would. Prints one JSON object.
-// Arguments: server URL, name of the service, JSON list of [subject, body].
+// Arguments: server URL, name of the service, JSON list of [subject, body], another of streams.
 import { connect } from "@nats-io/transport-node";
 import { ServiceError, Svcm } from "@nats-io/services";
 
-const [servers, name, calls] = process.argv.slice(2);
+const [servers, name, calls, streamed] = process.argv.slice(2);
 const connection = await connect({ servers });
 const client = new Svcm(connection).client();
 
@@ -21,7 +21,19 @@ for (const [subject, body] of JSON.parse(calls)) {
     ? { code: error.code, error: error.message, body: message.string() }
     : { value: message.json() });
 }
+
+const streams = [];
+for (const [subject, body] of JSON.parse(streamed)) {
+  const messages = await connection.requestMany(
+    subject, JSON.stringify(body), { strategy: "sentinel", maxWait: 5000 });
+  const items = [];
+  for await (const message of messages) {
+    if (message.data.length) items.push(message.json());
+  }
+  streams.push(items);
+}
 console.log(JSON.stringify({
+  streams,
   ping: await all(client.ping(name)),
   info: await all(client.info(name)),
   answers,

@@ -24,6 +24,11 @@ group.addEndpoint("headers", (error, message) => {
   if (error) return;
   message.respond(JSON.stringify(message.headers?.keys() ?? []));
 });
+group.addEndpoint("count", (error, message) => {
+  if (error) return;
+  for (const value of message.json()) message.respond(JSON.stringify(value));
+  message.respond();
+});
 await connection.flush();
 console.log("ready");
 for await (const _ of process.stdin);

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from typing import Any, cast
 
 import pytest
 
-from natsrpc.errors import OverloadedError, UpstreamError
-from natsrpc.rpc import Client, Service
+from natsrpc.errors import NatsTimeoutError, OverloadedError, UpstreamError
+from natsrpc.rpc import Client, Policy, Service
 from natsrpc.rpc.headers.depth import MAX_DEPTH
-from natsrpc.rpc.serving.slots import MAX_WAITING_BYTES, Admitted, Gate, Lane, Waiting
+from natsrpc.rpc.serving.slots import MAX_EVENTS, MAX_WAITING_BYTES, Admitted, Gate, Lane, Waiting
 from tests.core.harness import eventually, turns
 
 
@@ -59,10 +60,17 @@ def gate_of(limit: int, link: Link | None = None) -> Gate:
     return Gate(cast(Any, link or Link()), limit)
 
 
-def wait(lane: Lane, size: int = 0, since: float = 0.0, deadline: float = math.inf) -> Admitted:
+def wait(
+    lane: Lane,
+    size: int = 0,
+    *,
+    since: float = 0.0,
+    deadline: float = math.inf,
+    is_event: bool = False,
+) -> Admitted:
     admitted = Admitted()
     admitted.lane = lane
-    assert lane.put(admitted, Waiting(size, since, deadline), lane.max_waiting)
+    assert lane.put(admitted, Waiting(size, since, deadline), is_event=is_event)
     return admitted
 
 
@@ -116,14 +124,45 @@ async def test_waiting_is_bounded_in_number_and_bytes() -> None:
     gate = gate_of(1)
     lane = Lane(gate, 1, 2, Host(starts=False))
     entry = Waiting(10, 0.0, math.inf)
-    assert lane.put(Admitted(), entry, 2)
-    assert lane.put(Admitted(), entry, 2)
-    assert not lane.put(Admitted(), entry, 2)
-    assert lane.put(Admitted(), entry, 3)
+    assert lane.put(Admitted(), entry)
+    assert lane.put(Admitted(), entry)
+    assert not lane.put(Admitted(), entry)
     heavy = Lane(gate, 1, 1000, Host(starts=False))
-    heavy.waiting_bytes = MAX_WAITING_BYTES - 10
-    assert not heavy.put(Admitted(), Waiting(11, 0.0, math.inf), 1000)
-    assert heavy.put(Admitted(), entry, 1000)
+    wait(heavy, MAX_WAITING_BYTES - 10)
+    assert not heavy.put(Admitted(), Waiting(11, 0.0, math.inf))
+    assert heavy.put(Admitted(), entry)
+
+
+async def test_messages_without_a_reply_subject_take_no_place_of_a_request() -> None:
+    gate = gate_of(1)
+    lane = Lane(gate, 1, 2, Host(starts=False))
+    for _ in range(MAX_EVENTS):
+        assert lane.put(Admitted(), Waiting(0, 0.0, math.inf), is_event=True)
+    assert not lane.put(Admitted(), Waiting(0, 0.0, math.inf), is_event=True)
+    wait(lane)
+    wait(lane)
+    assert not lane.put(Admitted(), Waiting(0, 0.0, math.inf))
+    assert lane.waiting == MAX_EVENTS + 2
+
+
+async def test_the_rows_are_served_by_age_and_in_turns_where_requests_are_in_need() -> None:
+    gate, host = gate_of(1), Host()
+    lane = Lane(gate, 99, 99, host)
+    first, second = wait(lane, is_event=True), wait(lane, since=0.1, deadline=1.1)
+    events = [wait(lane, since=0.2, is_event=True) for _ in range(3)]
+    requests = [wait(lane, since=0.3 + n / 100, deadline=1.3 + n / 100) for n in range(3)]
+    for now in (0.4, 0.5):
+        host.time, gate.free = now, 1
+        gate.attend()
+    assert host.started == [first, second]
+    del host.started[:]
+    host.time = 0.9
+    for _ in range(6):
+        gate.free = 1
+        gate.attend()
+    assert host.started == [
+        events[0], requests[2], events[1], requests[1], events[2], requests[0],
+    ]  # fmt: skip
 
 
 async def test_what_is_taken_out_leaves_the_gate_idle() -> None:
@@ -135,7 +174,7 @@ async def test_what_is_taken_out_leaves_the_gate_idle() -> None:
     assert not gate.idle
     lane.remove(waiting)
     assert gate.idle
-    assert lane.waiting_bytes == 0
+    assert lane.requests.size == 0
     assert told
 
 
@@ -179,7 +218,20 @@ async def test_the_newest_is_first_where_the_oldest_has_waited_for_half_of_its_t
     gate.free, host.time = 1, 1.2
     gate.attend()
     assert host.started == [old, middle, again]
-    assert new in lane.waiting
+    assert list(lane.requests.entries) == [new]
+
+
+async def test_those_with_little_time_get_every_second_slot() -> None:
+    gate, host = gate_of(1), Host()
+    gate.free = 0
+    lane = Lane(gate, 99, 99, host)
+    long = [wait(lane, deadline=math.inf if n else 60.0) for n in range(4)]
+    short = [wait(lane, deadline=1.0 + n / 10) for n in range(2)]
+    after = [wait(lane, deadline=60.0) for _ in range(2)]
+    for _ in range(6):
+        gate.free = 1
+        gate.attend()
+    assert host.started == [short[0], long[0], short[1], long[1], after[1], long[2]]
 
 
 async def test_nothing_starts_while_a_gate_is_held() -> None:
@@ -369,3 +421,39 @@ async def test_overload_keeps_accepted_calls_quick_and_refuses_the_rest_at_once(
     assert len(refused) + len(accepted) == 40 * 200
     accepted.sort()
     assert accepted[len(accepted) // 2] < 0.1
+
+
+@pytest.mark.live
+@pytest.mark.alone
+@pytest.mark.parametrize("attempts", [1, 3])
+async def test_what_runs_under_overload_runs_for_somebody(
+    client: Client, other: Client, unique: str, attempts: int
+) -> None:
+    """Ten times the capacity, and a row that is longer than the time of its requests."""
+    service = Service("goodput", version="1.0.0", max_concurrency=10)
+    ran = values = 0
+
+    @service.handler(unique)
+    async def work() -> None:
+        nonlocal ran
+        ran += 1
+        await asyncio.sleep(0.05)  # why: with ten at a time, a capacity of 200 a second
+
+    async def one(policy: Policy) -> None:
+        nonlocal values
+        with contextlib.suppress(OverloadedError, NatsTimeoutError):
+            await client.call(unique, timeout=0.5, policy=policy)
+            values += 1
+
+    async with other.serve(service) as server:
+        policy = Policy(attempts=attempts)
+        began = time.perf_counter()
+        calls = []
+        for _ in range(75):
+            calls += [asyncio.create_task(one(policy)) for _ in range(40)]
+            await asyncio.sleep(0.02)  # why: 2000 a second are offered
+        offering = time.perf_counter() - began
+        await asyncio.gather(*calls)
+        assert server.inflight == 0
+    assert values >= 0.9 * ran
+    assert ran >= 0.6 * 200 * offering

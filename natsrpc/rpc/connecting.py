@@ -8,6 +8,7 @@ from typing import Unpack
 from natsrpc import codecs, core
 from natsrpc.core import ConnectOptions, Opening, Options
 
+from .calling import DeadlineClock, check_deadline_clock
 from .client import Client
 from .streams import MAX_BODY, PATIENCE, Patience
 
@@ -31,6 +32,10 @@ class ClientOptions(ConnectOptions, total=False):
     progress_timeout: float
     """Seconds that a value in parts, or credit to send more, may stand still."""
 
+    deadline_clock: DeadlineClock
+    """Whether requests say only what is left of their time ("relative"), or the moment at which it
+    is over, too ("wall", for synchronised clocks): then what was delayed on the way is not run."""
+
 
 def connect(
     servers: str | Sequence[str] = core.DEFAULT_URL,
@@ -40,6 +45,7 @@ def connect(
     open_timeout: float = PATIENCE.opening,
     presence_timeout: float = PATIENCE.presence,
     progress_timeout: float = PATIENCE.progress,
+    deadline_clock: DeadlineClock = "relative",
     options: Options | None = None,
     **settings: Unpack[ConnectOptions],
 ) -> Opening[Client]:
@@ -55,6 +61,9 @@ def connect(
         presence_timeout: seconds of silence after which the other side of a stream or large body
             is taken for gone. Both sides say every second that they are there.
         progress_timeout: seconds that a value in parts, or credit to send more, may stand still.
+        deadline_clock: "wall" where the clocks of callers and services are synchronised: requests
+            name the moment at which their time is over, too, and what was delayed on the way is
+            not run.
         options: ready-made settings of the connection, instead of keyword arguments.
         **settings: those of `natsrpc.core.connect`.
 
@@ -64,6 +73,7 @@ def connect(
         AuthorizationError: the credentials were refused.
     """
     chosen = codecs.get(codec)
+    check_deadline_clock(deadline_clock)
     Patience(open_timeout, presence_timeout, progress_timeout)  # refused here, not when awaited
 
     async def make() -> Client:
@@ -75,6 +85,7 @@ def connect(
             open_timeout=open_timeout,
             presence_timeout=presence_timeout,
             progress_timeout=progress_timeout,
+            deadline_clock=deadline_clock,
         )
 
     return Opening(make)
