@@ -322,7 +322,9 @@ async def test_a_forged_depth_gets_no_more_than_the_reserve_and_one_a_level(
 ) -> None:
     shop = Shop(unique, max_concurrency=4, max_waiting=max_waiting)
     async with client.serve(shop.service) as server:
-        (endpoint,) = (each for each in server.services[0].endpoints if each.contract.name == "slow")
+        (endpoint,) = filter(
+            lambda each: each.contract.name == "slow", server.services[0].endpoints
+        )
         inbox = await box(other.connection, ignore)
         for number in range(160):
             headers = {"Natsrpc-Depth": str(number % 16)}
