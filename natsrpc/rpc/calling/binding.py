@@ -12,7 +12,7 @@ from ..contract import EndpointContract, check_errors
 from ..headers import is_reserved
 from ..signature import names as naming
 from ..signature import registry
-from ..streams import Patience, conversations_of
+from ..streams import Conversations, Patience, conversations_of
 from .blocks import DeadlineClock, check_deadline_clock
 from .bound import NOTHING, BoundCall, NotGiven
 from .call import Call
@@ -50,7 +50,7 @@ class Binder:
         self._requests: dict[Any, BoundCall] = {}
         self._streams: dict[Any, BoundCall] = {}
         self._connection = connection
-        self.conversations = conversations_of(connection.link)
+        self.conversations: Conversations = conversations_of(connection.link)
         self._codec = codec
         self._max_body = max_body
         self._patience = patience

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from natsrpc import codecs, core
@@ -104,16 +104,16 @@ class BoundCall:
         gives_reply: bool = False,
         is_dated: bool = False,
     ) -> None:
-        self.subject = subject
-        self.patience = patience
-        self.max_body = max_body
+        self.subject: bytes = subject
+        self.patience: Patience = patience
+        self.max_body: int = max_body
         self._connection = connection
         self._cancel_subject = cancel_bytes(subject)
-        self.codec = codec
-        self.encode = codec.bind(request_type).encode
-        self.decode_item = codec.bind(returns).decode
+        self.codec: codecs.Codec = codec
+        self.encode: Callable[[Any], bytes] = codec.bind(request_type).encode
+        self.decode_item: Callable[[bytes], Any] = codec.bind(returns).decode
         self._value = acks.watch(self.decode_item, subject.decode(), _log)
-        self.decode = self._bare_reply if gives_reply else self._value
+        self.decode: Callable[[bytes], Any] = self._bare_reply if gives_reply else self._value
         self._gives_reply = gives_reply
         self._returns = returns
         self.idempotent: bool = idempotent

@@ -65,7 +65,7 @@ class Outgoing:
         self._timeout = timeout
         self._idle_timeout = idle_timeout
         self._seen = 0, 0
-        self.channel = Channel(
+        self.channel: Channel = Channel(
             conversations_of(connection.link),
             b"",
             on_stop=self._stop,

@@ -186,8 +186,8 @@ class Row:
     __slots__ = ("_is_mixed", "_is_turn", "_latest", "entries", "most", "size")
 
     def __init__(self, most: int) -> None:
-        self.most = most
-        self.size = 0
+        self.most: int = most
+        self.size: int = 0
         self.entries: dict[Admitted, Waiting] = {}
         self._latest = 0.0
         self._is_mixed = False  # whether one has less time left than one before it

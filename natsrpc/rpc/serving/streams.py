@@ -54,7 +54,7 @@ class Incoming:
         self._is_open = terms.credit is not None
         self.deadline = deadline
         self.on_stop: Callable[[RpcError], object] = bool
-        self.channel = Channel(
+        self.channel: Channel = Channel(
             all_,
             msg.raw_reply,
             on_stop=lambda error: self.on_stop(error),

@@ -156,18 +156,20 @@ class Channel:
         self._all = all_
         self._link = all_.link
         self._out = all_.link.outbound
+        self.address: bytes
         self._token, self.address = all_.new_address()
-        self.peer = peer
-        self.asked = b""
+        self.peer: bytes = peer
+        self.asked: bytes = b""
         """The subject of the opening, on the side that sends it."""
-        self.reader = Reader(
+        self.reader: Reader = Reader(
             all_.window.share(), all_.account, self._on_room, limit=limit, too_large=too_large
         )
-        self.writer = writer or Writer()
-        self.reads = self.writes = False
+        self.writer: Writer = writer or Writer()
+        self.reads: bool = False
+        self.writes: bool = False
         self.uploads = False
         self.error: Exception | None = None
-        self.deadline = NO_DEADLINE
+        self.deadline: float = NO_DEADLINE
         """The time (`loop.time()`) that the opening from here names."""
         self._is_buffered = False
         self._patience = patience

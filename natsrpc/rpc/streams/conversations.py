@@ -13,6 +13,7 @@ import contextlib
 import logging
 import math
 import weakref
+from collections.abc import Callable
 from typing import Protocol
 
 from natsrpc.core import AsyncError, Closed, ConnectionEvent, Link, Msg, Reconnected
@@ -22,7 +23,7 @@ from ..headers import GRACE, frame, is_frame, with_time_left
 from .account import Account
 from .window import Window
 
-logger = logging.getLogger("natsrpc.rpc")
+logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
 TICK = 0.45
 """Seconds between two looks at all conversations: two, and an answer, are within a second."""
@@ -95,7 +96,7 @@ class Conversations:
         link.add_listener(self._hear)
         link.requests.stray = self._stray
         link.renew = self._renew
-        self.may_cancel = self._cancels.allows
+        self.may_cancel: Callable[[], bool] = self._cancels.allows
         """Whether a call that timed out may be cancelled now."""
 
     def __len__(self) -> int:

@@ -111,7 +111,7 @@ class Receiving:
         self._loop = all_.link.loop
         self._size = size
         self._whole: Whole | None = None
-        self.channel = Channel(
+        self.channel: Channel = Channel(
             all_,
             msg.raw_reply,
             on_stop=lambda error: self.on_stop(error),

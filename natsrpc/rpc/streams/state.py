@@ -36,8 +36,8 @@ class Whole:
     __slots__ = ("body", "data")
 
     def __init__(self, data: bytes, body: Body) -> None:
-        self.data = data
-        self.body = body
+        self.data: bytes = data
+        self.body: Body = body
 
 
 class Reader:
@@ -83,7 +83,7 @@ class Reader:
         limit: int = MAX_BODY,
         too_large: type[RpcError] = ReplyTooLargeError,
     ) -> None:
-        self.limit = limit
+        self.limit: int = limit
         self._share = share
         self._account = account
         self._on_room = on_room
@@ -92,12 +92,15 @@ class Reader:
         self._body: Body | None = None
         self._looked_at: Body | None = None
         self._moved = 0
-        self.received = self.received_bytes = 0
-        self.taken = self.taken_bytes = 0
-        self.granted = START_ITEMS
-        self.allowed = share.grow(START)
+        self.received: int = 0
+        self.received_bytes: int = 0
+        self.taken: int = 0
+        self.taken_bytes: int = 0
+        self.granted: int = START_ITEMS
+        self.allowed: int = share.grow(START)
         self._note_due()
-        self.ended = self.is_whole = False
+        self.ended: bool = False
+        self.is_whole: bool = False
         self.buffer: deque[bytes | Whole] = deque()
 
     @property
@@ -301,10 +304,10 @@ class Writer:
     __slots__ = ("allowed", "credit", "sent", "sent_bytes")
 
     def __init__(self, credit: int = 0, allowed: int = 0) -> None:
-        self.credit = credit
-        self.allowed = allowed
-        self.sent = 0
-        self.sent_bytes = 0
+        self.credit: int = credit
+        self.allowed: int = allowed
+        self.sent: int = 0
+        self.sent_bytes: int = 0
 
     def room(self) -> int:
         """Bytes that may be sent now; 0 if no item may."""
