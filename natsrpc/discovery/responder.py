@@ -158,7 +158,6 @@ class Discovery:
                 "reconnects": connection.stats().reconnects,
             },
             "inflight": self._running.inflight,
-            "dropped": self._running.num_dropped,
         }
         return shapes.stats(self._running, data)
 

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import importlib
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -132,10 +133,17 @@ class RunningService:
         attachment.start()
         self.definition.on_added.append(self._add)
 
-    def subscribe_optional(self, subject: str, sink: Sink, queue_group: str = "") -> Subscription:
+    def subscribe_optional(
+        self,
+        subject: str,
+        sink: Sink,
+        queue_group: str = "",
+        *,
+        drop: Callable[[], object] | None = None,
+    ) -> Subscription:
         """Subscribe to what the service can do without: a denial is told in one log line with all
-        others. What would be answered where nobody asks from is dropped."""
-        sink = guarded(sink, self.definition.reply_prefixes, self._drop)
+        others. What would be answered where nobody asks from is dropped; `drop` counts it."""
+        sink = guarded(sink, self.definition.reply_prefixes, drop or self._drop)
         return self._connection.link.attach(
             subject, sink, queue_group=queue_group, on_denied=self._note_denied
         )
@@ -244,8 +252,8 @@ class RunningService:
         # Of instances that all answer, one caller could not feed each.
         if contract.kind == "unary" and contract.queue_group and self.definition.max_body:
             subject = large_subject(contract.subject)
-            sink = endpoint.accept_large
-            self._optional.append(subscribe(subject, sink, contract.queue_group))
+            sink, drop = endpoint.accept_large, endpoint.answers.drop
+            self._optional.append(subscribe(subject, sink, contract.queue_group, drop=drop))
         subject = cancel_subject(contract.subject)
         self._cancellations.append(subscribe(subject, endpoint.accept_cancel))
 

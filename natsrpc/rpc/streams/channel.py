@@ -635,17 +635,14 @@ class Channel:
         silence = patience.presence if self._speaks_frames else patience.progress
         if self._silent * TICK > silence and (self._asks or self._speaks_frames):
             return f"nothing was heard of the other side for {silence:g} s"
-        self._under_way = self._under_way + 1 if self.reader.is_going_on else 0
-        if self._under_way * TICK > patience.progress + self.reader.total / SLOWEST:
-            return f"a value of {self.reader.total} bytes did not come in time"
-        if self._moves():
-            self._still = 0
-            return ""
-        self._still += 1
+        self._still = 0 if self._moves() else self._still + 1
         if self._still * TICK > patience.progress:
             if self._is_of_a_stranger:
                 return f"no item came for {patience.progress:g} s: {UNOPENED}"
             return f"the other side did not go on for {patience.progress:g} s"
+        self._under_way = self._under_way + 1 if self.reader.is_going_on else 0
+        if self._under_way * TICK > patience.progress + self.reader.total / SLOWEST:
+            return f"a value of {self.reader.total} bytes did not come in time"
         return ""
 
     def _moves(self) -> bool:

@@ -316,20 +316,25 @@ async def test_a_stream_that_moves_to_a_subject_that_is_not_answered_ends(
 # slots, the account, the loop
 
 
+@pytest.mark.parametrize("max_waiting", [0, 1000])
 async def test_a_forged_depth_gets_no_more_than_the_reserve_and_one_a_level(
-    client: Client, other: Client, unique: str
+    client: Client, other: Client, unique: str, max_waiting: int
 ) -> None:
-    shop = Shop(unique, max_concurrency=4, max_waiting=0)
+    shop = Shop(unique, max_concurrency=4, max_waiting=max_waiting)
     async with client.serve(shop.service) as server:
+        (endpoint,) = filter(
+            lambda each: each.contract.name == "slow", server.services[0].endpoints
+        )
         inbox = await box(other.connection, ignore)
         for number in range(160):
             headers = {"Natsrpc-Depth": str(number % 16)}
             reply = f"{inbox}.{number}"
             await other.connection.publish(f"{unique}.slow", reply=reply, headers=headers)
         await other.connection.flush()
-        await eventually(lambda: server.services[0].endpoints[-1].answers.num_requests >= 100)
+        await eventually(lambda: server.inflight + endpoint.answers.num_requests == 160)
         await eventually(lambda: shop.peak >= 4 + RESERVE)
-        assert 4 + RESERVE <= shop.peak <= 4 + RESERVE + 16
+        await client.connection.flush()
+        assert shop.peak <= 4 + RESERVE + 16
         shop.release.set()
         await nothing_held(server, client)
 

@@ -332,11 +332,13 @@ async def test_being_there_is_not_enough_where_something_should_move(what: str) 
         await (sending or side.read())
 
 
-async def test_a_sender_is_not_blamed_for_what_has_no_room() -> None:
+async def test_a_sender_is_not_blamed_for_what_has_no_room_while_others_go_on() -> None:
     side = Side(patience=Patience(progress=2.0))
-    full = side.all.account.enter(side.all.account.size, lambda: None)
+    account = side.all.account
+    full = account.enter(account.size, lambda: None)
     side.receive(frame("part", 1, 9), b"1")
     for _ in range(20):
+        account.moves += 1
         side.receive(frame("alive", 1), reply=PEER)
         side.tick()
     assert side.stops == 0
@@ -345,6 +347,29 @@ async def test_a_sender_is_not_blamed_for_what_has_no_room() -> None:
         side.receive(frame("alive", 1), reply=PEER)
         side.tick()
     assert side.stops == 1
+
+
+async def test_what_has_no_room_ends_where_nothing_goes_on() -> None:
+    side = Side(patience=Patience(progress=2.0))
+    side.all.account.enter(side.all.account.size, lambda: None)
+    side.receive(frame("part", 1, 9), b"1")
+    for _ in range(7):
+        side.receive(frame("alive", 1), reply=PEER)
+        side.tick()
+    assert side.stops == 1
+
+
+async def test_a_value_that_only_drips_does_not_come_in_time() -> None:
+    side = Side(patience=Patience(progress=2.0))
+    side.receive(frame("part", 1, 16384), b"x")
+    for number in range(2, 9):
+        side.receive(frame("part", number, 16385 - number), b"x")
+        side.tick()
+    assert side.stops == 0
+    side.tick()
+    assert side.stops == 1
+    with pytest.raises(UnavailableError, match="16385 bytes did not come in time"):
+        await side.read()
 
 
 async def test_no_clock_runs_while_there_is_no_connection() -> None:
