@@ -4,6 +4,7 @@ from natsrpc.errors import RpcError
 
 from .calling import Call, Policy, Reply
 from .client import Client
+from .connecting import ClientOptions, connect
 from .contract import (
     Context,
     EndpointContract,
@@ -19,7 +20,6 @@ from .contract import (
 )
 from .encoded import Encoded
 from .headers import no_deadline
-from .opening import ClientOptions, connect
 from .process import Stopping, run, serve_until
 from .service import Lifespan, Service
 from .serving import Attachment, Dependencies, Endpoint, Group, RunningService, Server

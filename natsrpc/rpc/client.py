@@ -87,7 +87,7 @@ class Client:
         self.codec: codecs.Codec = codecs.get(codec)
         self._pipeline = Pipeline(connection, self.codec, max_body)
         self._publisher = Publisher(connection, self.codec)
-        self.request = Requests(self._pipeline)
+        self.request: Requests = Requests(self._pipeline.perform)
         """As `call`, with all that came with the answer: a `Reply`, with `value` and `headers`."""
         self._servers: list[Server] = []
         # for the fast path of `call`

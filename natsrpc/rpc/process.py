@@ -18,7 +18,7 @@ from typing import Any, Unpack
 from natsrpc import codecs, core
 from natsrpc.core import ConnectOptions, Options
 
-from .opening import connect
+from .connecting import connect
 from .service import Service
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")

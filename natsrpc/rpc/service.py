@@ -12,8 +12,8 @@ from natsrpc import codecs
 from natsrpc.core import ConnectOptions
 
 from .client import Client
+from .connecting import ClientOptions
 from .contract import Context, Middleware, ServiceContract
-from .opening import ClientOptions
 from .serving import MAX_CONCURRENCY, MAX_WAITING, Definition, Endpoints
 from .signature import names as naming
 from .streams import MAX_BODY

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 import natsrpc
-from natsrpc.rpc.streams.state import WINDOW
+from natsrpc.rpc.streams.window import WINDOW
 from tests.core.harness import steady
 
 from .conftest import MAX_PAYLOAD

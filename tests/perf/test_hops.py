@@ -26,6 +26,9 @@ Where it does not, it has a turn of its own, and so has what it writes.
 
 TYPED_TURNS = ONE_TURN_EACH if EAGER else ONE_TURN_EACH + 2
 
+BEATS = 0.1
+"""What the ten timers a second come to by which a service notices that its loop was blocked."""
+
 
 async def test_a_typed_call_takes_few_calls_and_loop_callbacks(nats_server: NatsServer) -> None:
     """One unary call with a deadline, both ends in this process, no middleware."""
@@ -37,14 +40,14 @@ async def test_a_typed_call_takes_few_calls_and_loop_callbacks(nats_server: Nats
     for hops in (by_subject, by_handler):
         assert hops.calls <= budget, hops.table()
         assert hops.own_calls <= 28, hops.table()
-        assert hops.callbacks <= TYPED_TURNS, hops.table()
+        assert hops.callbacks <= TYPED_TURNS + BEATS, hops.table()
 
 
 async def test_a_call_with_several_fields_is_as_short(nats_server: NatsServer) -> None:
     async with natsrpc.connect(nats_server.url) as client, client.serve(service):
         hops = await count_hops(lambda: client.call("perf.add", {"a": 1, "b": 2}, int))
     assert hops.calls <= (80 if EAGER else 100), hops.table()
-    assert hops.callbacks <= TYPED_TURNS, hops.table()
+    assert hops.callbacks <= TYPED_TURNS + BEATS, hops.table()
 
 
 async def test_a_raw_request_takes_few_calls_and_loop_callbacks(nats_server: NatsServer) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from natsrpc.errors import NoRespondersError
 from natsrpc.rpc import Client, Server, Service
-from natsrpc.rpc.streams.state import WINDOW
+from natsrpc.rpc.streams.window import WINDOW
 from tests.core.harness import until_done
 
 ROOT = Path(__file__).parent.parent.parent

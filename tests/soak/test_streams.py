@@ -13,7 +13,7 @@ import pytest
 
 from natsrpc.core import new_inbox
 from natsrpc.rpc import Client, Server, connect
-from natsrpc.rpc.streams.state import WINDOW
+from natsrpc.rpc.streams.window import WINDOW
 from natsrpc.testing import Cluster, NatsServer
 from tests.core.harness import eventually
 

@@ -59,7 +59,7 @@ class Stalls:
             self._watchers.remove((begun, over))
         if not self._watchers and self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer = self._since = None
             self._host.stall_at = math.inf
 
     def _beat(self) -> None:
@@ -92,6 +92,8 @@ class Stalls:
     def _end(self, caught_up: asyncio.Future[None]) -> None:
         if not caught_up.cancelled():
             caught_up.exception()  # a session that is lost brings nothing more
+        if self._since is None:
+            return  # nobody watches any more
         self._since = None
         self._host.stall_at = self._host.loop.time() + PULSE + LATE
         for _, over in list(self._watchers):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from natsrpc import codecs
@@ -11,7 +11,6 @@ from ..contract import Context, EndpointContract
 from .binding import Errors
 from .bound import NOTHING
 from .call import Call
-from .pipeline import Pipeline
 from .policy import Policy
 from .reply import Reply
 
@@ -37,8 +36,8 @@ A = TypeVar("A")
 class Requests:
     """The part of a client that makes calls which give all of a reply. It is called itself."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
+    def __init__(self, perform: Callable[[Call], Awaitable[Any]]) -> None:
+        self._perform = perform
 
     # fmt: off
     @overload
@@ -108,5 +107,5 @@ class Requests:
         """
         call = Call(target, request, returns, kind="request", timeout=timeout, headers=headers,
                     codec=codec, tokens=tokens, errors=errors, policy=policy)  # fmt: skip
-        reply: Reply[Any] = await self._pipeline.perform(call)
+        reply: Reply[Any] = await self._perform(call)
         return reply

@@ -1,9 +1,9 @@
 """The service half: endpoints registered, admitted, run and answered."""
 
 from .definition import MAX_CONCURRENCY, MAX_WAITING, Definition, Servable
+from .dependencies import Dependencies
 from .endpoint import Endpoint
 from .endpoints import Endpoints, Group
-from .invoke import Dependencies
 from .running import Attachment, RunningService
 from .server import Server
 

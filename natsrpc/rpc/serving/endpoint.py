@@ -170,9 +170,7 @@ class Endpoint:
         admitted = Admitted()  # which has no constructor: a call (0.2 us)
         admitted.msg = msg
         admitted.lane = lane
-        # cancels name it by its reply subject; a second one of that name is not found by it
-        taken = self.taken
-        admitted.key = key = reply if reply not in taken else object()
+        admitted.key = None
         run = self._run if talk is None else self._begin_talk(admitted, talk)
         if lane.free > 0 and gate.free > 0 and not self._outbound.congested:
             lane.free -= 1
@@ -186,9 +184,12 @@ class Endpoint:
             admitted.run = partial(run, msg=msg, terms=terms, deadline=deadline)
             if not self._wait(admitted, msg, lane, deadline):
                 return
+        taken = self.taken
         if deadline < taken.next:
             taken.watch(deadline)
         admitted.deadline = deadline
+        # cancels name it by its reply subject; a second one of that name is not found by it
+        admitted.key = key = reply if reply not in taken else object()
         taken[key] = admitted
 
     async def _run(
@@ -228,7 +229,9 @@ class Endpoint:
             if not isinstance(error, (Exception, SystemExit)):
                 raise  # nobody's input ends the process with all that it is doing
         finally:
-            self.taken.pop(admitted.key, None)
+            key = admitted.key
+            if key is not None:  # else it ended in the call that started it
+                self.taken.pop(key, None)
             answers = self.answers
             answers.processing_time_ns += perf_counter_ns() - began
             answers.num_requests += 1

@@ -25,9 +25,11 @@ from ..contract import ServiceContract, compose
 from ..headers import cancel_subject
 from ..streams import PATIENCE, conversations_of, large_subject
 from .definition import Definition, Handler
+from .dependencies import Dependencies
 from .endpoint import Endpoint
-from .invoke import Dependencies, Invoker, Threads
+from .invoke import Invoker
 from .slots import RESERVE, Gate, Lane
+from .threads import Threads
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 

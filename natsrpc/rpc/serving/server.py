@@ -11,8 +11,8 @@ from natsrpc.core import AsyncError, Closed, Connection, ConnectionEvent, Subscr
 from natsrpc.errors import ConfigError, NatsError
 
 from .definition import Definition, Servable, check_overlap
-from .invoke import Threads
 from .running import FLUSH, RunningService
+from .threads import Threads
 
 THREADS = 32
 """Plain handlers that run at once in one server."""

@@ -57,7 +57,7 @@ class Admitted:
       given them back.
     - `task`: runs the handler; None before.
     - `run`: of a request that waits: makes the coroutine for its task.
-    - `key`, `deadline`: of its entry in `Endpoint.taken`.
+    - `key`, `deadline`: of its entry in `Endpoint.taken`; the key is None before it is there.
     """
 
     __slots__ = ("deadline", "key", "lane", "msg", "run", "task")
@@ -90,12 +90,12 @@ class Gate:
     )
 
     def __init__(self, link: Link, limit: int) -> None:
-        self.limit = limit
-        self.free = limit
-        self.is_held = False
+        self.limit: int = limit
+        self.free: int = limit
+        self.is_held: bool = False
         self.hungry: deque[Lane] = deque()
         self.waiters: list[Callable[[], None]] = []
-        self.attention = False
+        self.attention: bool = False
         self._link = link
         self._attending = False
         self._writable: asyncio.Task[None] | None = None
@@ -186,8 +186,8 @@ class Row:
     __slots__ = ("_is_mixed", "_is_turn", "_latest", "entries", "most", "size")
 
     def __init__(self, most: int) -> None:
-        self.most = most
-        self.size = 0
+        self.most: int = most
+        self.size: int = 0
         self.entries: dict[Admitted, Waiting] = {}
         self._latest = 0.0
         self._is_mixed = False  # whether one has less time left than one before it
@@ -291,12 +291,12 @@ class Lane:
         host: RowHost,
         is_owed: Callable[[], bool] | None = None,
     ) -> None:
-        self.gate = gate
-        self.limit = limit
-        self.free = limit
-        self.requests = Row(max_waiting)
-        self.events = Row(max(max_waiting, MAX_EVENTS))
-        self.hungry = False
+        self.gate: Gate = gate
+        self.limit: int = limit
+        self.free: int = limit
+        self.requests: Row = Row(max_waiting)
+        self.events: Row = Row(max(max_waiting, MAX_EVENTS))
+        self.hungry: bool = False
         self._was_event = False
         self._host = host
         self._is_owed = is_owed

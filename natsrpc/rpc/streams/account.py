@@ -19,8 +19,8 @@ class Account:
     __slots__ = ("_bodies", "free", "size")
 
     def __init__(self) -> None:
-        self.size = 0
-        self.free = 0
+        self.size: int = 0
+        self.free: int = 0
         self._bodies: dict[Body, None] = {}
 
     def allow(self, largest: int) -> None:
@@ -64,9 +64,9 @@ class Body:
 
     def __init__(self, account: Account, total: int, on_room: Callable[[], object]) -> None:
         self._account = account
-        self.total = total
-        self.on_room = on_room
-        self.room = 0
+        self.total: int = total
+        self.on_room: Callable[[], object] = on_room
+        self.room: int = 0
 
     def close(self) -> None:
         """Leave the account; once is enough."""

@@ -54,10 +54,10 @@ class Conversations:
     """What the conversations of a connection share. Made by `conversations_of`."""
 
     def __init__(self, link: Link) -> None:
-        self.link = link
-        self.window = Window()
-        self.account = Account()
-        self.strays = 0
+        self.link: Link = link
+        self.window: Window = Window()
+        self.account: Account = Account()
+        self.strays: int = 0
         self._channels: dict[bytes, Kept] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._answered = 0

@@ -15,13 +15,7 @@ from collections.abc import Callable
 from natsrpc.errors import ReplyTooLargeError, RpcError, UnavailableError
 
 from .account import Account, Body
-from .window import LEAST, START, Share
-
-WINDOW = 128
-"""Items that a reader lets the other side be ahead, at most."""
-
-START_ITEMS = 32
-"""Items it allows at first."""
+from .window import LEAST, START, START_ITEMS, WINDOW, Share
 
 PART = 128 * 1024
 """Bytes in one part of a value that does not fit one message."""

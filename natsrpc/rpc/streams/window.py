@@ -7,6 +7,12 @@ hold an equal part, and always a little, so that none waits for another's reader
 
 from __future__ import annotations
 
+WINDOW = 128
+"""Items that a reader lets the other side be ahead, at most."""
+
+START_ITEMS = 32
+"""Items it allows at first."""
+
 WINDOW_BYTES = 16 * 1024 * 1024
 """Bytes on their way to a connection, or waiting there to be taken, of all conversations."""
 
@@ -23,9 +29,9 @@ class Window:
     __slots__ = ("free", "shares", "size")
 
     def __init__(self, size: int = WINDOW_BYTES) -> None:
-        self.size = size
-        self.free = size
-        self.shares = 0
+        self.size: int = size
+        self.free: int = size
+        self.shares: int = 0
 
     def share(self) -> Share:
         """A part of it, for one conversation."""
@@ -43,8 +49,8 @@ class Share:
 
     def __init__(self, window: Window) -> None:
         self._window = window
-        self.held = 0
-        self.is_open = True
+        self.held: int = 0
+        self.is_open: bool = True
 
     def grow(self, most: int) -> int:
         """Hold more, up to `most` bytes of it, and as much as its part allows; how much more."""

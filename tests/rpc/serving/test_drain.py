@@ -20,7 +20,7 @@ from natsrpc.errors import (
 )
 from natsrpc.rpc import Client, Service, connect
 from natsrpc.testing import NatsServer
-from tests.core.harness import Proxy, eventually, until_done
+from tests.core.harness import Proxy, eventually, turns, until_done
 
 pytestmark = pytest.mark.live
 
@@ -138,7 +138,7 @@ async def test_a_handler_may_call_out_while_draining(
         call = asyncio.ensure_future(client.call(f"{unique}.front"))
         await asyncio.wait_for(begun.wait(), 5)
         draining = asyncio.ensure_future(server.drain())
-        await asyncio.sleep(0)  # let it withdraw
+        await turns(20)  # its UNSUB is written
         await other.connection.flush()
         with pytest.raises(NoRespondersError):
             await client.call(f"{unique}.front")

@@ -11,7 +11,7 @@ import pytest
 
 from natsrpc.errors import DeadlineExceededError, InternalError
 from natsrpc.rpc import Client, Service
-from natsrpc.rpc.serving.invoke import Threads
+from natsrpc.rpc.serving.threads import Threads
 from tests.core.harness import eventually, turns
 
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")

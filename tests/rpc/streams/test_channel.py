@@ -18,7 +18,7 @@ from natsrpc.errors import (
 )
 from natsrpc.rpc.headers import frame, item_frame
 from natsrpc.rpc.streams import Patience
-from natsrpc.rpc.streams.state import START_ITEMS, WINDOW
+from natsrpc.rpc.streams.window import START_ITEMS, WINDOW
 from tests.rpc.scripted import block, message
 
 from .linked import PEER, Side

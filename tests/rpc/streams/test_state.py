@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from natsrpc.errors import ReplyTooLargeError, UnavailableError
 from natsrpc.rpc.streams.account import Account
-from natsrpc.rpc.streams.state import START_ITEMS, WINDOW, Reader, Writer
-from natsrpc.rpc.streams.window import LEAST, START, Window
+from natsrpc.rpc.streams.state import Reader, Writer
+from natsrpc.rpc.streams.window import LEAST, START, START_ITEMS, WINDOW, Window
 
 MIB = 1 << 20
 

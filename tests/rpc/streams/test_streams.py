@@ -26,7 +26,7 @@ from natsrpc.errors import (
     UnavailableError,
 )
 from natsrpc.rpc import Client, Server, Service, connect
-from natsrpc.rpc.streams.state import WINDOW
+from natsrpc.rpc.streams.window import WINDOW
 from natsrpc.testing import Cluster, NatsServer
 from tests.core.harness import eventually, steady, until_done
 

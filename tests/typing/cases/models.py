@@ -9,9 +9,9 @@ from pydantic import BaseModel
 
 import natsrpc
 from natsrpc import Context, Depends, Header, Msg, RpcError, Token
-from natsrpc.errors import ContractError
+from natsrpc.errors import ContractError, NatsError
 
-Failure = RpcError | ContractError
+Failure = RpcError | ContractError | NatsError
 
 
 class Question(BaseModel):

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, assert_type
 
 from natsrpc import Client, Policy, RpcError
-from natsrpc.errors import ContractError
+from natsrpc.errors import ContractError, NatsError
 
 from .models import Answer, HelpDesk, Question, changes, changes_of, help, shout, ticks, total
 
@@ -46,12 +46,12 @@ async def by_handler(client: Client) -> None:
 async def from_everybody(client: Client) -> None:
     question = Question(topic="types")
     found = await client.gather(help, question)
-    assert_type(found, list[Answer | RpcError | ContractError])
+    assert_type(found, list[Answer | RpcError | ContractError | NatsError])
     for answer in found:
-        if not isinstance(answer, (RpcError, ContractError)):
+        if not isinstance(answer, (RpcError, ContractError, NatsError)):
             assert_type(answer, Answer)
     by_subject = await client.gather("help", question, Answer, stall=0.1)
-    assert_type(by_subject, list[Answer | RpcError | ContractError])
+    assert_type(by_subject, list[Answer | RpcError | ContractError | NatsError])
     assert_type(await client.gather("help", question), list[Any])
     await client.gather(help, "a string")  # E: arg-type, reportCallIssue
 

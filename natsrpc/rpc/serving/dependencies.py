@@ -1,0 +1,79 @@
+"""The values of `Depends` in a running service: made, kept as long as they live, and let go.
+
+A value that lives as long as a request is made once in it, however often it is named; one that
+lives as long as the app is made when the service starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..contract import Context
+from ..signature import CallPlan, Dependency, substitute
+
+
+class Dependencies:
+    """Resolves `Depends` for one running service: the app's values, and the overrides of tests."""
+
+    def __init__(self, overrides: Mapping[Callable[..., Any], Callable[..., Any]]) -> None:
+        self._overrides = overrides
+        self._replaced: dict[Any, Dependency] = {}
+        self._app: dict[Callable[..., Any], Any] = {}
+        self._stack = contextlib.AsyncExitStack()
+
+    async def start(self, plans: list[CallPlan]) -> None:
+        """Make the values that live as long as the service."""
+        for plan in plans:
+            await self._start(plan.dependencies)
+
+    async def _start(self, dependencies: tuple[tuple[str, Dependency], ...]) -> None:
+        for _, each in dependencies:
+            if each.lifetime == "app":
+                await self.resolve(each, None, self._app, self._stack)
+            else:
+                await self._start(each.dependencies)
+
+    async def stop(self) -> None:
+        """Clean up, in the reverse order."""
+        await self._stack.aclose()
+        self._app.clear()
+
+    def _effective(self, wanted: Dependency) -> Dependency:
+        override = self._overrides.get(wanted.function) if self._overrides else None
+        if override is None:
+            return wanted
+        key = override, wanted.lifetime, wanted.tokens
+        replaced = self._replaced.get(key)
+        if replaced is None:
+            replaced = self._replaced[key] = substitute(wanted, override)
+        return replaced
+
+    async def resolve(
+        self,
+        wanted: Dependency,
+        context: Context | None,
+        values: dict[Callable[..., Any], Any],
+        stack: contextlib.AsyncExitStack,
+    ) -> Any:
+        """The value of one dependency: made now, unless this request or the app has it already."""
+        each = self._effective(wanted)
+        function = each.function
+        for known in (values, self._app):
+            if function in known:
+                return known[function]
+        arguments = {name: source(context) for name, source in each.sources if context is not None}
+        for name, inner in each.dependencies:
+            arguments[name] = await self.resolve(inner, context, values, stack)
+        if each.style == "async_generator":
+            manager = contextlib.asynccontextmanager(function)(**arguments)
+            value = await stack.enter_async_context(manager)
+        elif each.style == "generator":
+            value = stack.enter_context(contextlib.contextmanager(function)(**arguments))
+        else:
+            value = function(**arguments)
+            if each.style == "async":
+                value = await value
+        values[function] = value
+        return value
