@@ -54,12 +54,12 @@ def pytest_report_header() -> list[str]:
 
 
 class Progress:
-    """Keeps a line in a file: how many tests are done, of how many, and how many failed."""
+    """Keeps in a file how many tests are done, of how many, and below that each that failed."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._total = self._done = 0
-        self._failed: set[str] = set()
+        self._failed: dict[str, None] = {}
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._total = len(session.items)
@@ -67,13 +67,14 @@ class Progress:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
-            self._failed.add(report.nodeid)
+            self._failed[report.nodeid] = None
         if report.when == "teardown":
             self._done += 1
             self._write()
 
     def _write(self) -> None:
-        self._file.write_text(f"{self._done} {self._total} {len(self._failed)}\n")
+        lines = [f"{self._done} {self._total}", *self._failed]
+        self._file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 # which tests run, and in which order

@@ -158,6 +158,7 @@ class Discovery:
                 "reconnects": connection.stats().reconnects,
             },
             "inflight": self._running.inflight,
+            "dropped": self._running.num_dropped,
         }
         return shapes.stats(self._running, data)
 

@@ -32,6 +32,7 @@ from natsrpc.errors import (
 from .calling import (
     NOTHING,
     Call,
+    DeadlineClock,
     Errors,
     Failure,
     Pipeline,
@@ -44,7 +45,7 @@ from .calling import (
 from .contract import Context, EndpointContract, Middleware
 from .headers import inherited
 from .serving import Servable, Server
-from .streams import MAX_BODY
+from .streams import MAX_BODY, PATIENCE, Patience
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -82,10 +83,15 @@ class Client:
         *,
         codec: str | codecs.Codec = "json",
         max_body: int = MAX_BODY,
+        open_timeout: float = PATIENCE.opening,
+        presence_timeout: float = PATIENCE.presence,
+        progress_timeout: float = PATIENCE.progress,
+        deadline_clock: DeadlineClock = "relative",
     ) -> None:
+        patience = Patience(open_timeout, presence_timeout, progress_timeout)
         self.connection = connection
         self.codec: codecs.Codec = codecs.get(codec)
-        self._pipeline = Pipeline(connection, self.codec, max_body)
+        self._pipeline = Pipeline(connection, self.codec, max_body, patience, deadline_clock)
         self._publisher = Publisher(connection, self.codec)
         self.request: Requests = Requests(self._pipeline.perform)
         """As `call`, with all that came with the answer: a `Reply`, with `value` and `headers`."""
@@ -221,8 +227,8 @@ class Client:
                 await reply
             except BaseException as error:
                 self._abandon(reply)
-                if isinstance(error, asyncio.CancelledError):
-                    bound.abandoned(reply.inbox)
+                if isinstance(error, (asyncio.CancelledError, NatsTimeoutError)):
+                    bound.abandoned(reply, error)
                 raise
             msg = reply.msg
             if msg.raw_headers and is_no_responders(msg):

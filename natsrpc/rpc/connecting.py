@@ -8,8 +8,9 @@ from typing import Unpack
 from natsrpc import codecs, core
 from natsrpc.core import ConnectOptions, Opening, Options
 
+from .calling import DeadlineClock, check_deadline_clock
 from .client import Client
-from .streams import MAX_BODY
+from .streams import MAX_BODY, PATIENCE, Patience
 
 
 class ClientOptions(ConnectOptions, total=False):
@@ -22,12 +23,29 @@ class ClientOptions(ConnectOptions, total=False):
     """Bytes of a reply, or of an item of a stream, that may come in frames where a message cannot
     be so large; 0 takes none."""
 
+    open_timeout: float
+    """Seconds within which a worker must acknowledge a stream, an upload or a large request."""
+
+    presence_timeout: float
+    """Seconds of silence after which the other side of a stream or large body is taken for gone."""
+
+    progress_timeout: float
+    """Seconds that a value in parts, or credit to send more, may stand still."""
+
+    deadline_clock: DeadlineClock
+    """Whether requests say only what is left of their time ("relative"), or the moment at which it
+    is over, too ("wall", for synchronised clocks): then what was delayed on the way is not run."""
+
 
 def connect(
     servers: str | Sequence[str] = core.DEFAULT_URL,
     *,
     codec: str | codecs.Codec = "json",
     max_body: int = MAX_BODY,
+    open_timeout: float = PATIENCE.opening,
+    presence_timeout: float = PATIENCE.presence,
+    progress_timeout: float = PATIENCE.progress,
+    deadline_clock: DeadlineClock = "relative",
     options: Options | None = None,
     **settings: Unpack[ConnectOptions],
 ) -> Opening[Client]:
@@ -38,6 +56,14 @@ def connect(
         codec: what requests are written in.
         max_body: bytes of a reply, or of an item of a stream, that may come in frames where a
             message cannot be so large; 0 takes none.
+        open_timeout: seconds within which a worker must acknowledge a stream, an upload or a large
+            request; then `UnavailableError` is raised.
+        presence_timeout: seconds of silence after which the other side of a stream or large body
+            is taken for gone. Both sides say every second that they are there.
+        progress_timeout: seconds that a value in parts, or credit to send more, may stand still.
+        deadline_clock: "wall" where the clocks of callers and services are synchronised: requests
+            name the moment at which their time is over, too, and what was delayed on the way is
+            not run.
         options: ready-made settings of the connection, instead of keyword arguments.
         **settings: those of `natsrpc.core.connect`.
 
@@ -47,9 +73,19 @@ def connect(
         AuthorizationError: the credentials were refused.
     """
     chosen = codecs.get(codec)
+    check_deadline_clock(deadline_clock)
+    Patience(open_timeout, presence_timeout, progress_timeout)  # refused here, not when awaited
 
     async def make() -> Client:
         connection = await core.connect(servers, options=options, **settings)
-        return Client(connection, codec=chosen, max_body=max_body)
+        return Client(
+            connection,
+            codec=chosen,
+            max_body=max_body,
+            open_timeout=open_timeout,
+            presence_timeout=presence_timeout,
+            progress_timeout=progress_timeout,
+            deadline_clock=deadline_clock,
+        )
 
     return Opening(make)

@@ -15,10 +15,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Unpack
 
-from natsrpc import codecs, core
-from natsrpc.core import ConnectOptions, Options
+from natsrpc import core
+from natsrpc.core import Options
 
-from .connecting import connect
+from .connecting import ClientOptions, connect
 from .service import Service
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")
@@ -71,10 +71,9 @@ async def serve_until(
     stopping: Stopping,
     *services: Service,
     servers: str | Sequence[str] = core.DEFAULT_URL,
-    codec: str | codecs.Codec = "json",
     on_ready: Callable[[], None] | None = None,
     options: Options | None = None,
-    **settings: Unpack[ConnectOptions],
+    **settings: Unpack[ClientOptions],
 ) -> int:
     """Serve until told to stop; the exit code.
 
@@ -83,7 +82,7 @@ async def serve_until(
         NoServersError: no server could be reached.
     """
     drain_timeout = settings.pop("drain_timeout", None)
-    async with connect(servers, codec=codec, options=options, **settings) as client:
+    async with connect(servers, options=options, **settings) as client:
         server = await client.serve(*services)
         if on_ready is not None:
             on_ready()
@@ -111,10 +110,9 @@ async def serve_until(
 def run(
     *services: Service,
     servers: str | Sequence[str] = core.DEFAULT_URL,
-    codec: str | codecs.Codec = "json",
     on_ready: Callable[[], None] | None = None,
     options: Options | None = None,
-    **settings: Unpack[ConnectOptions],
+    **settings: Unpack[ClientOptions],
 ) -> None:
     """Serve services until SIGTERM or SIGINT, then drain. Blocking.
 
@@ -123,10 +121,10 @@ def run(
     Args:
         services: what to serve.
         servers: one or more URLs.
-        codec: what calls made through this connection are written in.
         on_ready: called once every request sent reaches a handler.
         options: ready-made settings of the connection, instead of keyword arguments.
-        **settings: those of `natsrpc.core.connect`. `drain_timeout` is the seconds after which
+        **settings: those of `natsrpc.connect`, for calls made through this connection and for the
+            connection itself. `drain_timeout` is the seconds after which
             what still runs is cut short.
 
     Raises:
@@ -141,7 +139,6 @@ def run(
                 stopping,
                 *services,
                 servers=servers,
-                codec=codec,
                 on_ready=on_ready,
                 options=options,
                 **settings,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar, Unpack
@@ -14,9 +14,9 @@ from natsrpc.core import ConnectOptions
 from .client import Client
 from .connecting import ClientOptions
 from .contract import Context, Middleware, ServiceContract
-from .serving import MAX_CONCURRENCY, MAX_WAITING, Definition, Endpoints
+from .serving import MAX_CONCURRENCY, MAX_WAITING, Definition, Endpoints, check_prefixes
 from .signature import names as naming
-from .streams import MAX_BODY
+from .streams import MAX_BODY, PATIENCE, Patience
 
 M = TypeVar("M", bound=Middleware[Context])
 P = TypeVar("P", bound=Callable[[], Any])
@@ -48,6 +48,14 @@ class Service(Endpoints):
         max_waiting: how many requests of one endpoint may wait beyond that.
         max_body: bytes of a request, or of an item of a stream, that may come in frames where a
             message cannot be so large; 0 takes none.
+        presence_timeout: seconds of silence after which the other side of a stream or large body
+            is taken for gone. Both sides say every second that they are there.
+        progress_timeout: seconds that an upload, a value in parts, or credit to send more may stand
+            still; then the conversation ends and holds nothing.
+        reply_prefixes: where answers may go, as in `("_INBOX.",)`: requests whose reply subject
+            begins with none of them, nor with `_R_.` or `_GR_.` (which servers write between
+            accounts and clusters), are dropped and counted. All are taken if not given, but for
+            those that begin with `$` or hold `_NATSRPC`.
         lifespan: a function from this service to an async context manager; what it yields is
             `Context.state`.
 
@@ -67,6 +75,9 @@ class Service(Endpoints):
         max_concurrency: int = MAX_CONCURRENCY,
         max_waiting: int = MAX_WAITING,
         max_body: int = MAX_BODY,
+        presence_timeout: float = PATIENCE.presence,
+        progress_timeout: float = PATIENCE.progress,
+        reply_prefixes: Sequence[str] | None = None,
         lifespan: Lifespan | None = None,
     ) -> None:
         definition = Definition(
@@ -79,6 +90,8 @@ class Service(Endpoints):
             max_concurrency=max_concurrency,
             max_waiting=max_waiting,
             max_body=max_body,
+            patience=Patience(presence=presence_timeout, progress=progress_timeout),
+            reply_prefixes=check_prefixes(reply_prefixes),
             lifespan=None if lifespan is None else partial(lifespan, self),
         )
         super().__init__(definition, "", queue_group)

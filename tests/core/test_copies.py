@@ -86,7 +86,7 @@ def test_request_does_in_place_what_the_mux_does() -> None:
     original = starting_at(body(RequestMux.request), "if self._output.congested")
     (waiting,) = (statement for statement in original if isinstance(statement, ast.Try))
     (handler,) = waiting.handlers
-    handler.name = None  # `abandoned`, which only the mux's own callers give, is told the inbox
+    handler.name = None  # `abandoned`, which only the mux's own callers give, is told of it
     handler.body = [each for each in handler.body if not isinstance(each, ast.If)]
     copy = starting_at(body(Connection.request), "if self._outbound.congested")
     expected = text(original).replace("self._output", "self._outbound")

@@ -7,11 +7,13 @@ import signal
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from natsrpc.errors import NoRespondersError, RpcError
-from natsrpc.rpc import Client
+from natsrpc.errors import ConfigError, NoRespondersError, RpcError
+from natsrpc.rpc import Client, Service, run, serve_until
+from natsrpc.rpc.process import Stopping
 from natsrpc.testing import NatsServer
 from tests.core.harness import until_raised
 
@@ -130,3 +132,12 @@ async def test_a_connection_lost_for_good_ends_the_process(
     code, err = await worker.end()
     assert code == 1
     assert "connection is closed" in err
+
+
+async def test_a_process_passes_on_the_clock_of_its_deadlines() -> None:
+    service = Service("worker", version="1.0.0")
+    sun = cast(Any, "sun")
+    with pytest.raises(ConfigError, match="deadline_clock is 'sun'"):
+        await serve_until(Stopping(), service, servers="nats://127.0.0.1:1", deadline_clock=sun)
+    with pytest.raises(ConfigError, match="deadline_clock is 'sun'"):
+        await asyncio.to_thread(run, service, servers="nats://127.0.0.1:1", deadline_clock=sun)

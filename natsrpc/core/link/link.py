@@ -58,9 +58,9 @@ class Link:
     `max_payload`, `outbound` and `requests` (the parts themselves, for hot paths),
     `add_drain_hook`, `remove_drain_hook`, `add_listener`, `remove_listener`, `flush`, `drained`,
     `is_closed`, `is_connected`, `report`, `interrupted_at` (the `loop.time()` at which a session
-    was last lost or replaced), `stalls`, and `renew`: a function that gives the header block of a
-    request which waited in the reconnect buffer, from its reply subject and the block that it had,
-    or None if it is not to be sent. All other names are between the parts of core.
+    was last lost, or replaced by another), `stalls`, and `renew`: a function that gives the header
+    block of a request which waited in the reconnect buffer, from its reply subject and the block
+    that it had, or None if it is not to be sent. All other names are between the parts of core.
     """
 
     def __init__(self, options: Options, callbacks: Callbacks) -> None:
@@ -172,7 +172,7 @@ class Link:
 
     def _revise(self, reply: bytes, headers: bytes) -> bytes | None:
         """What a buffered request says now; None if nobody waits for its reply."""
-        if self.requests.is_forgotten(reply):
+        if self.requests.is_forgotten(reply) or reply in self.inbox_requests.over:
             return None
         return headers if self.renew is None else self.renew(reply, headers)
 
@@ -353,6 +353,7 @@ class Link:
             session.transport.write(frame)
         for error in self.outbound.replay(session.transport, session.info):
             self.report(error, None)
+        self.inbox_requests.over.clear()
         self.outbound.write_to(session.transport)
         self._flushes.resume(session)
 
@@ -468,6 +469,8 @@ class Link:
     def settled(self, *, lossless: bool) -> None:
         """A handover's new session does all the work from now on."""
         self._reconnects += 1
+        if not lossless:
+            self.interrupted_at = self.loop.time()
         self._callbacks.tell(told.Reconnected(is_handover=lossless))
 
     def left(self, handover: Handover) -> None:

@@ -9,6 +9,7 @@ None; only where it is None a frame goes to `_divert`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic
 from typing import Protocol
 
 from natsrpc.errors import HeadersNotSupportedError, MaxPayloadError, NatsError
@@ -18,6 +19,8 @@ from ..wire import HeaderValues, ServerInfo, encode_headers, frames
 from .outbox import Outbox, Revise, refusal, revised
 
 NO_LIMIT = 1 << 62
+
+_PURGE_SHARE = 20  # a full buffer is looked through for a twentieth of the time at most
 
 
 class Send(Protocol):
@@ -42,6 +45,7 @@ class Outbound:
         "_divert",
         "_max_payload",
         "_outbox",
+        "_purge_after",
         "_revise",
         "congested",
         "max_copied",
@@ -54,6 +58,7 @@ class Outbound:
     def __init__(self, buffer_size: int, revise: Revise) -> None:
         self._outbox = Outbox(buffer_size)
         self._revise = revise
+        self._purge_after = 0.0
         self._divert: Callable[[bytes], None] = self._buffer
         self.transport: Transport | None = None
         self.congested: bool = False
@@ -193,8 +198,10 @@ class Outbound:
         return self._outbox.size
 
     def _buffer(self, frame: bytes) -> None:
-        if self._outbox.is_full:
+        if self._outbox.is_full and self._purge_after <= (began := monotonic()):
             self._outbox.purge(self._revise)
+            ended = monotonic()
+            self._purge_after = ended + _PURGE_SHARE * (ended - began)
         self._outbox.put(frame)
 
     def carry(self, unsent: list[bytes]) -> None:

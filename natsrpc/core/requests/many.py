@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Protocol
 
@@ -54,12 +55,18 @@ class Publisher(Protocol):
 
 class InboxRequests:
     """Asks, for one connection, with an inbox for each request. Made by the link, called by
-    `Connection`."""
+    `Connection`.
+
+    `deadlines` holds, by inbox, when the time of what is asked is over (`loop.time()`); `over` the
+    inboxes of what ended without a session, until there is one.
+    """
 
     def __init__(self, inboxes: Inboxes, publisher: Publisher, inbox_prefix: str) -> None:
         self._inboxes = inboxes
         self._publisher = publisher
         self._prefix = inbox_prefix
+        self.deadlines: dict[bytes, float] = {}
+        self.over: set[bytes] = set()
         self.inflight: Inflight = Inflight()
 
     async def request(
@@ -71,7 +78,7 @@ class InboxRequests:
             NatsTimeoutError, NoRespondersError, PermissionsError, ConnectionClosedError: as
                 `RequestMux.request`.
         """
-        with self._asked(subject, data, headers, max_msgs=1) as sub:
+        with self._asked(subject, data, headers, max_msgs=1, timeout=timeout) as sub:
             try:
                 return await sub.next_msg(timeout)
             except NatsTimeoutError:
@@ -104,7 +111,7 @@ class InboxRequests:
         block = self._publisher.encode(headers) if headers else b""
         data = payload_bytes(data)
         asked_on = self._publisher.transport
-        with self._asked(encoded, data, block, max_msgs=limit) as sub:
+        with self._asked(encoded, data, block, max_msgs=limit, timeout=timeout) as sub:
             time = asyncio.get_running_loop().time
             deadline, count = time() + timeout, 0
             while limit is None or count < limit:
@@ -127,19 +134,31 @@ class InboxRequests:
 
     @contextlib.contextmanager
     def _asked(
-        self, subject: bytes, data: bytes, headers: bytes, *, max_msgs: int | None
+        self,
+        subject: bytes,
+        data: bytes,
+        headers: bytes,
+        *,
+        max_msgs: int | None,
+        timeout: float | None,
     ) -> Iterator[Subscription]:
         """Send a request with an inbox of its own, which lives as long as the block.
 
         Allowed while subscriptions drain: handlers that are still running may ask others.
         """
         inbox = new_inbox(self._prefix)
+        reply = inbox.encode()
+        now = asyncio.get_running_loop().time()
         with self.inflight.counted():
             sub = self._inboxes.add(inbox, max_msgs=max_msgs, limits=_LIMITS, asks=decode(subject))
+            self.deadlines[reply] = math.inf if timeout is None else now + timeout
             try:
-                self._publisher.send(subject, data, inbox.encode(), headers)
+                self._publisher.send(subject, data, reply, headers)
                 yield sub
             finally:
+                del self.deadlines[reply]
+                if self._publisher.transport is None:
+                    self.over.add(reply)
                 self._inboxes.discard(sub)
 
 

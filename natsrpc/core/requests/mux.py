@@ -137,12 +137,12 @@ class RequestMux:
         data: bytes,
         headers: bytes = b"",
         timeout: float | None = 5.0,
-        abandoned: Callable[[bytes], None] | None = None,
+        abandoned: Callable[[Reply, BaseException], None] | None = None,
     ) -> Msg:
         """Send a request and wait for its first reply. Cancelling it leaves nothing behind.
 
         The arguments are trusted: an encoded subject, and an encoded header block or `b""`.
-        `abandoned` is called with the reply subject when the wait is cancelled.
+        `abandoned` is called with the reply, and the error, when it times out or is cancelled.
 
         Raises:
             NatsTimeoutError: no reply came within `timeout` seconds (None: no limit of its own).
@@ -157,8 +157,10 @@ class RequestMux:
             await reply
         except BaseException as error:
             self.abandon(reply)
-            if abandoned is not None and isinstance(error, asyncio.CancelledError):
-                abandoned(reply.inbox)
+            if abandoned is not None and isinstance(
+                error, (asyncio.CancelledError, NatsTimeoutError)
+            ):
+                abandoned(reply, error)
             raise
         msg = reply.msg
         if msg.raw_headers and is_no_responders(msg):
@@ -302,7 +304,11 @@ class RequestMux:
 
     def token_of(self, msg: Msg) -> bytes:
         """The token that a reply is for."""
-        return msg.raw_subject[self._cut : self._cut + TOKEN_SIZE]
+        return self.token_in(msg.raw_subject)
+
+    def token_in(self, reply: bytes) -> bytes:
+        """The token of a reply subject that leads here."""
+        return reply[self._cut : self._cut + TOKEN_SIZE]
 
     # what happens to the connection
 

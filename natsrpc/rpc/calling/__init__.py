@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from .binding import Errors
+from .blocks import DeadlineClock, check_deadline_clock
 from .bound import NOTHING
 from .call import Call
 from .gather import Failure
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NOTHING",
     "Call",
+    "DeadlineClock",
     "Errors",
     "Failure",
     "Pipeline",
@@ -38,6 +40,7 @@ __all__ = [
     "Publisher",
     "Reply",
     "Requests",
+    "check_deadline_clock",
     "make_proxy",
     "scoped",
 ]

@@ -6,12 +6,14 @@ from typing import Any
 
 from natsrpc import codecs
 from natsrpc.core import Connection, check_publish
-from natsrpc.errors import ConfigError, ConfigTypeError, EncodeError, RpcError
+from natsrpc.errors import BadSubjectError, ConfigError, ConfigTypeError, EncodeError, RpcError
 
 from ..contract import EndpointContract, check_errors
+from ..headers import is_reserved
 from ..signature import names as naming
 from ..signature import registry
-from ..streams import conversations_of
+from ..streams import Conversations, Patience, conversations_of
+from .blocks import DeadlineClock, check_deadline_clock
 from .bound import NOTHING, BoundCall, NotGiven
 from .call import Call
 
@@ -33,16 +35,26 @@ class Binder:
     the client) is to be done around each call. `makes_direct` says whether that is so.
     """
 
-    def __init__(self, connection: Connection, codec: codecs.Codec, max_body: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        codec: codecs.Codec,
+        max_body: int,
+        patience: Patience,
+        deadline_clock: DeadlineClock,
+    ) -> None:
+        check_deadline_clock(deadline_clock)
         self.direct: dict[Any, BoundCall] = {}
         self._makes_direct = True
         self._calls: dict[Any, BoundCall] = {}
         self._requests: dict[Any, BoundCall] = {}
         self._streams: dict[Any, BoundCall] = {}
         self._connection = connection
-        self.conversations = conversations_of(connection.link)
+        self.conversations: Conversations = conversations_of(connection.link)
         self._codec = codec
         self._max_body = max_body
+        self._patience = patience
+        self._is_dated = deadline_clock == "wall"
         self.conversations.account.allow(max_body)
 
     @property
@@ -107,7 +119,7 @@ class Binder:
             raise ConfigError(f"endpoint {contract.name!r} is to be called with {ways}")
         return BoundCall(
             self._connection,
-            check_publish(naming.fill(contract.template or contract.subject, call.tokens or {})),
+            _subject(contract.template or contract.subject, call),
             contract.request_type,
             contract.response_type if returns is NOTHING else returns,
             codec=codec,
@@ -115,7 +127,9 @@ class Binder:
             item_type=contract.stream_type,
             idempotent=contract.idempotent,
             max_body=self._max_body,
+            patience=self._patience,
             gives_reply=call.kind == "request",
+            is_dated=self._is_dated,
         )
 
     def _for_subject(self, subject: str, call: Call, codec: codecs.Codec) -> BoundCall:
@@ -127,11 +141,30 @@ class Binder:
             raise EncodeError(f"cannot write a {kind.__name__}: {error}") from error
         return BoundCall(
             self._connection,
-            check_publish(naming.fill(subject, call.tokens or {})),
+            _subject(subject, call),
             request_type,
             Any if call.returns is NOTHING else call.returns,
             codec=codec,
             errors=call.errors,
             max_body=self._max_body,
+            patience=self._patience,
             gives_reply=call.kind == "request",
+            is_dated=self._is_dated,
         )
+
+
+def _subject(template: str, call: Call) -> bytes:
+    """The subject of a call, with its tokens.
+
+    Raises:
+        BadSubjectError: it is no subject to publish to, or has the token of ours.
+    """
+    subject = naming.fill(template, call.tokens or {})
+    encoded = check_publish(subject)
+    if is_reserved(encoded):
+        text = (
+            f"bad subject {subject!r}: `_NATSRPC` is the token of what natsrpc itself sends, and "
+            "reaches no handler; choose another"
+        )
+        raise BadSubjectError(text, subject=subject)
+    return encoded

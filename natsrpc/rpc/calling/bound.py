@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from natsrpc import codecs
+from natsrpc import codecs, core
 from natsrpc.core import Connection, Headers, Msg, Throttle
 from natsrpc.errors import (
     BadTimeoutError,
@@ -28,9 +29,11 @@ from natsrpc.errors import (
 
 from ..contract import from_wire, is_error, is_ours
 from ..headers import (
+    GRACE,
     NO_DEADLINE,
     Inherited,
     cancel_bytes,
+    deadline_line,
     depth_line,
     inherited,
     max_reply_line,
@@ -38,11 +41,8 @@ from ..headers import (
 )
 from ..streams import MAX_BODY, PATIENCE, Patience, conversations_of, is_head, take_reply
 from . import acks
+from .blocks import Block, DatedBlocks
 from .reply import Reply
-
-GRACE = 0.1
-"""Seconds a caller waits beyond the deadline it gave the worker: the worker's answer that the
-deadline passed (504) comes first, so that a plain timeout means a lost network or process."""
 
 _MAX_BLOCKS = 64
 
@@ -64,6 +64,7 @@ class BoundCall:
     """Calls one subject with one request type, response type and codec.
 
     What a call gives is the value of its reply or, with `gives_reply`, a `Reply` with the value.
+    With `is_dated` its requests name their deadline by the clock on the wall, too.
     """
 
     __slots__ = (
@@ -71,6 +72,7 @@ class BoundCall:
         "_common",
         "_connection",
         "_gives_reply",
+        "_is_dated",
         "_item",
         "_known",
         "_returns",
@@ -100,17 +102,18 @@ class BoundCall:
         max_body: int = MAX_BODY,
         patience: Patience = PATIENCE,
         gives_reply: bool = False,
+        is_dated: bool = False,
     ) -> None:
-        self.subject = subject
-        self.patience = patience
-        self.max_body = max_body
+        self.subject: bytes = subject
+        self.patience: Patience = patience
+        self.max_body: int = max_body
         self._connection = connection
         self._cancel_subject = cancel_bytes(subject)
-        self.codec = codec
-        self.encode = codec.bind(request_type).encode
-        self.decode_item = codec.bind(returns).decode
+        self.codec: codecs.Codec = codec
+        self.encode: Callable[[Any], bytes] = codec.bind(request_type).encode
+        self.decode_item: Callable[[bytes], Any] = codec.bind(returns).decode
         self._value = acks.watch(self.decode_item, subject.decode(), _log)
-        self.decode = self._bare_reply if gives_reply else self._value
+        self.decode: Callable[[bytes], Any] = self._bare_reply if gives_reply else self._value
         self._gives_reply = gives_reply
         self._returns = returns
         self.idempotent: bool = idempotent
@@ -119,7 +122,8 @@ class BoundCall:
         self._common = b"Content-Type: " + codec.content_type.encode() + b"\r\n"
         if max_body:
             self._common += max_reply_line(max_body)
-        self.blocks: dict[float | None, tuple[bytes, float | None]] = {}
+        self._is_dated = is_dated
+        self.blocks: dict[float | None, Block] | DatedBlocks = DatedBlocks() if is_dated else {}
 
     # the request
 
@@ -173,6 +177,8 @@ class BoundCall:
         if timeout is not None:
             wait = _check_timeout(timeout) + GRACE
             block += timeout_line(timeout)
+            if self._is_dated:
+                block += deadline_line(time.time() + timeout)
         if depth:
             block += depth_line(depth)
         return block + b"\r\n", wait
@@ -185,7 +191,20 @@ class BoundCall:
 
     # what comes of it
 
-    def abandoned(self, reply: bytes) -> None:
+    def abandoned(self, reply: core.Reply, error: BaseException) -> None:
+        """Tell the workers that a caller waits no more: it was cancelled, or its time is over.
+
+        In time a worker knows of the end by itself. Where the connection was interrupted since the
+        request was made the worker may have got it late, and is told.
+        """
+        if isinstance(error, NatsTimeoutError):
+            link = self._connection.link
+            begun = reply.deadline - (reply.timeout or 0.0)
+            if link.interrupted_at <= begun or not conversations_of(link).may_cancel():
+                return
+        self.cancel(reply.inbox)
+
+    def cancel(self, reply: bytes) -> None:
         """Tell the workers that the caller of the request with this reply subject is gone."""
         with contextlib.suppress(NatsError):
             self._connection.link.outbound.send(self._cancel_subject, reply)

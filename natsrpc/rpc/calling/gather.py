@@ -23,9 +23,10 @@ from natsrpc.errors import (
     SlowConsumerError,
 )
 
+from ..headers import GRACE
 from ..streams import MAX_BODY, is_head
 from .binding import Binder
-from .bound import GRACE, BoundCall
+from .bound import BoundCall
 from .call import Call
 
 Failure: TypeAlias = "RpcError | ContractError | NatsError"

@@ -19,10 +19,10 @@ from natsrpc.errors import (
 )
 
 from ..contract import is_error
-from ..headers import with_frame
+from ..headers import GRACE, with_frame
 from ..streams import LARGE, Channel, conversations_of, is_head
 from . import acks
-from .bound import GRACE, BoundCall
+from .bound import BoundCall
 
 Encode = Callable[[Any], bytes]
 
@@ -65,7 +65,7 @@ class Outgoing:
         self._timeout = timeout
         self._idle_timeout = idle_timeout
         self._seen = 0, 0
-        self.channel = Channel(
+        self.channel: Channel = Channel(
             conversations_of(connection.link),
             b"",
             on_stop=self._stop,
@@ -77,6 +77,7 @@ class Outgoing:
         )
         later = connection.link.loop.call_later
         if timeout is not None:
+            self.channel.deadline = connection.link.loop.time() + timeout - GRACE
             text = f"the stream did not end within {timeout - GRACE:g} s"
             self._timers.append(later(timeout, self._expire, text))
         if idle_timeout is not None:
@@ -157,7 +158,7 @@ class Outgoing:
             timer.cancel()
         denied = isinstance(channel.error, PermissionsError)
         if not (ended or denied) and self._reply is None and not channel.stop():
-            self._bound.abandoned(channel.address)
+            self._bound.cancel(channel.address)
         channel.close()
         if self._pump is not None:
             self._pump.cancel()

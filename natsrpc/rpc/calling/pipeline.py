@@ -10,7 +10,9 @@ from natsrpc import codecs
 from natsrpc.core import Connection
 
 from ..contract import Middleware, Next, compose
+from ..streams import Patience
 from .binding import Binder
+from .blocks import DeadlineClock
 from .call import Call
 from .gather import Gather
 from .policy import Attempts, Policy
@@ -21,8 +23,15 @@ from .unary import Unary
 class Pipeline:
     """Makes the calls of one client. `around` is its middleware, folded; None without any."""
 
-    def __init__(self, connection: Connection, codec: codecs.Codec, max_body: int) -> None:
-        self.binder: Binder = Binder(connection, codec, max_body)
+    def __init__(
+        self,
+        connection: Connection,
+        codec: codecs.Codec,
+        max_body: int,
+        patience: Patience,
+        deadline_clock: DeadlineClock,
+    ) -> None:
+        self.binder: Binder = Binder(connection, codec, max_body, patience, deadline_clock)
         self.attempts: Attempts = Attempts(connection)
         self.unary: Unary = Unary(connection, self.binder, self.attempts)
         self.around: Next[Call] | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from natsrpc.core import Connection, Headers, Msg
+from natsrpc.core import Connection, Headers, Msg, Reply
 from natsrpc.errors import DecodeError, MaxPayloadError, NatsTimeoutError
 
 from .binding import Binder
@@ -111,7 +111,7 @@ class Unary:
         data: bytes,
         block: bytes,
         wait: float | None,
-        abandoned: Callable[[bytes], None],
+        abandoned: Callable[[Reply, BaseException], None],
     ) -> Msg:
         """A request with an inbox of its own, on a connection with `old_style_requests`."""
         headers = Headers.decode(block)

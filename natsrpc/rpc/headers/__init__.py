@@ -1,6 +1,7 @@
 """The headers of a request: each is named, written and read in one file."""
 
-from .cancel import MARK, cancel_bytes, cancel_subject, is_reserved
+from .cancel import MARK, TOKEN, cancel_bytes, cancel_subject, is_reserved
+from .deadline import deadline_line, read_deadline
 from .depth import MAX_DEPTH, depth_line, read_depth
 from .frame import (
     FRAME_BYTES,
@@ -15,18 +16,23 @@ from .frame import (
 )
 from .inherited import NO_DEADLINE, Inherited, inherited, no_deadline
 from .max_reply import max_reply_line, read_max_reply
-from .timeout import read_timeout, timeout_line
+from .replies import REWRITTEN, may_answer
+from .timeout import GRACE, read_timeout, timeout_line, with_time_left
 
 __all__ = [
     "FRAME_BYTES",
+    "GRACE",
     "ITEM",
     "MARK",
     "MAX_DEPTH",
     "MAX_HEADERS",
     "NO_DEADLINE",
+    "REWRITTEN",
+    "TOKEN",
     "Inherited",
     "cancel_bytes",
     "cancel_subject",
+    "deadline_line",
     "depth_line",
     "frame",
     "inherited",
@@ -35,11 +41,14 @@ __all__ = [
     "item_frame",
     "item_number",
     "max_reply_line",
+    "may_answer",
     "no_deadline",
+    "read_deadline",
     "read_depth",
     "read_frame",
     "read_max_reply",
     "read_timeout",
     "timeout_line",
     "with_frame",
+    "with_time_left",
 ]

@@ -11,7 +11,10 @@ nothing for this.
 
 from __future__ import annotations
 
-MARK = b"._NATSRPC"
+TOKEN = b"_NATSRPC"
+"""The token that is ours: what holds it is never a value."""
+
+MARK = b"." + TOKEN
 """What every subject of ours has behind the service's own."""
 
 CANCEL = MARK + b".cancel"
@@ -29,4 +32,4 @@ def cancel_bytes(subject: bytes) -> bytes:
 
 def is_reserved(subject: bytes) -> bool:
     """Whether a subject, or a reply subject, holds our token."""
-    return b"._NATSRPC." in subject or subject.startswith(b"_NATSRPC.") or subject.endswith(MARK)
+    return b"._NATSRPC." in b".%b." % subject

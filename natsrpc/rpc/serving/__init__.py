@@ -4,6 +4,7 @@ from .definition import MAX_CONCURRENCY, MAX_WAITING, Definition, Servable
 from .dependencies import Dependencies
 from .endpoint import Endpoint
 from .endpoints import Endpoints, Group
+from .replies import check_prefixes
 from .running import Attachment, RunningService
 from .server import Server
 
@@ -19,4 +20,5 @@ __all__ = [
     "RunningService",
     "Servable",
     "Server",
+    "check_prefixes",
 ]

@@ -33,12 +33,12 @@ class Answers:
     """
 
     def __init__(self, connection: Connection, contract: EndpointContract, handler: str) -> None:
-        self.num_requests = 0
-        self.num_errors = 0
-        self.num_refused = 0
-        self.num_dropped = 0
-        self.last_error = ""
-        self.processing_time_ns = 0
+        self.num_requests: int = 0
+        self.num_errors: int = 0
+        self.num_refused: int = 0
+        self.num_dropped: int = 0
+        self.last_error: str = ""
+        self.processing_time_ns: int = 0
         self.on_dropped: list[Callable[[str], object]] = []
         self._losses = Losses(connection.link, contract)
         self._send = connection.link.outbound.send

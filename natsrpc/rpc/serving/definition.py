@@ -20,6 +20,7 @@ from natsrpc.errors import ConfigError
 from ..contract import Context, EndpointContract, Limits, Middleware, ServiceContract
 from ..signature import CallPlan, all_dependencies, describe, registry, substitute
 from ..signature import names as naming
+from ..streams import Patience
 
 MAX_CONCURRENCY = 256
 MAX_WAITING = 1024
@@ -53,6 +54,8 @@ class Definition:
     max_concurrency: int
     max_waiting: int
     max_body: int
+    patience: Patience
+    reply_prefixes: tuple[bytes, ...]
     lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None
     handlers: list[Handler] = field(default_factory=list)
     middlewares: list[Middleware[Context]] = field(default_factory=list)

@@ -61,10 +61,11 @@ from ..contract import (
     is_end_of_time,
     refused_request,
 )
-from ..headers import MARK, NO_DEADLINE, inherited, is_reserved, with_frame
+from ..headers import NO_DEADLINE, TOKEN, inherited, is_reserved, may_answer, with_frame
 from ..signature import CallPlan
 from ..streams import LARGE, Conversations, Patience, Receiving, send_reply
 from .answers import Answers
+from .decoding import LARGE_BODY, decode_large
 from .eager import task_starter
 from .receiving import Bodies
 from .slots import Admitted, Gate, Lane, Waiting
@@ -109,6 +110,7 @@ class Endpoint:
         receiving: Gate,
         max_body: int,
         patience: Patience,
+        reply_prefixes: tuple[bytes, ...] = (),
     ) -> None:
         self.contract = contract
         self.plan = plan
@@ -122,8 +124,9 @@ class Endpoint:
         self._all = all_
         self._max_body = max_body
         self._patience = patience
+        self._admits = partial(may_answer, prefixes=reply_prefixes)
         self._limits = limits
-        self._book = TermsBook(contract, limits, codec, partial(lanes, self))
+        self._book = TermsBook(contract, limits, codec, partial(lanes, self), link.loop.time)
         self._terms = self._book.known
         self._bodies = Bodies(
             all_,
@@ -132,6 +135,7 @@ class Endpoint:
             self._admit_whole,
             largest=max_body,
             patience=patience,
+            admits=self._admits,
         )
         self._talks: dict[Admitted, Talk] = {}
         self._took = 0.0
@@ -285,6 +289,7 @@ class Endpoint:
                 self.contract.kind,
                 max_body=self._max_body,
                 patience=self._patience,
+                admits=self._admits,
             )
             self.accept(msg, talk)
 
@@ -305,7 +310,7 @@ class Endpoint:
         """Take a request of an endpoint with wildcards: no subject of ours is a value of it. Heads
         come here where the subject ends with `>`. The sink of its subscription."""
         subject = msg.raw_subject
-        if not (MARK in subject and is_reserved(subject)):
+        if not (TOKEN in subject and is_reserved(subject)):
             (self.accept if self.contract.kind == "unary" else self.accept_stream)(msg)
         elif subject.endswith(LARGE) and self.contract.subject.endswith(">") and self._max_body:
             self.accept_large(msg)
@@ -316,7 +321,7 @@ class Endpoint:
         """Whether the answer would go to where nobody waits for answers: to the server's own
         subjects, or to ours. Such a request is dropped, and counted."""
         reply = msg.raw_reply
-        if not reply.startswith(b"$") and not is_reserved(reply):
+        if may_answer(reply):
             return False
         self.answers.drop()
         return True
@@ -329,6 +334,8 @@ class Endpoint:
 
     async def _run_talk(self, admitted: Admitted, msg: Msg, terms: Terms, deadline: float) -> None:
         try:
+            if len(msg.data) >= LARGE_BODY:
+                terms = terms.with_decode(partial(decode_large, terms.decode))
             await self._run(admitted, msg, terms, deadline)
         finally:
             self._end_talk(admitted)
@@ -357,6 +364,7 @@ class Endpoint:
                 deadline=deadline,
                 on_stop=stop,
                 patience=self._patience,
+                admits=self._admits,
             )
         except (NatsError, RpcError) as failure:
             self.answers.note_error(str(failure))
@@ -411,9 +419,9 @@ class Endpoint:
             talk.close()
 
     def _read_terms(self, msg: Msg) -> Terms | None:
-        """Read a header block not seen before; None if the request had to be refused."""
+        """Read a header block that is not in `known`; None if the request had to be refused."""
         try:
-            return self._book.read(msg)
+            return self._book.read(msg, self._link.read_at)
         except RpcError as error:
             self.answers.refuse(msg, error)
         except Exception as error:  # never leave a request without an answer

@@ -14,6 +14,7 @@ from natsrpc.core import check_queue_group
 from natsrpc.errors import ConfigError, ConfigTypeError, RpcError
 
 from ..contract import EndpointContract, Limits, check_errors
+from ..headers import is_reserved
 from ..signature import describe, plan, public_methods
 from ..signature import names as naming
 from .definition import Definition, Handler
@@ -127,6 +128,11 @@ class Endpoints:
         own_name = describe(function).rpartition(".")[2]
         template = naming.join(self._prefix, own_name if subject is None else subject)
         full, tokens = naming.parse_template(template)
+        if is_reserved(full.encode()):
+            raise ConfigError(
+                f"bad subject {template!r}: `_NATSRPC` is the token of what natsrpc itself sends, "
+                "and reaches no handler; choose another"
+            )
         call_plan = plan(function, tokens)
         chosen = self._queue_group if queue_group is INHERIT else queue_group
         check_queue_group(chosen or "")

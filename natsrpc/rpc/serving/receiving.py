@@ -34,6 +34,7 @@ class Bodies:
         admit: takes a request whose body is here.
         largest: the largest body taken, in bytes.
         patience: how long callers are waited for.
+        admits: which of their addresses are sent to.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Bodies:
         *,
         largest: int,
         patience: Patience,
+        admits: Callable[[bytes], bool],
     ) -> None:
         self._all = all_
         self._answers = answers
@@ -52,6 +54,7 @@ class Bodies:
         self._admit = admit
         self._largest = largest
         self._patience = patience
+        self._admits = admits
         self._tasks: dict[asyncio.Task[None], RpcError | None] = {}
 
     def __len__(self) -> int:
@@ -65,7 +68,12 @@ class Bodies:
             return
         try:
             receiving = Receiving(
-                self._all, msg, limit=self._largest, deadline=deadline, patience=self._patience
+                self._all,
+                msg,
+                limit=self._largest,
+                deadline=deadline,
+                patience=self._patience,
+                admits=self._admits,
             )
         except RpcError as error:
             self._answers.refuse(msg, error)

@@ -23,11 +23,12 @@ from natsrpc.errors import ConfigError, NatsError, PermissionsError
 
 from ..contract import ServiceContract, compose
 from ..headers import cancel_subject
-from ..streams import PATIENCE, conversations_of, large_subject
+from ..streams import conversations_of, large_subject
 from .definition import Definition, Handler
 from .dependencies import Dependencies
 from .endpoint import Endpoint
 from .invoke import Invoker
+from .replies import guarded
 from .slots import RESERVE, Gate, Lane
 from .threads import Threads
 
@@ -72,6 +73,7 @@ class RunningService:
         self._all = conversations_of(connection.link)
         self._all.account.allow(definition.max_body)
         self._gates: dict[tuple[bool, bool], Gate] = {}
+        self._is_held = False
         self._receiving = Gate(connection.link, max(RESERVE, definition.max_concurrency))
         self._dependencies = Dependencies(definition.overrides)
         self._subscriptions: list[Subscription] = []
@@ -80,6 +82,7 @@ class RunningService:
         self._cancellations: list[Subscription] = []
         self._attachments: list[Attachment] = []
         self._denied: list[str] = []
+        self._dropped = 0
         self._lifespan = contextlib.AsyncExitStack()
 
     @property
@@ -87,9 +90,16 @@ class RunningService:
         """Requests that run or wait."""
         return sum(endpoint.inflight for endpoint in self.endpoints)
 
+    @property
+    def num_dropped(self) -> int:
+        """Messages that were dropped: with a reply subject that is not answered, or to a subject of
+        ours that means nothing here."""
+        return self._dropped + sum(endpoint.answers.num_dropped for endpoint in self.endpoints)
+
     def reset(self) -> None:
         """Zero the counters, as ADR-32's reset does."""
         self.started = datetime.now(UTC)
+        self._dropped = 0
         for endpoint in self.endpoints:
             endpoint.answers.reset()
 
@@ -124,10 +134,14 @@ class RunningService:
 
     def subscribe_optional(self, subject: str, sink: Sink, queue_group: str = "") -> Subscription:
         """Subscribe to what the service can do without: a denial is told in one log line with all
-        others."""
+        others. What would be answered where nobody asks from is dropped."""
+        sink = guarded(sink, self.definition.reply_prefixes, self._drop)
         return self._connection.link.attach(
             subject, sink, queue_group=queue_group, on_denied=self._note_denied
         )
+
+    def _drop(self) -> None:
+        self._dropped += 1
 
     def _note_denied(self, error: PermissionsError) -> None:
         """Collect what the server denies in a row: it tells of each subscription by itself."""
@@ -153,6 +167,8 @@ class RunningService:
             limit = self.definition.max_concurrency
             limit = max(RESERVE, limit // 4) if nested else limit
             gate = self._gates[key] = Gate(self._connection.link, limit)
+            if self._is_held:
+                gate.hold()
         return gate
 
     def _lane(self, endpoint: Endpoint, depth: int) -> Lane:
@@ -184,7 +200,8 @@ class RunningService:
             all_=self._all,
             receiving=self._receiving,
             max_body=self.definition.max_body,
-            patience=PATIENCE,
+            patience=self.definition.patience,
+            reply_prefixes=self.definition.reply_prefixes,
         )
         endpoint.state = self.state
         endpoint.answers.on_dropped = self.definition.on_dropped
@@ -209,9 +226,12 @@ class RunningService:
 
     def _subscribe(self, endpoint: Endpoint) -> None:
         contract, attach = endpoint.contract, self._connection.link.attach
-        sink = endpoint.accept if contract.kind == "unary" else endpoint.accept_stream
+        sink: Sink = endpoint.accept if contract.kind == "unary" else endpoint.accept_stream
         if "*" in contract.subject or ">" in contract.subject:
             sink = endpoint.accept_any
+        prefixes = self.definition.reply_prefixes
+        if prefixes:
+            sink = guarded(sink, prefixes, endpoint.answers.drop)
         subscription = attach(contract.subject, sink, queue_group=contract.queue_group)
         self._subscriptions.append(subscription)
         self._by_subscription[subscription] = endpoint
@@ -226,16 +246,18 @@ class RunningService:
             subject = large_subject(contract.subject)
             sink = endpoint.accept_large
             self._optional.append(subscribe(subject, sink, contract.queue_group))
-        sink = endpoint.accept_cancel
-        self._cancellations.append(subscribe(cancel_subject(contract.subject), sink))
+        subject = cancel_subject(contract.subject)
+        self._cancellations.append(subscribe(subject, endpoint.accept_cancel))
 
     def hold(self) -> None:
         """Start nothing until `release`: what is read meanwhile may be old."""
+        self._is_held = True
         for gate in self._gates.values():
             gate.hold()
 
     def release(self) -> None:
         """Undo `hold`."""
+        self._is_held = False
         for gate in self._gates.values():
             gate.release()
 

@@ -12,11 +12,13 @@ from natsrpc.errors import BadRequestError, DecodeError, RequestTooLargeError, R
 from ..contract import Context, Kind, Next, gives_stream, refused_request, takes_stream
 from ..headers import frame
 from ..streams import Channel, Conversations, Patience, Writer
+from .decoding import LARGE_BODY, decode_large
 from .terms import Terms
 
-UNOPENED_ITEMS = 1000
-UNOPENED_BYTES = 16 * 1024 * 1024
-"""Items and bytes for a request that did not open a stream: whose address that is, nobody knows."""
+UNPROVEN_ITEMS = 1000
+UNPROVEN_BYTES = 16 * 1024 * 1024
+"""Items and bytes for an address of which nobody knows whose it is: that of a request that did not
+open a stream, and that of an opening until its caller is heard at the stream's own address."""
 
 
 class Incoming:
@@ -32,6 +34,7 @@ class Incoming:
         kind: the endpoint's.
         max_body: the largest item taken.
         patience: how long the caller is waited for.
+        admits: which addresses of the caller are sent to.
     """
 
     def __init__(
@@ -44,16 +47,20 @@ class Incoming:
         *,
         max_body: int,
         patience: Patience,
+        admits: Callable[[bytes], bool],
     ) -> None:
         self._kind = kind
+        items, bytes_ = terms.credit or (UNPROVEN_ITEMS, UNPROVEN_BYTES)
         self._is_open = terms.credit is not None
         self.deadline = deadline
         self.on_stop: Callable[[RpcError], object] = bool
-        self.channel = Channel(
+        self.channel: Channel = Channel(
             all_,
             msg.raw_reply,
             on_stop=lambda error: self.on_stop(error),
-            writer=Writer(*(terms.credit or (UNOPENED_ITEMS, UNOPENED_BYTES))),
+            writer=Writer(min(items, UNPROVEN_ITEMS), min(bytes_, UNPROVEN_BYTES)),
+            promised=terms.credit,
+            admits=admits,
             limit=max_body,
             too_large=RequestTooLargeError,
             patience=patience,
@@ -95,7 +102,7 @@ def request_items(context: Context) -> AsyncIterator[Any]:
 
     def read(data: bytes) -> Any:
         try:
-            return decode(data)
+            return decode(data) if len(data) < LARGE_BODY else decode_large(decode, data)
         except DecodeError as error:
             raise refused_request(error, context.service) from None
 

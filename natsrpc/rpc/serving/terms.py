@@ -6,9 +6,11 @@ they mean in a small table keyed by the block itself and reads no header twice.
 
 from __future__ import annotations
 
+import copy
 import logging
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from natsrpc import codecs
 from natsrpc.core import Headers, Msg, encode_headers
@@ -24,6 +26,7 @@ from ..headers import (
     MAX_DEPTH,
     MAX_HEADERS,
     NO_DEADLINE,
+    read_deadline,
     read_depth,
     read_frame,
     read_max_reply,
@@ -39,6 +42,9 @@ MAX_TERMS = 512
 
 MAX_BLOCK = 1024
 """Longer ones are read each time: no caller makes an endpoint keep megabytes."""
+
+MAX_DATED = 64
+"""Blocks remembered that name a moment: in a tenth of a second nobody sends them any more."""
 
 BoundTypes = tuple[codecs.Bound, codecs.Bound, codecs.Bound]
 """A codec bound to the types of an endpoint: request, response, item of a request stream."""
@@ -90,6 +96,12 @@ class Terms:
         self.depth: int = depth
         self.reply_headers: bytes = reply_headers
 
+    def with_decode(self, decode: Callable[[bytes], Any]) -> Terms:
+        """A copy that reads the body otherwise."""
+        found = copy.copy(self)
+        found.decode = decode
+        return found
+
 
 def shorter(asked: float | None, own: float | None) -> float:
     """The shorter of what the request asks for and what the handler allows."""
@@ -102,10 +114,20 @@ def read_credit(headers: Headers) -> tuple[int, int] | None:
     return (numbers[0], numbers[1]) if word == "open" and len(numbers) > 1 else None
 
 
+class Dated(NamedTuple):
+    """The terms of a block that names a moment: `until`, in `loop.time()`. Their `timeout` is set
+    anew for each request, to what is left of `timeout` and until that moment."""
+
+    terms: Terms
+    timeout: float
+    until: float
+
+
 class TermsBook:
     """The header blocks an endpoint has read (`b""` is none), and the lanes they led to.
 
-    `make_lane` gives the lane for a depth.
+    `known` holds those that mean the same whenever they come, `dated` those that name a moment.
+    `make_lane` gives the lane for a depth, `now` is the clock of deadlines.
     """
 
     def __init__(
@@ -114,6 +136,7 @@ class TermsBook:
         limits: Limits,
         codec: codecs.Codec,
         make_lane: Callable[[int], Lane],
+        now: Callable[[], float],
     ) -> None:
         self.known: dict[bytes, Terms] = {}
         self.lanes: dict[int, Lane] = {}
@@ -121,19 +144,39 @@ class TermsBook:
         self._limits = limits
         self._codec = codec
         self._make_lane = make_lane
+        self._now = now
+        self.dated: dict[bytes, Dated] = {}
         self._bound: dict[str, BoundTypes] = {}
         self._unspoken: set[str] = set()
         self._plain = self._make(codec, Headers(), 0)
         self.known[b""] = self._plain
 
-    def read(self, msg: Msg) -> Terms:
-        """What a request asks for whose header block was not seen before, remembered.
+    def read(self, msg: Msg, read_at: float) -> Terms:
+        """What a request that was read at `read_at` asks for, where its block is not in `known`.
+
+        Its `timeout` holds until the next request.
 
         Raises:
             HeadersTooLargeError: the block is too large to be read.
             UnsupportedCodecError: its codec is unknown, or cannot carry the handler's types.
             OverloadedError: it comes from too deep in a chain of calls.
         """
+        dated = self.dated.get(msg.raw_headers)
+        if dated is None:
+            terms = self._read(msg)
+            moment = read_deadline(msg.headers)
+            if moment is None:
+                self._keep(msg.raw_headers, terms)
+                return terms
+            dated = Dated(terms, terms.timeout, self._now() + moment - time.time())
+            if len(msg.raw_headers) <= MAX_BLOCK:
+                if len(self.dated) >= MAX_DATED:
+                    del self.dated[next(iter(self.dated))]
+                self.dated[msg.raw_headers] = dated
+        dated.terms.timeout = min(dated.timeout, dated.until - read_at)
+        return dated.terms
+
+    def _read(self, msg: Msg) -> Terms:
         block = msg.raw_headers
         if len(block) > MAX_HEADERS:
             raise HeadersTooLargeError(f"headers of {len(block)} bytes: at most {MAX_HEADERS}")
@@ -146,7 +189,7 @@ class TermsBook:
         if depth >= MAX_DEPTH:
             raise OverloadedError(f"call chain of {depth} calls is taken for a loop")
         try:
-            terms = self._make(codec, headers, depth)
+            return self._make(codec, headers, depth)
         except ConfigError as error:
             name = self._contract.name
             if codec.name not in self._unspoken:  # said once: every message may name it
@@ -154,12 +197,13 @@ class TermsBook:
                 logger.warning("endpoint %r cannot speak %r: %s", name, codec.name, error)
             text = f"endpoint {name!r} cannot be called with {content_type!r}"
             raise UnsupportedCodecError(text) from None
+
+    def _keep(self, block: bytes, terms: Terms) -> None:
         if len(block) <= MAX_BLOCK:
             if len(self.known) >= MAX_TERMS:
                 self.known.clear()
                 self.known[b""] = self._plain
             self.known[block] = terms
-        return terms
 
     def _make(self, codec: codecs.Codec, headers: Headers, depth: int) -> Terms:
         # A caller that named its codec knows it; one that did not is told, unless it is JSON.

@@ -16,11 +16,13 @@ BODIES = 4
 class Account:
     """The bytes that may be kept, and who has them."""
 
-    __slots__ = ("_bodies", "free", "size")
+    __slots__ = ("_bodies", "free", "moves", "size")
 
     def __init__(self) -> None:
         self.size: int = 0
         self.free: int = 0
+        self.moves: int = 0
+        """Parts that came so far: whether anything goes on."""
         self._bodies: dict[Body, None] = {}
 
     def allow(self, largest: int) -> None:

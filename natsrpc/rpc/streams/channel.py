@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -23,6 +24,7 @@ from typing import Any, ClassVar, NamedTuple
 from natsrpc.core import Msg
 from natsrpc.errors import (
     CallCancelledError,
+    ConfigError,
     MaxPayloadError,
     NatsError,
     PermissionsError,
@@ -31,15 +33,27 @@ from natsrpc.errors import (
     UnavailableError,
 )
 
-from ..headers import ITEM, frame, is_frame, item_frame, item_number, read_frame
+from ..headers import (
+    ITEM,
+    NO_DEADLINE,
+    frame,
+    is_frame,
+    item_frame,
+    item_number,
+    may_answer,
+    read_frame,
+)
 from .conversations import TICK, Conversations
-from .state import MAX_BODY, PART, Reader, Writer
+from .state import MAX_BODY, PART, Credit, Reader, Writer
 
 HEADER_ROOM = 128
 """Bytes kept free for the header of a part."""
 
 SECOND = 2
 """Ticks within which a second frame must follow the first."""
+
+SLOWEST = 16 * 1024
+"""Bytes a second at which a value in parts must come, beyond the time for progress."""
 
 SMALLEST = 16 * 1024
 """Bytes for which a part is worth its frame, where more is to follow."""
@@ -58,7 +72,7 @@ NO_ANSWERS = (
 )
 
 UNOPENED = (
-    "the stream is longer than what a plain request gets: open it with the header "
+    "that is all that a plain request gets of a stream: open it with the header "
     "`Natsrpc-Frame: open <items> <bytes>`"
 )
 
@@ -69,11 +83,22 @@ class Patience:
 
     `opening`: for the first word of a worker. `presence`: for any frame at all. `progress`: for a
     value or an upload to move, and for credit.
+
+    Raises:
+        ConfigError: one of them is not a positive number; it is named as the option that sets it.
     """
 
     opening: float = 5.0
     presence: float = 6.0
     progress: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("opening", "presence", "progress"):
+            value = getattr(self, name)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (is_number and 0 < value < math.inf):
+                option = "open_timeout" if name == "opening" else f"{name}_timeout"
+                raise ConfigError(f"{option} is {value!r}: expected a positive number of seconds")
 
 
 PATIENCE = Patience()
@@ -106,6 +131,8 @@ class Channel:
         absent: the error where nobody serves what was asked.
         frames: whether the other side speaks in frames; else it gets plain messages.
         request: the request, whose reply subject is kept the newest, for its answer.
+        promised: credit that counts once the other side was heard at this side's address.
+        admits: which addresses are sent to.
     """
 
     def __init__(
@@ -123,21 +150,28 @@ class Channel:
         absent: Exception | None = None,
         frames: bool = True,
         request: Msg | None = None,
+        promised: Credit | None = None,
+        admits: Callable[[bytes], bool] = may_answer,
     ) -> None:
         self._all = all_
         self._link = all_.link
         self._out = all_.link.outbound
+        self.address: bytes
         self._token, self.address = all_.new_address()
-        self.peer = peer
-        self.asked = b""
+        self.peer: bytes = peer
+        self.asked: bytes = b""
         """The subject of the opening, on the side that sends it."""
-        self.reader = Reader(
+        self.reader: Reader = Reader(
             all_.window.share(), all_.account, self._on_room, limit=limit, too_large=too_large
         )
-        self.writer = writer or Writer()
-        self.reads = self.writes = False
+        self.writer: Writer = writer or Writer()
+        self.reads: bool = False
+        self.writes: bool = False
         self.uploads = False
         self.error: Exception | None = None
+        self.deadline: float = NO_DEADLINE
+        """The time (`loop.time()`) that the opening from here names."""
+        self._is_buffered = False
         self._patience = patience
         self._on_stop = on_stop
         self._on_reply = on_reply
@@ -147,10 +181,14 @@ class Channel:
         self._absent = absent
         self._speaks_frames = frames
         self._request = request
+        self._promised = promised
+        self._admits = admits
         self._frames = 1 if peer and not asks else 0
         self._since_first = 0
         self._silent = self._still = 0
-        self._seen = 0, 0, 0
+        self._seen = 0, 0, 0, 0
+        self._moves_seen = self._sent_seen = -1
+        self._under_way = 0
         self._quiet = 0
         self._stopped = self._closed = False
         all_.add(self._token, self)
@@ -159,6 +197,11 @@ class Channel:
     def _is_in_doubt(self) -> bool:
         """Whether a first frame came and no second: perhaps only one answer comes through."""
         return self._asks and self._frames == 1
+
+    @property
+    def _is_of_a_stranger(self) -> bool:
+        """Whether items go to who opened no stream: nobody can tell whether he is there."""
+        return self.writes and not (self._asks or self._speaks_frames)
 
     # inbound
 
@@ -205,15 +248,28 @@ class Channel:
         else:
             self._silent = 0
             self._frames += 1
-            if msg.raw_reply and word != "large":  # a head leads to a conversation of its own
-                self.peer = msg.raw_reply
-                if self._request is not None:
-                    self._request.raw_reply = msg.raw_reply
+            # a head leads to a conversation of its own
+            if msg.raw_reply and word != "large" and not self._moved_to(msg.raw_reply):
+                self._broken("an address that nothing is sent to")
+                return
             try:
+                if self._promised is not None:
+                    promised, self._promised = self._promised, None
+                    self._take_credit(msg, *promised)
                 known.take(self, msg, *numbers[: known.numbers])
             except RpcError as error:
                 self.fail(error)
                 self._stop()
+
+    def _moved_to(self, address: bytes) -> bool:
+        """Hear the other side's newest address; whether it may be sent to."""
+        if address != self.peer:
+            if not self._admits(address):
+                return False
+            self.peer = address
+            if self._request is not None:
+                self._request.raw_reply = address
+        return True
 
     def _take_other(self, msg: Msg) -> None:
         if self._on_reply is None:
@@ -242,7 +298,10 @@ class Channel:
         self.wake()
 
     def _take_ack(self, msg: Msg, number: int) -> None:
-        self._wake_room()
+        if self._asks:
+            self._wake_room()
+        else:  # a stranger that sends back what it gets
+            self._broken("a frame `ack`, which workers send,")
 
     def _take_alive(self, msg: Msg, number: int) -> None:
         self.reader.check(number)
@@ -438,8 +497,13 @@ class Channel:
             ReplyTooLargeError: the reader opened no stream, and gets no more than so much.
         """
         while not self.put(data):
-            if not self._speaks_frames and not self._out.congested:
-                raise ReplyTooLargeError(UNOPENED)
+            if not self._speaks_frames:
+                if not self._out.congested:
+                    raise ReplyTooLargeError(UNOPENED)
+                await self._link.writable()
+                if self.error is not None:
+                    raise self.error
+                continue
             room = await self._may_send(min(len(data), SMALLEST))
             if room < len(data) or len(data) + HEADER_ROOM > self._link.max_payload:
                 await self._send_parts(data)
@@ -526,9 +590,16 @@ class Channel:
 
     # the clocks
 
+    def note_buffered(self) -> None:
+        """The opening is in the reconnect buffer: it was not lost with a session."""
+        self._is_buffered = True
+
     def reconnected(self) -> None:
         """Ask whether the other side is still there; without an address of it nobody can tell."""
-        if self.peer:
+        buffered, self._is_buffered = self._is_buffered, False
+        if buffered and not self.peer:
+            self._silent = 0  # it was sent just now
+        elif self.peer:
             if self._is_in_doubt:  # the second frame may have been lost with the session
                 self._frames = SECOND
             self._say_how_things_stand()
@@ -564,24 +635,36 @@ class Channel:
         silence = patience.presence if self._speaks_frames else patience.progress
         if self._silent * TICK > silence and (self._asks or self._speaks_frames):
             return f"nothing was heard of the other side for {silence:g} s"
+        self._under_way = self._under_way + 1 if self.reader.is_going_on else 0
+        if self._under_way * TICK > patience.progress + self.reader.total / SLOWEST:
+            return f"a value of {self.reader.total} bytes did not come in time"
         if self._moves():
             self._still = 0
             return ""
         self._still += 1
         if self._still * TICK > patience.progress:
+            if self._is_of_a_stranger:
+                return f"no item came for {patience.progress:g} s: {UNOPENED}"
             return f"the other side did not go on for {patience.progress:g} s"
         return ""
 
     def _moves(self) -> bool:
         """Whether all is well with what should move."""
         reader, writer = self.reader, self.writer
-        before, self._seen = self._seen, (reader.received, writer.credit, writer.allowed)
+        before = self._seen
+        self._seen = reader.received, reader.room, writer.credit, writer.allowed
+        if self._is_of_a_stranger:  # of whom nothing is heard: what was sent is all that moves
+            sent, self._sent_seen = self._sent_seen, writer.sent
+            return sent != writer.sent
         if before != self._seen:
             return True
+        if reader.is_held_back:  # behind others, as long as these go on
+            moves, self._moves_seen = self._moves_seen, self._all.account.moves
+            return moves != self._moves_seen
         if self._room is not None:
             return False
         due = reader.is_putting_together or self.uploads
-        return not due or reader.is_held_back or bool(reader.buffer) or reader.ended
+        return not due or bool(reader.buffer) or reader.ended
 
     def _say_how_things_stand(self) -> None:
         if self.reads and not self.reader.ended:

@@ -13,32 +13,44 @@ import contextlib
 import logging
 import math
 import weakref
+from collections.abc import Callable
 from typing import Protocol
 
 from natsrpc.core import AsyncError, Closed, ConnectionEvent, Link, Msg, Reconnected
 from natsrpc.errors import ConnectionClosedError, NatsError, PermissionsError
 
-from ..headers import frame, is_frame
+from ..headers import GRACE, frame, is_frame, with_time_left
 from .account import Account
 from .window import Window
 
-logger = logging.getLogger("natsrpc.rpc")
+logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
 TICK = 0.45
 """Seconds between two looks at all conversations: two, and an answer, are within a second."""
 
-STRAYS = 100
-"""Frames to forgotten addresses that are answered between two looks; more are only counted."""
+STRAYS = 200
+"""Frames to forgotten addresses that are answered in a second; more are only counted."""
+
+CANCELS = 100
+"""Calls that timed out and are cancelled in a second: each cancel goes to all workers."""
 
 
 class Kept(Protocol):
-    """What is looked after: a channel."""
+    """What is looked after: a channel.
+
+    `deadline` is that of its opening, in `loop.time()`.
+    """
+
+    deadline: float
 
     def receive(self, msg: Msg) -> None:
         """Take a message to its address."""
 
     def tick(self) -> None:
         """Look how things stand, once every `TICK`."""
+
+    def note_buffered(self) -> None:
+        """Its opening is in the reconnect buffer, and goes to the next session."""
 
     def reconnected(self) -> None:
         """The connection has a new session."""
@@ -48,6 +60,24 @@ class Kept(Protocol):
 
     def fail(self, error: Exception) -> None:
         """End it with an error."""
+
+
+class Rate:
+    """At most so many of something in a second."""
+
+    def __init__(self, limit: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._limit = limit
+        self._loop = loop
+        self._began = -math.inf
+        self._count = 0
+
+    def allows(self) -> bool:
+        """Whether there may be one more now, which is then counted."""
+        now = self._loop.time()
+        if now - self._began >= 1:
+            self._began, self._count = now, 0
+        self._count += 1
+        return self._count <= self._limit
 
 
 class Conversations:
@@ -60,10 +90,14 @@ class Conversations:
         self.strays: int = 0
         self._channels: dict[bytes, Kept] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._answered = 0
+        self._answers = Rate(STRAYS, link.loop)
+        self._cancels = Rate(CANCELS, link.loop)
         self._warned_at = -math.inf
         link.add_listener(self._hear)
         link.requests.stray = self._stray
+        link.renew = self._renew
+        self.may_cancel: Callable[[], bool] = self._cancels.allows
+        """Whether a call that timed out may be cancelled now."""
 
     def __len__(self) -> int:
         return len(self._channels)
@@ -91,7 +125,6 @@ class Conversations:
 
     def _tick(self) -> None:
         self._timer = None
-        self._answered = 0
         for channel in list(self._channels.values()):
             channel.tick()
         if self._channels:
@@ -115,6 +148,24 @@ class Conversations:
                 else:
                     channel.denied(event.error)
 
+    def _renew(self, reply: bytes, block: bytes) -> bytes | None:
+        """The header block of a message that waited in the reconnect buffer: it says what is left
+        of the time that it named; None if nothing is."""
+        requests = self.link.requests
+        asked = requests.pending.get(reply)
+        asked_alone = self.link.inbox_requests.deadlines.get(reply)
+        if asked is not None:
+            deadline = asked.deadline - GRACE
+        elif asked_alone is not None:
+            deadline = asked_alone
+        else:
+            channel = self._channels.get(requests.token_in(reply))
+            if channel is None:
+                return block
+            channel.note_buffered()
+            deadline = channel.deadline
+        return with_time_left(block, deadline - self.link.loop.time())
+
     def _is_deaf(self, error: PermissionsError) -> bool:
         """Whether replies to this connection cannot be heard any more."""
         return error.operation == "subscribe" and error.subject == self.link.requests.subject
@@ -129,8 +180,7 @@ class Conversations:
     def _stray(self, msg: Msg) -> None:
         """Answer a frame to a forgotten address, if it wants an answer."""
         self.strays += 1
-        if msg.raw_reply and is_frame(msg.raw_headers) and self._answered < STRAYS:
-            self._answered += 1
+        if msg.raw_reply and is_frame(msg.raw_headers) and self._answers.allows():
             with contextlib.suppress(NatsError):
                 self.link.send(msg.raw_reply, b"", b"", frame("gone", 0))
 

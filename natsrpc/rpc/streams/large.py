@@ -26,12 +26,13 @@ from ..headers import (
     MARK,
     NO_DEADLINE,
     is_frame,
+    may_answer,
     read_frame,
     read_timeout,
     timeout_line,
     with_frame,
 )
-from .channel import Channel, Patience
+from .channel import SLOWEST, Channel, Patience
 from .conversations import Conversations
 from .state import Whole
 
@@ -42,8 +43,7 @@ TAKEN_WITHIN = 10.0
 """Seconds within which a caller must begin to take a large reply."""
 
 BODY_TIME = 30.0
-SLOWEST = 16 * 1024
-"""Seconds that a body may take where nobody named a time, and the bytes a second on top."""
+"""Seconds that a body may take where nobody named a time, beyond one for each `SLOWEST` bytes."""
 
 
 def large_subject(subject: str) -> str:
@@ -85,13 +85,21 @@ class Receiving:
         limit: the largest body taken, in bytes.
         deadline: the request's, in `loop.time()`.
         patience: how long the caller is waited for.
+        admits: which addresses of the caller are sent to.
 
     Raises:
         RequestTooLargeError: it is no head, or its body is larger than `limit`.
     """
 
     def __init__(
-        self, all_: Conversations, msg: Msg, *, limit: int, deadline: float, patience: Patience
+        self,
+        all_: Conversations,
+        msg: Msg,
+        *,
+        limit: int,
+        deadline: float,
+        patience: Patience,
+        admits: Callable[[bytes], bool] = may_answer,
     ) -> None:
         size = head_size(msg)
         if size is None:
@@ -103,7 +111,7 @@ class Receiving:
         self._loop = all_.link.loop
         self._size = size
         self._whole: Whole | None = None
-        self.channel = Channel(
+        self.channel: Channel = Channel(
             all_,
             msg.raw_reply,
             on_stop=lambda error: self.on_stop(error),
@@ -111,6 +119,7 @@ class Receiving:
             too_large=RequestTooLargeError,
             patience=patience,
             request=msg,
+            admits=admits,
         )
         self.channel.acknowledge()
 
@@ -154,6 +163,7 @@ async def send_reply(
     deadline: float,
     on_stop: Callable[[RpcError], object],
     patience: Patience,
+    admits: Callable[[bytes], bool] = may_answer,
 ) -> None:
     """Offer a large reply (data and headers) to its caller, and send it when the caller takes it.
 
@@ -165,7 +175,8 @@ async def send_reply(
     data, headers = reply
     link = all_.link
     patience = replace(patience, opening=TAKEN_WITHIN)
-    channel = Channel(all_, b"", on_stop=on_stop, patience=patience, request=msg)
+    channel = Channel(all_, b"", on_stop=on_stop, patience=patience, request=msg, admits=admits)
+    channel.deadline = deadline
     try:
         head = with_frame(headers, "large", len(data))
         if deadline < NO_DEADLINE:
@@ -212,6 +223,8 @@ async def take_reply(
         ConnectionClosedError: the connection was closed meanwhile.
     """
     size = head_size(msg) or 0
+    if not may_answer(msg.raw_reply):
+        raise UnavailableError("a large reply came from an address that nothing is sent to")
     channel = Channel(
         all_,
         msg.raw_reply,

@@ -36,8 +36,8 @@ class Whole:
     __slots__ = ("body", "data")
 
     def __init__(self, data: bytes, body: Body) -> None:
-        self.data = data
-        self.body = body
+        self.data: bytes = data
+        self.body: Body = body
 
 
 class Reader:
@@ -57,6 +57,7 @@ class Reader:
         "_body",
         "_due_at",
         "_due_bytes",
+        "_looked_at",
         "_moved",
         "_on_room",
         "_share",
@@ -82,20 +83,24 @@ class Reader:
         limit: int = MAX_BODY,
         too_large: type[RpcError] = ReplyTooLargeError,
     ) -> None:
-        self.limit = limit
+        self.limit: int = limit
         self._share = share
         self._account = account
         self._on_room = on_room
         self._too_large = too_large
         self._begun: bytearray | None = None
         self._body: Body | None = None
+        self._looked_at: Body | None = None
         self._moved = 0
-        self.received = self.received_bytes = 0
-        self.taken = self.taken_bytes = 0
-        self.granted = START_ITEMS
-        self.allowed = share.grow(START)
+        self.received: int = 0
+        self.received_bytes: int = 0
+        self.taken: int = 0
+        self.taken_bytes: int = 0
+        self.granted: int = START_ITEMS
+        self.allowed: int = share.grow(START)
         self._note_due()
-        self.ended = self.is_whole = False
+        self.ended: bool = False
+        self.is_whole: bool = False
         self.buffer: deque[bytes | Whole] = deque()
 
     @property
@@ -112,6 +117,23 @@ class Reader:
     def is_held_back(self) -> bool:
         """Whether such a value lacks room in the account: its sender cannot go on."""
         return self._body is not None and self._body.room < self._body.total
+
+    @property
+    def room(self) -> int:
+        """Bytes that a value which is put together may have; 0 without one."""
+        return 0 if self._body is None else self._body.room
+
+    @property
+    def total(self) -> int:
+        """Bytes of the value that is put together; 0 without one."""
+        return 0 if self._body is None else self._body.total
+
+    @property
+    def is_going_on(self) -> bool:
+        """Whether the value that is put together now is the one that was at the last look, and its
+        sender may go on."""
+        before, self._looked_at = self._looked_at, self._body
+        return before is not None and before is self._body and not self.is_held_back
 
     # receiving
 
@@ -166,6 +188,7 @@ class Reader:
         if len(begun) + left != body.total:
             raise UnavailableError("stream broken: the parts of a value do not add up")
         self.taken += 1
+        self._account.moves += 1
         self.move()
 
     def move(self) -> None:
@@ -281,10 +304,10 @@ class Writer:
     __slots__ = ("allowed", "credit", "sent", "sent_bytes")
 
     def __init__(self, credit: int = 0, allowed: int = 0) -> None:
-        self.credit = credit
-        self.allowed = allowed
-        self.sent = 0
-        self.sent_bytes = 0
+        self.credit: int = credit
+        self.allowed: int = allowed
+        self.sent: int = 0
+        self.sent_bytes: int = 0
 
     def room(self) -> int:
         """Bytes that may be sent now; 0 if no item may."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from natsrpc.core import ServerInfo
-from natsrpc.core.link.outbox import Outbox, refusal
+from natsrpc.core.link.outbox import Outbox, refusal, revised
 from natsrpc.core.wire import frames
 from natsrpc.errors import (
     HeadersNotSupportedError,
@@ -64,3 +64,34 @@ def test_what_a_server_would_refuse_is_known_beforehand(
 ) -> None:
     found = refusal(frame, ServerInfo(**fields))  # type: ignore[arg-type]  # from the table
     assert type(found) is (kind or type(None))
+
+
+ASKING = frames.hpub(b"a", BLOCK, b"1", b"_INBOX.1")
+PLAIN = b"PUB a _INBOX.2 1\r\n1\r\n"
+
+
+def test_requests_that_nobody_waits_for_leave_and_make_room() -> None:
+    outbox = Outbox(10)
+    outbox.put(ASKING)
+    outbox.purge(lambda reply, headers: headers)
+    assert outbox.is_full
+    outbox.purge(lambda reply, headers: None if reply == b"_INBOX.1" else headers)
+    assert (outbox.take(), outbox.size) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("frame", "now", "expected"),
+    [
+        (ASKING, BLOCK, ASKING),
+        (ASKING, None, None),
+        (ASKING, BLOCK * 2, frames.hpub(b"a", BLOCK * 2, b"1", b"_INBOX.1")),
+        (PLAIN, b"", PLAIN),
+        (PLAIN, None, None),
+        (b"PUB a 1\r\n1\r\n", None, b"PUB a 1\r\n1\r\n"),
+        (frames.hpub(b"a", BLOCK, b"1"), None, frames.hpub(b"a", BLOCK, b"1")),
+    ],
+)
+def test_a_buffered_request_says_what_it_says_now(
+    frame: bytes, now: bytes | None, expected: bytes | None
+) -> None:
+    assert revised(frame, lambda reply, headers: now) == expected

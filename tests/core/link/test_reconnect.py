@@ -916,3 +916,47 @@ async def test_requests_go_on_over_repeated_kills(fresh_server: NatsServer) -> N
             with contextlib.suppress(NatsTimeoutError):
                 assert (await nc.request("ask", b"x", timeout=2)).data == b"x"
         assert nc.status is Status.CONNECTED
+
+
+# what nobody waits for any more
+
+
+async def asked_many(nc: Connection) -> None:
+    async for _ in nc.request_many("ask", timeout=0.5):
+        pass
+
+
+@warped
+@pytest.mark.parametrize("old_style", [False, True])
+async def test_a_request_that_timed_out_in_the_buffer_is_not_sent(old_style: bool) -> None:
+    patient = {**QUICK, "max_reconnect_attempts": -1}
+    async with connected(**patient, old_style_requests=old_style) as (nc, peer, server):
+        server.refuse()
+        peer.reset()
+        await eventually(lambda: nc.status is Status.RECONNECTING)
+        for asking in (nc.request("ask", timeout=0.5), asked_many(nc)):
+            with pytest.raises(NatsTimeoutError):
+                await asking
+        waits = asyncio.ensure_future(nc.request("ask", b"waits", timeout=60))
+        await turns()
+        await nc.publish("ask", b"told", reply="somebody.elses")
+        await server.listen()
+        peer = await server.accept()
+        await peer.expect(b"PUB ask somebody.elses")
+        asked = [frame.payload for frame in peer.frames if frame.op in (b"PUB", b"HPUB")]
+        assert asked == [b"waits", b"told"]
+        waits.cancel()
+        await asyncio.wait([waits])
+
+
+@warped
+async def test_a_full_buffer_makes_room_by_what_nobody_waits_for() -> None:
+    async with connected(**QUICK, reconnect_buffer_size=1) as (nc, peer, server):
+        server.refuse()
+        peer.reset()
+        await eventually(lambda: nc.status is Status.RECONNECTING)
+        with pytest.raises(NatsTimeoutError):
+            await nc.request("ask", timeout=0.5)
+        await nc.publish("told", b"")
+        with pytest.raises(ReconnectBufferExceededError):
+            await nc.publish("told", b"")

@@ -19,6 +19,8 @@ from natsrpc.rpc.calling.unary import Unary
 from natsrpc.testing import Broker
 from tests.rpc.paths import InPlaceClient, pass_on
 
+GIVEN_UP = "isinstance(error, (asyncio.CancelledError, NatsTimeoutError))"
+
 
 def statements(function: Callable[..., Any]) -> list[ast.stmt]:
     """The body of a function, without its docstring."""
@@ -71,9 +73,7 @@ def requested() -> list[ast.stmt]:
     return put(
         rest,
         {
-            "abandoned is not None and isinstance(error, asyncio.CancelledError)": (
-                "isinstance(error, asyncio.CancelledError)"
-            ),
+            f"abandoned is not None and {GIVEN_UP}": GIVEN_UP,
             "decode(subject)": "bound.subject.decode()",
             "subject": "bound.subject",
             "headers": "block",

@@ -18,7 +18,9 @@ from natsrpc.errors import (
 )
 from natsrpc.rpc.headers import frame, item_frame
 from natsrpc.rpc.streams import Patience
+from natsrpc.rpc.streams.conversations import STRAYS
 from natsrpc.rpc.streams.window import START_ITEMS, WINDOW
+from natsrpc.testing import Clock
 from tests.rpc.scripted import block, message
 
 from .linked import PEER, Side
@@ -457,6 +459,19 @@ async def test_frames_to_a_forgotten_address_are_answered_gone() -> None:
         stray(quiet)
     assert side.frames() == []
     assert side.all.strays == 4
+
+
+async def test_strays_are_answered_at_a_rate_also_where_there_is_no_conversation() -> None:
+    clock = Clock.install()
+    side = Side()
+    side.channel.close()
+    stray = side.link.requests.stray
+    assert stray is not None
+    for answered in (STRAYS, 2 * STRAYS):
+        for _ in range(STRAYS + 5):
+            stray(message(b"_INBOX.scripted.-old", b"", PEER, frame("alive", 3)))
+        assert len(side.link.sent) == answered
+        await clock.advance(1.0)
 
 
 async def test_ready_waits_for_the_first_credit_or_the_end() -> None:
