@@ -71,8 +71,8 @@ class SubjectStoredError(ContractError):
             "what streams store need subjects of their own",
             subject=subject,
         )
-        self.stream = stream
-        self.reason = reason
+        self.stream: str = stream
+        self.reason: str = reason
 
     def __reduce__(self) -> tuple[Any, ...]:
         make = functools.partial(type(self), stream=self.stream, reason=self.reason)

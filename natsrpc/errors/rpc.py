@@ -247,11 +247,11 @@ class MessagesLostError(NatsRpcError):
             f"endpoint {endpoint!r} lost messages on {subject!r} that nobody waits for: {dropped} "
             f"did not run, {failed} failed; the last one: {last.code} {last.name}: {last}"
         )
-        self.subject = subject
-        self.endpoint = endpoint
-        self.dropped = dropped
-        self.failed = failed
-        self.last = last
+        self.subject: str = subject
+        self.endpoint: str = endpoint
+        self.dropped: int = dropped
+        self.failed: int = failed
+        self.last: RpcError = last
 
     def __reduce__(self) -> tuple[Any, ...]:
         make = functools.partial(

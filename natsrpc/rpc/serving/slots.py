@@ -254,9 +254,11 @@ class RowHost(Protocol):
 
     def expected(self) -> float:
         """Seconds that a handler takes, as far as is known."""
+        ...
 
     def now(self) -> float:
         """`loop.time()`."""
+        ...
 
 
 class Lane:
