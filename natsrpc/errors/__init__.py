@@ -22,7 +22,8 @@ NatsRpcError                           ServerNotFoundError (FileNotFoundError), 
 │  │                                   SubscriptionTypeError, SyncSubRequiredError (TypeErrors)
 │  └─ MsgError                         MsgNotBoundError, MsgNoReplyError
 ├─ CodecError                          EncodeError, UnknownCodecError (LookupError)
-│  └─ DecodeError                      ContractError, SubjectStoredError (ContractError)
+│  └─ DecodeError
+│     └─ ContractError                 SubjectStoredError
 └─ RpcError                            one for each code: see `errors/rpc.py`
 ```
 """
