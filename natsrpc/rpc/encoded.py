@@ -212,7 +212,7 @@ class Encoded:
                 await self._put(queue, value, ended)
             except Exception as error:
                 _check_shut_down(error)
-                msg.sub.discard()
+                self.connection.link.detach(msg.sub)
 
         sub = await self.connection.subscribe(subject, queue_group=queue_group, cb=deliver)
         sub.on_closed = lambda closed: None if closed.is_draining else _resolve(ended)
