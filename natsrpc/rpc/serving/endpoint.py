@@ -161,21 +161,26 @@ class Endpoint:
         `talk`: the conversation that it is a part of, if it is.
         """
         reply = msg.raw_reply
-        if (b"$" in reply or b"_N" in reply) and self._is_reflection(msg):
+        # 36 is "$"; a number in bytes, and `find`, take a tenth of what bytes in bytes take
+        if (36 in reply or reply.find(b"_N") >= 0) and self._is_reflection(msg):
             return
         terms = self._terms.get(msg.raw_headers)
         if terms is None:
             terms = self._read_terms(msg)
             if terms is None:
                 return
-        deadline = self._link.read_at + terms.timeout if talk is None else talk.deadline
         lane = terms.lane
         gate = lane.gate
         admitted = Admitted()  # which has no constructor: a call (0.2 us)
         admitted.msg = msg
         admitted.lane = lane
         admitted.key = None
-        run = self._run if talk is None else self._begin_talk(admitted, talk)
+        if talk is None:
+            deadline = self._link.read_at + terms.timeout
+            run = self._run
+        else:
+            deadline = talk.deadline
+            run = self._begin_talk(admitted, talk)
         if lane.free > 0 and gate.free > 0 and not self._outbound.congested:
             lane.free -= 1
             gate.free -= 1
@@ -239,8 +244,7 @@ class Endpoint:
             answers = self.answers
             answers.processing_time_ns += perf_counter_ns() - began
             answers.num_requests += 1
-            lane = admitted.lane
-            assert lane is not None  # slots are given back once
+            lane: Any = admitted.lane  # None has no slots: they are given back once
             admitted.lane = None
             lane.free += 1
             gate = lane.gate
