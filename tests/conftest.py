@@ -74,7 +74,9 @@ class Progress:
 
     def _write(self) -> None:
         lines = [f"{self._done} {self._total}", *self._failed]
-        self._file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        whole = self._file.with_suffix(".new")
+        whole.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        whole.replace(self._file)  # a reader never finds half of it
 
 
 # which tests run, and in which order
