@@ -251,6 +251,15 @@ async def test_publish_reaches_a_handler_without_waiting_for_it(
     assert seen == [(Question(topic="a"), "t"), (Question(topic="b"), None)]
 
 
+async def test_a_header_of_the_publisher_stands_in_place_of_ours(
+    client: Client, unique: str
+) -> None:
+    subscription = await client.connection.subscribe(unique)
+    await client.publish(unique, "a", headers={"content-type": "text/plain", "X-Trace": "t"})
+    msg = await subscription.next_msg(5)
+    assert msg.raw_headers == b"NATS/1.0\r\ncontent-type: text/plain\r\nX-Trace: t\r\n\r\n"
+
+
 async def test_client_middleware_goes_around_calls_in_order(client: Client, unique: str) -> None:
     events: list[str] = []
 

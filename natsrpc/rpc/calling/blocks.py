@@ -1,14 +1,27 @@
-"""Header blocks that name a moment by the clock on the wall: each is kept while it is right."""
+"""Header blocks of requests: with a caller's own headers, and dated by the clock on the wall."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TypeAlias
+
+from natsrpc.core import Headers
 
 from ..headers import deadline_line
 
 Block: TypeAlias = "tuple[bytes, float | None]"
 """A header block, and how many seconds to wait for the reply."""
+
+
+def with_headers(block: bytes, headers: Mapping[str, str]) -> bytes:
+    """A header block with a caller's own headers, which override ours of the same name."""
+    given = {name.lower() for name in headers}
+    ours = Headers.decode(block).items()
+    merged = Headers([(name, value) for name, value in ours if name.lower() not in given])
+    for name, value in Headers(headers).items():
+        merged.add(name, value)
+    return merged.encode()
 
 
 class DatedBlocks:

@@ -41,7 +41,7 @@ from ..headers import (
 )
 from ..streams import MAX_BODY, PATIENCE, Patience, conversations_of, is_head, take_reply
 from . import acks
-from .blocks import Block, DatedBlocks
+from .blocks import Block, DatedBlocks, with_headers
 from .reply import Reply
 
 _MAX_BLOCKS = 64
@@ -144,7 +144,7 @@ class BoundCall:
             block, wait = self.block(timeout)
         else:
             block, wait = self._inner_block(timeout, outer)
-        return data, _with_headers(block, headers) if headers else block, wait
+        return data, with_headers(block, headers) if headers else block, wait
 
     def block(self, timeout: float | None) -> tuple[bytes, float | None]:
         """The header block for a timeout, and how many seconds to wait for the reply.
@@ -316,16 +316,6 @@ class BoundCall:
             errors=error.errors,
             malformed=error.malformed,
         )
-
-
-def _with_headers(block: bytes, headers: Mapping[str, str]) -> bytes:
-    """A header block with a caller's own headers, which override ours of the same name."""
-    given = {name.lower() for name in headers}
-    ours = Headers.decode(block).items()
-    merged = Headers([(name, value) for name, value in ours if name.lower() not in given])
-    for name, value in Headers(headers).items():
-        merged.add(name, value)
-    return merged.encode()
 
 
 def _check_timeout(timeout: float) -> float:

@@ -9,6 +9,8 @@ from typing import Any
 from natsrpc import codecs
 from natsrpc.core import Connection, check_publish, encode_headers
 
+from .blocks import with_headers
+
 
 class Publisher:
     """The part of a client that publishes."""
@@ -30,7 +32,7 @@ class Publisher:
         data = chosen.bind(None if value is None else type(value)).encode(value)
         block = _block(chosen.content_type)
         if headers:
-            block = block[:-2] + encode_headers(headers)[len(b"NATS/1.0\r\n") :]
+            block = with_headers(block, headers)
         link = self._link
         if link.outbound.congested:
             await link.writable()

@@ -59,7 +59,7 @@ def prepared() -> list[ast.stmt]:
     assert isinstance(choose, ast.If)
     assert ast.unparse(choose.test) == "outer is None"
     assert ast.unparse(result) == (
-        "return (data, _with_headers(block, headers) if headers else block, wait)"
+        "return (data, with_headers(block, headers) if headers else block, wait)"
     )
     return put([encode, *choose.body], {"self": "bound"})
 
