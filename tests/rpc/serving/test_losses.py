@@ -25,6 +25,7 @@ class Mail:
     """A service whose handlers wait to be let go, and what its people are told."""
 
     def __init__(self, **limits: Any) -> None:
+        self.begun: list[int] = []
         self.done: list[int] = []
         self.go = asyncio.Event()
         self.told: list[MessagesLostError] = []
@@ -42,6 +43,7 @@ class Mail:
             yield client
 
     async def placed(self, number: int) -> None:
+        self.begun.append(number)
         await self.go.wait()
         self.done.append(number)
 
@@ -122,7 +124,9 @@ async def test_a_flood_of_losses_is_told_once_a_second_and_none_is_left_out(
     monkeypatch.setattr("natsrpc.rpc.serving.slots.MAX_EVENTS", 10)
     mail = Mail(max_concurrency=1, max_waiting=0)
     async with mail.served() as client:
-        for number in range(1011):
+        await client.publish("mail.placed", 0)
+        await eventually(lambda: mail.begun == [0])  # the others find one slot taken
+        for number in range(1, 1011):
             await client.publish("mail.placed", number)
         await client.connection.flush()
         await eventually(lambda: bool(mail.told))
@@ -143,7 +147,9 @@ async def test_losses_are_figures_of_the_service(monkeypatch: pytest.MonkeyPatch
     registry = CollectorRegistry()
     Metrics(registry=registry).instrument(mail.service)
     async with mail.served() as client:
-        for number in range(7):
+        await client.publish("mail.placed", 0)
+        await eventually(lambda: mail.begun == [0])
+        for number in range(1, 7):
             await client.publish("mail.placed", number)
         await client.publish("mail.refused", 1)
         await client.connection.publish("mail.refused", b"1", headers={"Content-Type": "no/such"})
