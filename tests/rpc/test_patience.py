@@ -44,6 +44,22 @@ async def test_a_worker_that_says_nothing_is_waited_for_as_long_as_was_said(
         assert time.monotonic() - began < 2.5
 
 
+async def test_a_stranger_that_falls_silent_is_waited_for_as_long_as_progress_may_take(
+    nats_server: NatsServer, client: Client, unique: str
+) -> None:
+    async def answer(msg: Msg) -> None:
+        for data in (b"1", b"2"):
+            await client.connection.publish(msg.reply, data)
+
+    await client.connection.subscribe(unique, cb=answer)
+    options: Any = {"presence_timeout": 0.3, "progress_timeout": 1.0}
+    async with rpc.connect(nats_server.url, **options) as caller:
+        stream = caller.stream(unique, returns=int)
+        assert [await anext(stream), await anext(stream)] == [1, 2]
+        with pytest.raises(UnavailableError, match="nothing was heard of the other side for 1 s"):
+            await asyncio.wait_for(anext(stream), 5)
+
+
 async def test_a_worker_that_falls_silent_is_waited_for_as_long_as_was_said(
     nats_server: NatsServer, client: Client, unique: str
 ) -> None:
