@@ -20,7 +20,8 @@ running ──────────────► ended            answered 
 - Whoever takes a request out of `taken` before its end gives it to `_withdraw`, which answers it
   and sets its `msg` to None; `_run` answers nothing that has no `msg`. So there is one answer.
 - A request holds its slots from the start of `_run` to its end, also while a handler runs on that
-  was answered for. The `finally` of `_run` is the one place that gives them back.
+  was answered for. The `finally` of `_run` gives them back; a large reply changes them for a place
+  among those that are being sent.
 
 What every request passes (`accept`, `_run`) does no lookup by name, and reads a header block only
 the first time that it sees it.
@@ -89,6 +90,10 @@ SAMPLE = 16
 Talk = Incoming | Receiving
 """The conversation that a request is a part of: its stream, or what its body came by."""
 
+NO_PLACE = (
+    "the handler ran, but too many large replies of this service wait to be taken by their callers"
+)
+
 STUBBORN_AFTER = 1.0
 """Seconds after its cancellation at which a handler that runs on is logged by name."""
 
@@ -108,6 +113,7 @@ class Endpoint:
         lanes: Callable[[Endpoint, int], Lane],
         all_: Conversations,
         receiving: Gate,
+        sending: Gate,
         max_body: int,
         patience: Patience,
         reply_prefixes: tuple[bytes, ...] = (),
@@ -137,6 +143,7 @@ class Endpoint:
             patience=patience,
             admits=self._admits,
         )
+        self._sending = Lane(sending, sending.limit, 0, self)
         self._talks: dict[Admitted, Talk] = {}
         self._took = 0.0
         self._counted = 0, 0
@@ -353,11 +360,14 @@ class Endpoint:
         error: Exception,
     ) -> None:
         """Send a reply that did not fit one message in frames, if its caller takes it so; the
-        request runs until that ends. Otherwise answer with an error."""
+        request is here until that ends. Otherwise answer with an error."""
         msg = admitted.msg
         assert msg is not None  # `_run` looked
         if not isinstance(error, MaxPayloadError) or len(reply[0]) > terms.max_reply:
             self.answers.unsendable(msg, error, terms.max_reply)
+            return
+        if not self._move_to_sending(admitted):
+            self.answers.answer(msg, UnavailableError(NO_PLACE))
             return
         stop = partial(self._cancel, admitted)
         try:
@@ -372,6 +382,19 @@ class Endpoint:
             )
         except (NatsError, RpcError) as failure:
             self.answers.note_error(str(failure))
+
+    def _move_to_sending(self, admitted: Admitted) -> bool:
+        """Give back the slots of a handler that has ended, for a place among the large replies that
+        are being sent: what its caller does with the reply, or never does, keeps no handler from
+        running. False if there is none."""
+        held, sending = admitted.lane, self._sending
+        assert held is not None  # its handler ran
+        if sending.gate.free <= 0:
+            return False
+        sending.take()
+        admitted.lane = sending
+        held.give_back()
+        return True
 
     # admission
 
@@ -503,13 +526,13 @@ class Endpoint:
     def inflight(self) -> int:
         """Requests that run or wait."""
         lanes = self._book.lanes.values()
-        taken = sum(lane.limit - lane.free + lane.waiting for lane in lanes)
-        return taken + len(self._bodies)
+        taken = sum(lane.running + lane.waiting for lane in lanes)
+        return taken + self._sending.running + len(self._bodies)
 
     def running(self, depth: int) -> int:
         """Requests of one level of a chain of calls that run."""
         lane = self._book.lanes.get(depth)
-        return 0 if lane is None else lane.limit - lane.free
+        return 0 if lane is None else lane.running
 
     def lane(self, gate: Gate, is_owed: Callable[[], bool] | None) -> Lane:
         """A row of its own, at a gate."""

@@ -41,6 +41,9 @@ ID_SIZE = 22
 WITHDRAWAL = 1.0
 """Seconds that taking interest back may always take, whatever the time for draining is."""
 
+LARGE_REPLIES = 64
+"""Large replies of a service that are sent at once: at least so many, and as many as its slots."""
+
 FLUSH = 5.0
 """Seconds that pushing the last replies out may take."""
 
@@ -76,6 +79,7 @@ class RunningService:
         self._gates: dict[tuple[bool, bool], Gate] = {}
         self._is_held = False
         self._receiving = Gate(connection.link, max(RESERVE, definition.max_concurrency))
+        self._sending = Gate(connection.link, max(LARGE_REPLIES, definition.max_concurrency))
         self._dependencies = Dependencies(definition.overrides)
         self._subscriptions: list[Subscription] = []
         self._by_subscription: dict[Subscription, Endpoint] = {}
@@ -207,6 +211,7 @@ class RunningService:
             lanes=self._lane,
             all_=self._all,
             receiving=self._receiving,
+            sending=self._sending,
             max_body=self.definition.max_body,
             patience=self.definition.patience,
             reply_prefixes=self.definition.reply_prefixes,
@@ -316,7 +321,7 @@ class RunningService:
     async def _idle(self) -> None:
         """Wait until nothing runs and nothing waits."""
         event = asyncio.Event()
-        gates = [self._receiving, *self._gates.values()]
+        gates = [self._receiving, self._sending, *self._gates.values()]
         for gate in gates:
             gate.watch(event.set)
         while not all(gate.idle for gate in gates):

@@ -309,6 +309,24 @@ class Lane:
         return len(self.requests.entries) + len(self.events.entries)
 
     @property
+    def running(self) -> int:
+        """Requests that hold its slots."""
+        return self.limit - self.free
+
+    def take(self) -> None:
+        """Take a slot of this lane, and one of its gate."""
+        self.free -= 1
+        self.gate.free -= 1
+
+    def give_back(self) -> None:
+        """Undo `take`, and let others have the slots."""
+        self.free += 1
+        gate = self.gate
+        gate.free += 1
+        if gate.attention:
+            gate.attend()
+
+    @property
     def may_start(self) -> bool:
         """Whether the next one that waits has its slots."""
         if self.free <= 0 or not self.waiting:
@@ -342,8 +360,7 @@ class Lane:
             if is_late:
                 host.shed(admitted)
                 continue
-            self.free -= 1
-            self.gate.free -= 1
+            self.take()
             host.start(admitted)
             return
 

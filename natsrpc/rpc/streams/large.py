@@ -40,7 +40,7 @@ LARGE = MARK + b".large"
 """What stands behind the subject of a large request."""
 
 TAKEN_WITHIN = 10.0
-"""Seconds within which a caller must begin to take a large reply."""
+"""Seconds within which a caller must begin to take a large reply; `progress_timeout`, if less."""
 
 BODY_TIME = 30.0
 """Seconds that a body may take where nobody named a time, beyond one for each `SLOWEST` bytes."""
@@ -174,7 +174,7 @@ async def send_reply(
     """
     data, headers = reply
     link = all_.link
-    patience = replace(patience, opening=TAKEN_WITHIN)
+    patience = replace(patience, opening=min(TAKEN_WITHIN, patience.progress))
     channel = Channel(all_, b"", on_stop=on_stop, patience=patience, request=msg, admits=admits)
     channel.deadline = deadline
     try:

@@ -35,6 +35,7 @@ def endpoint_of(
         lanes=lambda each, depth: each.lane(gates.setdefault(depth, Gate(link, 4)), None),
         all_=conversations_of(link),
         receiving=Gate(link, 4),
+        sending=Gate(link, 4),
         max_body=1024,
         patience=PATIENCE,
     )

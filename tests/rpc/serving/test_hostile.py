@@ -25,6 +25,8 @@ MIB = 1024 * 1024
 SOON = 2.0
 """Seconds within which a service must answer after the last hostile message."""
 
+LARGE_REPLY = b"x" * 2 * MIB
+
 OPEN = {"Natsrpc-Frame": "open 32 262144"}
 
 
@@ -40,7 +42,15 @@ class Shop:
         options = {"progress_timeout": 1.0, **options}
         self.service = Service("hostile", version="1.0.0", **options)
         group = self.service.group(prefix)
-        for function in (self.add, self.size, self.items, self.sum, self.watch, self.quiet):
+        for function in (
+            self.add,
+            self.size,
+            self.items,
+            self.sum,
+            self.watch,
+            self.quiet,
+            self.give,
+        ):
             group.handler(function.__name__)(function)
         group.handler("slow")(self.slow)
 
@@ -49,6 +59,9 @@ class Shop:
 
     async def size(self, data: bytes) -> int:
         return len(data)
+
+    async def give(self) -> bytes:
+        return LARGE_REPLY
 
     async def items(self, values: list[Any]) -> int:
         return len(values)
@@ -144,6 +157,33 @@ async def test_heads_without_bodies_hold_places_to_receive_and_no_slots(
         called = await other.call(f"{unique}.add", {"a": 1, "b": 2}, int, timeout=SOON)
         assert called == 3
         await nothing_held(server, client)
+        await answered(other, shop)
+
+
+@pytest.mark.parametrize("said", ["", "alive 0", "credit 1 1"])
+async def test_large_replies_that_nobody_takes_hold_no_slots(
+    client: Client, other: Client, unique: str, said: str
+) -> None:
+    shop = Shop(unique, progress_timeout=3.0)
+    evil = other.connection
+    heard: list[str] = []
+
+    async def answer(msg: Msg) -> None:
+        heard.append(msg.headers.get("Nats-Service-Error-Code") or "")
+        if said and msg.reply:
+            await evil.publish(msg.reply, headers={"Natsrpc-Frame": said}, reply=msg.subject)
+
+    async with client.serve(shop.service) as server:
+        inbox = await box(evil, answer)
+        for number in range(300):
+            headers = {"Natsrpc-Max-Reply": "9000000"}
+            await evil.publish(f"{unique}.give", reply=f"{inbox}.{number}", headers=headers)
+        await evil.flush()
+        called = await other.call(f"{unique}.add", {"a": 1, "b": 2}, int, timeout=SOON)
+        assert called == 3
+        assert "503" in heard  # beyond the places: the handler ran, so this is no refusal
+        await nothing_held(server, client, within=8.0)
+        assert await other.call(f"{unique}.give", returns=bytes, timeout=SOON) == LARGE_REPLY
         await answered(other, shop)
 
 
