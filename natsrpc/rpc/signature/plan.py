@@ -10,23 +10,20 @@ from __future__ import annotations
 
 import collections.abc
 import inspect
-import json
-import types
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from natsrpc import codecs
-from natsrpc.core import Msg
-from natsrpc.errors import ConfigError, DecodeError, InvalidRequestError
+from natsrpc.errors import ConfigError
 
-from ..contract import Context, Kind, check_text
+from ..contract import Kind
 from .annotations import UNANNOTATED, Parameter, describe, is_async, layers, parameters
-from .markers import MISSING, DependsMarker, EmbedMarker, HeaderMarker, TokenMarker
+from .markers import MISSING, DependsMarker, EmbedMarker
+from .sources import Source, source_of
 
 Shape = Literal["nothing", "body", "fields", "general"]
-Source = Callable[[Context], Any]
 
 STREAMS = (
     collections.abc.AsyncIterator,
@@ -136,122 +133,11 @@ def _sort(
         marker = parameter.marker
         if isinstance(marker, DependsMarker):
             dependencies.append((parameter.name, dependency(marker, tokens)))
-        elif (source := _source(name, parameter, tokens)) is not None:
+        elif (source := source_of(name, parameter, tokens)) is not None:
             sources.append((parameter.name, source))
         else:
             body.append(parameter)
     return sources, dependencies, body
-
-
-def _source(name: str, parameter: Parameter, tokens: dict[str, int]) -> Source | None:
-    """The function that reads a parameter; None for one that is read from the body."""
-    marker, type_ = parameter.marker, parameter.type
-    if isinstance(marker, HeaderMarker):
-        return _header_source(name, parameter, marker)
-    if isinstance(marker, TokenMarker):
-        return _token_source(name, parameter, marker, tokens)
-    special = [t for t in (Msg, Context) if t in (type_, *typing.get_args(type_))]
-    if not special:
-        return None
-    if type_ not in special:
-        raise ConfigError(
-            f"parameter {parameter.name!r} of handler {name!r} mixes {special[0].__name__} with "
-            f"something else: annotate it as plain {special[0].__name__}"
-        )
-    if marker is not None or parameter.default is not MISSING:
-        raise ConfigError(
-            f"parameter {parameter.name!r} of handler {name!r} is a {special[0].__name__}: "
-            "it takes neither a marker nor a default"
-        )
-    return _read_msg if type_ is Msg else _read_context
-
-
-def _read_msg(context: Context) -> Msg:
-    return context.msg
-
-
-def _read_context(context: Context) -> Context:
-    return context
-
-
-def _converter(type_: Any, path: str) -> Callable[[str], Any] | None:
-    """Text to a type, by the JSON codec's rules for strings; None where it stays text."""
-    if type_ in (str, UNANNOTATED, Any):
-        return None
-    decode = codecs.get("json").bind(type_).decode
-
-    def convert(text: str) -> Any:
-        try:
-            return decode(json.dumps(text).encode())
-        except DecodeError as error:
-            reason = error.errors[0]["reason"] if error.errors else "cannot be read"
-            raise InvalidRequestError(
-                f"{path}: {reason}", details=[{"path": path, "reason": reason}]
-            ) from None
-
-    return convert
-
-
-def _text_converter(name: str, parameter: Parameter, path: str) -> Callable[[str], Any] | None:
-    try:
-        return _converter(parameter.type, path)
-    except ConfigError as error:
-        raise ConfigError(
-            f"parameter {parameter.name!r} of handler {name!r} cannot be read from text: {error}"
-        ) from error
-
-
-def _takes_none(type_: Any) -> bool:
-    union = typing.get_origin(type_) in (typing.Union, types.UnionType)
-    return union and type(None) in typing.get_args(type_)
-
-
-def _header_source(name: str, parameter: Parameter, marker: HeaderMarker) -> Source:
-    header, path = marker.name, f"header.{marker.name}"
-    if (
-        not isinstance(header, str)
-        or not header
-        or not header.isascii()
-        or not header.isprintable()
-    ):
-        raise ConfigError(
-            f"parameter {parameter.name!r} of handler {name!r}: bad header {header!r}"
-        )
-    default = marker.default if marker.default is not MISSING else parameter.default
-    if default is MISSING and _takes_none(parameter.type):
-        default = None
-    convert = _text_converter(name, parameter, path)
-
-    def read(context: Context) -> Any:
-        text = context.msg.headers.get(header)
-        if text is None:
-            if default is not MISSING:
-                return default
-            reason = "is required"
-            raise InvalidRequestError(
-                f"{path}: {reason}", details=[{"path": path, "reason": reason}]
-            )
-        text = check_text(f"header {header!r}", text)
-        return text if convert is None else convert(text)
-
-    return read
-
-
-def _token_source(
-    name: str, parameter: Parameter, marker: TokenMarker, tokens: dict[str, int]
-) -> Source:
-    token = marker.name or parameter.name
-    if token not in tokens:
-        known = ", ".join(sorted(tokens)) or "none"
-        raise ConfigError(
-            f"parameter {parameter.name!r} of handler {name!r} reads token {token!r}, which its "
-            f"subject does not have (it has: {known})"
-        )
-    index = tokens[token]
-    convert = _text_converter(name, parameter, f"token.{token}")
-    if convert is None:
-        return lambda context: context.token(index)
-    return lambda context: convert(context.token(index))
 
 
 def dependency(
@@ -275,7 +161,7 @@ def dependency(
     for parameter in found:
         if isinstance(parameter.marker, DependsMarker):
             inner.append((parameter.name, dependency(parameter.marker, tokens, (*path, function))))
-        elif (source := _source(name, parameter, tokens or {})) is not None:
+        elif (source := source_of(name, parameter, tokens or {})) is not None:
             sources.append((parameter.name, source))
         elif parameter.default is MISSING:
             raise ConfigError(
