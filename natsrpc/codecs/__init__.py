@@ -8,8 +8,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .codec import BindCache, Bound, Codec
-from .fields import REQUIRED, Fields, fields
+from .described import Described, described
+from .fields import REQUIRED, Factory, Fields, fields
 from .registry import by_content_type, get, load, names, register
+from .suitability import holds, reads_text
 
 if TYPE_CHECKING:
     from .json import JsonCodec
@@ -38,6 +40,8 @@ __all__ = [
     "BindCache",
     "Bound",
     "Codec",
+    "Described",
+    "Factory",
     "Fields",
     "JsonCodec",
     "MsgpackCodec",
@@ -45,9 +49,12 @@ __all__ = [
     "RawCodec",
     "TextCodec",
     "by_content_type",
+    "described",
     "fields",
     "get",
+    "holds",
     "load",
     "names",
+    "reads_text",
     "register",
 ]

@@ -119,6 +119,9 @@ class Typed:
         )
         is_fields = isinstance(type_, type) and issubclass(type_, Fields)
         self._parameters = type_.parameters.keys() if is_fields else None
+        self._aliases = (
+            {name for each in type_.names.values() for name in each} if is_fields else set()
+        )
         self._required = required_keys(self.outer)
         self._models = model_test(self._source)
         self._lenient: SchemaValidator | None = None
@@ -155,7 +158,7 @@ class Typed:
         """
         self._check_parameters(value)
         try:
-            made = self.validator.validate_python(value)
+            made = self._validate_given(value)
         except ValidationError as error:
             found = decode_error(error, self.name)
             where = "; ".join(error_line(line) for line in found.errors) or str(found)
@@ -169,6 +172,13 @@ class Typed:
             text = f"cannot encode {_class_name(value)} as {self.name}: a model in it is none"
             raise EncodeError(text) from reason
         return made
+
+    def _validate_given(self, value: Any) -> Any:
+        """Validate what a caller passed. Parameters may go by their own names, or by those that
+        they have in the body."""
+        if not self._aliases:
+            return self.validator.validate_python(value)
+        return self.validator.validate_python(value, by_alias=True, by_name=True)
 
     def check_presence(self, value: Any) -> None:
         """Refuse the mistakes that a serializer passes over: a None where none belongs, a key
@@ -202,7 +212,7 @@ class Typed:
         if not isinstance(value, Mapping):
             what = _class_name(value)
             raise EncodeError(f"cannot encode {what}: expected a mapping of {names}")
-        for name in value.keys() - self._parameters:
+        for name in value.keys() - self._parameters - self._aliases:
             raise EncodeError(f"there is no parameter {name!r}: expected a mapping of {names}")
 
     def _hint(self, value: Any) -> str:

@@ -91,16 +91,17 @@ def _method(
 
 def _signature(method: Callable[..., Any], call_plan: CallPlan) -> inspect.Signature:
     """The parameters that are the caller's to give."""
-    given = [p.name for p in (*call_plan.body, call_plan.stream) if p is not None]
+    given = {p.name: p for p in (*call_plan.body, call_plan.stream) if p is not None}
+    empty = inspect.Parameter.empty
     return inspect.Signature(
         [
             inspect.Parameter(
-                p.name,
+                name,
                 inspect.Parameter.POSITIONAL_OR_KEYWORD,
-                default=inspect.Parameter.empty if p.default is MISSING else p.default,
+                default=empty if given[name].default is MISSING else given[name].default,
             )
-            for p in parameters(method)[0]
-            if p.name in given
+            for name, *_ in parameters(method)[0]
+            if name in given
         ]
     )
 
@@ -117,9 +118,9 @@ def _caller(
         if len(args) == 1 and not kwargs and call_plan.whole and call_plan.stream is None:
             return args[0], None
         bound = signature.bind(*args, **kwargs)
-        if call_plan.whole:
-            bound.apply_defaults()
         given = bound.arguments
+        if call_plan.whole and call_plan.body[0].name not in given:
+            given[call_plan.body[0].name] = call_plan.body[0].fresh()
         items = None if call_plan.stream is None else given.pop(call_plan.stream.name)
         if not call_plan.body:
             return NOTHING, items

@@ -51,7 +51,7 @@ class Invoker:
         if plan.whole:
             parameter = plan.body[0]
             if not context.msg.data and parameter.default is not MISSING:
-                return {parameter.name: parameter.default}
+                return {parameter.name: parameter.fresh()}
         try:
             value = context.decode(context.msg.data)
         except DecodeError as error:

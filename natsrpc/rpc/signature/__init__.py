@@ -1,10 +1,12 @@
 """Signatures of handlers, read once at registration: a function becomes its call plan."""
 
 from . import names, registry
-from .annotations import UNANNOTATED, Parameter, describe, is_async, parameters
+from .annotations import UNANNOTATED, Parameter, parameters
+from .layers import describe, is_async
 from .markers import MISSING, Depends, Embed, Header, Token
 from .methods import public_methods
-from .plan import CallPlan, Dependency, all_dependencies, plan, substitute
+from .places import located, place
+from .plan import CallPlan, Dependency, all_dependencies, hashable, plan, substitute
 
 __all__ = [
     "MISSING",
@@ -18,9 +20,12 @@ __all__ = [
     "Token",
     "all_dependencies",
     "describe",
+    "hashable",
     "is_async",
+    "located",
     "names",
     "parameters",
+    "place",
     "plan",
     "public_methods",
     "registry",

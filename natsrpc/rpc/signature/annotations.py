@@ -1,119 +1,54 @@
 """A callable's parameters with their annotations resolved, whatever kind of callable it is.
 
 Functions, bound methods, partials, decorated functions and objects with `__call__` all come out as
-one list of `Parameter`s. String annotations are resolved in the globals of the function that wrote
-them and, where that fails, in the local names of the code that is registering it (so a handler
-written inside a test function may name a model of that test function).
+one list of `Parameter`s. A decorator's `__signature__` counts as what it says. Markers are found
+behind every name of a type, and a marker in a place where it would be passed over is refused.
 """
 
 from __future__ import annotations
 
-import functools
 import inspect
-import typing
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, NamedTuple
 
+from natsrpc import codecs
 from natsrpc.errors import ConfigError
 
-from .markers import FACTORIES, MARKERS, MISSING, Marker
+from .aliases import parts, peel
+from .layers import describe, fixed_keywords
+from .markers import FACTORIES, MARKERS, MISSING, Marker, spell
+from .resolving import resolve
 
 UNANNOTATED: Any = object()
 """The parameter, or the result, has no annotation."""
 
+_FOREIGN = (
+    "blacksheep dependency_injector dishka fast_depends fastapi faststream flask lagom litestar "
+    "ninja robyn sanic starlette svcs taskiq taskiq_dependencies that_depends typer"
+)
+FOREIGN = frozenset(_FOREIGN.split())
+"""Packages whose markers look like ours, and would be passed over: a way round authentication."""
+
 
 class Parameter(NamedTuple):
-    """One parameter: its type without `Annotated` markers of ours, its default, its marker."""
+    """One parameter: its type without markers of ours, its default, its marker.
+
+    `default` may be a `codecs.Factory`; `fresh` makes the value. `names` are those in a body, where
+    they are not the parameter's own.
+    """
 
     name: str
     type: Any
     default: Any
     marker: Marker | None
     positional_only: bool
+    keyword_only: bool = False
+    names: tuple[str, ...] = ()
 
-
-def describe(function: Callable[..., Any]) -> str:
-    """The name of a callable in messages to people."""
-    inner = function if inspect.isclass(function) else underlying(function)
-    name: str = getattr(inner, "__qualname__", "") or type(function).__qualname__
-    return name.removesuffix(".__call__").rpartition("<locals>.")[2]
-
-
-def layers(function: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
-    """The callable, then what it wraps, down to the function that has the annotations."""
-    while True:
-        yield function
-        if isinstance(function, functools.partial):
-            function = function.func
-        elif inspect.ismethod(function):
-            function = function.__func__
-        elif hasattr(function, "__wrapped__"):
-            function = function.__wrapped__
-        elif inspect.isclass(function):
-            function = function.__init__
-        elif not inspect.isroutine(function) and inspect.isfunction(type(function).__call__):
-            function = type(function).__call__
-        else:
-            return
-
-
-def underlying(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The innermost of `layers`."""
-    return list(layers(function))[-1]
-
-
-def is_async(function: Callable[..., Any]) -> bool:
-    """Whether calling it gives something to await, at whichever layer that is written."""
-    return any(inspect.iscoroutinefunction(layer) for layer in layers(function))
-
-
-def caller_names(function: Callable[..., Any]) -> dict[str, Any]:
-    """Local names of the frames that are registering `function`, from its own file."""
-    code = getattr(underlying(function), "__code__", None)
-    frames: list[Mapping[str, Any]] = []
-    frame = inspect.currentframe()
-    while frame is not None:
-        if code is None or frame.f_code.co_filename == code.co_filename:
-            frames.append(frame.f_locals)
-        frame = frame.f_back
-    names: dict[str, Any] = {}
-    for local in reversed(frames):
-        names.update(local)
-    return names
-
-
-def hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """The resolved annotations of a callable, "return" included.
-
-    Raises:
-        ConfigError: a name in an annotation is not known; the parameter is named.
-    """
-    inner = underlying(function)
-    try:
-        return typing.get_type_hints(inner, include_extras=True)
-    except (NameError, TypeError, AttributeError):
-        names = caller_names(function)
-    try:
-        return typing.get_type_hints(inner, localns=names, include_extras=True)
-    except Exception as error:
-        where = _unresolved(inner, names)
-        raise ConfigError(
-            f"{where} of {describe(function)!r} has an annotation that cannot be resolved: {error}"
-        ) from error
-
-
-def _unresolved(inner: Callable[..., Any], names: dict[str, Any]) -> str:
-    """Which annotation does not resolve, in words."""
-    for name, value in getattr(inner, "__annotations__", {}).items():
-        if not isinstance(value, str):
-            continue
-        try:
-            while isinstance(value, str):  # a quoted name is a string within the string
-                # the program's own source
-                value = eval(value, {**getattr(inner, "__globals__", {}), **names})
-        except Exception:
-            return "the result" if name == "return" else f"parameter {name!r}"
-    return "a parameter"
+    def fresh(self) -> Any:
+        """The default, for one request alone."""
+        default = self.default
+        return default.make() if isinstance(default, codecs.Factory) else default
 
 
 def parameters(function: Callable[..., Any]) -> tuple[list[Parameter], Any]:
@@ -121,55 +56,169 @@ def parameters(function: Callable[..., Any]) -> tuple[list[Parameter], Any]:
 
     Raises:
         ConfigError: there is no signature to read, it takes `*args` or `**kwargs`, or a parameter
-            carries two markers.
+            carries two markers, or one that would be passed over.
     """
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{describe(function)!r} has no signature that can be read") from error
-    resolved = hints(function)
+    signature = _signature(function)
+    empty = inspect.Parameter.empty
+    annotations = {
+        each.name: each.annotation
+        for each in signature.parameters.values()
+        if each.annotation is not empty
+    }
+    if signature.return_annotation is not empty:
+        annotations["return"] = signature.return_annotation
+    resolved = resolve(function, annotations)
+    fixed = fixed_keywords(function)
     found = []
-    fixed = function.keywords if isinstance(function, functools.partial) else {}
     for name, parameter in signature.parameters.items():
         if name in fixed:
             continue  # a partial's keyword: already decided
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise ConfigError(
-                f"parameter {name!r} of {describe(function)!r} takes any number of arguments: "
-                "name each of them"
+                f"parameter {name!r} of {describe(function)!r} takes any number of arguments: name "
+                "each of them; a decorator keeps the names with functools.wraps"
             )
         found.append(_parameter(function, parameter, resolved.get(name, UNANNOTATED)))
-    returns = resolved.get("return", UNANNOTATED)
-    return found, returns
+    return found, _result(function, resolved.get("return", UNANNOTATED))
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function, **_AS_WRITTEN)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{describe(function)!r} has no signature that can be read: wrap it in a function of "
+            "your own, with annotations"
+        ) from error
+
+
+def _as_written() -> dict[str, Any]:
+    """From Python 3.14 on annotations are evaluated when they are asked for: not then, but in
+    `resolve`, which knows more names."""
+    try:
+        import annotationlib  # type: ignore[import-not-found]  # noqa: PLC0415 — from 3.14 on
+    except ImportError:
+        return {}
+    return {"annotation_format": annotationlib.Format.FORWARDREF}
+
+
+_AS_WRITTEN: dict[str, Any] = _as_written()
+
+
+def _result(function: Callable[..., Any], annotation: Any) -> Any:
+    """The result's type, without outer names."""
+    if annotation is UNANNOTATED:
+        return UNANNOTATED
+    where = f"the result of {describe(function)!r}"
+    type_, metadata = _peel(where, annotation)
+    markers = [each for each in metadata if _is_marker(each)]
+    if markers:
+        raise ConfigError(
+            f"{where} is marked {spell(markers[0])}, which only parameters can be: remove it"
+        )
+    _check_inside(where, type_)
+    return _annotated(type_, metadata)
 
 
 def _parameter(
     function: Callable[..., Any], parameter: inspect.Parameter, annotation: Any
 ) -> Parameter:
-    markers: list[Marker] = []
-    type_ = annotation
-    extras: list[Any] = []
-    if typing.get_origin(annotation) is typing.Annotated:
-        type_, *extras = typing.get_args(annotation)
-        markers = [extra for extra in extras if isinstance(extra, MARKERS)]
-        others = [extra for extra in extras if not isinstance(extra, MARKERS)]
-        if others:
-            type_ = typing.Annotated[(type_, *others)]
+    where = f"parameter {parameter.name!r} of {describe(function)!r}"
+    type_, metadata = annotation, ()
+    if annotation is not UNANNOTATED:
+        type_, metadata = _peel(where, annotation)
+        _check_inside(where, type_)
     default = MISSING if parameter.default is parameter.empty else parameter.default
+    markers = [each for each in metadata if isinstance(each, MARKERS)]
     if isinstance(default, MARKERS):
         markers.append(default)
         default = MISSING
-    where = f"parameter {parameter.name!r} of {describe(function)!r}"
     if len(markers) > 1:
-        names = [type(marker).__name__.removesuffix("Marker") for marker in markers]
-        raise ConfigError(f"{where} is marked {' and '.join(names)}: expected one marker")
-    for factory in FACTORIES:
-        if default is factory or factory in extras:
-            raise ConfigError(f"{where} names {factory.__name__}: call it, {factory.__name__}(...)")
+        names = " and ".join(map(spell, markers))
+        raise ConfigError(f"{where} is marked {names}: expected one marker")
+    _check_called(where, (default, *metadata))
+    _check_foreign(where, (default, *metadata))
+    rest = tuple(each for each in metadata if not isinstance(each, MARKERS))
     return Parameter(
         name=parameter.name,
-        type=type_,
+        type=_annotated(type_, rest),
         default=default,
         marker=markers[0] if markers else None,
         positional_only=parameter.kind is parameter.POSITIONAL_ONLY,
+        keyword_only=parameter.kind is parameter.KEYWORD_ONLY,
     )
+
+
+def _peel(where: str, annotation: Any) -> tuple[Any, tuple[Any, ...]]:
+    try:
+        return peel(annotation)
+    except ConfigError as error:
+        raise ConfigError(f"{where} has an annotation that cannot be read: {error}") from error
+
+
+def _annotated(type_: Any, metadata: tuple[Any, ...]) -> Any:
+    return Annotated[(type_, *metadata)] if metadata else type_
+
+
+def _is_marker(each: Any) -> bool:
+    return isinstance(each, MARKERS) or any(each is factory for factory in FACTORIES)
+
+
+def _check_inside(where: str, type_: Any) -> None:
+    """Refuse markers in an inner type, where nobody would look for them."""
+    try:
+        for inner, metadata in parts(type_):
+            for each in metadata:
+                if _is_marker(each):
+                    raise ConfigError(
+                        f"{where} has {spell(each)} inside its type, where it would mean nothing: "
+                        f"write it outermost, Annotated[{_spell_type(type_)}, {spell(each)}]"
+                    )
+            _check_foreign(where, (*metadata, inner))
+    except RecursionError:
+        raise ConfigError(f"{where} has an annotation that is nested too deeply") from None
+
+
+def _spell_type(type_: Any) -> str:
+    name = getattr(type_, "__name__", "...")
+    return name if isinstance(type_, type) else "..."
+
+
+def _check_called(where: str, found: Iterable[Any]) -> None:
+    for each in found:
+        for factory in FACTORIES:
+            if each is factory:
+                raise ConfigError(
+                    f"{where} names {factory.__name__}: call it, {factory.__name__}(...)"
+                )
+
+
+def _check_foreign(where: str, found: Iterable[Any]) -> None:
+    for each in found:
+        cls = each if isinstance(each, type) else type(each)
+        package = cls.__module__.partition(".")[0]
+        if package in FOREIGN:
+            raise ConfigError(
+                f"{where} has {package}'s {cls.__name__}, which means nothing to natsrpc: "
+                f"{_CURES.get(cls.__name__, _CURE)}"
+            )
+
+
+_CURE = "use Depends, Header, Token, Embed or Context of natsrpc"
+_CURES = {
+    "Depends": "import Depends from natsrpc",
+    "Security": "import Depends from natsrpc, and read a Header in the function",
+    "Header": "import Header from natsrpc, and write the header's name: Header('X-Tenant')",
+    "Path": "a parameter with the name of a {token} of the subject reads that token",
+    "Query": "there is no query: what callers send is the body, so a plain parameter is a field",
+    "Body": "a plain parameter is the body; Annotated[T, Embed] makes a single one a field",
+    "Form": "a plain parameter is the body, or a field of it",
+    "File": "take the bytes as `data: bytes`, or a stream as AsyncIterator[bytes]",
+    "UploadFile": "take the bytes as `data: bytes`, or a stream as AsyncIterator[bytes]",
+    "Cookie": "there are no cookies: read Header('Name')",
+    "Request": "annotate it as natsrpc.Context, which has the request's headers and subject",
+    "Response": "annotate it as natsrpc.Context and fill context.reply_headers",
+    "BackgroundTasks": "annotate it as natsrpc.Context, whose after_reply(...) runs work later",
+    "WebSocket": "take AsyncIterator[T] and return AsyncIterator[T]",
+    "Context": "import Context from natsrpc",
+}

@@ -1,14 +1,21 @@
 """Markers: handlers write them in their signatures, to get something else than the request's body.
 
 Each works as a default (`db: Db = Depends(open_db)`) and inside `Annotated[Db, Depends(open_db)]`.
-The factories are typed `Any` so that they fit as a default of any parameter.
+The factories are typed `Any` so that they fit as a default of any parameter. A marker is refused
+where it is written if it could never be read.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypeVar
+
+from natsrpc.errors import ConfigTypeError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MISSING: Any = object()
 """The parameter has no default."""
@@ -21,12 +28,20 @@ class HeaderMarker:
     name: str
     default: Any = MISSING
 
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        """Refuse to be a part of a type."""
+        raise _misplaced(self)
+
 
 @dataclass(frozen=True, slots=True)
 class TokenMarker:
     """Read a token of the request's subject."""
 
     name: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        """Refuse to be a part of a type."""
+        raise _misplaced(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +51,26 @@ class DependsMarker:
     function: Callable[..., Any]
     scope: Literal["request", "app"]
 
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        """Refuse to be a part of a type."""
+        raise _misplaced(self)
+
 
 @dataclass(frozen=True, slots=True)
 class EmbedMarker:
     """Make the only body parameter a field of the body."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        """Refuse to be a part of a type."""
+        raise _misplaced(self)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Tell that there is nothing to call.
+
+        Raises:
+            ConfigTypeError: always.
+        """
+        raise ConfigTypeError("Embed takes no brackets: write Annotated[T, Embed]")
 
 
 Marker = HeaderMarker | TokenMarker | DependsMarker | EmbedMarker
@@ -49,23 +80,75 @@ Embed: EmbedMarker = EmbedMarker()
 """`Annotated[T, Embed]`: the body is an object, and this parameter is its field."""
 
 
+def spell(marker: Any) -> str:
+    """A marker as it is written, for messages."""
+    if isinstance(marker, HeaderMarker):
+        return f"Header({marker.name!r})"
+    if isinstance(marker, TokenMarker):
+        return f"Token({marker.name!r})"
+    if isinstance(marker, EmbedMarker):
+        return "Embed"
+    name = getattr(marker.function, "__name__", "...") if isinstance(marker, DependsMarker) else ""
+    return f"Depends({name})" if name else f"{marker.__name__}"
+
+
+def _misplaced(marker: Any) -> ConfigTypeError:
+    return ConfigTypeError(
+        f"{spell(marker)} marks a parameter of a handler, and means nothing inside another type or "
+        "as a field of a model: move it to the handler's own parameter"
+    )
+
+
+def _clear(usage: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Have a factory that is called with wrong arguments say how it is called."""
+
+    def decorate(factory: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(factory)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return factory(*args, **kwargs)
+            except ConfigTypeError:
+                raise
+            except TypeError as error:
+                raise ConfigTypeError(f"{error}: write {usage}") from None
+
+        return call
+
+    return decorate
+
+
+@_clear('Header("X-Tenant"), or Header("X-Limit", 10) with a default')
 def Header(name: str, default: Any = MISSING) -> Any:  # noqa: N802 — reads as a type in a signature
     """The first value of header `name`, converted to the parameter's type.
 
-    Without `default` a request that lacks the header is refused with 422, unless the parameter's
-    type takes None.
+    `bytes` are the value as it came; a list has all values of that header. Without `default` a
+    request that lacks the header is refused with 422, unless the parameter's type takes None.
+
+    Raises:
+        ConfigTypeError: `name` is no header's name.
     """
+    if not isinstance(name, str) or not name or not name.isascii() or not name.isprintable():
+        raise ConfigTypeError(f"bad header {name!r}: expected its name, as in Header('X-Tenant')")
+    if set(name) & set(": \t"):
+        raise ConfigTypeError(f"bad header {name!r}: a name has no blank and no colon")
     return HeaderMarker(name, default)
 
 
+@_clear('Token("user"), or Token() for the token with the name of the parameter')
 def Token(name: str = "") -> Any:  # noqa: N802 — reads as a type in a signature
     """The token `{name}` of the handler's subject, converted to the parameter's type.
 
     Without `name` the parameter's own name is meant.
+
+    Raises:
+        ConfigTypeError: `name` is no text.
     """
+    if not isinstance(name, str):
+        raise ConfigTypeError(f"bad token {name!r}: expected its name, as in Token('user')")
     return TokenMarker(name)
 
 
+@_clear("Depends(function), with the function that makes the value")
 def Depends(  # noqa: N802 — reads as a type in a signature
     function: Callable[..., Any], *, scope: Literal["request", "app"] = "request"
 ) -> Any:
@@ -75,9 +158,19 @@ def Depends(  # noqa: N802 — reads as a type in a signature
     (`scope="app"`) the running service. In one scope a function is called once, however often it
     is named. Its own parameters may be `Depends`, `Context`, `Msg`, `Header` and `Token`; they
     never read the body.
+
+    Raises:
+        ConfigTypeError: `function` cannot be called, or there is no such scope.
     """
+    if not callable(function):
+        raise ConfigTypeError(
+            f"Depends() needs a callable, not {function!r}: name the function without calling it, "
+            "Depends(open_db)"
+        )
+    if scope not in ("request", "app"):
+        raise ConfigTypeError(f"scope is {scope!r}: expected 'request' or 'app'")
     return DependsMarker(function, scope)
 
 
-FACTORIES = (Header, Token, Depends)
+FACTORIES: tuple[Callable[..., Any], ...] = (Header, Token, Depends)
 """The functions that make markers. One that is written without brackets is a mistake."""

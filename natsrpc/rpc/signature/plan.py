@@ -1,9 +1,9 @@
 """A handler's signature becomes its call plan: once, at registration.
 
-The rules (documented for users under "Binding"): `Msg`, `Context` and marked parameters read no
-body. One other parameter is the whole body; several are fields of it, by name. A signature that
-could be read in two ways is refused here, with a `ConfigError` that names the parameter, so that no
-message is ever the first to find out.
+The rules (documented for users in the guide): `Msg`, `Context`, marked parameters, and those named
+like a token of the subject read no body. One other parameter is the whole body; several are fields
+of it, by name. A signature that could be read in two ways is refused here, with a `ConfigError`
+that names the parameter and its place, so that no message is ever the first to find out.
 """
 
 from __future__ import annotations
@@ -19,9 +19,13 @@ from natsrpc import codecs
 from natsrpc.errors import ConfigError
 
 from ..contract import Kind
-from .annotations import UNANNOTATED, Parameter, describe, is_async, layers, parameters
+from .aliases import parts, plain
+from .annotations import UNANNOTATED, Parameter, parameters
+from .layers import check_wrappers, describe, is_async, layers
 from .markers import MISSING, DependsMarker, EmbedMarker
+from .places import located
 from .sources import Source, source_of
+from .values import alone, described
 
 Shape = Literal["nothing", "body", "fields", "general"]
 
@@ -30,6 +34,8 @@ STREAMS = (
     collections.abc.AsyncIterable,
     collections.abc.AsyncGenerator,
 )
+PLAIN_STREAMS = (collections.abc.Iterator, collections.abc.Generator)
+AWAITABLES = (collections.abc.Awaitable, collections.abc.Coroutine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,24 +88,38 @@ def plan(function: Callable[..., Any], tokens: dict[str, int] | None = None) -> 
         ConfigError: a parameter's meaning is missing or ambiguous.
     """
     if not callable(function):
-        raise ConfigError(f"a handler must be callable, not {function!r}")
+        raise ConfigError(f"a handler must be callable, not {function!r}{_hint(function)}")
+    with located(function):
+        return _plan(function, tokens or {})
+
+
+def _hint(function: object) -> str:
+    if isinstance(function, classmethod):
+        return ": serve the methods of a class by service.register(instance)"
+    return ""
+
+
+def _plan(function: Callable[..., Any], tokens: dict[str, int]) -> CallPlan:
     name = describe(function)
     _check_kind(name, function)
     found, returns = parameters(function)
-    sources, dependencies, body = _sort(name, found, tokens or {})
+    sources, dependencies, body = _sort(name, found, tokens)
     stream = _request_stream(name, body)
     if stream is not None:
         body = [parameter for parameter in body if parameter is not stream]
     whole = len(body) == 1 and body[0].marker is None
     _check_body(name, body, whole)
-    response_type, streams = _response(name, function, returns)
-    asynchronous = is_async(function)
+    body = _describe(name, body, whole)
+    response_type, streams, awaits = _response(name, function, returns)
+    asynchronous = is_async(function) or awaits
     extras = bool(sources or dependencies or stream) or not asynchronous or streams
+    shape = _shape(body, whole, extras)
+    _check_call(function, found, shape)
     return CallPlan(
         name=name,
         function=function,
         is_async=asynchronous,
-        shape=_shape(body, whole, extras),
+        shape=shape,
         kind=_kind(stream is not None, streams),
         request_type=_request_type(body, whole),
         response_type=response_type,
@@ -113,13 +133,27 @@ def plan(function: Callable[..., Any], tokens: dict[str, int] | None = None) -> 
     )
 
 
+def _where(name: str, parameter: Parameter) -> str:
+    return f"parameter {parameter.name!r} of handler {name!r}"
+
+
 def _check_kind(name: str, function: Callable[..., Any]) -> None:
     if inspect.isclass(function):
-        raise ConfigError(f"{name!r} is a class: serve a function, or an instance's methods")
+        raise ConfigError(
+            f"{name!r} is a class: serve a function, or an instance's methods by "
+            f"service.register({name}())"
+        )
     if any(inspect.isgeneratorfunction(layer) for layer in layers(function)):
         raise ConfigError(
             f"handler {name!r} is a plain generator: a stream is made by `async def` with `yield`"
         )
+
+
+def _check_call(function: Callable[..., Any], found: list[Parameter], shape: Shape) -> None:
+    """Refuse a decorator that would not take the arguments, as they will be passed."""
+    by_place = [p.name for p in found if p.positional_only or shape == "body"]
+    by_name = [p.name for p in found if p.name not in by_place]
+    check_wrappers(function, len(by_place), by_name)
 
 
 def _sort(
@@ -130,14 +164,24 @@ def _sort(
     dependencies: list[tuple[str, Dependency]] = []
     body: list[Parameter] = []
     for parameter in found:
+        where = _where(name, parameter)
         marker = parameter.marker
         if isinstance(marker, DependsMarker):
+            _check_depends(where, parameter)
             dependencies.append((parameter.name, dependency(marker, tokens)))
-        elif (source := source_of(name, parameter, tokens)) is not None:
+        elif (source := source_of(where, parameter, tokens)) is not None:
             sources.append((parameter.name, source))
         else:
             body.append(parameter)
     return sources, dependencies, body
+
+
+def _check_depends(where: str, parameter: Parameter) -> None:
+    if parameter.default is not MISSING:
+        raise ConfigError(
+            f"{where} has the default {parameter.default!r}, but its dependency always gives a "
+            "value: remove the default"
+        )
 
 
 def dependency(
@@ -152,6 +196,12 @@ def dependency(
     function = marker.function
     if not callable(function):
         raise ConfigError(f"Depends() needs a callable, not {function!r}")
+    with located(function):
+        return _dependency(marker, tokens or {}, path)
+
+
+def _dependency(marker: DependsMarker, tokens: dict[str, int], path: tuple[Any, ...]) -> Dependency:
+    function = marker.function
     name = describe(function)
     if function in path:
         raise ConfigError(f"dependency {name!r} depends on itself")
@@ -159,25 +209,85 @@ def dependency(
     sources: list[tuple[str, Source]] = []
     inner: list[tuple[str, Dependency]] = []
     for parameter in found:
+        where = f"parameter {parameter.name!r} of dependency {name!r}"
         if isinstance(parameter.marker, DependsMarker):
+            _check_depends(where, parameter)
             inner.append((parameter.name, dependency(parameter.marker, tokens, (*path, function))))
-        elif (source := source_of(name, parameter, tokens or {})) is not None:
+        elif (source := source_of(where, parameter, tokens)) is not None:
             sources.append((parameter.name, source))
-        elif parameter.default is MISSING:
-            raise ConfigError(
-                f"parameter {parameter.name!r} of dependency {name!r} could only be read from the "
-                "body, which dependencies never read: mark it, or give it a default"
-            )
+        else:
+            _check_left(where, parameter)
+    passed = [each for each, _ in (*sources, *inner)]
+    _check_passed(name, found, passed)
+    check_wrappers(function, 0, passed)
     if marker.scope == "app" and (sources or any(d.lifetime != "app" for _, d in inner)):
         raise ConfigError(f"dependency {name!r} lives as long as the app: it cannot read a request")
     return Dependency(
-        function,
+        hashable(function),
         marker.scope,
-        tuple((tokens or {}).items()),
+        tuple(tokens.items()),
         tuple(sources),
         tuple(inner),
         _style(function),
     )
+
+
+def _check_left(where: str, parameter: Parameter) -> None:
+    """Refuse a dependency's parameter that nothing gives a value to."""
+    if parameter.marker is not None:
+        raise ConfigError(
+            f"{where} is marked Embed, a field of the body, which dependencies never read: take "
+            "it in the handler"
+        )
+    if parameter.default is MISSING:
+        raise ConfigError(
+            f"{where} could only be read from the body, which dependencies never read: mark it, or "
+            "give it a default"
+        )
+    if codecs.described(parameter.type, parameter.default).default is not parameter.default:
+        raise ConfigError(
+            f"{where} has a Field(...) as its default, which describes a field of a body, and "
+            "dependencies never read the body: give it a plain default"
+        )
+
+
+def _check_passed(name: str, found: list[Parameter], passed: list[str]) -> None:
+    """Refuse what cannot be passed by name, as the values of a dependency's parameters are."""
+    for parameter in found:
+        if parameter.positional_only and parameter.name in passed:
+            raise ConfigError(
+                f"parameter {parameter.name!r} of dependency {name!r} is positional only, but is "
+                "passed by name: remove the '/'"
+            )
+
+
+class _Hashable:
+    """A dependency that cannot be hashed (a dataclass instance, say), told by its identity."""
+
+    __slots__ = ("__wrapped__",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.__wrapped__ = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__wrapped__(*args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        other = other.__wrapped__ if isinstance(other, _Hashable) else other
+        return other is self.__wrapped__
+
+    def __hash__(self) -> int:
+        return id(self.__wrapped__)
+
+
+def hashable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, or one that stands for it where it cannot be hashed. Whoever looks a dependency
+    up by its function does so by this."""
+    try:
+        hash(function)
+    except TypeError:
+        return _Hashable(function)
+    return function
 
 
 def substitute(wanted: Dependency, function: Callable[..., Any]) -> Dependency:
@@ -206,43 +316,85 @@ def _style(
     return "async" if is_async(function) else "plain"
 
 
+def _is(type_: Any, classes: tuple[Any, ...]) -> bool:
+    """Whether a type is one of these classes, bare or with arguments."""
+    if typing.get_origin(type_) is typing.Annotated:
+        return _is(typing.get_args(type_)[0], classes)
+    return type_ in classes or typing.get_origin(type_) in classes
+
+
 def _request_stream(name: str, body: list[Parameter]) -> Parameter | None:
-    streams = [p for p in body if typing.get_origin(p.type) in STREAMS or p.type in STREAMS]
+    for parameter in body:
+        _check_stream(_where(name, parameter), parameter)
+    streams = [p for p in body if _is(p.type, STREAMS)]
     if len(streams) > 1:
-        raise ConfigError(
-            f"parameter {streams[1].name!r} of handler {name!r} is a second request stream"
-        )
+        raise ConfigError(f"{_where(name, streams[1])} is a second request stream: expected one")
     for stream in streams:
         if stream.default is not MISSING or stream.marker is not None:
             raise ConfigError(
-                f"parameter {stream.name!r} of handler {name!r} is a request stream: "
-                "it takes neither a marker nor a default"
+                f"{_where(name, stream)} is a request stream: it takes neither a marker nor a "
+                "default"
             )
     return streams[0] if streams else None
 
 
+def _check_stream(where: str, parameter: Parameter) -> None:
+    """Refuse what looks like a request stream, and is none."""
+    if _is(parameter.type, PLAIN_STREAMS):
+        raise ConfigError(
+            f"{where} is a plain iterator: annotate a request stream as AsyncIterator[...], and "
+            "several values in one body as list[...]"
+        )
+    if not _is(parameter.type, STREAMS) and any(
+        _is(inner, STREAMS) for inner, _ in parts(parameter.type)
+    ):
+        raise ConfigError(
+            f"{where} has a request stream inside another type: annotate it as plain "
+            "AsyncIterator[...]"
+        )
+
+
 def _item_type(stream: Any) -> Any:
+    if typing.get_origin(stream) is typing.Annotated:
+        return _item_type(typing.get_args(stream)[0])
     arguments = typing.get_args(stream)
-    return arguments[0] if arguments else Any
+    return plain(arguments[0]) if arguments else Any
 
 
 def _check_body(name: str, body: list[Parameter], whole: bool) -> None:
     for parameter in body:
-        if parameter.type is UNANNOTATED:
-            way = (
-                "register methods of an instance, not of the class"
-                if parameter.name == "self"
-                else f"write its type, as in '{parameter.name}: int'"
-            )
+        where = _where(name, parameter)
+        if parameter.name in ("self", "cls") and "." in name:
             raise ConfigError(
-                f"parameter {parameter.name!r} of handler {name!r} has no annotation: {way}"
+                f"{where} is the instance of a method that was taken from its class: write "
+                f"service.register({name.rpartition('.')[0]}()), or register a bound method"
+            )
+        if parameter.type is UNANNOTATED:
+            raise ConfigError(
+                f"{where} has no annotation: write its type, as in '{parameter.name}: int'"
             )
         if not whole and parameter.type is bytes and not isinstance(parameter.marker, EmbedMarker):
             raise ConfigError(
-                f"parameter {parameter.name!r} of handler {name!r}: bytes is the raw payload, "
-                "and here it would be one field of several; mark it Annotated[bytes, Embed] if "
-                "that is meant"
+                f"{where}: bytes is the raw payload, and here it would be one field of several; "
+                "mark it Annotated[bytes, Embed] if that is meant"
             )
+
+
+def _describe(name: str, body: list[Parameter], whole: bool) -> list[Parameter]:
+    """The parameters with their fields' names, constraints and defaults, checked."""
+    found = [described(_where(name, parameter), parameter) for parameter in body]
+    if whole:
+        return [alone(_where(name, found[0]), found[0])]
+    taken: dict[str, str] = {}
+    for parameter in found:
+        for field in parameter.names or (parameter.name,):
+            if field in taken:
+                raise ConfigError(
+                    f"{_where(name, parameter)} is read from the field {field!r} of the body, as "
+                    f"parameter {taken[field]!r} is: give one of them another alias"
+                )
+            taken[field] = parameter.name
+    return found
 
 
 def _request_type(body: list[Parameter], whole: bool) -> Any:
@@ -251,23 +403,43 @@ def _request_type(body: list[Parameter], whole: bool) -> Any:
     if whole:
         return body[0].type
     return codecs.fields(
-        {p.name: (p.type, codecs.REQUIRED if p.default is MISSING else p.default) for p in body}
+        {p.name: (p.type, codecs.REQUIRED if p.default is MISSING else p.default) for p in body},
+        names={p.name: p.names for p in body if p.names},
     )
 
 
-def _response(name: str, function: Callable[..., Any], returns: Any) -> tuple[Any, bool]:
-    """The type of the reply, or of each item of a response stream, and whether it is a stream."""
+def _response(name: str, function: Callable[..., Any], returns: Any) -> tuple[Any, bool, bool]:
+    """The type of the reply, or of each item of a response stream; whether it is a stream; and
+    whether it is an awaitable by its annotation."""
+    yields = any(inspect.isasyncgenfunction(layer) for layer in layers(function))
     if returns is UNANNOTATED:
-        return Any, inspect.isasyncgenfunction(function)
-    if returns in STREAMS or typing.get_origin(returns) in STREAMS:
-        return _item_type(returns), True
-    if returns is type(None) or returns in (typing.NoReturn, typing.Never):
-        return None, False
-    if inspect.isasyncgenfunction(function):
+        way = "AsyncIterator[int]" if yields else "int"
+        raise ConfigError(
+            f"the result of handler {name!r} has no annotation: write its type, as in "
+            f"'-> {way}'; '-> None' is an empty reply, '-> Any' one of any type"
+        )
+    if _is(returns, STREAMS):
+        if is_async(function) and not yields:
+            raise ConfigError(
+                f"handler {name!r} is annotated as a stream, and returns one instead of yielding: "
+                "write `async def` with `yield`, or plain `def` that returns the async iterator"
+            )
+        return _item_type(returns), True, False
+    if yields:
         raise ConfigError(
             f"handler {name!r} yields: its result is to be annotated as AsyncIterator[...]"
         )
-    return returns, False
+    if _is(returns, PLAIN_STREAMS):
+        raise ConfigError(
+            f"the result of handler {name!r} is a plain iterator: write AsyncIterator[...] and "
+            "`async def` with `yield` for a stream, or list[...] for one reply"
+        )
+    awaits = not is_async(function) and _is(returns, AWAITABLES)
+    if awaits:
+        returns = plain((typing.get_args(returns) or (Any,))[-1])
+    if returns in (None, type(None), typing.NoReturn, typing.Never):
+        return None, False, awaits
+    return returns, False, awaits
 
 
 def _shape(body: list[Parameter], whole: bool, extras: bool) -> Shape:
@@ -277,7 +449,8 @@ def _shape(body: list[Parameter], whole: bool, extras: bool) -> Shape:
         return "nothing"
     parameter = body[0]
     if whole:
-        return "body" if parameter.default is MISSING else "general"
+        is_plain = parameter.default is MISSING and not parameter.keyword_only
+        return "body" if is_plain else "general"
     return "general" if any(p.positional_only for p in body) else "fields"
 
 

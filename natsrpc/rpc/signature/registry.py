@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from natsrpc.errors import ConfigError
 
 from ..contract import EndpointContract
-from .annotations import describe
+from .layers import describe
 from .plan import CallPlan
 
 

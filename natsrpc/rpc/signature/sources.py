@@ -1,12 +1,15 @@
 """The parameters that are read from the message and not from its body: their readers.
 
-A reader is a function of the request's `Context`, made once at registration. `Msg`, `Context` and
-the markers `Header` and `Token` have theirs here. A class from above that a signature may name
-(a client, say) brings its own: its class attribute `__natsrpc_source__` is the reader.
+A reader is a function of the request's `Context`, made once at registration. `Msg`, `Context`, the
+markers `Header` and `Token`, and the names of the subject's tokens have theirs here. A class from
+above that a signature may name (a client, say) brings its own: its class attribute
+`__natsrpc_source__` is the reader.
 """
 
 from __future__ import annotations
 
+import base64
+import collections.abc
 import json
 import types
 import typing
@@ -18,8 +21,10 @@ from natsrpc.core import Msg
 from natsrpc.errors import ConfigError, DecodeError, InvalidRequestError
 
 from ..contract import Context, check_text
+from .aliases import parts, plain
 from .annotations import UNANNOTATED, Parameter
 from .markers import MISSING, HeaderMarker, TokenMarker
+from .values import alone, described
 
 Source: TypeAlias = Callable[[Context], Any]
 """Reads one parameter, per request."""
@@ -57,109 +62,215 @@ def special_class(type_: Any) -> type | None:
     return next((each for each in type_.__mro__ if special(each) is not None), None)
 
 
-def source_of(name: str, parameter: Parameter, tokens: dict[str, int]) -> Source | None:
+def source_of(where: str, parameter: Parameter, tokens: dict[str, int]) -> Source | None:
     """The reader of a parameter; None for one that is read from the body.
+
+    Args:
+        where: the parameter and its function, in words.
+        parameter: the parameter.
+        tokens: the named wildcards of the subject. A parameter of such a name is that token.
 
     Raises:
         ConfigError: it is marked, annotated or given a default in a way that has no meaning.
     """
-    marker, type_ = parameter.marker, parameter.type
+    marker = parameter.marker
     if isinstance(marker, HeaderMarker):
-        return _header_source(name, parameter, marker)
+        return _header_source(where, parameter, marker)
     if isinstance(marker, TokenMarker):
-        return _token_source(name, parameter, marker, tokens)
-    inside = map(special_class, (type_, *typing.get_args(type_)))
+        return _marked_token_source(where, parameter, marker, tokens)
+    found = _special_source(where, parameter)
+    if found is None and marker is None and parameter.name in tokens:
+        return _token_source(where, parameter, parameter.name, tokens)
+    return found
+
+
+def _special_source(where: str, parameter: Parameter) -> Source | None:
+    type_ = parameter.type
+    inside = (special_class(each) for each, _ in parts(type_))
     found = next((each for each in inside if each is not None), None)
     if found is None:
         return None
+    if typing.get_origin(type_) is typing.Annotated:  # metadata of others' means nothing here
+        type_ = typing.get_args(type_)[0]
     if type_ is not found:
         raise ConfigError(
-            f"parameter {parameter.name!r} of handler {name!r} mixes {found.__name__} with "
-            f"something else: annotate it as plain {found.__name__}"
+            f"{where} mixes {found.__name__} with something else: annotate it as plain "
+            f"{found.__name__}"
         )
-    if marker is not None or parameter.default is not MISSING:
-        raise ConfigError(
-            f"parameter {parameter.name!r} of handler {name!r} is a {found.__name__}: "
-            "it takes neither a marker nor a default"
-        )
+    if parameter.marker is not None or parameter.default is not MISSING:
+        raise ConfigError(f"{where} is a {found.__name__}: it takes neither a marker nor a default")
     return special(found)
 
 
-def _converter(type_: Any, path: str) -> Callable[[str], Any] | None:
-    """Text to a type, by the JSON codec's rules for strings; None where it stays text."""
+def _refused(path: str, reason: str) -> InvalidRequestError:
+    return InvalidRequestError(f"{path}: {reason}", details=[{"path": path, "reason": reason}])
+
+
+def _raw(text: str) -> bytes:
+    """The bytes of a text, as they came."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _base(type_: Any) -> Any:
+    """A type without its constraints, and without None."""
+    if typing.get_origin(type_) is typing.Annotated:
+        return _base(typing.get_args(type_)[0])
+    if typing.get_origin(type_) in (typing.Union, types.UnionType):
+        others = [each for each in typing.get_args(type_) if each is not type(None)]
+        return _base(plain(others[0])) if len(others) == 1 else type_
+    return type_
+
+
+def _converter(where: str, type_: Any, path: str) -> Callable[[str], Any] | None:
+    """Text to a type; None where it stays text, which the caller then has to check.
+
+    Raises:
+        ConfigError: no text can become a value of the type.
+    """
     if type_ in (str, UNANNOTATED, Any):
         return None
-    decode = codecs.get("json").bind(type_).decode
+    if _base(type_) is bytes and not _has_constraints(type_):
+        return _raw
+    decode = _decoder(where, type_, path)
+    if _base(type_) is bytes:
+        return lambda text: decode(base64.b64encode(_raw(text)).decode())
+    if not codecs.reads_text(type_):
+        raise ConfigError(
+            f"{where} cannot be read from text, which a header or a token is: no text is a "
+            f"{_spell(type_)}; annotate it as str, or rename it to read it from the body"
+        )
+    return lambda text: decode(check_text(path, text))
 
-    def convert(text: str) -> Any:
+
+def _has_constraints(type_: Any) -> bool:
+    if typing.get_origin(type_) is typing.Annotated:
+        return True
+    return any(map(_has_constraints, typing.get_args(type_)))
+
+
+def _spell(type_: Any) -> str:
+    return getattr(type_, "__name__", None) or repr(type_).replace("typing.", "")
+
+
+def _decoder(where: str, type_: Any, path: str) -> Callable[[Any], Any]:
+    """Text, or a list of texts, to a type, by the JSON codec's rules for strings."""
+    try:
+        decode = codecs.get("json").bind(type_).decode
+    except ConfigError as error:
+        raise ConfigError(f"{where} cannot be read from text: {error}") from error
+
+    def convert(value: Any) -> Any:
         try:
-            return decode(json.dumps(text).encode())
+            return decode(json.dumps(value).encode())
         except DecodeError as error:
             reason = error.errors[0]["reason"] if error.errors else "cannot be read"
-            raise InvalidRequestError(
-                f"{path}: {reason}", details=[{"path": path, "reason": reason}]
-            ) from None
+            raise _refused(path, reason) from None
 
     return convert
 
 
-def _text_converter(name: str, parameter: Parameter, path: str) -> Callable[[str], Any] | None:
-    try:
-        return _converter(parameter.type, path)
-    except ConfigError as error:
-        raise ConfigError(
-            f"parameter {parameter.name!r} of handler {name!r} cannot be read from text: {error}"
-        ) from error
+_LISTS = (
+    list,
+    tuple,
+    set,
+    frozenset,
+    collections.abc.Sequence,
+    collections.abc.Collection,
+    collections.abc.Iterable,
+)
+
+
+def _is_list(type_: Any) -> bool:
+    base = _base(type_)
+    return base in _LISTS or typing.get_origin(base) in _LISTS
+
+
+def _list_converter(where: str, type_: Any, path: str) -> Callable[[list[str]], Any]:
+    """All values of a header to a list-like type."""
+    decode = _decoder(where, type_, path)
+    items = [plain(each) for each in typing.get_args(_base(type_))]
+    if any(_base(each) is bytes for each in items):
+        return lambda texts: decode([base64.b64encode(_raw(text)).decode() for text in texts])
+    for item in items:
+        if item is not ...:
+            _converter(where, item, path)  # refuses what no text can be
+    return lambda texts: decode([check_text(path, text) for text in texts])
 
 
 def _takes_none(type_: Any) -> bool:
+    if typing.get_origin(type_) is typing.Annotated:
+        return _takes_none(typing.get_args(type_)[0])
     union = typing.get_origin(type_) in (typing.Union, types.UnionType)
     return union and type(None) in typing.get_args(type_)
 
 
-def _header_source(name: str, parameter: Parameter, marker: HeaderMarker) -> Source:
+def _header_source(where: str, parameter: Parameter, marker: HeaderMarker) -> Source:
     header, path = marker.name, f"header.{marker.name}"
-    if (
-        not isinstance(header, str)
-        or not header
-        or not header.isascii()
-        or not header.isprintable()
-    ):
-        raise ConfigError(
-            f"parameter {parameter.name!r} of handler {name!r}: bad header {header!r}"
-        )
-    default = marker.default if marker.default is not MISSING else parameter.default
-    if default is MISSING and _takes_none(parameter.type):
-        default = None
-    convert = _text_converter(name, parameter, path)
+    if marker.default is not MISSING:
+        if parameter.default is not MISSING:
+            raise ConfigError(
+                f"{where} has two defaults, in Header({header!r}, ...) and after '=': remove one"
+            )
+        parameter = parameter._replace(default=marker.default)
+    parameter = alone(where, described(where, parameter))
+    if parameter.default is MISSING and _takes_none(parameter.type):
+        parameter = parameter._replace(default=None)
+    if _is_list(parameter.type):
+        return _list_reader(where, parameter, header, path)
+    convert = _converter(where, parameter.type, path)
+    default, is_required = parameter.default, parameter.default is MISSING
+    is_made = isinstance(default, codecs.Factory)
 
     def read(context: Context) -> Any:
         text = context.msg.headers.get(header)
         if text is None:
-            if default is not MISSING:
-                return default
-            reason = "is required"
-            raise InvalidRequestError(
-                f"{path}: {reason}", details=[{"path": path, "reason": reason}]
-            )
-        text = check_text(f"header {header!r}", text)
-        return text if convert is None else convert(text)
+            if is_required:
+                raise _refused(path, "is required")
+            return default.make() if is_made else default
+        return check_text(f"header {header!r}", text) if convert is None else convert(text)
 
     return read
 
 
-def _token_source(
-    name: str, parameter: Parameter, marker: TokenMarker, tokens: dict[str, int]
+def _list_reader(where: str, parameter: Parameter, header: str, path: str) -> Source:
+    convert = _list_converter(where, parameter.type, path)
+    is_required = parameter.default is MISSING
+
+    def read(context: Context) -> Any:
+        texts = context.msg.headers.get_all(header)
+        if texts:
+            return convert(texts)
+        if is_required:
+            raise _refused(path, "is required")
+        return parameter.fresh()
+
+    return read
+
+
+def _marked_token_source(
+    where: str, parameter: Parameter, marker: TokenMarker, tokens: dict[str, int]
 ) -> Source:
     token = marker.name or parameter.name
     if token not in tokens:
         known = ", ".join(sorted(tokens)) or "none"
         raise ConfigError(
-            f"parameter {parameter.name!r} of handler {name!r} reads token {token!r}, which its "
-            f"subject does not have (it has: {known})"
+            f"{where} reads token {token!r}, which its subject does not have (it has: {known}): "
+            f"write {{{token}}} in the subject, as in 'orders.{{{token}}}.get'"
         )
-    index = tokens[token]
-    convert = _text_converter(name, parameter, f"token.{token}")
+    if parameter.default is not MISSING:
+        raise ConfigError(
+            f"{where} has the default {parameter.default!r}, but every subject has the token "
+            f"{token!r}: remove the default"
+        )
+    return _token_source(where, parameter, token, tokens)
+
+
+def _token_source(where: str, parameter: Parameter, token: str, tokens: dict[str, int]) -> Source:
+    index, where = tokens[token], f"{where}, which is the token {{{token}}} of its subject,"
+    parameter = alone(where, described(where, parameter))
+    convert = _converter(where, parameter.type, f"token.{token}")
     if convert is None:
         return lambda context: context.token(index)
+    if convert is _raw:
+        return lambda context: context.msg.raw_subject.split(b".")[index]
     return lambda context: convert(context.token(index))

@@ -1,0 +1,134 @@
+"""Whether a default has its parameter's type, and whether a text can become a value of a type.
+
+Signatures are checked by these questions when they are registered. They are answered by pydantic,
+which is loaded only for those that a look at the classes does not settle.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from types import GenericAlias, UnionType
+from typing import Any, Union, cast, get_args, get_origin
+
+from natsrpc.errors import ConfigTypeError
+
+from . import registry
+
+
+def holds(type_: Any, value: Any) -> bool:
+    """Whether a value, as it is, is one of the type: no conversion would change it.
+
+    A type that no schema can be made of is taken to hold everything.
+    """
+    if _is_settled(type_, value):
+        return True
+    try:
+        typed: Any = importlib.import_module(".typed", __package__).Typed(type_, json=True)
+    except ConfigTypeError:  # the codec of the service decides
+        return True
+    return any(_agrees(ask, type_, typed, value) for ask in _ASKED)
+
+
+def _is_settled(type_: Any, value: Any) -> bool:
+    if type_ is Any or type_ is object:
+        return True
+    if get_origin(type_) in (Union, UnionType):
+        return any(_is_settled(each, value) for each in get_args(type_))
+    if type_ is float and type(value) is int:
+        return True
+    if type_ is None:
+        return value is None
+    if not isinstance(type_, type) or isinstance(type_, GenericAlias):
+        return False
+    try:
+        return isinstance(value, type_)
+    except TypeError:  # a Protocol or a TypedDict
+        return False
+
+
+def _by_serializer(type_: Any, typed: Any, value: Any) -> bool:
+    typed.check_presence(value)
+    typed.serializer.to_python(value, warnings="error")
+    return True
+
+
+def _by_validator(type_: Any, typed: Any, value: Any) -> bool:
+    made = typed.validator.validate_python(value, strict=True)
+    return type(made) is type(value) and bool(made == value)
+
+
+def _by_both(type_: Any, typed: Any, value: Any) -> bool:
+    bound = registry.get("json").bind(type_)
+    made = bound.decode(bound.encode(value))
+    return type(made) is type(value) and bool(made == value)
+
+
+_ASKED = (_by_serializer, _by_validator, _by_both)
+
+
+def _agrees(ask: Callable[[Any, Any, Any], bool], type_: Any, typed: Any, value: Any) -> bool:
+    try:
+        return ask(type_, typed, value)
+    except Exception:  # a user's validator may raise anything at a value it does not expect
+        return False
+
+
+_NO_TEXT_KINDS = (
+    "list tuple set frozenset dict generator dataclass typed-dict model-fields dataclass-args none "
+    "is-instance is-subclass call callable arguments"
+)
+_NO_TEXT = frozenset(_NO_TEXT_KINDS.split())
+"""Types of nodes in pydantic's schema that take no string."""
+
+_INNER = ("json_schema", "lax_schema", "schema", "steps")
+
+
+def reads_text(type_: Any) -> bool:
+    """Whether some text can become a value of the type.
+
+    Raises:
+        ConfigTypeError: pydantic cannot make a schema of the type.
+    """
+    adapter = importlib.import_module(".adapter", __package__).make_adapter(type_)
+    return node_reads_text(adapter.core_schema, {})
+
+
+def node_reads_text(node: Any, definitions: dict[str, Any]) -> bool:
+    """Whether a node of pydantic's schema can take a string."""
+    kind = node["type"]
+    if kind in _NO_TEXT:
+        return False
+    if kind == "literal":
+        return any(isinstance(each, str) for each in node["expected"])
+    if kind == "enum":
+        return _enum_reads_text(node)
+    if kind == "definitions":
+        known = {each["ref"]: each for each in node["definitions"]}
+        return node_reads_text(node["schema"], definitions | known)
+    if kind == "definition-ref":
+        rest = dict(definitions)
+        inner = rest.pop(node["schema_ref"], None)  # a type that contains itself ends here
+        return inner is None or node_reads_text(inner, rest)
+    if kind == "union":
+        choices = (each[0] if isinstance(each, tuple) else each for each in node["choices"])
+        return any(node_reads_text(each, definitions) for each in choices)
+    if kind == "tagged-union":
+        return False
+    if kind == "model" and not node.get("root_model"):
+        return False
+    if kind in ("function-before", "function-wrap", "function-plain", "json"):
+        return True
+    inner = next((node[key] for key in _INNER if key in node), None)
+    if isinstance(inner, list | tuple):
+        inner = inner[0]
+    return inner is None or node_reads_text(inner, definitions)
+
+
+def _enum_reads_text(node: Any) -> bool:
+    members = cast("list[Any]", node["members"])
+    return (
+        node.get("sub_type") is not None
+        or node.get("missing") is not None
+        or any(isinstance(each.value, str) for each in members)
+    )

@@ -1,0 +1,45 @@
+"""Where a function is defined, for the errors that refuse it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from natsrpc.errors import ConfigError
+
+from .layers import layers
+
+
+def place(function: Callable[..., Any]) -> str:
+    """The file and line of a function's definition, as "shop/app.py:12"; empty if unknown."""
+    code = None
+    for layer in layers(function):
+        code = getattr(layer, "__code__", code)
+    if code is None:
+        return ""
+    return f"{_short(code.co_filename)}:{code.co_firstlineno}"
+
+
+def _short(file: str) -> str:
+    """A path from the working directory on, if it is below that."""
+    here = os.getcwd() + os.sep
+    return file.removeprefix(here)
+
+
+@contextlib.contextmanager
+def located(function: Callable[..., Any]) -> Iterator[None]:
+    """Add the function's place to the `ConfigError` that is raised inside.
+
+    Raises:
+        ConfigError: the one that was raised, with the place at the end of its text.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        where = place(function)
+        text = str(error)
+        if where and where not in text:
+            error.args = (f"{text} ({where})", *error.args[1:])
+        raise
