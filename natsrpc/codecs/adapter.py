@@ -45,7 +45,7 @@ def make_adapter(type_: Any) -> TypeAdapter[Any]:
 def type_name(type_: Any) -> str:
     """Return the name of a type for a message, as in "Order" or "list[int]"."""
     if isinstance(type_, type) and not isinstance(type_, types.GenericAlias):
-        return type_.__qualname__
+        return type_.__qualname__.rpartition("<locals>.")[2]
     if get_origin(type_) is Annotated:
         return type_name(get_args(type_)[0])
     return repr(type_).replace("typing.", "")

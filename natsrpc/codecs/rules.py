@@ -57,6 +57,21 @@ _BASE64 = core_schema.plain_serializer_function_ser_schema(
 )
 
 
+# Kinds of nodes that take no string.
+_NO_TEXT_KINDS = (
+    "list tuple set frozenset dict generator dataclass typed-dict model-fields dataclass-args none "
+    "is-instance is-subclass call callable arguments tagged-union"
+)
+_NO_TEXT = frozenset(_NO_TEXT_KINDS.split())
+# Kinds of nodes whose values are made of several: no key of a map in any format.
+_NO_KEY = frozenset(
+    ["list", "tuple", "set", "frozenset", "dict", "dataclass", "typed-dict", "model"]
+)
+_TEXT_BY_FUNCTION = frozenset({"function-before", "function-wrap", "function-plain", "json"})
+# Where the node is that JSON or text meets first, inside another.
+_FIRST = ("json_schema", "lax_schema", "schema", "steps")
+
+
 class Rewriter:
     """Copies one schema with the rules in it, and notes facts about the type on the way.
 
@@ -66,7 +81,8 @@ class Rewriter:
 
     `kinds` are the types of all nodes, with "any" where values of any type can be. `custom` tells
     that something is written by a function of the user, `strict` that the author wants strict
-    validation somewhere, `keys` that a mapping may have keys other than strings. `by_alias` is
+    validation somewhere, `keys` that a mapping may have keys other than strings (`key_nodes` are
+    theirs). `by_alias` is
     False where a model is read by its field names alone: then pydantic's settings alone decide by
     which names values are written.
     """
@@ -76,6 +92,7 @@ class Rewriter:
         self.custom: bool = False
         self.strict: bool = False
         self.keys: bool = False
+        self.key_nodes: list[Node] = []
         self.by_alias: bool = True
         self._config = config
         self._integer = integer
@@ -123,7 +140,12 @@ class Rewriter:
         if node.get("extra_behavior") == "allow" or _CONTAINERS.get(kind, "type") not in node:
             self.kinds.add("any")
         if kind == "dict":
-            self.keys = self.keys or _has_other_keys(node)
+            self._note_keys(node)
+
+    def _note_keys(self, node: Node) -> None:
+        if _has_other_keys(node):
+            self.keys = True
+            self.key_nodes.append(node["keys_schema"])
 
     def _note_config(self, config: Mapping[str, Any]) -> None:
         self.strict = self.strict or bool(config.get("strict"))
@@ -180,3 +202,49 @@ def takes_none(node: Node) -> bool:
     if kind in ("default", "definitions"):
         return takes_none(node["schema"])
     return kind in ("any", "none", "nullable")
+
+
+def takes_text(node: Node, definitions: Mapping[str, Node] | None = None) -> bool:
+    """Whether some string can become a value of the type. `definitions` are those known by now."""
+    kind, known = node["type"], definitions or {}
+    if kind in _TEXT_BY_FUNCTION:
+        return True
+    if kind in _NO_TEXT or (kind == "model" and not node.get("root_model")):
+        return False
+    if kind == "literal":
+        return any(isinstance(each, str) for each in node["expected"])
+    if kind == "enum":
+        values = (each.value for each in node["members"])
+        return bool(
+            node.get("sub_type") or node.get("missing") or any(isinstance(v, str) for v in values)
+        )
+    if kind == "definitions":
+        known = {**known, **{each["ref"]: each for each in node["definitions"]}}
+    if kind == "definition-ref":
+        # without the definition itself, so that a type that contains itself ends here
+        rest = {name: each for name, each in known.items() if name != node["schema_ref"]}
+        inner = known.get(node["schema_ref"])
+        return inner is None or takes_text(inner, rest)
+    if kind == "union":
+        choices = (each[0] if isinstance(each, tuple) else each for each in node["choices"])
+        return any(takes_text(each, known) for each in choices)
+    inner = next((node[key] for key in _FIRST if key in node), None)
+    if isinstance(inner, list | tuple):
+        inner = inner[0]
+    return inner is None or takes_text(cast(Node, inner), known)
+
+
+def impossible_key(nodes: list[Node], definitions: Mapping[str, Node], *, json: bool) -> str:
+    """Return the kind of the first node that no map can have as its key; empty if there is none.
+
+    A key is a string in JSON; in MessagePack it is anything but a collection.
+    """
+    for node in nodes:
+        kind: str = node["type"]
+        inner = definitions.get(node["schema_ref"], node) if kind == "definition-ref" else node
+        if "serialization" in inner:
+            continue
+        if inner["type"] in _NO_KEY or (json and not takes_text(inner, definitions)):
+            found: str = inner["type"]
+            return found
+    return ""

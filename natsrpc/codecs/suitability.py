@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from types import GenericAlias, UnionType
-from typing import Any, Union, cast, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from natsrpc.errors import ConfigTypeError
 
@@ -74,61 +74,12 @@ def _agrees(ask: Callable[[Any, Any, Any], bool], type_: Any, typed: Any, value:
         return False
 
 
-_NO_TEXT_KINDS = (
-    "list tuple set frozenset dict generator dataclass typed-dict model-fields dataclass-args none "
-    "is-instance is-subclass call callable arguments"
-)
-_NO_TEXT = frozenset(_NO_TEXT_KINDS.split())
-"""Types of nodes in pydantic's schema that take no string."""
-
-_INNER = ("json_schema", "lax_schema", "schema", "steps")
-
-
 def reads_text(type_: Any) -> bool:
     """Whether some text can become a value of the type.
 
     Raises:
         ConfigTypeError: pydantic cannot make a schema of the type.
     """
-    adapter = importlib.import_module(".adapter", __package__).make_adapter(type_)
-    return node_reads_text(adapter.core_schema, {})
-
-
-def node_reads_text(node: Any, definitions: dict[str, Any]) -> bool:
-    """Whether a node of pydantic's schema can take a string."""
-    kind = node["type"]
-    if kind in _NO_TEXT:
-        return False
-    if kind == "literal":
-        return any(isinstance(each, str) for each in node["expected"])
-    if kind == "enum":
-        return _enum_reads_text(node)
-    if kind == "definitions":
-        known = {each["ref"]: each for each in node["definitions"]}
-        return node_reads_text(node["schema"], definitions | known)
-    if kind == "definition-ref":
-        rest = dict(definitions)
-        inner = rest.pop(node["schema_ref"], None)  # a type that contains itself ends here
-        return inner is None or node_reads_text(inner, rest)
-    if kind == "union":
-        choices = (each[0] if isinstance(each, tuple) else each for each in node["choices"])
-        return any(node_reads_text(each, definitions) for each in choices)
-    if kind == "tagged-union":
-        return False
-    if kind == "model" and not node.get("root_model"):
-        return False
-    if kind in ("function-before", "function-wrap", "function-plain", "json"):
-        return True
-    inner = next((node[key] for key in _INNER if key in node), None)
-    if isinstance(inner, list | tuple):
-        inner = inner[0]
-    return inner is None or node_reads_text(inner, definitions)
-
-
-def _enum_reads_text(node: Any) -> bool:
-    members = cast("list[Any]", node["members"])
-    return (
-        node.get("sub_type") is not None
-        or node.get("missing") is not None
-        or any(isinstance(each.value, str) for each in members)
-    )
+    adapter: Any = importlib.import_module(".adapter", __package__).make_adapter(type_)
+    takes_text: Callable[[Any], bool] = importlib.import_module(".rules", __package__).takes_text
+    return takes_text(adapter.core_schema)

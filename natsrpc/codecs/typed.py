@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 from pydantic import ValidationError
 from pydantic_core import CoreConfig, CoreSchema, SchemaSerializer, SchemaValidator
 
-from natsrpc.errors import DecodeError, EncodeError
+from natsrpc.errors import ConfigTypeError, DecodeError, EncodeError
 
 from .adapter import make_adapter, type_name
 from .codec import BindCache, Bound, Mode
@@ -29,6 +29,7 @@ from .rules import (
     JSON_CONFIG,
     Node,
     Rewriter,
+    impossible_key,
     lenient_int,
     outermost,
     required_keys,
@@ -95,7 +96,8 @@ class Typed:
     `Rewriter`.
 
     Raises:
-        ConfigTypeError: pydantic cannot make a schema of the type.
+        ConfigTypeError: pydantic cannot make a schema of the type, or a map in it has keys that the
+            format cannot carry.
     """
 
     def __init__(self, type_: Any, *, json: bool) -> None:
@@ -105,6 +107,7 @@ class Typed:
         self._config = cast(CoreConfig, JSON_CONFIG if json else {})
         rewriter = Rewriter(self._config, strict_int)
         schema = rewriter.rewrite(self._source)
+        self._check_keys(rewriter, "JSON" if json else "MessagePack")
         self.kinds: set[str] = rewriter.kinds
         self.custom: bool = rewriter.custom
         self.strict: bool = rewriter.strict
@@ -172,6 +175,21 @@ class Typed:
             text = f"cannot encode {_class_name(value)} as {self.name}: a model in it is none"
             raise EncodeError(text) from reason
         return made
+
+    def _check_keys(self, rewriter: Rewriter, format_name: str) -> None:
+        """Refuse maps with keys that the format cannot carry.
+
+        Raises:
+            ConfigTypeError: there is one.
+        """
+        definitions = {each["ref"]: each for each in self._source.get("definitions", ())}
+        json = format_name == "JSON"
+        kind = impossible_key(rewriter.key_nodes, definitions, json=json)
+        if kind:
+            raise ConfigTypeError(
+                f"cannot make a codec for {self.name}: a {kind} is no key in {format_name}; send a "
+                "list of pairs, or keys that are text or numbers"
+            )
 
     def _validate_given(self, value: Any) -> Any:
         """Validate what a caller passed. Parameters may go by their own names, or by those that

@@ -18,7 +18,15 @@ from natsrpc.core import check_queue_group, overlaps
 from natsrpc.errors import ConfigError
 
 from ..contract import Context, EndpointContract, Limits, Middleware, ServiceContract
-from ..signature import CallPlan, all_dependencies, describe, registry, substitute
+from ..signature import (
+    CallPlan,
+    all_dependencies,
+    check_codec,
+    describe,
+    hashable,
+    registry,
+    substitute,
+)
 from ..signature import names as naming
 from ..streams import Patience
 
@@ -113,15 +121,7 @@ class Definition:
             ConfigError: its types do not fit the codec, or its subject is taken.
         """
         new = handler.contract
-        try:
-            self.codec.bind(new.request_type)
-            self.codec.bind(new.response_type)
-            self.codec.bind(new.stream_type)
-        except Exception as error:
-            raise ConfigError(
-                f"handler {handler.plan.name!r} has a type that codec {self.codec.name!r} "
-                f"cannot carry: {error}"
-            ) from error
+        check_codec(handler.plan, self.codec)
         check_overlap(new, [other.contract for other in self.handlers], self.name)
         self.handlers.append(handler)
         registry.register(function, new, handler.plan)
@@ -149,6 +149,7 @@ class Definition:
         self, function: Callable[..., Any], replacement: Callable[..., Any]
     ) -> Iterator[None]:
         """Replace a dependency; see `Service.override`."""
+        function = hashable(function)
         for handler in self.handlers:
             for each in all_dependencies(handler.plan.dependencies):
                 if each.function == function:

@@ -15,7 +15,7 @@ from natsrpc.errors import ConfigError, ConfigTypeError, RpcError
 
 from ..contract import EndpointContract, Limits, check_errors
 from ..headers import is_reserved
-from ..signature import describe, plan, public_methods
+from ..signature import describe, located, plan, public_methods
 from ..signature import names as naming
 from .definition import Definition, Handler
 
@@ -65,19 +65,24 @@ class Endpoints:
             ConfigError: anything above, or the function's signature, is refused.
         """
         if callable(subject):
-            raise ConfigTypeError("handler takes a subject: write @service.handler() with brackets")
+            with located(subject):
+                raise ConfigTypeError(
+                    f"handler takes a subject, not the function {describe(subject)!r}: write "
+                    "@service.handler() with brackets"
+                )
 
         def decorate(function: F) -> F:
-            self._add(
-                function,
-                subject,
-                name=name,
-                queue_group=queue_group,
-                metadata=metadata,
-                errors=errors,
-                limits=self._definition.limits(max_concurrency, max_waiting, timeout),
-                idempotent=idempotent,
-            )
+            with located(function):
+                self._add(
+                    function,
+                    subject,
+                    name=name,
+                    queue_group=queue_group,
+                    metadata=metadata,
+                    errors=errors,
+                    limits=self._definition.limits(max_concurrency, max_waiting, timeout),
+                    idempotent=idempotent,
+                )
             return function
 
         return decorate

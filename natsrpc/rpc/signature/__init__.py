@@ -2,6 +2,7 @@
 
 from . import names, registry
 from .annotations import UNANNOTATED, Parameter, parameters
+from .carrying import check_codec
 from .layers import describe, is_async
 from .markers import MISSING, Depends, Embed, Header, Token
 from .methods import public_methods
@@ -19,6 +20,7 @@ __all__ = [
     "Parameter",
     "Token",
     "all_dependencies",
+    "check_codec",
     "describe",
     "hashable",
     "is_async",

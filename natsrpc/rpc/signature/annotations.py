@@ -7,7 +7,9 @@ behind every name of a type, and a marker in a place where it would be passed ov
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, NamedTuple
 
@@ -95,11 +97,9 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
 def _as_written() -> dict[str, Any]:
     """From Python 3.14 on annotations are evaluated when they are asked for: not then, but in
     `resolve`, which knows more names."""
-    try:
-        import annotationlib  # type: ignore[import-not-found]  # noqa: PLC0415 — from 3.14 on
-    except ImportError:
+    if sys.version_info < (3, 14):
         return {}
-    return {"annotation_format": annotationlib.Format.FORWARDREF}
+    return {"annotation_format": importlib.import_module("annotationlib").Format.FORWARDREF}
 
 
 _AS_WRITTEN: dict[str, Any] = _as_written()
@@ -124,7 +124,8 @@ def _parameter(
     function: Callable[..., Any], parameter: inspect.Parameter, annotation: Any
 ) -> Parameter:
     where = f"parameter {parameter.name!r} of {describe(function)!r}"
-    type_, metadata = annotation, ()
+    type_: Any = annotation
+    metadata: tuple[Any, ...] = ()
     if annotation is not UNANNOTATED:
         type_, metadata = _peel(where, annotation)
         _check_inside(where, type_)

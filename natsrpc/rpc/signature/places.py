@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from natsrpc.errors import ConfigError
+from natsrpc.errors import BadSubjectError, ConfigError
 
 from .layers import layers
 
@@ -30,14 +30,14 @@ def _short(file: str) -> str:
 
 @contextlib.contextmanager
 def located(function: Callable[..., Any]) -> Iterator[None]:
-    """Add the function's place to the `ConfigError` that is raised inside.
+    """Add the function's place to the error of registration that is raised inside.
 
     Raises:
-        ConfigError: the one that was raised, with the place at the end of its text.
+        ConfigError, BadSubjectError: the one that was raised, with the place at its text's end.
     """
     try:
         yield
-    except ConfigError as error:
+    except (ConfigError, BadSubjectError) as error:
         where = place(function)
         text = str(error)
         if where and where not in text:

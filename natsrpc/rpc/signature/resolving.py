@@ -40,7 +40,8 @@ def resolve(function: Callable[..., Any], annotations: Names) -> Names:
         where = _unresolved(annotations, module, local)
         raise ConfigError(
             f"{where} of {describe(function)!r} has an annotation that cannot be resolved: "
-            f"{error}; {_cure(module)}"
+            f"{error}; import or define the name before the handler is registered, and not only "
+            "under TYPE_CHECKING"
         ) from error
 
 
@@ -59,12 +60,6 @@ def _unresolved(annotations: Names, module: Names, local: Names) -> str:
         except Exception:
             return "the result" if name == "return" else f"parameter {name!r}"
     return "a parameter"
-
-
-def _cure(module: Names) -> str:
-    if "TYPE_CHECKING" in module:
-        return "a name that is imported under TYPE_CHECKING is not there at run time: import it"
-    return "import the name, or define it before the handler is registered"
 
 
 def _module_names(function: Callable[..., Any]) -> Names:

@@ -211,7 +211,7 @@ async def needs_model(item: Item = Depends(Item)) -> None: ...
         (Desk, "'Desk' is a class"),
         (
             Desk.ask,
-            "'self' of handler 'Desk.ask' is the instance of a method that was taken from its class",
+            "'self' of handler 'Desk.ask' is the instance of a method",
         ),
         (3, "3"),
     ],
