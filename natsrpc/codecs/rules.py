@@ -67,6 +67,7 @@ _NO_TEXT = frozenset(_NO_TEXT_KINDS.split())
 _NO_KEY = frozenset(
     ["list", "tuple", "set", "frozenset", "dict", "dataclass", "typed-dict", "model"]
 )
+_STRICT = frozenset({"int", "float", "bool"})
 _TEXT_BY_FUNCTION = frozenset({"function-before", "function-wrap", "function-plain", "json"})
 # Where the node is that JSON or text meets first, inside another.
 _FIRST = ("json_schema", "lax_schema", "schema", "steps")
@@ -210,6 +211,8 @@ def takes_text(node: Node, definitions: Mapping[str, Node] | None = None) -> boo
     if kind in _TEXT_BY_FUNCTION:
         return True
     if kind in _NO_TEXT or (kind == "model" and not node.get("root_model")):
+        return False
+    if kind in _STRICT and node.get("strict"):
         return False
     if kind == "literal":
         return any(isinstance(each, str) for each in node["expected"])

@@ -48,9 +48,19 @@ def _is_settled(type_: Any, value: Any) -> bool:
 
 
 def _by_serializer(type_: Any, typed: Any, value: Any) -> bool:
+    if "literal" in typed.kinds or _is_class(type_):  # whose serializers let other values pass
+        return False
     typed.check_presence(value)
     typed.serializer.to_python(value, warnings="error")
     return True
+
+
+def _is_class(type_: Any) -> bool:
+    """Whether a type is a class whose values are its instances."""
+    try:
+        return isinstance(type_, type) and not isinstance(None, type_)
+    except TypeError:  # a Protocol, a TypedDict or a generic
+        return False
 
 
 def _by_validator(type_: Any, typed: Any, value: Any) -> bool:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import types
 import typing
 from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
@@ -58,6 +59,16 @@ def plain(type_: Any) -> Any:
     return Annotated[(found.type, *found.metadata)] if found.metadata else found.type
 
 
+def base_of(type_: Any) -> Any:
+    """A type without its constraints, and without None."""
+    if get_origin(type_) is Annotated:
+        return base_of(get_args(type_)[0])
+    if get_origin(type_) in (typing.Union, types.UnionType):
+        others = [each for each in get_args(type_) if each is not type(None)]
+        return base_of(plain(others[0])) if len(others) == 1 else type_
+    return type_
+
+
 def _behind(type_: Any) -> tuple[Any] | None:
     """What one name stands for; None for a type that is no name of another."""
     if isinstance(type_, typing.NewType):
@@ -105,8 +116,9 @@ def _contains(found: tuple[Any], name: Any) -> bool:
     return any(part is alias for part, _ in parts(found[0]))
 
 
-def parts(type_: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """A type and all types inside it, each with the metadata that is written there."""
+def parts(type_: Any, *, fields: bool = False) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """A type and all types inside it, each with the metadata that is written there. With `fields`,
+    those of the fields of models, too."""
     seen: dict[int, Any] = {}  # it holds them, so that no other has their id
     left = [type_]
     while left:
@@ -121,6 +133,8 @@ def parts(type_: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
             continue
         yield each, ()
         left += _inside(each)
+        if fields:
+            left += [annotation for _, annotation, _ in model_fields(get_origin(each) or each)]
 
 
 def _inside(type_: Any) -> list[Any]:
@@ -134,3 +148,23 @@ def _inside(type_: Any) -> list[Any]:
         return []
     origin = get_origin(type_)
     return [*get_args(type_), *([origin] if is_alias(origin) else [])]
+
+
+def model_fields(type_: Any) -> list[tuple[str, Any, Any]]:
+    """The fields of a model of pydantic's, a dataclass, a TypedDict or a NamedTuple: the name, the
+    annotation (as far as it is known) and the default of each; none for another type."""
+    if not isinstance(type_, type):
+        return []
+    known = vars(type_).get("__pydantic_fields__") or vars(type_).get("__dataclass_fields__")
+    if isinstance(known, dict):
+        return [
+            (name, getattr(each, "annotation", getattr(each, "type", None)), each.default)
+            for name, each in known.items()
+        ]
+    if not (hasattr(type_, "__total__") or hasattr(type_, "_field_defaults")):
+        return []
+    defaults = getattr(type_, "_field_defaults", {})
+    return [
+        (name, annotation, defaults.get(name))
+        for name, annotation in getattr(type_, "__annotations__", {}).items()
+    ]

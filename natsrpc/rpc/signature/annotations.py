@@ -16,9 +16,9 @@ from typing import Annotated, Any, NamedTuple
 from natsrpc import codecs
 from natsrpc.errors import ConfigError
 
-from .aliases import parts, peel
+from .aliases import model_fields, parts, peel
 from .layers import describe, fixed_keywords
-from .markers import FACTORIES, MARKERS, MISSING, Marker, spell
+from .markers import FACTORIES, MARKERS, MISSING, DependsMarker, Marker, spell
 from .resolving import resolve
 
 UNANNOTATED: Any = object()
@@ -61,6 +61,7 @@ def parameters(function: Callable[..., Any]) -> tuple[list[Parameter], Any]:
             carries two markers, or one that would be passed over.
     """
     signature = _signature(function)
+    _check_bound(function, signature)
     empty = inspect.Parameter.empty
     annotations = {
         each.name: each.annotation
@@ -94,6 +95,22 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
         ) from error
 
 
+def _check_bound(function: Callable[..., Any], signature: inspect.Signature) -> None:
+    """Refuse a method that was taken from its class, and so has no instance."""
+    name, first = describe(function), next(iter(signature.parameters.values()), None)
+    if first is None or "." not in name:
+        return
+    if first.name in ("self", "cls") or (
+        first.annotation is first.empty and getattr(function, "__name__", "") == name.split(".")[-1]
+    ):
+        owner, _, method = name.rpartition(".")
+        raise ConfigError(
+            f"parameter {first.name!r} of {name!r} has no annotation and is the instance of a "
+            f"method, which was taken from its class: name a method of an instance, "
+            f"{owner}().{method}; service.register({owner}()) serves all of its methods"
+        )
+
+
 def _as_written() -> dict[str, Any]:
     """From Python 3.14 on annotations are evaluated when they are asked for: not then, but in
     `resolve`, which knows more names."""
@@ -116,7 +133,7 @@ def _result(function: Callable[..., Any], annotation: Any) -> Any:
         raise ConfigError(
             f"{where} is marked {spell(markers[0])}, which only parameters can be: remove it"
         )
-    _check_inside(where, type_)
+    _check_inside(where, type_, fields=True)
     return _annotated(type_, metadata)
 
 
@@ -128,12 +145,13 @@ def _parameter(
     metadata: tuple[Any, ...] = ()
     if annotation is not UNANNOTATED:
         type_, metadata = _peel(where, annotation)
-        _check_inside(where, type_)
     default = MISSING if parameter.default is parameter.empty else parameter.default
     markers = [each for each in metadata if isinstance(each, MARKERS)]
     if isinstance(default, MARKERS):
         markers.append(default)
         default = MISSING
+    # a class that depends on others may name them in its fields
+    _check_inside(where, type_, fields=not any(isinstance(m, DependsMarker) for m in markers))
     if len(markers) > 1:
         names = " and ".join(map(spell, markers))
         raise ConfigError(f"{where} is marked {names}: expected one marker")
@@ -165,10 +183,10 @@ def _is_marker(each: Any) -> bool:
     return isinstance(each, MARKERS) or any(each is factory for factory in FACTORIES)
 
 
-def _check_inside(where: str, type_: Any) -> None:
+def _check_inside(where: str, type_: Any, *, fields: bool) -> None:
     """Refuse markers in an inner type, where nobody would look for them."""
     try:
-        for inner, metadata in parts(type_):
+        for inner, metadata in parts(type_, fields=fields):
             for each in metadata:
                 if _is_marker(each):
                     raise ConfigError(
@@ -176,8 +194,20 @@ def _check_inside(where: str, type_: Any) -> None:
                         f"write it outermost, Annotated[{_spell_type(type_)}, {spell(each)}]"
                     )
             _check_foreign(where, (*metadata, inner))
+            if fields:
+                _check_fields(where, inner)
     except RecursionError:
         raise ConfigError(f"{where} has an annotation that is nested too deeply") from None
+
+
+def _check_fields(where: str, type_: Any) -> None:
+    """Refuse a model with a marker as the default of a field: it would be given as a value."""
+    for name, _, default in model_fields(type_):
+        if _is_marker(default):
+            raise ConfigError(
+                f"{where}: field {name!r} of {type_.__name__} has the default {spell(default)}, "
+                "which only parameters of handlers can have: move it there"
+            )
 
 
 def _spell_type(type_: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,12 +15,22 @@ from .layers import layers
 
 def place(function: Callable[..., Any]) -> str:
     """The file and line of a function's definition, as "shop/app.py:12"; empty if unknown."""
+    if inspect.isclass(function):
+        return _place_of_class(function)
     code = None
     for layer in layers(function):
         code = getattr(layer, "__code__", code)
     if code is None:
         return ""
     return f"{_short(code.co_filename)}:{code.co_firstlineno}"
+
+
+def _place_of_class(cls: type) -> str:
+    try:
+        file, line = inspect.getsourcefile(cls), inspect.getsourcelines(cls)[1]
+    except (OSError, TypeError):  # its source is not at hand
+        return ""
+    return f"{_short(file)}:{line}" if file else ""
 
 
 def _short(file: str) -> str:

@@ -19,11 +19,11 @@ from natsrpc import codecs
 from natsrpc.errors import ConfigError
 
 from ..contract import Kind
-from .aliases import parts, plain
+from .aliases import base_of, parts, plain
 from .annotations import UNANNOTATED, Parameter, parameters
 from .layers import check_wrappers, describe, is_async, layers
 from .markers import MISSING, DependsMarker, EmbedMarker
-from .places import located
+from .places import located, place
 from .sources import Source, source_of
 from .values import alone, described
 
@@ -35,6 +35,7 @@ STREAMS = (
     collections.abc.AsyncGenerator,
 )
 PLAIN_STREAMS = (collections.abc.Iterator, collections.abc.Generator)
+RAW = (bytes, bytearray, memoryview)
 AWAITABLES = (collections.abc.Awaitable, collections.abc.Coroutine)
 
 
@@ -96,7 +97,9 @@ def plan(function: Callable[..., Any], tokens: dict[str, int] | None = None) -> 
 def _hint(function: object) -> str:
     if isinstance(function, classmethod):
         return ": serve the methods of a class by service.register(instance)"
-    return ""
+    if inspect.isawaitable(function):
+        return ": name the function without calling it"
+    return ": expected a function, a method, or an object with __call__"
 
 
 def _plan(function: Callable[..., Any], tokens: dict[str, int]) -> CallPlan:
@@ -108,7 +111,7 @@ def _plan(function: Callable[..., Any], tokens: dict[str, int]) -> CallPlan:
     if stream is not None:
         body = [parameter for parameter in body if parameter is not stream]
     whole = len(body) == 1 and body[0].marker is None
-    _check_body(name, body, whole)
+    _check_body(name, function, body, whole)
     body = _describe(name, body, whole)
     response_type, streams, awaits = _response(name, function, returns)
     asynchronous = is_async(function) or awaits
@@ -138,12 +141,23 @@ def _where(name: str, parameter: Parameter) -> str:
 
 
 def _check_kind(name: str, function: Callable[..., Any]) -> None:
+    around = list(layers(function))
     if inspect.isclass(function):
         raise ConfigError(
             f"{name!r} is a class: serve a function, or an instance's methods by "
             f"service.register({name}())"
         )
-    if any(inspect.isgeneratorfunction(layer) for layer in layers(function)):
+    if any(getattr(each, "__globals__", {}).get("__name__") == "contextlib" for each in around):
+        raise ConfigError(
+            f"handler {name!r} is a context manager, which cannot be called remotely: remove its "
+            "decorator, or name it in Depends(...)"
+        )
+    if any(hasattr(each, "registry") and hasattr(each, "dispatch") for each in around):
+        raise ConfigError(
+            f"handler {name!r} is chosen by the class of its argument (singledispatch): annotate a "
+            "handler of its own with a union, and call it there"
+        )
+    if any(inspect.isgeneratorfunction(layer) for layer in around):
         raise ConfigError(
             f"handler {name!r} is a plain generator: a stream is made by `async def` with `yield`"
         )
@@ -325,7 +339,7 @@ def _is(type_: Any, classes: tuple[Any, ...]) -> bool:
 
 def _request_stream(name: str, body: list[Parameter]) -> Parameter | None:
     for parameter in body:
-        _check_stream(_where(name, parameter), parameter)
+        _check_stream(_where(name, parameter), parameter.type)
     streams = [p for p in body if _is(p.type, STREAMS)]
     if len(streams) > 1:
         raise ConfigError(f"{_where(name, streams[1])} is a second request stream: expected one")
@@ -338,19 +352,16 @@ def _request_stream(name: str, body: list[Parameter]) -> Parameter | None:
     return streams[0] if streams else None
 
 
-def _check_stream(where: str, parameter: Parameter) -> None:
-    """Refuse what looks like a request stream, and is none."""
-    if _is(parameter.type, PLAIN_STREAMS):
+def _check_stream(where: str, type_: Any) -> None:
+    """Refuse what looks like a stream, and is none."""
+    if _is(type_, PLAIN_STREAMS):
         raise ConfigError(
-            f"{where} is a plain iterator: annotate a request stream as AsyncIterator[...], and "
-            "several values in one body as list[...]"
+            f"{where} is a plain iterator: annotate a stream as AsyncIterator[...] (it is made by "
+            "`async def` with `yield`), and several values in one body as list[...]"
         )
-    if not _is(parameter.type, STREAMS) and any(
-        _is(inner, STREAMS) for inner, _ in parts(parameter.type)
-    ):
+    if not _is(type_, STREAMS) and any(_is(inner, STREAMS) for inner, _ in parts(type_)):
         raise ConfigError(
-            f"{where} has a request stream inside another type: annotate it as plain "
-            "AsyncIterator[...]"
+            f"{where} has a stream inside another type: annotate it as plain AsyncIterator[...]"
         )
 
 
@@ -361,19 +372,18 @@ def _item_type(stream: Any) -> Any:
     return plain(arguments[0]) if arguments else Any
 
 
-def _check_body(name: str, body: list[Parameter], whole: bool) -> None:
+def _check_body(
+    name: str, function: Callable[..., Any], body: list[Parameter], whole: bool
+) -> None:
     for parameter in body:
         where = _where(name, parameter)
-        if parameter.name in ("self", "cls") and "." in name:
-            raise ConfigError(
-                f"{where} is the instance of a method that was taken from its class: write "
-                f"service.register({name.rpartition('.')[0]}()), or register a bound method"
-            )
         if parameter.type is UNANNOTATED:
-            raise ConfigError(
-                f"{where} has no annotation: write its type, as in '{parameter.name}: int'"
-            )
-        if not whole and parameter.type is bytes and not isinstance(parameter.marker, EmbedMarker):
+            way = f"write its type, as in '{parameter.name}: int'"
+            if not place(function):
+                way = "wrap it in a function of your own, with annotations"
+            raise ConfigError(f"{where} has no annotation: {way}")
+        is_raw = base_of(parameter.type) in RAW
+        if is_raw and not whole and not isinstance(parameter.marker, EmbedMarker):
             raise ConfigError(
                 f"{where}: bytes is the raw payload, and here it would be one field of several; "
                 "mark it Annotated[bytes, Embed] if that is meant"
@@ -429,11 +439,7 @@ def _response(name: str, function: Callable[..., Any], returns: Any) -> tuple[An
         raise ConfigError(
             f"handler {name!r} yields: its result is to be annotated as AsyncIterator[...]"
         )
-    if _is(returns, PLAIN_STREAMS):
-        raise ConfigError(
-            f"the result of handler {name!r} is a plain iterator: write AsyncIterator[...] and "
-            "`async def` with `yield` for a stream, or list[...] for one reply"
-        )
+    _check_stream(f"the result of handler {name!r}", returns)
     awaits = not is_async(function) and _is(returns, AWAITABLES)
     if awaits:
         returns = plain((typing.get_args(returns) or (Any,))[-1])

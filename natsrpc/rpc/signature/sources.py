@@ -21,7 +21,7 @@ from natsrpc.core import Msg
 from natsrpc.errors import ConfigError, DecodeError, InvalidRequestError
 
 from ..contract import Context, check_text
-from .aliases import parts, plain
+from .aliases import base_of, parts, plain
 from .annotations import UNANNOTATED, Parameter
 from .markers import MISSING, HeaderMarker, TokenMarker
 from .values import alone, described
@@ -111,16 +111,6 @@ def _raw(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _base(type_: Any) -> Any:
-    """A type without its constraints, and without None."""
-    if typing.get_origin(type_) is typing.Annotated:
-        return _base(typing.get_args(type_)[0])
-    if typing.get_origin(type_) in (typing.Union, types.UnionType):
-        others = [each for each in typing.get_args(type_) if each is not type(None)]
-        return _base(plain(others[0])) if len(others) == 1 else type_
-    return type_
-
-
 def _converter(where: str, type_: Any, path: str) -> Callable[[str], Any] | None:
     """Text to a type; None where it stays text, which the caller then has to check.
 
@@ -129,15 +119,16 @@ def _converter(where: str, type_: Any, path: str) -> Callable[[str], Any] | None
     """
     if type_ in (str, UNANNOTATED, Any):
         return None
-    if _base(type_) is bytes and not _has_constraints(type_):
+    if base_of(type_) is bytes and not _has_constraints(type_):
         return _raw
     decode = _decoder(where, type_, path)
-    if _base(type_) is bytes:
+    if base_of(type_) is bytes:
         return lambda text: decode(base64.b64encode(_raw(text)).decode())
     if not codecs.reads_text(type_):
         raise ConfigError(
-            f"{where} cannot be read from text, which a header or a token is: no text is a "
-            f"{_spell(type_)}; annotate it as str, or rename it to read it from the body"
+            f"{where} cannot be read from text, and headers and tokens are text: expected str or a "
+            f"type that can be made of one, not {_spell(type_)}; a parameter that is to be read "
+            "from the body has neither a marker nor the name of a token"
         )
     return lambda text: decode(check_text(path, text))
 
@@ -181,15 +172,15 @@ _LISTS = (
 
 
 def _is_list(type_: Any) -> bool:
-    base = _base(type_)
+    base = base_of(type_)
     return base in _LISTS or typing.get_origin(base) in _LISTS
 
 
 def _list_converter(where: str, type_: Any, path: str) -> Callable[[list[str]], Any]:
     """All values of a header to a list-like type."""
     decode = _decoder(where, type_, path)
-    items = [plain(each) for each in typing.get_args(_base(type_))]
-    if any(_base(each) is bytes for each in items):
+    items = [plain(each) for each in typing.get_args(base_of(type_))]
+    if any(base_of(each) is bytes for each in items):
         return lambda texts: decode([base64.b64encode(_raw(text)).decode() for text in texts])
     for item in items:
         if item is not ...:
