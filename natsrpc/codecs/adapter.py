@@ -18,6 +18,8 @@ from pydantic.errors import PydanticSchemaGenerationError
 
 from natsrpc.errors import ConfigTypeError
 
+from .fields import Fields, fields
+
 
 def make_adapter(type_: Any) -> TypeAdapter[Any]:
     """Return pydantic's adapter for a type.
@@ -55,6 +57,11 @@ def _portable(type_: Any) -> Any:
     """Replace each `typing.TypedDict` in a type; from Python 3.12 on, return the type itself."""
     if sys.version_info >= (3, 12):
         return type_
+    if isinstance(type_, type) and issubclass(type_, Fields):
+        made = {
+            name: (_portable(each), default) for name, (each, default) in type_.parameters.items()
+        }
+        return fields(made, names=type_.names, name=type_.__name__)
     if type(type_).__module__ == "typing" and typing_extensions.is_typeddict(type_):
         return _portable_typed_dict(type_)
     origin, args = get_origin(type_), get_args(type_)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from types import GenericAlias, UnionType
-from typing import Any, Union, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from natsrpc.errors import ConfigTypeError
 
@@ -31,20 +31,38 @@ def holds(type_: Any, value: Any) -> bool:
 
 
 def _is_settled(type_: Any, value: Any) -> bool:
+    """Whether the value is of the type by its class, and by those of its items."""
     if type_ is Any or type_ is object:
-        return True
-    if get_origin(type_) in (Union, UnionType):
-        return any(_is_settled(each, value) for each in get_args(type_))
-    if type_ is float and type(value) is int:
         return True
     if type_ is None:
         return value is None
-    if not isinstance(type_, type) or isinstance(type_, GenericAlias):
-        return False
+    if type_ is float and type(value) is int:
+        return True
+    origin, args = get_origin(type_), get_args(type_)
+    if origin is Annotated:
+        return _is_settled(args[0], value)
+    if origin in (Union, UnionType):
+        return any(_is_settled(each, value) for each in args)
+    if origin is not None:
+        return type(value) is origin and _are_settled(args, value)
     try:
         return isinstance(value, type_)
-    except TypeError:  # a Protocol or a TypedDict
+    except TypeError:  # no class, or a Protocol or a TypedDict
         return False
+
+
+def _are_settled(types: tuple[Any, ...], value: Any) -> bool:
+    """Whether the items of a collection are of the types that are written in its brackets."""
+    items: list[tuple[Any, ...]]
+    if isinstance(value, dict):
+        items = list(value.items())
+    elif isinstance(value, list | set | frozenset | tuple):
+        is_fixed = isinstance(value, tuple) and ... not in types
+        items = [tuple(value)] if is_fixed else [(each,) for each in value]
+        types = types if is_fixed else types[:1]
+    else:
+        return False
+    return all(len(each) == len(types) and all(map(_is_settled, types, each)) for each in items)
 
 
 def _by_serializer(type_: Any, typed: Any, value: Any) -> bool:
