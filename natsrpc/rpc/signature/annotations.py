@@ -97,18 +97,21 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
 
 def _check_bound(function: Callable[..., Any], signature: inspect.Signature) -> None:
     """Refuse a method that was taken from its class, and so has no instance."""
-    name, first = describe(function), next(iter(signature.parameters.values()), None)
-    if first is None or "." not in name:
-        return
-    if first.name in ("self", "cls") or (
-        first.annotation is first.empty and getattr(function, "__name__", "") == name.split(".")[-1]
-    ):
-        owner, _, method = name.rpartition(".")
+    name, first = describe(function), next(iter(signature.parameters), "")
+    if first in ("self", "cls") and "." in name:
         raise ConfigError(
-            f"parameter {first.name!r} of {name!r} has no annotation and is the instance of a "
-            f"method, which was taken from its class: name a method of an instance, "
-            f"{owner}().{method}; service.register({owner}()) serves all of its methods"
+            f"parameter {first!r} of {name!r} is the instance of a method, which was taken from "
+            f"its class: {of_instance(name)}"
         )
+
+
+def of_instance(name: str) -> str:
+    """How a method is named, for messages."""
+    owner, _, method = name.rpartition(".")
+    return (
+        f"name a method of an instance, {owner}().{method}; service.register({owner}()) serves all "
+        "of its methods"
+    )
 
 
 def _as_written() -> dict[str, Any]:

@@ -20,7 +20,7 @@ from natsrpc.errors import ConfigError
 
 from ..contract import Kind
 from .aliases import base_of, parts, plain
-from .annotations import UNANNOTATED, Parameter, parameters
+from .annotations import UNANNOTATED, Parameter, of_instance, parameters
 from .layers import check_wrappers, describe, is_async, layers
 from .markers import MISSING, DependsMarker, EmbedMarker
 from .places import located, place
@@ -381,6 +381,8 @@ def _check_body(
             way = f"write its type, as in '{parameter.name}: int'"
             if not place(function):
                 way = "wrap it in a function of your own, with annotations"
+            elif parameter is body[0] and inspect.isfunction(function) and "." in name:
+                way += f"; if it is the instance of a method, {of_instance(name)}"
             raise ConfigError(f"{where} has no annotation: {way}")
         is_raw = base_of(parameter.type) in RAW
         if is_raw and not whole and not isinstance(parameter.marker, EmbedMarker):

@@ -59,7 +59,7 @@ class Desk:
 class Desk:
     @handler("x")
     async def f(self: "Desk", a: int) -> int: ...
-#: a method with another word for self | 'this' of 'Desk.f' | service.register(Desk())
+#: a method with another word for self | 'this' of handler 'Desk.f' | service.register(Desk())
 class Desk:
     @handler("x")
     async def f(this, a: int) -> int: ...

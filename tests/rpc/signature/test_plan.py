@@ -211,7 +211,7 @@ async def needs_model(item: Item = Depends(Item)) -> None: ...
         (Desk, "'Desk' is a class"),
         (
             Desk.ask,
-            "'self' of 'Desk.ask' has no annotation and is the instance of a method",
+            "'self' of 'Desk.ask' is the instance of a method",
         ),
         (3, "3"),
     ],
