@@ -8,10 +8,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .codec import BindCache, Bound, Codec
-from .described import Described, described
 from .fields import REQUIRED, Factory, Fields, fields
 from .registry import by_content_type, get, load, names, register
-from .suitability import holds, reads_text
+
+# for the rooms above, which read signatures; they are not for users
+from .described import described as described  # isort: skip
+from .suitability import holds as holds, reads_text as reads_text  # isort: skip
 
 if TYPE_CHECKING:
     from .json import JsonCodec
@@ -40,7 +42,6 @@ __all__ = [
     "BindCache",
     "Bound",
     "Codec",
-    "Described",
     "Factory",
     "Fields",
     "JsonCodec",
@@ -49,12 +50,9 @@ __all__ = [
     "RawCodec",
     "TextCodec",
     "by_content_type",
-    "described",
     "fields",
     "get",
-    "holds",
     "load",
     "names",
-    "reads_text",
     "register",
 ]
