@@ -140,7 +140,7 @@ class Rewriter:
             self.custom = True
         if node.get("extra_behavior") == "allow" or _CONTAINERS.get(kind, "type") not in node:
             self.kinds.add("any")
-        if kind == "dict":
+        if "keys_schema" in node:  # of a dict, or of a Counter
             self._note_keys(node)
 
     def _note_keys(self, node: Node) -> None:
@@ -247,7 +247,8 @@ def impossible_key(nodes: list[Node], definitions: Mapping[str, Node], *, json: 
         inner = definitions.get(node["schema_ref"], node) if kind == "definition-ref" else node
         if "serialization" in inner:
             continue
-        if inner["type"] in _NO_KEY or (json and not takes_text(inner, definitions)):
+        has_none = json and inner["type"] == "nullable"  # it is written as the text "None"
+        if inner["type"] in _NO_KEY or has_none or (json and not takes_text(inner, definitions)):
             found: str = inner["type"]
             return found
     return ""

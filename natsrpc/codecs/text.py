@@ -14,7 +14,7 @@ import re
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
-from natsrpc.errors import DecodeError, EncodeError
+from natsrpc.errors import ConfigTypeError, DecodeError, EncodeError
 
 from .codec import BindCache, Bound, Decode, Encode, Mode
 from .raw import bind_plain, unchanged
@@ -47,6 +47,16 @@ class TextCodec:
         """
         return self._cache.find(type_) or self._cache.keep(type_, _bind(type_))
 
+    def check(self, type_: Any) -> None:
+        """Refuse a type that text cannot carry. Services ask it when a handler is registered.
+
+        Raises:
+            ConfigTypeError: it is none of those of `bind`.
+        """
+        inner = _optional(type_) or type_
+        if bind_plain(type_) is None and inner not in (*_SCALARS, Any, object):
+            raise ConfigTypeError(f"text cannot carry {_name(inner)}: use the 'json' codec")
+
     def schema(self, type_: Any, *, mode: Mode = "validation") -> dict[str, Any] | None:
         """Return None: text has no JSON Schema."""
         return None
@@ -73,7 +83,7 @@ def _bind_scalar(type_: Any) -> Bound:
     known = _SCALARS.get(type_) if isinstance(type_, type) else None
     if known is not None:
         return Bound(*known)
-    what = getattr(type_, "__qualname__", None) or repr(type_)
+    what = _name(type_)
 
     def encode(value: Any) -> bytes:
         raise EncodeError(f"text cannot carry {what}: use the 'json' codec")
@@ -82,6 +92,10 @@ def _bind_scalar(type_: Any) -> Bound:
         raise DecodeError(f"text cannot be decoded into {what}: use the 'json' codec")
 
     return Bound(encode, decode)
+
+
+def _name(type_: Any) -> str:
+    return getattr(type_, "__qualname__", None) or repr(type_)
 
 
 def _optional(type_: Any) -> Any:

@@ -96,8 +96,8 @@ class Typed:
     `Rewriter`.
 
     Raises:
-        ConfigTypeError: pydantic cannot make a schema of the type, or a map in it has keys that the
-            format cannot carry.
+        ConfigTypeError: pydantic cannot make a schema of the type, or the format cannot carry it: a
+            function, or a map with keys of a kind that the format has not.
     """
 
     def __init__(self, type_: Any, *, json: bool) -> None:
@@ -116,6 +116,8 @@ class Typed:
         self.finite: bool = rewriter.finite
         self.outer: Node = outermost(schema)
         self.optional: bool = takes_none(schema)
+        if self.outer["type"] in ("callable", "is-subclass"):
+            raise ConfigTypeError(f"cannot make a codec for {self.name}: no message carries code")
         self.validator: SchemaValidator = self._validator(schema)
         self.serializer: SchemaSerializer = SchemaSerializer(
             cast(CoreSchema, schema), self._config, **_REBUILD
@@ -187,8 +189,8 @@ class Typed:
         kind = impossible_key(rewriter.key_nodes, definitions, json=json)
         if kind:
             raise ConfigTypeError(
-                f"cannot make a codec for {self.name}: a {kind} is no key in {format_name}; send a "
-                "list of pairs, or keys that are text or numbers"
+                f"cannot make a codec for {self.name}: {format_name} has no keys of kind {kind!r}; "
+                "send a list of pairs, or keys that are text or numbers"
             )
 
     def _validate_given(self, value: Any) -> Any:

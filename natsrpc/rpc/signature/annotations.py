@@ -11,7 +11,8 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, NamedTuple
+from types import BuiltinFunctionType, ModuleType
+from typing import Annotated, Any, NamedTuple, get_origin
 
 from natsrpc import codecs
 from natsrpc.errors import ConfigError
@@ -30,6 +31,10 @@ _FOREIGN = (
 )
 FOREIGN = frozenset(_FOREIGN.split())
 """Packages whose markers look like ours, and would be passed over: a way round authentication."""
+
+
+_NO_TYPES = (int, float, bytes, list, tuple, dict, set, ModuleType, BuiltinFunctionType)
+"""What people write where a type belongs: `any`, `[int]`, `(int, str)`, the module `datetime`."""
 
 
 class Parameter(NamedTuple):
@@ -87,7 +92,7 @@ def parameters(function: Callable[..., Any]) -> tuple[list[Parameter], Any]:
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
     try:
-        return inspect.signature(function, **_AS_WRITTEN)
+        return inspect.signature(get_origin(function) or function, **_AS_WRITTEN)
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"{describe(function)!r} has no signature that can be read: wrap it in a function of "
@@ -173,9 +178,15 @@ def _parameter(
 
 def _peel(where: str, annotation: Any) -> tuple[Any, tuple[Any, ...]]:
     try:
-        return peel(annotation)
+        found = peel(annotation)
     except ConfigError as error:
         raise ConfigError(f"{where} has an annotation that cannot be read: {error}") from error
+    if isinstance(found.type, _NO_TYPES):
+        raise ConfigError(
+            f"{where} is annotated with {found.type!r}, which is no type: write one, as in int, "
+            "list[int], tuple[int, str], Any or datetime.date"
+        )
+    return found
 
 
 def _annotated(type_: Any, metadata: tuple[Any, ...]) -> Any:

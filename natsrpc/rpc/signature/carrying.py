@@ -39,6 +39,9 @@ def _types(call_plan: CallPlan) -> Iterator[tuple[str, Any]]:
 def _check(where: str, type_: Any, codec: codecs.Codec) -> None:
     try:
         codec.bind(type_)
+        check = getattr(codec, "check", None)
+        if check is not None:
+            check(type_)
     except Exception as error:  # a codec of a user's may raise anything
         if isinstance(type_, type) and issubclass(type_, codecs.Fields):
             for name, (inner, _) in type_.parameters.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import types
+import typing
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -30,6 +31,8 @@ def layers(function: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
             function = function.__wrapped__
         elif inspect.isclass(function):
             function = function.__init__
+        elif inspect.isclass(origin := typing.get_origin(function)):  # Repository[Order]
+            function = origin
         elif not inspect.isroutine(function) and inspect.isfunction(type(function).__call__):
             function = type(function).__call__
         else:
@@ -76,7 +79,7 @@ def check_wrappers(function: Callable[..., Any], positional: int, keywords: list
             first = [None, *first]
         elif inspect.isclass(layer):
             return
-        elif inspect.isfunction(layer) and hasattr(layer, "__wrapped__"):
+        elif inspect.isfunction(layer) and vars(layer).keys() & {"__wrapped__", "__signature__"}:
             try:
                 _bare_signature(layer).bind(*first, **given)
             except TypeError as error:

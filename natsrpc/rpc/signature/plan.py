@@ -24,7 +24,7 @@ from .annotations import UNANNOTATED, Parameter, of_instance, parameters
 from .layers import check_wrappers, describe, is_async, layers
 from .markers import MISSING, DependsMarker, EmbedMarker
 from .places import located, place
-from .sources import Source, source_of
+from .sources import RAW, Source, source_of
 from .values import alone, described
 
 Shape = Literal["nothing", "body", "fields", "general"]
@@ -35,7 +35,6 @@ STREAMS = (
     collections.abc.AsyncGenerator,
 )
 PLAIN_STREAMS = (collections.abc.Iterator, collections.abc.Generator)
-RAW = (bytes, bytearray, memoryview)
 AWAITABLES = (collections.abc.Awaitable, collections.abc.Coroutine)
 
 

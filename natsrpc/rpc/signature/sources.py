@@ -14,7 +14,7 @@ import json
 import types
 import typing
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args, get_origin
 
 from natsrpc import codecs
 from natsrpc.core import Msg
@@ -28,6 +28,9 @@ from .values import alone, described
 
 Source: TypeAlias = Callable[[Context], Any]
 """Reads one parameter, per request."""
+
+RAW = (bytes, bytearray, memoryview)
+"""Types of values that are as they came."""
 
 ATTRIBUTE = "__natsrpc_source__"
 """The class attribute by which a class says how a parameter of its type is read."""
@@ -90,8 +93,8 @@ def _special_source(where: str, parameter: Parameter) -> Source | None:
     found = next((each for each in inside if each is not None), None)
     if found is None:
         return None
-    if typing.get_origin(type_) is typing.Annotated:  # metadata of others' means nothing here
-        type_ = typing.get_args(type_)[0]
+    if get_origin(type_) is typing.Annotated:  # metadata of others' means nothing here
+        type_ = get_args(type_)[0]
     if type_ is not found:
         raise ConfigError(
             f"{where} mixes {found.__name__} with something else: annotate it as plain "
@@ -119,24 +122,25 @@ def _converter(where: str, type_: Any, path: str) -> Callable[[str], Any] | None
     """
     if type_ in (str, UNANNOTATED, Any):
         return None
-    if base_of(type_) is bytes and not _has_constraints(type_):
-        return _raw
+    base = base_of(type_)
+    if base in RAW and not _has_constraints(type_):
+        return _raw if base is bytes else lambda text: base(_raw(text))
     decode = _decoder(where, type_, path)
-    if base_of(type_) is bytes:
+    if base in RAW:
         return lambda text: decode(base64.b64encode(_raw(text)).decode())
-    if not codecs.reads_text(type_):
+    if any(each in RAW for each, _ in parts(type_)) or not codecs.reads_text(type_):
         raise ConfigError(
-            f"{where} cannot be read from text, and headers and tokens are text: expected str or a "
-            f"type that can be made of one, not {_spell(type_)}; a parameter that is to be read "
-            "from the body has neither a marker nor the name of a token"
+            f"{where} cannot be read from text, and headers and tokens are text: expected bytes, "
+            f"str, or a type that can be made of one, not {_spell(type_)}; a parameter that is to "
+            "be read from the body has neither a marker nor the name of a token"
         )
     return lambda text: decode(check_text(path, text))
 
 
 def _has_constraints(type_: Any) -> bool:
-    if typing.get_origin(type_) is typing.Annotated:
+    if get_origin(type_) is typing.Annotated:
         return True
-    return any(map(_has_constraints, typing.get_args(type_)))
+    return any(map(_has_constraints, get_args(type_)))
 
 
 def _spell(type_: Any) -> str:
@@ -172,15 +176,18 @@ _LISTS = (
 
 
 def _is_list(type_: Any) -> bool:
+    """Whether a type is a list of items, and no validator of its own makes that of one text."""
     base = base_of(type_)
-    return base in _LISTS or typing.get_origin(base) in _LISTS
+    if base not in _LISTS and get_origin(base) not in _LISTS:
+        return False
+    return not codecs.reads_text(type_)
 
 
 def _list_converter(where: str, type_: Any, path: str) -> Callable[[list[str]], Any]:
     """All values of a header to a list-like type."""
     decode = _decoder(where, type_, path)
-    items = [plain(each) for each in typing.get_args(base_of(type_))]
-    if any(base_of(each) is bytes for each in items):
+    items = [plain(each) for each in get_args(base_of(type_))]
+    if any(base_of(each) in RAW for each in items):
         return lambda texts: decode([base64.b64encode(_raw(text)).decode() for text in texts])
     for item in items:
         if item is not ...:
@@ -189,10 +196,10 @@ def _list_converter(where: str, type_: Any, path: str) -> Callable[[list[str]], 
 
 
 def _takes_none(type_: Any) -> bool:
-    if typing.get_origin(type_) is typing.Annotated:
-        return _takes_none(typing.get_args(type_)[0])
-    union = typing.get_origin(type_) in (typing.Union, types.UnionType)
-    return union and type(None) in typing.get_args(type_)
+    if get_origin(type_) is typing.Annotated:
+        return _takes_none(get_args(type_)[0])
+    union = get_origin(type_) in (typing.Union, types.UnionType)
+    return union and type(None) in get_args(type_)
 
 
 def _header_source(where: str, parameter: Parameter, marker: HeaderMarker) -> Source:

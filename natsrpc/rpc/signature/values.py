@@ -7,6 +7,7 @@ could change is copied for each request.
 from __future__ import annotations
 
 import copy
+import enum
 import functools
 import types
 import typing
@@ -18,8 +19,8 @@ from natsrpc.errors import ConfigError
 from .annotations import UNANNOTATED, Parameter
 from .markers import MISSING
 
-_KEPT = (bool, int, float, complex, str, bytes, type(None), type, types.FunctionType)
-"""Classes of values that nobody can change."""
+_KEPT = (bool, int, float, str, bytes, type(None), type, types.FunctionType, enum.Enum)
+"""Classes of values that nobody changes."""
 
 
 def described(where: str, parameter: Parameter) -> Parameter:
@@ -38,7 +39,12 @@ def described(where: str, parameter: Parameter) -> Parameter:
     if found.default is codecs.REQUIRED:
         return parameter._replace(type=found.type, default=MISSING, names=found.names)
     check_default(where, found.type, found.default)
-    return parameter._replace(type=found.type, default=found.default, names=found.names)
+    default = found.default
+    if _is_shared(default):
+        default = _copied(where, default)
+    elif not _is_hashed(default):
+        _copied(where, default)  # pydantic does it: whether it can
+    return parameter._replace(type=found.type, default=default, names=found.names)
 
 
 def check_default(where: str, type_: Any, default: Any) -> None:
@@ -84,17 +90,40 @@ def alone(where: str, parameter: Parameter) -> Parameter:
                 f"{where} has a default that is made of the fields before it, but is no field of "
                 "the body: expected a default_factory without a parameter"
             )
-    elif default is not MISSING and not _is_kept(default):
-        default = codecs.Factory(functools.partial(copy.deepcopy, default))
+    elif default is not MISSING and not _is_hashed(default):
+        default = _copied(where, default)
     return parameter._replace(default=default)
 
 
-def _is_kept(value: Any) -> bool:
-    """Whether a value can be given to every request: nobody can change it."""
-    if isinstance(value, _KEPT):
-        return True
+def _copied(where: str, default: Any) -> codecs.Factory:
+    """A factory of copies of a default.
+
+    Raises:
+        ConfigError: it cannot be copied.
+    """
+    try:
+        copy.deepcopy(default)
+    except Exception as error:  # whatever a class of a user's raises
+        raise ConfigError(
+            f"{where} has the default {default!r}, which cannot be copied for each request: make "
+            f"it by Field(default_factory=...) ({error})"
+        ) from error
+    return codecs.Factory(functools.partial(copy.deepcopy, default))
+
+
+def _is_hashed(value: Any) -> bool:
+    """Whether a value has a hash; pydantic copies those that have none."""
     try:
         hash(value)
     except TypeError:
         return False
     return True
+
+
+def _is_shared(value: Any) -> bool:
+    """Whether a value has a hash and can be changed all the same: the hash is that of its place in
+    memory."""
+    if isinstance(value, (*_KEPT, codecs.Factory)) or type(value) is object:
+        return False
+    by_place: Any = object.__hash__
+    return type(value).__hash__ is by_place

@@ -263,6 +263,20 @@ async def f(b: list[int] = [1]) -> list[int]:
 async def f(b: tuple[list[int], ...] = ([1],)) -> tuple[list[int], ...]:
     b[0].append(2)
     return b
+#: a default that is an object | [await call("x", {"a": 1}) for _ in "ab"] | [[1, 2], [1, 2]]
+class Own:
+    def __init__(self): self.items = [1]
+@handler("x")
+async def f(a: int, b: Any = Own()) -> list[int]:
+    b.items.append(2)
+    return b.items
+#: a default that is an object, alone | [await call("x") for _ in "ab"] | [[1, 2], [1, 2]]
+class Own:
+    def __init__(self): self.items = [1]
+@handler("x")
+async def f(b: Any = Own()) -> list[int]:
+    b.items.append(2)
+    return b.items
 #: a default of a header | [await call("x"), await call("x")] | [["a", "b"], ["a", "b"]]
 @handler("x")
 async def f(b: Annotated[list[str], Header("B")] = ["a"]) -> list[str]:
@@ -291,6 +305,14 @@ async def f(
 #: a header as bytes | call("x", headers={"A": "abc"}) | "b'abc'"
 @handler("x")
 async def f(a: Annotated[bytes, Header("A")]) -> str: return repr(a)
+#: a header as bytes that can be changed | call("x", headers={"A": "abc"}) | "bytearray(b'abc')"
+@handler("x")
+async def f(a: Annotated[bytearray, Header("A")]) -> str: return repr(a)
+#: a header that its own validator splits | call("x", headers={"A": "1,2"}) | [1, 2]
+@handler("x")
+async def f(
+    a: Annotated[list[int], BeforeValidator(lambda v: v.split(",")), Header("A")],
+) -> list[int]: return a
 #: a header as bytes that is missing | call("x") | "None"
 @handler("x")
 async def f(a: Annotated[bytes | None, Header("A")]) -> str: return repr(a)
@@ -337,6 +359,12 @@ class Caller:
     def __init__(self, tenant: Annotated[str, Header("T")] = "nobody"): self.tenant = tenant
 @handler("x")
 async def f(caller: Annotated[Caller, Depends(Caller)]) -> str: return caller.tenant
+#: a generic class with a parameter | call("x") | "x"
+T = TypeVar("T")
+class Repository(Generic[T]):
+    def __init__(self, c: Context) -> None: self.c = c
+@handler("x")
+async def f(r: Annotated[Repository[Item], Depends(Repository[Item])]) -> str: return r.c.subject
 #: a dependency without a hash | call("x") | [5, 1]
 @dataclasses.dataclass
 class Limit:

@@ -146,20 +146,42 @@ async def f(a: int) -> Thing: ...
 #: a stream of an unknown type | parameter 'a' of handler 'f' | codec 'json' | Thing
 @handler("x")
 async def f(a: AsyncIterator[Thing]) -> int: ...
-#: keys that are tuples | parameter 'a' of handler 'f' | a tuple is no key in JSON | list of pairs
+#: keys that are tuples | 'a' of handler 'f' | JSON has no keys of kind 'tuple' | list of pairs
 @handler("x")
 async def f(a: dict[tuple[int, int], str]) -> int: ...
-#: keys that are tuples, in a model | parameter 'm' of handler 'f' | a tuple is no key in JSON
+#: keys that are tuples, in a model | 'm' of handler 'f' | JSON has no keys of kind 'tuple'
 class Map(BaseModel):
     places: dict[tuple[int, int], str]
 @handler("x")
 async def f(a: int, m: Map) -> int: ...
-#: keys that are tuples, as the result | result of handler 'f' | a tuple is no key in MessagePack
+#: keys that are tuples, as the result | result of handler 'f' | MessagePack has no keys of kind
 @Service("shop", version="1.0.0", codec="msgpack").handler("x")
 async def f(a: int) -> dict[tuple[int, int], str]: ...
-#: keys that are numbers alone | parameter 'a' of handler 'f' | a literal is no key in JSON
+#: keys that are numbers alone | parameter 'a' of handler 'f' | JSON has no keys of kind 'literal'
 @handler("x")
 async def f(a: dict[Literal[1, 2], str]) -> int: ...
+#: keys that are counted | 'a' of handler 'f' | JSON has no keys of kind 'tuple'
+import collections
+@handler("x")
+async def f(a: collections.Counter[tuple[int, int]]) -> int: ...
+#: a function in a message | 'a' of handler 'f' | no message carries code
+@handler("x")
+async def f(a: Callable[[int], int]) -> int: ...
+#: keys that may be None | parameter 'a' of handler 'f' | JSON has no keys of kind 'nullable'
+@handler("x")
+async def f(a: dict[str | None, str]) -> int: ...
+#: several values in text | the body of handler 'f' | codec 'text' | use the 'json' codec
+@Service("shop", version="1.0.0", codec="text").handler("x")
+async def f(a: int, b: int) -> int: ...
+#: a list for a type | 'a' of 'f' is annotated with [<class 'int'>], which is no type | list[int]
+@handler("x")
+async def f(a: [int]) -> int: ...
+#: a function for a type | 'a' of 'f' is annotated with <built-in function any> | Any
+@handler("x")
+async def f(a: any) -> int: ...
+#: a module for a type | the result of 'f' is annotated with <module 'datetime' | no type
+@handler("x")
+async def f(a: int) -> datetime: ...
 #: raw bytes and more | 'a' of handler 'f' | bytes is the raw payload | Annotated[bytes, Embed]
 @handler("x")
 async def f(a: bytes, b: int) -> int: ...
@@ -201,6 +223,20 @@ async def f(a: int, b: Annotated[list[str], BeforeValidator(str.split)] = "a b")
 #: a default that validate_default refuses | 'b' of handler 'f' | default 0 is not valid
 @handler("x")
 async def f(a: int, b: int = Field(default=0, ge=1, validate_default=True)) -> int: ...
+#: a default that cannot be copied | 'b' of handler 'f' | cannot be copied | default_factory
+import threading
+@handler("x")
+async def f(a: int, b: Any = threading.Event()) -> int: ...
+#: bytes or a number from a header | 'b' of handler 'f' cannot be read from text
+@handler("x")
+async def f(b: Annotated[bytes | int, Header("A")]) -> int: ...
+#: a signature that its function does not take | a decorator of 'f' | 'tenant' | __signature__
+import inspect
+async def f(n: int) -> int: ...
+extra = inspect.Parameter("tenant", inspect.Parameter.KEYWORD_ONLY, annotation=str)
+own = inspect.signature(f)
+f.__signature__ = own.replace(parameters=[*own.parameters.values(), extra])
+handler("x")(f)
 #: an alias of the whole body | 'a' of handler 'f' has the alias 'b' | Embed
 @handler("x")
 async def f(a: int = Field(alias="b")) -> int: ...
