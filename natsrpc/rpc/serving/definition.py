@@ -23,7 +23,7 @@ from ..signature import (
     all_dependencies,
     check_codec,
     describe,
-    hashable,
+    identity,
     registry,
     substitute,
 )
@@ -46,8 +46,8 @@ class Handler(NamedTuple):
 class Definition:
     """A service as `Server` takes it.
 
-    `overrides` maps functions named by `Depends` to their replacements in tests. `on_added` is
-    called with each endpoint that is added, by those who serve it already.
+    `overrides` maps functions named by `Depends` (by their `identity`) to their replacements in
+    tests. `on_added` is called with each endpoint that is added, by those who serve it already.
 
     Raises:
         ConfigError: a name, a version or a limit is refused.
@@ -68,7 +68,7 @@ class Definition:
     handlers: list[Handler] = field(default_factory=list)
     middlewares: list[Middleware[Context]] = field(default_factory=list)
     probes: list[Callable[[], Any]] = field(default_factory=list)
-    overrides: dict[Callable[..., Any], Callable[..., Any]] = field(default_factory=dict)
+    overrides: dict[Any, Callable[..., Any]] = field(default_factory=dict)
     on_added: list[Callable[[Handler], None]] = field(default_factory=list)
     on_dropped: list[Callable[[str], object]] = field(default_factory=list)
 
@@ -149,20 +149,20 @@ class Definition:
         self, function: Callable[..., Any], replacement: Callable[..., Any]
     ) -> Iterator[None]:
         """Replace a dependency; see `Service.override`."""
-        function = hashable(function)
+        key = identity(function)
         for handler in self.handlers:
             for each in all_dependencies(handler.plan.dependencies):
-                if each.function == function:
+                if identity(each.function) == key:
                     substitute(each, replacement)
-        before = self.overrides.get(function)
-        self.overrides[function] = replacement
+        before = self.overrides.get(key)
+        self.overrides[key] = replacement
         try:
             yield
         finally:
             if before is None:
-                self.overrides.pop(function, None)
+                self.overrides.pop(key, None)
             else:
-                self.overrides[function] = before
+                self.overrides[key] = before
 
 
 class Servable(Protocol):

@@ -11,16 +11,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..contract import Context
-from ..signature import CallPlan, Dependency, substitute
+from ..signature import CallPlan, Dependency, identity, substitute
 
 
 class Dependencies:
     """Resolves `Depends` for one running service: the app's values, and the overrides of tests."""
 
-    def __init__(self, overrides: Mapping[Callable[..., Any], Callable[..., Any]]) -> None:
+    def __init__(self, overrides: Mapping[Any, Callable[..., Any]]) -> None:
         self._overrides = overrides
         self._replaced: dict[Any, Dependency] = {}
-        self._app: dict[Callable[..., Any], Any] = {}
+        self._app: dict[Any, Any] = {}
         self._stack = contextlib.AsyncExitStack()
 
     async def start(self, plans: list[CallPlan]) -> None:
@@ -41,10 +41,10 @@ class Dependencies:
         self._app.clear()
 
     def _effective(self, wanted: Dependency) -> Dependency:
-        override = self._overrides.get(wanted.function) if self._overrides else None
+        override = self._overrides.get(identity(wanted.function)) if self._overrides else None
         if override is None:
             return wanted
-        key = override, wanted.lifetime, wanted.tokens
+        key = identity(override), wanted.lifetime, wanted.tokens
         replaced = self._replaced.get(key)
         if replaced is None:
             replaced = self._replaced[key] = substitute(wanted, override)
@@ -54,15 +54,15 @@ class Dependencies:
         self,
         wanted: Dependency,
         context: Context | None,
-        values: dict[Callable[..., Any], Any],
+        values: dict[Any, Any],
         stack: contextlib.AsyncExitStack,
     ) -> Any:
         """The value of one dependency: made now, unless this request or the app has it already."""
         each = self._effective(wanted)
-        function = each.function
+        function, key = each.function, identity(each.function)
         for known in (values, self._app):
-            if function in known:
-                return known[function]
+            if key in known:
+                return known[key]
         arguments = {name: source(context) for name, source in each.sources if context is not None}
         for name, inner in each.dependencies:
             arguments[name] = await self.resolve(inner, context, values, stack)
@@ -75,5 +75,5 @@ class Dependencies:
             value = function(**arguments)
             if each.style == "async":
                 value = await value
-        values[function] = value
+        values[key] = value
         return value

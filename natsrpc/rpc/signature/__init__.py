@@ -3,11 +3,11 @@
 from . import names, registry
 from .annotations import UNANNOTATED, Parameter, parameters
 from .carrying import check_codec
-from .layers import describe, is_async
+from .layers import describe, identity, is_async
 from .markers import MISSING, Depends, Embed, Header, Token
 from .methods import public_methods
 from .places import located, place
-from .plan import CallPlan, Dependency, all_dependencies, hashable, plan, substitute
+from .plan import CallPlan, Dependency, all_dependencies, plan, substitute
 
 __all__ = [
     "MISSING",
@@ -22,7 +22,7 @@ __all__ = [
     "all_dependencies",
     "check_codec",
     "describe",
-    "hashable",
+    "identity",
     "is_async",
     "located",
     "names",

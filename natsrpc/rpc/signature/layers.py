@@ -49,6 +49,16 @@ def is_async(function: Callable[..., Any]) -> bool:
     return any(inspect.iscoroutinefunction(layer) for layer in layers(function))
 
 
+def identity(function: Callable[..., Any]) -> Any:
+    """What a dependency is remembered by: itself, or its place in memory if it has no hash, as an
+    instance of a plain dataclass. Its plan keeps it there."""
+    try:
+        hash(function)
+    except TypeError:
+        return "unhashable", id(function)
+    return function
+
+
 def fixed_keywords(function: Callable[..., Any]) -> set[str]:
     """The parameters that a `functools.partial`, at any layer, has decided."""
     found: set[str] = set()

@@ -8,34 +8,26 @@ that names the parameter and its place, so that no message is ever the first to 
 
 from __future__ import annotations
 
-import collections.abc
 import inspect
-import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from natsrpc import codecs
 from natsrpc.errors import ConfigError
 
 from ..contract import Kind
-from .aliases import base_of, parts, plain
+from .aliases import base_of
 from .annotations import UNANNOTATED, Parameter, of_instance, parameters
-from .layers import check_wrappers, describe, is_async, layers
+from .layers import check_wrappers, describe, identity, is_async, layers
 from .markers import MISSING, DependsMarker, EmbedMarker
 from .places import located, place
+from .results import item_type, request_stream, response
 from .sources import RAW, Source, source_of
 from .values import alone, described
 
 Shape = Literal["nothing", "body", "fields", "general"]
-
-STREAMS = (
-    collections.abc.AsyncIterator,
-    collections.abc.AsyncIterable,
-    collections.abc.AsyncGenerator,
-)
-PLAIN_STREAMS = (collections.abc.Iterator, collections.abc.Generator)
-AWAITABLES = (collections.abc.Awaitable, collections.abc.Coroutine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +98,13 @@ def _plan(function: Callable[..., Any], tokens: dict[str, int]) -> CallPlan:
     _check_kind(name, function)
     found, returns = parameters(function)
     sources, dependencies, body = _sort(name, found, tokens)
-    stream = _request_stream(name, body)
+    stream = request_stream(body, partial(_where, name))
     if stream is not None:
         body = [parameter for parameter in body if parameter is not stream]
     whole = len(body) == 1 and body[0].marker is None
     _check_body(name, function, body, whole)
     body = _describe(name, body, whole)
-    response_type, streams, awaits = _response(name, function, returns)
+    response_type, streams, awaits = response(name, function, returns)
     asynchronous = is_async(function) or awaits
     extras = bool(sources or dependencies or stream) or not asynchronous or streams
     shape = _shape(body, whole, extras)
@@ -131,7 +123,7 @@ def _plan(function: Callable[..., Any], tokens: dict[str, int]) -> CallPlan:
         dependencies=tuple(dependencies),
         positional_only=tuple(p.name for p in found if p.positional_only),
         stream=stream,
-        stream_type=_item_type(stream.type) if stream is not None else None,
+        stream_type=item_type(stream.type) if stream is not None else None,
     )
 
 
@@ -216,7 +208,7 @@ def dependency(
 def _dependency(marker: DependsMarker, tokens: dict[str, int], path: tuple[Any, ...]) -> Dependency:
     function = marker.function
     name = describe(function)
-    if function in path:
+    if any(identity(function) == identity(each) for each in path):
         raise ConfigError(f"dependency {name!r} depends on itself")
     found, _ = parameters(function)
     sources: list[tuple[str, Source]] = []
@@ -236,7 +228,7 @@ def _dependency(marker: DependsMarker, tokens: dict[str, int], path: tuple[Any, 
     if marker.scope == "app" and (sources or any(d.lifetime != "app" for _, d in inner)):
         raise ConfigError(f"dependency {name!r} lives as long as the app: it cannot read a request")
     return Dependency(
-        hashable(function),
+        function,
         marker.scope,
         tuple(tokens.items()),
         tuple(sources),
@@ -274,35 +266,6 @@ def _check_passed(name: str, found: list[Parameter], passed: list[str]) -> None:
             )
 
 
-class _Hashable:
-    """A dependency that cannot be hashed (a dataclass instance, say), told by its identity."""
-
-    __slots__ = ("__wrapped__",)
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.__wrapped__ = function
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.__wrapped__(*args, **kwargs)
-
-    def __eq__(self, other: object) -> bool:
-        other = other.__wrapped__ if isinstance(other, _Hashable) else other
-        return other is self.__wrapped__
-
-    def __hash__(self) -> int:
-        return id(self.__wrapped__)
-
-
-def hashable(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, or one that stands for it where it cannot be hashed. Whoever looks a dependency
-    up by its function does so by this."""
-    try:
-        hash(function)
-    except TypeError:
-        return _Hashable(function)
-    return function
-
-
 def substitute(wanted: Dependency, function: Callable[..., Any]) -> Dependency:
     """`function` in the place of a dependency.
 
@@ -327,48 +290,6 @@ def _style(
     if inspect.isgeneratorfunction(function):
         return "generator"
     return "async" if is_async(function) else "plain"
-
-
-def _is(type_: Any, classes: tuple[Any, ...]) -> bool:
-    """Whether a type is one of these classes, bare or with arguments."""
-    if typing.get_origin(type_) is typing.Annotated:
-        return _is(typing.get_args(type_)[0], classes)
-    return type_ in classes or typing.get_origin(type_) in classes
-
-
-def _request_stream(name: str, body: list[Parameter]) -> Parameter | None:
-    for parameter in body:
-        _check_stream(_where(name, parameter), parameter.type)
-    streams = [p for p in body if _is(p.type, STREAMS)]
-    if len(streams) > 1:
-        raise ConfigError(f"{_where(name, streams[1])} is a second request stream: expected one")
-    for stream in streams:
-        if stream.default is not MISSING or stream.marker is not None:
-            raise ConfigError(
-                f"{_where(name, stream)} is a request stream: it takes neither a marker nor a "
-                "default"
-            )
-    return streams[0] if streams else None
-
-
-def _check_stream(where: str, type_: Any) -> None:
-    """Refuse what looks like a stream, and is none."""
-    if _is(type_, PLAIN_STREAMS):
-        raise ConfigError(
-            f"{where} is a plain iterator: annotate a stream as AsyncIterator[...] (it is made by "
-            "`async def` with `yield`), and several values in one body as list[...]"
-        )
-    if not _is(type_, STREAMS) and any(_is(inner, STREAMS) for inner, _ in parts(type_)):
-        raise ConfigError(
-            f"{where} has a stream inside another type: annotate it as plain AsyncIterator[...]"
-        )
-
-
-def _item_type(stream: Any) -> Any:
-    if typing.get_origin(stream) is typing.Annotated:
-        return _item_type(typing.get_args(stream)[0])
-    arguments = typing.get_args(stream)
-    return plain(arguments[0]) if arguments else Any
 
 
 def _check_body(
@@ -417,36 +338,6 @@ def _request_type(body: list[Parameter], whole: bool) -> Any:
         {p.name: (p.type, codecs.REQUIRED if p.default is MISSING else p.default) for p in body},
         names={p.name: p.names for p in body if p.names},
     )
-
-
-def _response(name: str, function: Callable[..., Any], returns: Any) -> tuple[Any, bool, bool]:
-    """The type of the reply, or of each item of a response stream; whether it is a stream; and
-    whether it is an awaitable by its annotation."""
-    yields = any(inspect.isasyncgenfunction(layer) for layer in layers(function))
-    if returns is UNANNOTATED:
-        way = "AsyncIterator[int]" if yields else "int"
-        raise ConfigError(
-            f"the result of handler {name!r} has no annotation: write its type, as in "
-            f"'-> {way}'; '-> None' is an empty reply, '-> Any' one of any type"
-        )
-    if _is(returns, STREAMS):
-        if is_async(function) and not yields:
-            raise ConfigError(
-                f"handler {name!r} is annotated as a stream, and returns one instead of yielding: "
-                "write `async def` with `yield`, or plain `def` that returns the async iterator"
-            )
-        return _item_type(returns), True, False
-    if yields:
-        raise ConfigError(
-            f"handler {name!r} yields: its result is to be annotated as AsyncIterator[...]"
-        )
-    _check_stream(f"the result of handler {name!r}", returns)
-    awaits = not is_async(function) and _is(returns, AWAITABLES)
-    if awaits:
-        returns = plain((typing.get_args(returns) or (Any,))[-1])
-    if returns in (None, type(None), typing.NoReturn, typing.Never):
-        return None, False, awaits
-    return returns, False, awaits
 
 
 def _shape(body: list[Parameter], whole: bool, extras: bool) -> Shape:

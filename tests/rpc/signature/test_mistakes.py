@@ -36,6 +36,14 @@ async def f(a: int) -> int: yield a
 #: a stream that is returned | handler 'f' | returns one instead of yielding
 @handler("x")
 async def f(a: int) -> AsyncIterator[int]: return g()
+#: a stream that a decorator returns | handler 'f' | returns one instead of yielding
+def decorated(function):
+    @functools.wraps(function)
+    async def inner(*a, **k): return function(*a, **k)
+    return inner
+@handler("x")
+@decorated
+async def f(a: int) -> AsyncIterator[int]: yield a
 #: a plain iterator as the result | the result of handler 'f' is a plain iterator
 @handler("x")
 def f(a: int) -> Iterator[int]: return iter([a])
