@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import pytest
 from pydantic import BaseModel, Field
@@ -165,3 +165,59 @@ def test_the_type_says_what_it_is_made_of() -> None:
     assert type_.__name__ == "AddArguments"
     assert type_.parameters == {"a": (int, REQUIRED), "b": (str, "x")}
     assert repr(REQUIRED) == "REQUIRED"
+
+
+NAMED = fields(
+    {"from_": (str, REQUIRED), "size": (int, 5), "item": (Item, Item(sku="x"))},
+    names={"from_": ("from",), "size": ("size", "limit")},
+)
+
+
+@BOTH
+def test_a_field_is_read_by_its_names_and_written_by_the_first(codec: codecs.Codec) -> None:
+    bound, other = codec.bind(NAMED), codec.bind(Any)
+    item = Item(sku="x")
+    for sent in ({"from": "a", "size": 7}, {"from": "a", "limit": 7}):
+        expected = {"from_": "a", "size": 7, "item": item}
+        assert bound.decode(natural(codec, sent)) == expected
+    with pytest.raises(DecodeError) as caught:
+        bound.decode(natural(codec, {"from_": "a"}))
+    assert caught.value.errors[0]["path"] == "from"
+    for given in ({"from_": "a", "size": 7}, {"from": "a", "limit": 7}):
+        assert other.decode(bound.encode(given)) == {"from": "a", "size": 7} | (
+            {"item": {"sku": "x"}} if "from" in given else {}
+        )
+    # an item as a dict has to be validated first
+    sent = other.decode(bound.encode({"from_": "a", "item": {"sku": "y"}}))
+    assert (sent["from"], sent["item"]) == ("a", {"sku": "y"})
+    with pytest.raises(EncodeError, match="no parameter 'to'"):
+        bound.encode({"from_": "a", "to": "b"})
+
+
+@BOTH
+def test_a_factory_makes_the_default_anew(codec: codecs.Codec) -> None:
+    made = fields(
+        {
+            "a": (int, REQUIRED),
+            "b": (list[int], codecs.Factory(lambda: [1])),
+            "c": (int, codecs.Factory(lambda data: data["a"] + 1, takes_data=True)),
+        }
+    )
+    decode = codec.bind(made).decode
+    first = decode(natural(codec, {"a": 1}))
+    assert first == {"a": 1, "b": [1], "c": 2}
+    first["b"].append(2)
+    assert decode(natural(codec, {"a": 3, "c": 9})) == {"a": 3, "b": [1], "c": 9}
+
+
+class Named(TypedDict):
+    """One of typing's own, which pydantic refuses before Python 3.12."""
+
+    name: str
+
+
+@BOTH
+def test_a_typed_dict_of_typing_is_a_field(codec: codecs.Codec) -> None:
+    made = fields({"a": (list[Named], REQUIRED), "b": (int, 1)}, names={"b": ("B",)})
+    found = codec.bind(made).decode(natural(codec, {"a": [{"name": "x"}], "B": 2}))
+    assert found == {"a": [{"name": "x"}], "b": 2}

@@ -222,6 +222,12 @@ def test_what_is_ambiguous_is_refused_by_name(function: Any, named: str) -> None
     assert named in str(caught.value)
 
 
+def test_the_place_of_the_function_is_told() -> None:
+    line = no_annotation.__code__.co_firstlineno
+    with pytest.raises(ConfigError, match=rf"test_plan\.py:{line}\)$"):
+        plan(no_annotation)
+
+
 def test_a_dependency_on_itself_is_refused() -> None:
     def first(value: Any = Depends(lambda: None)) -> None: ...
 
