@@ -184,7 +184,8 @@ class Typed:
         Raises:
             ConfigTypeError: there is one.
         """
-        definitions = {each["ref"]: each for each in self._source.get("definitions", ())}
+        source = cast(Node, self._source)
+        definitions: dict[str, Node] = {each["ref"]: each for each in source.get("definitions", ())}
         json = format_name == "JSON"
         kind = impossible_key(rewriter.key_nodes, definitions, json=json)
         if kind:

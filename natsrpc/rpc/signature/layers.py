@@ -27,8 +27,8 @@ def layers(function: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
             function = function.func
         elif inspect.ismethod(function):
             function = function.__func__
-        elif hasattr(function, "__wrapped__"):
-            function = function.__wrapped__
+        elif (wrapped := getattr(function, "__wrapped__", None)) is not None:
+            function = wrapped
         elif inspect.isclass(function):
             function = function.__init__
         elif inspect.isclass(origin := typing.get_origin(function)):  # Repository[Order]

@@ -88,8 +88,10 @@ def spell(marker: Any) -> str:
         return f"Token({marker.name!r})"
     if isinstance(marker, EmbedMarker):
         return "Embed"
-    name = getattr(marker.function, "__name__", "...") if isinstance(marker, DependsMarker) else ""
-    return f"Depends({name})" if name else f"{marker.__name__}"
+    if isinstance(marker, DependsMarker):
+        return f"Depends({getattr(marker.function, '__name__', '...')})"
+    name: str = marker.__name__  # a factory without brackets
+    return name
 
 
 def _misplaced(marker: Any) -> ConfigTypeError:
