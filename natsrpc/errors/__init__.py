@@ -33,7 +33,9 @@ from .codec import (
     ContractError,
     DecodeError,
     EncodeError,
+    ForbiddenError,
     SubjectStoredError,
+    UnauthorizedError,
     UnknownCodecError,
 )
 from .nats import (
@@ -132,6 +134,7 @@ __all__ = [
     "DrainTimeoutError",
     "EncodeError",
     "FlushInterruptedError",
+    "ForbiddenError",
     "HeadersNotSupportedError",
     "HeadersTooLargeError",
     "InternalError",
@@ -174,6 +177,7 @@ __all__ = [
     "SubscriptionTypeError",
     "SyncSubRequiredError",
     "TLSError",
+    "UnauthorizedError",
     "UnavailableError",
     "UnknownCodecError",
     "UnsupportedCodecError",

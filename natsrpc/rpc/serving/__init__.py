@@ -4,6 +4,7 @@ from .definition import MAX_CONCURRENCY, MAX_WAITING, Definition, Servable
 from .dependencies import Dependencies
 from .endpoint import Endpoint
 from .endpoints import Endpoints, Group
+from .lifespan import lifespan_of
 from .replies import check_prefixes
 from .running import Attachment, RunningService
 from .server import Server
@@ -21,4 +22,5 @@ __all__ = [
     "Servable",
     "Server",
     "check_prefixes",
+    "lifespan_of",
 ]

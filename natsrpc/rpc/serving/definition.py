@@ -47,7 +47,8 @@ class Definition:
     """A service as `Server` takes it.
 
     `overrides` maps functions named by `Depends` to their replacements in tests. `on_added` is
-    called with each endpoint that is added, by those who serve it already.
+    called with each endpoint that is added, by those who serve it already. `lifespan` is a function of
+    the client that the service is given.
 
     Raises:
         ConfigError: a name, a version or a limit is refused.
@@ -64,7 +65,7 @@ class Definition:
     max_body: int
     patience: Patience
     reply_prefixes: tuple[bytes, ...]
-    lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None
+    lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None
     handlers: list[Handler] = field(default_factory=list)
     middlewares: list[Middleware[Context]] = field(default_factory=list)
     probes: list[Callable[[], Any]] = field(default_factory=list)

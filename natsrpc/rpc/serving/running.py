@@ -25,6 +25,7 @@ from natsrpc.errors import ConfigError, NatsError, PermissionsError
 from ..contract import ServiceContract, compose
 from ..headers import cancel_subject
 from ..streams import conversations_of, large_subject
+from .afterwards import AfterReply
 from .definition import Definition, Handler
 from .dependencies import Dependencies
 from .endpoint import Endpoint
@@ -65,7 +66,9 @@ class Attachment(Protocol):
 class RunningService:
     """One service on one connection, with its own id and counters."""
 
-    def __init__(self, connection: Connection, definition: Definition, threads: Threads) -> None:
+    def __init__(
+        self, connection: Connection, definition: Definition, threads: Threads, client: Any
+    ) -> None:
         self.definition = definition
         self.contract: ServiceContract = definition.contract
         self.id: str = random_text(ID_SIZE).decode()
@@ -73,6 +76,7 @@ class RunningService:
         self.endpoints: list[Endpoint] = []
         self.state: Any = None
         self._connection = connection
+        self._client = client
         self._threads = threads
         self._all = conversations_of(connection.link)
         self._all.account.allow(definition.max_body)
@@ -113,7 +117,7 @@ class RunningService:
         before `complete` is called."""
         try:
             if self.definition.lifespan is not None:
-                manager = self.definition.lifespan()
+                manager = self.definition.lifespan(self._client)
                 self.state = await self._lifespan.enter_async_context(manager)
             self._lifespan.push_async_callback(self._dependencies.stop)
             await self._dependencies.start([handler.plan for handler in self.definition.handlers])
@@ -217,11 +221,13 @@ class RunningService:
             reply_prefixes=self.definition.reply_prefixes,
         )
         endpoint.state = self.state
+        endpoint.client = self._client
         endpoint.answers.on_dropped = self.definition.on_dropped
         middleware = self.definition.middlewares
         if middleware or handler.plan.shape == "general":
             invoker = Invoker(handler.plan, self._dependencies, self._threads)
-            endpoint.use(compose(middleware, invoker))
+            after = AfterReply(self._threads, endpoint.answers, handler.plan.name)
+            endpoint.use(compose(middleware, invoker), after)
         return endpoint
 
     def _add(self, handler: Handler) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 from natsrpc.core import AsyncError, Closed, Connection, ConnectionEvent, Subscription
 from natsrpc.errors import ConfigError, NatsError
@@ -21,17 +21,19 @@ THREADS = 32
 class Server:
     """Services running on a client's connection. Made by `Client.serve`.
 
-    Leaving it as a block drains it.
+    Leaving it as a block drains it. `client` is what the services are given to call others with.
     """
 
-    def __init__(self, connection: Connection, services: Sequence[Servable]) -> None:
+    def __init__(
+        self, connection: Connection, services: Sequence[Servable], *, client: Any = None
+    ) -> None:
         if not services:
             raise ConfigError("nothing to serve: name at least one service")
         definitions = _definitions(services)
         self.connection = connection
         self._threads = Threads(THREADS)
         self.services: list[RunningService] = [
-            RunningService(connection, each, self._threads) for each in definitions
+            RunningService(connection, each, self._threads, client) for each in definitions
         ]
         self._drained: asyncio.Task[None] | None = None
 
