@@ -33,9 +33,7 @@ from .codec import (
     ContractError,
     DecodeError,
     EncodeError,
-    ForbiddenError,
     SubjectStoredError,
-    UnauthorizedError,
     UnknownCodecError,
 )
 from .nats import (
@@ -94,6 +92,7 @@ from .rpc import (
     CallCancelledError,
     ConflictError,
     DeadlineExceededError,
+    ForbiddenError,
     HeadersTooLargeError,
     InternalError,
     InvalidRequestError,
@@ -104,6 +103,7 @@ from .rpc import (
     ReplyTooLargeError,
     RequestTooLargeError,
     RpcError,
+    UnauthorizedError,
     UnavailableError,
     UnsupportedCodecError,
     UpstreamError,

@@ -538,5 +538,5 @@ class Client:
 def _lent(client: Client) -> Client:
     """The same client, for those who must not end it: all of its parts are shared."""
     lent = copy.copy(client)
-    lent._is_lent = True
+    lent._is_lent = True  # noqa: SLF001 — of our own class
     return lent

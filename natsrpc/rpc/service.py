@@ -18,6 +18,7 @@ from .serving import (
     MAX_WAITING,
     Definition,
     Endpoints,
+    Level,
     check_prefixes,
     lifespan_of,
 )
@@ -68,6 +69,8 @@ class Service(Endpoints):
             those that begin with `$` or hold `_NATSRPC`.
         lifespan: a function from this service, or from it and the client of the connection that it
             is served on, to an async context manager; what it yields is `Context.state`.
+        dependencies: `Depends(...)` that run before each request, before those of its routers,
+            groups and handlers.
 
     Raises:
         ConfigError: an argument is refused.
@@ -89,6 +92,7 @@ class Service(Endpoints):
         progress_timeout: float = PATIENCE.progress,
         reply_prefixes: Sequence[str] | None = None,
         lifespan: Lifespan | None = None,
+        dependencies: Sequence[Any] = (),
     ) -> None:
         definition = Definition(
             name=name,
@@ -104,7 +108,8 @@ class Service(Endpoints):
             reply_prefixes=check_prefixes(reply_prefixes),
             lifespan=None if lifespan is None else lifespan_of(self, Client, lifespan),
         )
-        super().__init__(definition, "", queue_group)
+        level = Level(queue_group=queue_group).guarded(f"service {name!r}", dependencies)
+        super().__init__(definition, level)
 
     @property
     def definition(self) -> Definition:

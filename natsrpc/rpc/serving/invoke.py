@@ -14,7 +14,7 @@ from typing import Any
 from natsrpc.errors import DecodeError
 
 from ..contract import Context, gives_stream, refused_request
-from ..signature import MISSING, CallPlan
+from ..signature import MISSING, CallPlan, Dependency
 from .dependencies import Dependencies
 from .streams import answer_items, request_items
 from .threads import Threads
@@ -23,28 +23,48 @@ from .threads import Threads
 class Invoker:
     """Calls one handler with everything its plan names."""
 
-    __slots__ = ("dependencies", "plan", "threads")
+    __slots__ = ("dependencies", "guards", "plan", "threads")
 
-    def __init__(self, plan: CallPlan, dependencies: Dependencies, threads: Threads) -> None:
+    def __init__(
+        self,
+        plan: CallPlan,
+        dependencies: Dependencies,
+        threads: Threads,
+        guards: tuple[Dependency, ...] = (),
+    ) -> None:
+        self.guards: tuple[Dependency, ...] = guards
         self.plan: CallPlan = plan
         self.dependencies: Dependencies = dependencies
         self.threads: Threads = threads
 
     async def __call__(self, context: Context) -> Any:
-        """Decode the body, resolve the rest, call."""
+        """Resolve what has no value, then dependencies with one; read the message, call.
+
+        So whoever may not call learns nothing of what the body should be.
+        """
+        plan = self.plan
+        if not plan.dependencies and not self.guards:
+            return await self._call(context, self._read(context))
+        values: dict[Callable[..., Any], Any] = {}
+        resolve = self.dependencies.resolve
+        async with contextlib.AsyncExitStack() as stack:
+            for wanted in self.guards:
+                await resolve(wanted, context, values, stack)
+            found = {
+                name: await resolve(wanted, context, values, stack)
+                for name, wanted in plan.dependencies
+            }
+            return await self._call(context, self._read(context) | found)
+
+    def _read(self, context: Context) -> dict[str, Any]:
+        """The arguments that are read from the message."""
         plan = self.plan
         arguments = self._read_body(context) if plan.body else {}
         for name, source in plan.sources:
             arguments[name] = source(context)
         if plan.stream is not None:
             arguments[plan.stream.name] = request_items(context)
-        if not plan.dependencies:
-            return await self._call(context, arguments)
-        values: dict[Callable[..., Any], Any] = {}
-        async with contextlib.AsyncExitStack() as stack:
-            for name, wanted in plan.dependencies:
-                arguments[name] = await self.dependencies.resolve(wanted, context, values, stack)
-            return await self._call(context, arguments)
+        return arguments
 
     def _read_body(self, context: Context) -> dict[str, Any]:
         plan = self.plan

@@ -49,7 +49,7 @@ def _takes_client(
 ) -> bool:
     types = {each.name: each.type for each in parameters(lifespan)[0]}
     expected = (service_class, client_class)
-    given = []
+    given: list[inspect.Parameter] = []
     for parameter in inspect.signature(lifespan).parameters.values():
         type_ = types.get(parameter.name, UNANNOTATED)
         if parameter.default is not parameter.empty:

@@ -67,9 +67,20 @@ def test_endpoints_on_different_subjects_may_share_a_name() -> None:
     """Ref: ADR-32, "Multiple endpoints can have the same names"."""
     service = Service("shop", version="1.0.0")
     for prefix in ("users", "orders"):
-        service.group(prefix).handler("get")(handler)
+        service.group(prefix).handler("get", name="get")(handler)
     found = [(each.name, each.subject) for each in service.contract.endpoints]
     assert found == [("get", "users.get"), ("get", "orders.get")]
+
+
+def test_names_that_were_not_given_are_unique_within_a_service() -> None:
+    service = make()
+    for prefix in ("users", "orders", "orders.{id}"):
+        service.group(prefix).handler("get")(handler)
+    for _ in range(3):
+        service.handler("all", queue_group=None)(handler)
+    service.handler("other", name="get")(handler)
+    names = [each.name for each in service.contract.endpoints]
+    assert names == ["get", "orders_get", "orders_id_get", "all", "all_2", "all_3", "get"]
 
 
 def test_names_are_made_from_subjects_or_functions() -> None:
@@ -81,7 +92,7 @@ def test_names_are_made_from_subjects_or_functions() -> None:
     names = [(e.name, e.subject) for e in service.contract.endpoints]
     assert names == [
         ("handler", "handler"),
-        ("handler", "with.dots"),
+        ("with_dots", "with.dots"),
         ("plain", "plain"),
         ("lambda", "by.lambda"),
     ]
