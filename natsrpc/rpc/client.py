@@ -82,6 +82,7 @@ class Client:
     """
 
     __natsrpc_source__ = staticmethod(attrgetter("client"))
+    __natsrpc_lifetime__ = "app"
 
     def __init__(
         self,

@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 from ..contract import Context
 from ..signature import Dependency, substitute
 
 
+class Starting(NamedTuple):
+    """What is read, in place of a request's context, by what lives as long as the app."""
+
+    client: Any
+
+
 class Dependencies:
     """Resolves `Depends` for one running service: the app's values, and the overrides of tests."""
 
-    def __init__(self, overrides: Mapping[Callable[..., Any], Callable[..., Any]]) -> None:
+    def __init__(
+        self, overrides: Mapping[Callable[..., Any], Callable[..., Any]], client: Any
+    ) -> None:
         self._overrides = overrides
+        self._starting = Starting(client)
         self._replaced: dict[Any, Dependency] = {}
         self._app: dict[Callable[..., Any], Any] = {}
         self._stack = contextlib.AsyncExitStack()
@@ -27,7 +36,7 @@ class Dependencies:
         """Make the values that live as long as the service, of a handler's dependencies."""
         for each in dependencies:
             if each.lifetime == "app":
-                await self.resolve(each, None, self._app, self._stack)
+                await self.resolve(each, self._starting, self._app, self._stack)
             else:
                 await self.start(inner for _, inner in each.dependencies)
 
@@ -53,7 +62,7 @@ class Dependencies:
     async def resolve(
         self,
         wanted: Dependency,
-        context: Context | None,
+        context: Context | Starting,
         values: dict[Callable[..., Any], Any],
         stack: contextlib.AsyncExitStack,
     ) -> Any:
@@ -63,7 +72,7 @@ class Dependencies:
         for known in (values, self._app):
             if function in known:
                 return known[function]
-        arguments = {name: source(context) for name, source in each.sources if context is not None}
+        arguments = {name: source(cast(Context, context)) for name, source in each.sources}
         for name, inner in each.dependencies:
             arguments[name] = await self.resolve(inner, context, values, stack)
         if each.style == "async_generator":

@@ -86,7 +86,7 @@ class RunningService:
         self._is_held = False
         self._receiving = Gate(connection.link, max(RESERVE, definition.max_concurrency))
         self._sending = Gate(connection.link, max(LARGE_REPLIES, definition.max_concurrency))
-        self._dependencies = Dependencies(definition.overrides)
+        self._dependencies = Dependencies(definition.overrides, client)
         self._subscriptions: list[Subscription] = []
         self._by_subscription: dict[Subscription, Endpoint] = {}
         self._large: dict[Endpoint, Subscription] = {}
