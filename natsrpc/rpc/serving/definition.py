@@ -22,7 +22,6 @@ from natsrpc.errors import ConfigError
 from ..contract import Context, EndpointContract, Limits, Middleware, ServiceContract
 from ..signature import (
     CallPlan,
-    Dependency,
     all_dependencies,
     check_codec,
     depth_of_caller,
@@ -43,21 +42,14 @@ MAX_WAITING = 1024
 class Handler(NamedTuple):
     """One registered endpoint: its contract, the plan to call its function, and its limits.
 
-    `guards` are dependencies that run before its body is read, `middlewares` those of the routers
-    that it is in; `is_named` tells that its name was given.
+    `middlewares` are those of the routers that it is in; `is_named` tells that its name was given.
     """
 
     contract: EndpointContract
     plan: CallPlan
     limits: Limits
-    guards: tuple[Dependency, ...] = ()
     middlewares: tuple[Middleware[Context], ...] = ()
     is_named: bool = True
-
-    def dependencies(self) -> Iterator[Dependency]:
-        """All that it depends on, with or without a value."""
-        named = (*(("", guard) for guard in self.guards), *self.plan.dependencies)
-        return all_dependencies(named)
 
 
 Registration = tuple[Callable[..., Any], Handler]
@@ -189,7 +181,7 @@ class Definition:
         """Replace a dependency; see `Service.override`."""
         function = hashable(function)
         for handler in self.handlers:
-            for each in handler.dependencies():
+            for each in all_dependencies(handler.plan.dependencies):
                 if each.function == function:
                     substitute(each, replacement)
         before = self.overrides.get(function)

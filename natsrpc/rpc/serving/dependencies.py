@@ -7,11 +7,11 @@ lives as long as the app is made when the service starts.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 from ..contract import Context
-from ..signature import Dependency, substitute
+from ..signature import CallPlan, Dependency, substitute
 
 
 class Starting(NamedTuple):
@@ -32,13 +32,17 @@ class Dependencies:
         self._app: dict[Callable[..., Any], Any] = {}
         self._stack = contextlib.AsyncExitStack()
 
-    async def start(self, dependencies: Iterable[Dependency]) -> None:
-        """Make the values that live as long as the service, of a handler's dependencies."""
-        for each in dependencies:
+    async def start(self, plans: list[CallPlan]) -> None:
+        """Make the values that live as long as the service."""
+        for plan in plans:
+            await self._start(plan.dependencies)
+
+    async def _start(self, dependencies: tuple[tuple[str, Dependency], ...]) -> None:
+        for _, each in dependencies:
             if each.lifetime == "app":
                 await self.resolve(each, self._starting, self._app, self._stack)
             else:
-                await self.start(inner for _, inner in each.dependencies)
+                await self._start(each.dependencies)
 
     def has(self, wanted: Dependency) -> bool:
         """Whether a value that lives as long as the service is there."""

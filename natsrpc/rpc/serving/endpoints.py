@@ -14,7 +14,7 @@ from natsrpc.errors import ConfigError, ConfigTypeError, RpcError
 
 from ..contract import EndpointContract, check_errors
 from ..headers import is_reserved
-from ..signature import HandlerOptions, check_guards, dependency, describe, located, plan
+from ..signature import HandlerOptions, check_guards, describe, guarded, located, plan
 from ..signature import names as naming
 from .definition import Definition, Handler, Registration
 from .level import INHERIT, Level, check_options
@@ -214,11 +214,10 @@ class Endpoints:
         guards = (*level.guards, *check_guards(where, options.get("dependencies", ())))
         handler = Handler(
             contract,
-            call_plan,
+            guarded(call_plan, guards, tokens),
             self._definition.limits(
                 options.get("max_concurrency"), options.get("max_waiting"), options.get("timeout")
             ),
-            guards=tuple(dependency(guard, tokens) for guard in guards),
             middlewares=level.middlewares,
             is_named=name is not None,
         )

@@ -14,7 +14,7 @@ from typing import Any
 from natsrpc.errors import DecodeError
 
 from ..contract import Context, gives_stream, refused_request
-from ..signature import MISSING, CallPlan, Dependency
+from ..signature import MISSING, CallPlan
 from .dependencies import Dependencies
 from .streams import answer_items, request_items
 from .threads import Threads
@@ -23,37 +23,25 @@ from .threads import Threads
 class Invoker:
     """Calls one handler with everything its plan names."""
 
-    __slots__ = ("dependencies", "guards", "plan", "threads")
+    __slots__ = ("dependencies", "plan", "threads")
 
-    def __init__(
-        self,
-        plan: CallPlan,
-        dependencies: Dependencies,
-        threads: Threads,
-        guards: tuple[Dependency, ...] = (),
-    ) -> None:
-        self.guards: tuple[Dependency, ...] = guards
+    def __init__(self, plan: CallPlan, dependencies: Dependencies, threads: Threads) -> None:
         self.plan: CallPlan = plan
         self.dependencies: Dependencies = dependencies
         self.threads: Threads = threads
 
     async def __call__(self, context: Context) -> Any:
-        """Resolve what has no value, then dependencies with one; read the message, call.
-
-        So whoever may not call learns nothing of what the body should be.
-        """
+        """Resolve dependencies, read the message, call: who may not call learns nothing of what
+        the body should be."""
         plan = self.plan
-        if not plan.dependencies and not self.guards:
+        if not plan.dependencies:
             return await self._call(context, self._read(context))
         values: dict[Callable[..., Any], Any] = {}
-        resolve = self.dependencies.resolve
+        found: dict[str, Any] = {}
         async with contextlib.AsyncExitStack() as stack:
-            for wanted in self.guards:
-                await resolve(wanted, context, values, stack)
-            found = {
-                name: await resolve(wanted, context, values, stack)
-                for name, wanted in plan.dependencies
-            }
+            for name, wanted in plan.dependencies:
+                found[name] = await self.dependencies.resolve(wanted, context, values, stack)
+            found.pop("", None)  # of those that no parameter takes
             return await self._call(context, self._read(context) | found)
 
     def _read(self, context: Context) -> dict[str, Any]:

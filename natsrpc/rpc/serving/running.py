@@ -25,7 +25,7 @@ from natsrpc.errors import ConfigError, NatsError, PermissionsError
 
 from ..contract import ServiceContract, compose
 from ..headers import cancel_subject
-from ..signature import describe
+from ..signature import all_dependencies, describe
 from ..streams import conversations_of, large_subject
 from .afterwards import AfterReply
 from .definition import Definition, Handler
@@ -128,9 +128,7 @@ class RunningService:
                 manager = self.definition.lifespan(self._client)
                 self.state = await self._lifespan.enter_async_context(manager)
             self._lifespan.push_async_callback(self._dependencies.stop)
-            for handler in self.definition.handlers:
-                await self._dependencies.start(handler.guards)
-                await self._dependencies.start(each for _, each in handler.plan.dependencies)
+            await self._dependencies.start([handler.plan for handler in self.definition.handlers])
             self.endpoints = [self._make(handler) for handler in self.definition.handlers]
             codecs.load()  # each request names its own
             for endpoint in self.endpoints:
@@ -235,15 +233,15 @@ class RunningService:
         endpoint.client = self._client
         endpoint.answers.on_dropped = self.definition.on_dropped
         middleware = [*self.definition.middlewares, *handler.middlewares]
-        if middleware or handler.guards or handler.plan.shape == "general":
-            invoker = Invoker(handler.plan, self._dependencies, self._threads, handler.guards)
+        if middleware or handler.plan.shape == "general":
+            invoker = Invoker(handler.plan, self._dependencies, self._threads)
             after = AfterReply(self._threads, endpoint.answers, handler.plan.name)
             endpoint.use(compose(middleware, invoker), after)
         return endpoint
 
     def _check_addition(self, handler: Handler) -> None:
         """Refuse an endpoint that cannot be added while running."""
-        for each in handler.dependencies():
+        for each in all_dependencies(handler.plan.dependencies):
             if each.lifetime == "app" and not self._dependencies.has(each):
                 raise ConfigError(
                     f"handler {handler.plan.name!r} needs {describe(each.function)!r}, which lives "

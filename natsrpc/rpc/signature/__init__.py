@@ -8,8 +8,8 @@ from .layers import describe, is_async
 from .markers import MISSING, Depends, DependsMarker, Embed, Header, Token
 from .marks import HandlerOptions, Mark, mark_of, marked_methods, public_methods, set_mark
 from .places import located, place
-from .plan import CallPlan, Dependency, all_dependencies, dependency, hashable, plan, substitute
-from .rehearsal import check_guards, rehearse
+from .plan import CallPlan, Dependency, all_dependencies, hashable, plan, substitute
+from .rehearsal import check_guards, guarded, rehearse
 
 __all__ = [
     "MISSING",
@@ -28,9 +28,9 @@ __all__ = [
     "caller",
     "check_codec",
     "check_guards",
-    "dependency",
     "depth_of_caller",
     "describe",
+    "guarded",
     "hashable",
     "is_async",
     "located",

@@ -3,6 +3,7 @@ refused where it is written, and not where the router is included."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from natsrpc.errors import ConfigError
 
 from .annotations import parameters
 from .markers import DependsMarker, TokenMarker
-from .plan import dependency, plan
+from .plan import CallPlan, dependency, plan
 
 
 def rehearse(function: Callable[..., Any], tokens: dict[str, int]) -> None:
@@ -72,3 +73,19 @@ def check_guards(where: str, guards: Any) -> tuple[DependsMarker, ...]:
             raise ConfigError(f"dependencies of {where} has {guard!r}: {text}")
         dependency(guard, dict.fromkeys(token_names(guard.function), 0))
     return tuple(guards)
+
+
+def guarded(
+    call_plan: CallPlan, guards: tuple[DependsMarker, ...], tokens: dict[str, int]
+) -> CallPlan:
+    """The plan with dependencies that have no name, since no parameter takes their values; they
+    come first.
+
+    Raises:
+        ConfigError: one reads a token that the subject does not have.
+    """
+    if not guards:
+        return call_plan
+    unnamed = tuple(("", dependency(guard, tokens)) for guard in guards)
+    found = (*unnamed, *call_plan.dependencies)
+    return dataclasses.replace(call_plan, shape="general", dependencies=found)
