@@ -228,7 +228,7 @@ def test_the_annotation_is_the_class_alone(annotation: Any) -> None:
 def test_a_default_is_refused() -> None:
     async def handler(client: Client = None) -> None: ...  # type: ignore[assignment]  # is tested
 
-    with pytest.raises(ConfigError, match="'client'.*default"):
+    with pytest.raises(ConfigError, match=r"'client'.*default"):
         Service("shop", version="1.0.0").handler("a")(handler)
 
 
@@ -246,7 +246,7 @@ async def of_both(service: Service, client: Client, more: int = 3) -> AsyncItera
 
 
 @asynccontextmanager
-async def of_unannotated(app, client):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201 — is tested
+async def of_unannotated(app, client):  # type: ignore[no-untyped-def]
     yield f"{app.name} {client.codec.name}"
 
 
