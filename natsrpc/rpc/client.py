@@ -19,7 +19,7 @@ from collections.abc import (
 )
 from operator import attrgetter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Unpack, overload
 
 from natsrpc import codecs
 from natsrpc.core import Connection, Opening, is_no_responders
@@ -81,8 +81,8 @@ class Client:
     the client of the connection that they are served on.
     """
 
-    __natsrpc_source__ = staticmethod(attrgetter("client"))
-    __natsrpc_lifetime__ = "app"
+    __natsrpc_source__: ClassVar[Callable[[Any], Any]] = staticmethod(attrgetter("client"))
+    __natsrpc_lifetime__: ClassVar[str] = "app"
 
     def __init__(
         self,

@@ -28,10 +28,9 @@ from .streams import MAX_BODY, PATIENCE, Patience
 M = TypeVar("M", bound=Middleware[Context])
 P = TypeVar("P", bound=Callable[[], Any])
 
-Lifespan: TypeAlias = (
-    "Callable[[Service], AbstractAsyncContextManager[Any]]"
-    " | Callable[[Service, Client], AbstractAsyncContextManager[Any]]"
-)
+Around: TypeAlias = AbstractAsyncContextManager[Any]
+
+Lifespan: TypeAlias = "Callable[[Service], Around] | Callable[[Service, Client], Around]"
 """A function from a service, or from a service and the client of the connection that it is served
 on, to an async context manager around its running; `Context.state` is the value that this
 yields."""

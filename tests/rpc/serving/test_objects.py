@@ -277,7 +277,7 @@ class Untaken(Marked):
     [
         (lambda: endpoint(plain_function), r"write @natsrpc.endpoint\(\) with brackets"),  # type: ignore[arg-type]  # is tested
         (lambda: endpoint("x")(plain_function), r"'plain_function' \(.*:\d+\) is no method"),
-        (lambda: endpoint("x")(lambda self: None), "is no method"),  # type: ignore[misc]  # is tested
+        (lambda: endpoint("x")(lambda self: None), "is no method"),
         (lambda: endpoint("x")(Calc), "endpoint marks methods, not"),
         (lambda: endpoint("x")(3), "endpoint marks methods, not 3"),  # type: ignore[type-var]  # is tested
         (lambda: endpoint("a..b"), "a..b"),
@@ -304,7 +304,7 @@ def test_brackets_missed_in_a_class_are_refused_there() -> None:
 
         class Missed:
             @endpoint  # type: ignore[arg-type]  # is tested
-            async def add(self, a: int) -> int:
+            async def add(self, a: int) -> int:  # type: ignore[misc]  # of what it is taken for
                 return a
 
 
