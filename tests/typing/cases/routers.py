@@ -26,7 +26,7 @@ async def of_two(service: natsrpc.Service, client: Client) -> AsyncGenerator[int
 
 
 @asynccontextmanager
-async def of_three(service: natsrpc.Service, client: Client, more: int) -> AsyncGenerator[int, None]:
+async def of_three(service: natsrpc.Service, client: Client, no: int) -> AsyncGenerator[int, None]:
     yield 1
 
 
