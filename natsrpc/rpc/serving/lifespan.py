@@ -47,7 +47,7 @@ def lifespan_of(
 def _takes_client(
     name: str, lifespan: Callable[..., Any], service_class: type, client_class: type
 ) -> bool:
-    types = {each.name: each.type for each in parameters(lifespan)[0]}
+    types = _types(lifespan)
     expected = (service_class, client_class)
     given: list[inspect.Parameter] = []
     for parameter in inspect.signature(lifespan).parameters.values():
@@ -58,7 +58,8 @@ def _takes_client(
                 raise ConfigError(f"parameter {parameter.name!r} of lifespan {name!r} {text}")
             continue
         place = len(given)
-        if place == len(expected) or parameter.kind is parameter.KEYWORD_ONLY:
+        is_placed = parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        if place == len(expected) or not is_placed:
             text = f"is one that nobody fills: {EXPECTED}"
             raise ConfigError(f"parameter {parameter.name!r} of lifespan {name!r} {text}")
         if inspect.isclass(type_) and not issubclass(expected[place], type_):
@@ -68,3 +69,12 @@ def _takes_client(
     if not given:
         raise ConfigError(f"lifespan {name!r} takes no parameter: {EXPECTED}")
     return len(given) == len(expected)
+
+
+def _types(lifespan: Callable[..., Any]) -> dict[str, Any]:
+    """The types of its parameters; none where they cannot be read, as names that are imported for
+    type checkers alone: they are looked at only to find a mistake."""
+    try:
+        return {each.name: each.type for each in parameters(lifespan)[0]}
+    except ConfigError:
+        return {}

@@ -250,6 +250,11 @@ async def of_unannotated(app, client):  # type: ignore[no-untyped-def]
     yield f"{app.name} {client.codec.name}"
 
 
+@asynccontextmanager
+async def of_unknown(app: Nope, client: Nope) -> AsyncIterator[str]:  # type: ignore[name-defined]  # noqa: F821 — is tested
+    yield f"unknown {client.codec.name}"
+
+
 class Lifespan:
     @asynccontextmanager
     async def __call__(self, service: Service, client: Client) -> AsyncIterator[str]:
@@ -262,6 +267,7 @@ class Lifespan:
         (of_service, "shop"),
         (of_both, "shop json 3"),
         (of_unannotated, "shop json"),
+        (of_unknown, "unknown json"),
         (Lifespan(), "object json"),
         (Lifespan().__call__, "object json"),
     ],
@@ -334,7 +340,7 @@ def plain_generator(service: Service) -> Any:
         (of_another, "'settings' of lifespan 'of_another' is a int, and gets a Client"),
         (with_default, "'client' of lifespan 'with_default' has a default"),
         (by_name, "'client' of lifespan 'by_name' is one that nobody fills"),
-        (of_any, "'args' of 'of_any'"),
+        (of_any, "'args' of lifespan 'of_any' is one that nobody fills"),
         (undecorated, "'undecorated' gives no context manager: decorate it"),
         (coroutine, "'coroutine' gives no context manager: decorate it"),
         (plain_generator, "'plain_generator' is a plain generator"),

@@ -260,6 +260,10 @@ def test_an_api_names_what_is_served_of_an_object() -> None:
     assert places(service) == {"add": "calc.add"}
 
 
+class ApiOfProperty(Protocol):
+    async def third(self) -> str: ...
+
+
 def plain_function() -> None: ...
 
 
@@ -292,6 +296,7 @@ class Untaken(Marked):
         (lambda: calculator().register(3), "'int' has no public methods"),
         (lambda: calculator().register(Untaken()), "Untaken.taken takes the place of an endpoint"),
         (lambda: calculator().register(Plain(), api=Api), "has no method 'add'"),
+        (lambda: calculator().register(Plain(), api=ApiOfProperty), "has no method 'third'"),
     ],
 )
 def test_what_is_refused(make: Callable[[], object], words: str) -> None:
