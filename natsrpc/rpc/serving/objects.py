@@ -32,7 +32,7 @@ class Method(NamedTuple):
     options: HandlerOptions
 
 
-def endpoint(subject: str | None = None, /, **options: Unpack[HandlerOptions]) -> Callable[[F], F]:
+def endpoint(subject: str | None = None, **options: Unpack[HandlerOptions]) -> Callable[[F], F]:
     """Mark a method of a class as an endpoint; `service.register` serves it on an instance.
 
     Of a class with marked methods only those are served. A method that overrides a marked one is

@@ -87,7 +87,7 @@ class Router:
         self._included_at = ""
 
     def handler(
-        self, subject: str | None = None, /, **options: Unpack[HandlerOptions]
+        self, subject: str | None = None, **options: Unpack[HandlerOptions]
     ) -> Callable[[F], F]:
         """Serve the decorated function wherever this router is included.
 
