@@ -136,7 +136,7 @@ class Definition:
         """
         new: list[Handler] = []
         for _, handler in registrations:
-            self._check_codec(handler)
+            check_codec(handler.plan, self.codec)
             there = [*self.handlers, *new]
             check_overlap(handler, there, self.name)
             new.append(handler if handler.is_named else _with_own_name(handler, there))
@@ -153,10 +153,6 @@ class Definition:
         """Forget an endpoint, which nobody serves from the next start on; nothing happens if it is
         not here."""
         self.handlers[:] = [each for each in self.handlers if each.contract is not contract]
-
-    def _check_codec(self, handler: Handler) -> None:
-        new = handler.contract
-        check_codec(handler.plan, self.codec)
 
     async def health(self) -> dict[str, Any]:
         """Ask every probe; see `Service.health`."""

@@ -86,8 +86,7 @@ class Endpoints:
         }
 
         def decorate(function: F) -> F:
-            with located(function):
-                self._definition.add([self._handler(self._level, function, subject, options)])
+            self._definition.add([self._handler(self._level, function, subject, options)])
             return function
 
         return decorate
@@ -180,7 +179,18 @@ class Endpoints:
         subject: str | None,
         options: HandlerOptions,
     ) -> Registration:
-        """A function as a handler at a level: all that can be wrong about it alone is found."""
+        """A function as a handler at a level: all that can be wrong about it alone is found, and
+        told with the place of the function."""
+        with located(function):
+            return self._make(level, function, subject, options)
+
+    def _make(
+        self,
+        level: Level,
+        function: Callable[..., Any],
+        subject: str | None,
+        options: HandlerOptions,
+    ) -> Registration:
         own_name = describe(function).rpartition(".")[2]
         template = naming.join(level.prefix, own_name if subject is None else subject)
         full, tokens = naming.parse_template(template)

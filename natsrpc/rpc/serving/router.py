@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar, Unpack
 from natsrpc.errors import ConfigError, ConfigTypeError, RpcError
 
 from ..contract import Context, Middleware, check_errors
-from ..signature import HandlerOptions, caller, check_guards, describe, place_of, rehearse
+from ..signature import HandlerOptions, caller, check_guards, describe, located, place_of, rehearse
 from ..signature import names as naming
 from .level import INHERIT, Level, check_options
 from .objects import methods_of
@@ -100,7 +100,11 @@ class Router:
                 was included already.
         """
         if callable(subject):
-            raise ConfigTypeError("handler takes a subject: write @router.handler() with brackets")
+            with located(subject):
+                raise ConfigTypeError(
+                    f"handler takes a subject, not the function {describe(subject)!r}: write "
+                    "@router.handler() with brackets"
+                )
 
         def decorate(function: F) -> F:
             self._note(Noted(function, subject, "", options))
@@ -192,11 +196,12 @@ class Router:
         if not callable(function):
             raise ConfigError(f"a handler must be callable, not {function!r}")
         self._check_open(place_of(function))
-        check_options(f"handler {describe(function)!r}", noted.options)
-        subject = describe(function).rpartition(".")[2] if noted.subject is None else noted.subject
-        below = naming.join(noted.prefix, subject)
-        _, tokens = naming.parse_template(naming.join(self.prefix, below))
-        rehearse(function, tokens)
+        own_name = describe(function).rpartition(".")[2]
+        below = naming.join(noted.prefix, own_name if noted.subject is None else noted.subject)
+        with located(function):
+            check_options(f"handler {describe(function)!r}", noted.options)
+            _, tokens = naming.parse_template(naming.join(self.prefix, below))
+            rehearse(function, tokens)
         self._entries.append(noted)
 
     def _check_open(self, what: str) -> None:

@@ -28,6 +28,9 @@ async def handler(item: Item) -> Item:
     return item
 
 
+async def _private_() -> None: ...
+
+
 def make(**options: Any) -> Service:
     return Service("shop", version="1.0.0", **options)
 
@@ -88,13 +91,13 @@ def test_names_are_made_from_subjects_or_functions() -> None:
     service.handler()(handler)
     service.handler("with.dots")(handler)
     service.handler("plain")(handler)
-    service.handler("by.lambda")(lambda: None)
+    service.handler("with.underscores")(_private_)
     names = [(e.name, e.subject) for e in service.contract.endpoints]
     assert names == [
         ("handler", "handler"),
         ("with_dots", "with.dots"),
         ("plain", "plain"),
-        ("lambda", "by.lambda"),
+        ("private", "with.underscores"),
     ]
 
 
