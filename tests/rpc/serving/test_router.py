@@ -398,7 +398,9 @@ async def test_who_may_not_call_learns_nothing_of_the_body(guarded: Service) -> 
         for subject in ("place", "plain", "own", "items"):
             with pytest.raises(UnauthorizedError):
                 await client.call(subject, "of another type")
-        assert await client.connection.request("place", b"{no json") is not None
+        answer = await client.connection.request("place", b"{no json")
+        assert answer.headers["Nats-Service-Error-Code"] == "401"
+        assert answer.headers["Nats-Service-Error"] == "no token"
         with pytest.raises(InvalidRequestError):
             await client.call("place", 3, headers={"Authorization": "secret"})
 
