@@ -127,6 +127,11 @@ class Context:
             self.afterwards = Afterwards()
         self.afterwards.add(function, args)
 
+    def outlive(self) -> None:
+        """Forget the deadline: the answer is out, and what runs from now on may take its time.
+        Called by the endpoint."""
+        self.deadline = None
+
     def time_left(self) -> float | None:
         """Seconds until the deadline, never below 0; None where there is no deadline."""
         if self.deadline is None:

@@ -305,6 +305,7 @@ class Endpoint:
         admitted.msg = None
         self._end_talk(admitted)
         if is_out:
+            context.outlive()
             await self._after.run(afterwards)
         context.afterwards = OVER
 
