@@ -75,7 +75,7 @@ class Discovery:
         self._prefix = prefix
         self._cut = len(prefix.encode()) + 1
         self._describe = _describer()
-        self._described: list[dict[str, Any]] | None = None
+        self._described: tuple[ServiceContract, list[dict[str, Any]]] | None = None
         self._log = Throttle(log)
         self._answers: dict[bytes, Callable[[Msg], None]] = {
             b"PING": self._answer_ping,
@@ -121,10 +121,11 @@ class Discovery:
 
     def _answer_schema(self, msg: Msg) -> None:
         """Describe all endpoints, or those named in the payload."""
-        if self._described is None:
-            self._described = self._describe(self._running.contract)
+        contract = self._running.contract
+        if self._described is None or self._described[0] is not contract:
+            self._described = contract, self._describe(contract)
         wanted = msg.data.decode(errors="replace")
-        found = [each for each in self._described if not wanted or each["name"] == wanted]
+        found = [each for each in self._described[1] if not wanted or each["name"] == wanted]
         self._reply(msg, shapes.schema(self._running, found))
 
     def _answer_stats(self, msg: Msg) -> None:

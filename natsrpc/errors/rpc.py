@@ -175,6 +175,14 @@ class BadRequestError(RpcError, code=400):
     """The service could not decode the request's body."""
 
 
+class UnauthorizedError(RpcError, code=401):
+    """The request does not show who sends it: credentials are missing, wrong or expired."""
+
+
+class ForbiddenError(RpcError, code=403):
+    """Who sends the request is known, and may not do this."""
+
+
 class NotFoundError(RpcError, code=404):
     """What was asked for does not exist."""
 

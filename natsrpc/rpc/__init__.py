@@ -22,8 +22,17 @@ from .encoded import Encoded
 from .headers import no_deadline
 from .process import Stopping, run, serve_until
 from .service import Lifespan, Service
-from .serving import Attachment, Dependencies, Endpoint, Group, RunningService, Server
-from .signature import Depends, Embed, Header, Token
+from .serving import (
+    Attachment,
+    Dependencies,
+    Endpoint,
+    Group,
+    Router,
+    RunningService,
+    Server,
+)
+from .serving import method_endpoint as endpoint
+from .signature import Depends, Embed, HandlerOptions, Header, Token
 
 Caller = Client
 
@@ -41,6 +50,7 @@ __all__ = [
     "Endpoint",
     "EndpointContract",
     "Group",
+    "HandlerOptions",
     "Header",
     "Kind",
     "Lifespan",
@@ -49,6 +59,7 @@ __all__ = [
     "Next",
     "Policy",
     "Reply",
+    "Router",
     "RpcError",
     "RunningService",
     "Server",
@@ -58,6 +69,7 @@ __all__ = [
     "Token",
     "compose",
     "connect",
+    "endpoint",
     "from_wire",
     "is_error",
     "no_deadline",

@@ -7,6 +7,7 @@ The ways to call stand here with their types; the parts that carry them out are 
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 from collections.abc import (
     AsyncGenerator,
@@ -16,8 +17,9 @@ from collections.abc import (
     Callable,
     Mapping,
 )
+from operator import attrgetter
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Unpack, overload
 
 from natsrpc import codecs
 from natsrpc.core import Connection, Opening, is_no_responders
@@ -74,7 +76,13 @@ class Client:
     """Typed calls over a connection, and services on it.
 
     A call cancelled by its caller leaves nothing behind, here or at the worker.
+
+    Handlers, functions in `Depends` and methods that name it as the type of a parameter are given
+    the client of the connection that they are served on.
     """
+
+    __natsrpc_source__: ClassVar[Callable[[Any], Any]] = staticmethod(attrgetter("client"))
+    __natsrpc_lifetime__: ClassVar[str] = "app"
 
     def __init__(
         self,
@@ -95,6 +103,7 @@ class Client:
         self.request: Requests = Requests(self._pipeline.perform)
         """As `call`, with all that came with the answer: a `Reply`, with `value` and `headers`."""
         self._servers: list[Server] = []
+        self._is_lent = False
         # for the fast path of `call`
         link = connection.link
         self._direct = self._pipeline.binder.direct
@@ -467,11 +476,12 @@ class Client:
         """Serve services on this connection: await it, or enter it with `async with`.
 
         Once it is awaited or entered every request sent reaches a handler, and the services are
-        visible to discovery. Leaving the block drains them.
+        visible to discovery. Leaving the block drains them. Their handlers, dependencies and
+        lifespans are given this client, which they cannot close or drain.
         """
 
         async def start() -> Server:
-            server = Server(self.connection, services)
+            server = Server(self.connection, services, client=_lent(self))
             await server.start()
             self._servers.append(server)
             return server
@@ -479,18 +489,37 @@ class Client:
         return Opening(start, "client.serve(...)")
 
     async def drain(self) -> None:
-        """Stop serving after all that was delivered is answered, then close the connection."""
+        """Stop serving after all that was delivered is answered, then close the connection.
+
+        Raises:
+            ConfigError: a service was given this client, which is not its own to end.
+        """
+        self._check_own("drain()")
         await self.connection.drain()
 
     async def close(self) -> None:
-        """Close the connection now: calls in flight fail, requests being served get 503."""
+        """Close the connection now: calls in flight fail, requests being served get 503.
+
+        Raises:
+            ConfigError: as for `drain`.
+        """
+        self._check_own("close()")
         servers, self._servers = self._servers, []
         for server in servers:
             await server.close()
         self._pipeline.attempts.stop()
         await self.connection.close()
 
+    def _check_own(self, what: str) -> None:
+        if self._is_lent:
+            raise ConfigError(
+                f"{what} of the client that a service was given: it is that of the connection "
+                "which the service is served on, and ends with that; use it as it is, without "
+                "`async with`, or make one by natsrpc.connect"
+            )
+
     async def __aenter__(self) -> Client:
+        self._check_own("async with")
         return self
 
     async def __aexit__(
@@ -505,3 +534,10 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client codec={self.codec.name} connection={self.connection!r}>"
+
+
+def _lent(client: Client) -> Client:
+    """The same client, for those who must not end it: all of its parts are shared."""
+    lent = copy.copy(client)
+    lent._is_lent = True  # noqa: SLF001 — of our own class
+    return lent

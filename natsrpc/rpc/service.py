@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar, Unpack
 
 from natsrpc import codecs
@@ -14,16 +13,27 @@ from natsrpc.core import ConnectOptions
 from .client import Client
 from .connecting import ClientOptions
 from .contract import Context, Middleware, ServiceContract
-from .serving import MAX_CONCURRENCY, MAX_WAITING, Definition, Endpoints, check_prefixes
+from .serving import (
+    MAX_CONCURRENCY,
+    MAX_WAITING,
+    Definition,
+    Endpoints,
+    Level,
+    check_prefixes,
+    lifespan_of,
+)
 from .signature import names as naming
 from .streams import MAX_BODY, PATIENCE, Patience
 
 M = TypeVar("M", bound=Middleware[Context])
 P = TypeVar("P", bound=Callable[[], Any])
 
-Lifespan: TypeAlias = "Callable[[Service], AbstractAsyncContextManager[Any]]"
-"""A function from a service to an async context manager around its running; `Context.state` is the
-value that this yields."""
+Around: TypeAlias = AbstractAsyncContextManager[Any]
+
+Lifespan: TypeAlias = "Callable[[Service], Around] | Callable[[Service, Client], Around]"
+"""A function from a service, or from a service and the client of the connection that it is served
+on, to an async context manager around its running; `Context.state` is the value that this
+yields."""
 
 
 class Broker(Protocol):
@@ -56,8 +66,10 @@ class Service(Endpoints):
             begins with none of them, nor with `_R_.` or `_GR_.` (which servers write between
             accounts and clusters), are dropped and counted. All are taken if not given, but for
             those that begin with `$` or hold `_NATSRPC`.
-        lifespan: a function from this service to an async context manager; what it yields is
-            `Context.state`.
+        lifespan: a function from this service, or from it and the client of the connection that it
+            is served on, to an async context manager; what it yields is `Context.state`.
+        dependencies: `Depends(...)` that run before each request, before those of its routers,
+            groups and handlers.
 
     Raises:
         ConfigError: an argument is refused.
@@ -79,6 +91,7 @@ class Service(Endpoints):
         progress_timeout: float = PATIENCE.progress,
         reply_prefixes: Sequence[str] | None = None,
         lifespan: Lifespan | None = None,
+        dependencies: Sequence[Any] = (),
     ) -> None:
         definition = Definition(
             name=name,
@@ -92,9 +105,10 @@ class Service(Endpoints):
             max_body=max_body,
             patience=Patience(presence=presence_timeout, progress=progress_timeout),
             reply_prefixes=check_prefixes(reply_prefixes),
-            lifespan=None if lifespan is None else partial(lifespan, self),
+            lifespan=None if lifespan is None else lifespan_of(self, Client, lifespan),
         )
-        super().__init__(definition, "", queue_group)
+        level = Level(queue_group=queue_group).guarded(f"service {name!r}", dependencies)
+        super().__init__(definition, level)
 
     @property
     def definition(self) -> Definition:

@@ -12,9 +12,9 @@ from typing import Any, cast
 import pytest
 
 from natsrpc.errors import ConfigError, NoRespondersError, RpcError
-from natsrpc.rpc import Client, Service, run, serve_until
+from natsrpc.rpc import Client, Service, connect, run, serve_until
 from natsrpc.rpc.process import Stopping
-from natsrpc.testing import NatsServer
+from natsrpc.testing import Broker, NatsServer
 from tests.core.harness import until_raised
 
 pytestmark = [
@@ -141,3 +141,27 @@ async def test_a_process_passes_on_the_clock_of_its_deadlines() -> None:
         await serve_until(Stopping(), service, servers="nats://127.0.0.1:1", deadline_clock=sun)
     with pytest.raises(ConfigError, match="deadline_clock is 'sun'"):
         await asyncio.to_thread(run, service, servers="nats://127.0.0.1:1", deadline_clock=sun)
+
+
+async def test_a_process_that_serves_and_calls_has_one_connection() -> None:
+    """As `natsrpc.run` and `natsrpc run` serve, counted by the broker."""
+    service, broker, stopping = Service("shop", version="1.0.0"), Broker(), Stopping()
+    ready = asyncio.Event()
+
+    @service.handler("outer")
+    async def outer(n: int, client: Client) -> int:
+        return await client.call(inner, n)
+
+    @service.handler("inner")
+    async def inner(n: int) -> int:
+        return n
+
+    serving = asyncio.ensure_future(
+        serve_until(stopping, service, on_ready=ready.set, **broker.options())
+    )
+    await ready.wait()
+    async with connect(**broker.options()) as client:
+        assert await client.call(outer, 3) == 3
+        assert broker.connections == 2  # the process that serves, and this caller
+    stopping.drain.set()
+    assert await serving == 0

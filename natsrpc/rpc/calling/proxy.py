@@ -15,7 +15,15 @@ from typing import Any, Protocol
 from natsrpc.errors import ConfigError
 
 from ..contract import EndpointContract, gives_stream
-from ..signature import MISSING, CallPlan, parameters, plan, public_methods
+from ..signature import (
+    MISSING,
+    CallPlan,
+    Mark,
+    marked_methods,
+    parameters,
+    plan,
+    public_methods,
+)
 from ..signature import names as naming
 from .binding import Errors
 from .bound import NOTHING
@@ -58,23 +66,33 @@ def make_proxy(
     Raises:
         ConfigError: it has no public methods, or one of them cannot be called remotely.
     """
-    names = public_methods(api)
-    if not names:
+    marks = marked_methods(api) or {name: Mark(None, {}) for name in public_methods(api)}
+    if not marks:
         raise ConfigError(f"{api.__name__!r} has no public methods to call")
     naming.check_prefix(prefix)
-    methods = {name: _method(calls, api, name, prefix, timeout, errors) for name in names}
+    methods = {
+        name: _method(calls, api, name, mark, prefix, timeout, errors)
+        for name, mark in marks.items()
+    }
     return Proxy(api.__qualname__, methods)
 
 
 def _method(
-    calls: Calls, api: type, name: str, prefix: str, timeout: float | None, errors: Errors
+    calls: Calls,
+    api: type,
+    name: str,
+    mark: Mark,
+    prefix: str,
+    timeout: float | None,
+    errors: Errors,
 ) -> Callable[..., Any]:
     function = inspect.getattr_static(api, name)
     if isinstance(function, (staticmethod, classmethod)):
         raise ConfigError(f"{api.__name__}.{name}: only plain methods can be called remotely")
     method = types.MethodType(function, api)
-    call_plan = plan(method)
-    subject = naming.join(prefix, name)
+    template = naming.join(prefix, name if mark.subject is None else mark.subject)
+    subject, tokens = naming.parse_template(template)
+    call_plan = plan(method, tokens)
     contract = EndpointContract(
         name=name,
         subject=subject,
@@ -83,8 +101,9 @@ def _method(
         response_type=call_plan.response_type,
         kind=call_plan.kind,
         stream_type=call_plan.stream_type,
-        errors=errors,
-        template=subject,
+        errors=(*errors, *mark.options.get("errors", ())),
+        template=template,
+        idempotent=mark.options.get("idempotent", False),
     )
     return _caller(calls, contract, call_plan, _signature(method, call_plan), timeout)
 

@@ -1,5 +1,6 @@
 """The contract of a service, and the context of one request: data that both halves read."""
 
+from .afterwards import OVER, Afterwards, Later
 from .context import Context, check_text
 from .error_headers import (
     description,
@@ -23,9 +24,12 @@ from .tables import (
 )
 
 __all__ = [
+    "OVER",
+    "Afterwards",
     "Context",
     "EndpointContract",
     "Kind",
+    "Later",
     "Limits",
     "Middleware",
     "Next",

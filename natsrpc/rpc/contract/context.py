@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from natsrpc.core import Headers, Msg
 from natsrpc.errors import BadRequestError
 
+from .afterwards import Afterwards
 from .tables import EndpointContract, ServiceContract
 
 
@@ -38,13 +39,16 @@ class Context:
     """One request, as its handler and the middleware around it see it.
 
     `deadline` is an absolute `loop.time()`. `decode` turns the body into the type the handler
-    reads. `state` is what the service's lifespan yielded. `reply_headers` is sent with the reply;
-    what the request's headers held is never copied there.
+    reads. `state` is what the service's lifespan yielded, `client` the `natsrpc.Client` of the
+    connection that the service is served on. `reply_headers` is sent with the reply; what the
+    request's headers held is never copied there.
     """
 
     __slots__ = (
         "_reply_headers",
         "_tokens",
+        "afterwards",
+        "client",
         "deadline",
         "decode",
         "decode_item",
@@ -63,6 +67,7 @@ class Context:
         service: ServiceContract,
         deadline: float | None,
         state: Any,
+        client: Any,
         coding: Coding,
     ) -> None:
         self.msg: Msg = msg
@@ -70,12 +75,14 @@ class Context:
         self.service: ServiceContract = service
         self.deadline: float | None = deadline
         self.state: Any = state
+        self.client: Any = client
         self.decode: Callable[[bytes], Any] = coding.decode
         self.encode: Callable[[Any], bytes] = coding.encode
         self.decode_item: Callable[[bytes], Any] = coding.decode_item
         self.stream: Any = None
         self._tokens: list[str] | None = None
         self._reply_headers: dict[str, str] | None = None
+        self.afterwards: Afterwards | None = None
 
     @property
     def subject(self) -> str:
@@ -103,6 +110,27 @@ class Context:
     def has_reply_headers(self) -> bool:
         """Whether anything was put into `reply_headers`."""
         return bool(self._reply_headers)
+
+    def after_reply(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call `function(*args)` once the answer is out, plain functions in a thread.
+
+        Functions run one after the other, in the order given, with the context variables of this
+        moment and no deadline. They run only if the request succeeds: not if it ends with an error,
+        is cancelled, or its answer cannot be sent. By then its dependencies are cleaned up. What a
+        function raises is logged and counted, and stops no other. A draining service waits for
+        them; the request keeps its slot until the last one ends.
+
+        Raises:
+            ConfigError: it is no function, or this request is over.
+        """
+        if self.afterwards is None:
+            self.afterwards = Afterwards()
+        self.afterwards.add(function, args)
+
+    def outlive(self) -> None:
+        """Forget the deadline: the answer is out, and what runs from now on may take its time.
+        Called by the endpoint."""
+        self.deadline = None
 
     def time_left(self) -> float | None:
         """Seconds until the deadline, never below 0; None where there is no deadline."""

@@ -4,7 +4,11 @@ from .definition import MAX_CONCURRENCY, MAX_WAITING, Definition, Servable
 from .dependencies import Dependencies
 from .endpoint import Endpoint
 from .endpoints import Endpoints, Group
+from .level import Level
+from .lifespan import lifespan_of
+from .objects import endpoint as method_endpoint
 from .replies import check_prefixes
+from .router import Router
 from .running import Attachment, RunningService
 from .server import Server
 
@@ -17,8 +21,12 @@ __all__ = [
     "Endpoint",
     "Endpoints",
     "Group",
+    "Level",
+    "Router",
     "RunningService",
     "Servable",
     "Server",
     "check_prefixes",
+    "lifespan_of",
+    "method_endpoint",
 ]

@@ -6,7 +6,9 @@ while it runs.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -22,24 +24,36 @@ from ..signature import (
     CallPlan,
     all_dependencies,
     check_codec,
+    depth_of_caller,
     describe,
     identity,
+    place_of,
     registry,
     substitute,
 )
 from ..signature import names as naming
 from ..streams import Patience
+from .level import at_least, check_timeout
 
 MAX_CONCURRENCY = 256
 MAX_WAITING = 1024
 
 
 class Handler(NamedTuple):
-    """One registered endpoint: its contract, the plan to call its function, and its limits."""
+    """One registered endpoint: its contract, the plan to call its function, and its limits.
+
+    `middlewares` are those of the routers that it is in; `is_named` tells that its name was given.
+    """
 
     contract: EndpointContract
     plan: CallPlan
     limits: Limits
+    middlewares: tuple[Middleware[Context], ...] = ()
+    is_named: bool = True
+
+
+Registration = tuple[Callable[..., Any], Handler]
+"""A function as the program has it, and the handler that it becomes."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -47,7 +61,9 @@ class Definition:
     """A service as `Server` takes it.
 
     `overrides` maps functions named by `Depends` (by their `identity`) to their replacements in
-    tests. `on_added` is called with each endpoint that is added, by those who serve it already.
+    tests. `on_adding` is called, by those who serve it already, with each endpoint before any of
+    them is added, and may refuse it; then `on_added`. `lifespan` is a function of the client that
+    the service is given.
 
     Raises:
         ConfigError: a name, a version or a limit is refused.
@@ -64,20 +80,21 @@ class Definition:
     max_body: int
     patience: Patience
     reply_prefixes: tuple[bytes, ...]
-    lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None
+    lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None
     handlers: list[Handler] = field(default_factory=list)
     middlewares: list[Middleware[Context]] = field(default_factory=list)
     probes: list[Callable[[], Any]] = field(default_factory=list)
     overrides: dict[Any, Callable[..., Any]] = field(default_factory=dict)
+    on_adding: list[Callable[[Handler], None]] = field(default_factory=list)
     on_added: list[Callable[[Handler], None]] = field(default_factory=list)
     on_dropped: list[Callable[[str], object]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         naming.check_name("service", self.name)
         naming.check_version(self.version)
-        _at_least("max_concurrency", self.max_concurrency, 1)
-        _at_least("max_waiting", self.max_waiting, 0)
-        _at_least("max_body", self.max_body, 0)
+        at_least("max_concurrency", self.max_concurrency, 1)
+        at_least("max_waiting", self.max_waiting, 0)
+        at_least("max_body", self.max_body, 0)
         check_queue_group(self.queue_group or "")
 
     @property
@@ -100,33 +117,43 @@ class Definition:
         Raises:
             ConfigError: one of them is out of range.
         """
-        if timeout is not None and not (
-            isinstance(timeout, int | float) and 0 < timeout < float("inf")
-        ):
-            raise ConfigError(f"timeout is {timeout!r}: expected a positive number of seconds")
+        check_timeout(timeout)
         running = self.max_concurrency if max_concurrency is None else max_concurrency
         waiting = self.max_waiting if max_waiting is None else max_waiting
         return Limits(
-            max_concurrency=_at_least("max_concurrency", running, 1),
-            max_waiting=_at_least("max_waiting", waiting, 0),
+            max_concurrency=at_least("max_concurrency", running, 1),
+            max_waiting=at_least("max_waiting", waiting, 0),
             timeout=timeout,
         )
 
-    def add(self, function: Callable[..., Any], handler: Handler) -> None:
-        """Take an endpoint, after checking it against those already there.
+    def add(self, registrations: list[Registration]) -> None:
+        """Take endpoints, all or none, after checking them against each other and those already
+        there.
 
-        Where the service runs already, the endpoint is served from now on.
+        Where the service runs already, they are served from now on.
 
         Raises:
-            ConfigError: its types do not fit the codec, or its subject is taken.
+            ConfigError: their types do not fit the codec, or their subjects are taken.
         """
-        new = handler.contract
-        check_codec(handler.plan, self.codec)
-        check_overlap(new, [other.contract for other in self.handlers], self.name)
-        self.handlers.append(handler)
-        registry.register(function, new, handler.plan)
-        for serve in list(self.on_added):
-            serve(handler)
+        new: list[Handler] = []
+        for _, handler in registrations:
+            check_codec(handler.plan, self.codec)
+            there = [*self.handlers, *new]
+            check_overlap(handler, there, self.name)
+            new.append(handler if handler.is_named else _with_own_name(handler, there))
+        for handler in new:
+            for check in self.on_adding:
+                check(handler)
+        self.handlers += new
+        for (function, _), handler in zip(registrations, new, strict=True):
+            registry.register(function, handler.contract, handler.plan)
+            for serve in list(self.on_added):
+                serve(handler)
+
+    def remove(self, contract: EndpointContract) -> None:
+        """Forget an endpoint, which nobody serves from the next start on; nothing happens if it is
+        not here."""
+        self.handlers[:] = [each for each in self.handlers if each.contract is not contract]
 
     async def health(self) -> dict[str, Any]:
         """Ask every probe; see `Service.health`."""
@@ -174,7 +201,7 @@ class Servable(Protocol):
         ...
 
 
-def check_overlap(new: EndpointContract, others: list[EndpointContract], service: str) -> None:
+def check_overlap(handler: Handler, others: list[Handler], service: str) -> None:
     """Refuse a second endpoint on one subject; warn where subjects of one queue group overlap.
 
     A queue group spans subjects: of two members that both match, the server picks one.
@@ -182,25 +209,35 @@ def check_overlap(new: EndpointContract, others: list[EndpointContract], service
     Raises:
         ConfigError: the subject is taken.
     """
-    for other in others:
+    new = handler.contract
+    for each in others:
+        other = each.contract
         if not new.queue_group or new.queue_group != other.queue_group:
             continue
         if new.subject == other.subject:
             raise ConfigError(
                 f"service {service!r} already serves {new.subject!r} in queue group "
-                f"{new.queue_group!r}: endpoints {other.name!r} and {new.name!r} would each get "
-                "only some of the requests; give one of them another subject"
+                f"{new.queue_group!r}: {place_of(each.plan.function)} and "
+                f"{place_of(handler.plan.function)} would each get only some of the requests; "
+                "give one of them another subject"
             )
         if overlaps(new.subject, other.subject):
             warnings.warn(
-                f"subjects {other.subject!r} and {new.subject!r} of service {service!r} overlap "
-                f"in queue group {new.queue_group!r}: their endpoints steal each other's requests",
+                f"subjects {other.subject!r} of {place_of(each.plan.function)} and "
+                f"{new.subject!r} of {place_of(handler.plan.function)} in service {service!r} "
+                f"overlap in queue group {new.queue_group!r}: they steal each other's requests",
                 UserWarning,
-                stacklevel=6,
+                stacklevel=depth_of_caller(),
             )
 
 
-def _at_least(name: str, value: int, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{name} is {value!r}: expected a whole number of at least {least}")
-    return value
+def _with_own_name(handler: Handler, others: list[Handler]) -> Handler:
+    """The handler, with a name like no other's: made from its whole subject if need be."""
+    taken = {each.contract.name for each in others}
+    name = handler.contract.name
+    if name not in taken:
+        return handler
+    whole = naming.name_of(handler.contract.template)
+    numbered = (f"{whole}_{number}" for number in itertools.count(2))
+    name = next(each for each in itertools.chain((whole,), numbered) if each not in taken)
+    return handler._replace(contract=dataclasses.replace(handler.contract, name=name))

@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 from ..contract import Context
 from ..signature import CallPlan, Dependency, identity, substitute
 
 
+class Starting(NamedTuple):
+    """What is read, in place of a request's context, by what lives as long as the app."""
+
+    client: Any
+
+
 class Dependencies:
     """Resolves `Depends` for one running service: the app's values, and the overrides of tests."""
 
-    def __init__(self, overrides: Mapping[Any, Callable[..., Any]]) -> None:
+    def __init__(self, overrides: Mapping[Any, Callable[..., Any]], client: Any) -> None:
         self._overrides = overrides
+        self._starting = Starting(client)
         self._replaced: dict[Any, Dependency] = {}
         self._app: dict[Any, Any] = {}
         self._stack = contextlib.AsyncExitStack()
@@ -31,9 +38,13 @@ class Dependencies:
     async def _start(self, dependencies: tuple[tuple[str, Dependency], ...]) -> None:
         for _, each in dependencies:
             if each.lifetime == "app":
-                await self.resolve(each, None, self._app, self._stack)
+                await self.resolve(each, self._starting, self._app, self._stack)
             else:
                 await self._start(each.dependencies)
+
+    def has(self, wanted: Dependency) -> bool:
+        """Whether a value that lives as long as the service is there."""
+        return self._effective(wanted).function in self._app
 
     async def stop(self) -> None:
         """Clean up, in the reverse order."""
@@ -53,7 +64,7 @@ class Dependencies:
     async def resolve(
         self,
         wanted: Dependency,
-        context: Context | None,
+        context: Context | Starting,
         values: dict[Any, Any],
         stack: contextlib.AsyncExitStack,
     ) -> Any:
@@ -63,7 +74,7 @@ class Dependencies:
         for known in (values, self._app):
             if key in known:
                 return known[key]
-        arguments = {name: source(context) for name, source in each.sources if context is not None}
+        arguments = {name: source(cast(Context, context)) for name, source in each.sources}
         for name, inner in each.dependencies:
             arguments[name] = await self.resolve(inner, context, values, stack)
         if each.style == "async_generator":

@@ -22,6 +22,8 @@ running ──────────────► ended            answered 
 - A request holds its slots from the start of `_run` to its end, also while a handler runs on that
   was answered for. The `finally` of `_run` gives them back; a large reply changes them for a place
   among those that are being sent.
+- A request with work for after its answer is answered first, and its `msg` set to None: from then
+  on nobody answers, and neither its deadline nor its caller ends it.
 
 What every request passes (`accept`, `_run`) does no lookup by name, and reads a header block only
 the first time that it sees it.
@@ -53,6 +55,7 @@ from natsrpc.errors import (
 )
 
 from ..contract import (
+    OVER,
     Context,
     EndpointContract,
     Limits,
@@ -65,6 +68,7 @@ from ..contract import (
 from ..headers import NO_DEADLINE, TOKEN, inherited, is_reserved, may_answer, with_frame
 from ..signature import CallPlan
 from ..streams import LARGE, Conversations, Patience, Receiving, send_reply
+from .afterwards import AfterReply
 from .answers import Answers
 from .decoding import LARGE_BODY, decode_large
 from .eager import task_starter
@@ -122,6 +126,7 @@ class Endpoint:
         self.plan = plan
         self.service = service
         self.state: Any = None
+        self.client: Any = None
         self.answers: Answers = Answers(connection, contract, plan.name)
         self._connection = connection
         self._link = link = connection.link
@@ -153,12 +158,14 @@ class Endpoint:
         self._log = Throttle(logger)
         self._direct = _direct(plan)
         self._general: Next[Context] | None = None
+        self._after: AfterReply | None = None
         self._start_task = task_starter(link.loop, f"natsrpc handler {plan.name}")
         self._time = clock(link.loop)
 
-    def use(self, general: Next[Context]) -> None:
+    def use(self, general: Next[Context], after: AfterReply) -> None:
         """Call the handler the general way: it needs more than its body, or has middleware."""
         self._general = general
+        self._after = after
 
     # the fast path
 
@@ -261,7 +268,7 @@ class Endpoint:
 
     def _context(self, msg: Msg, terms: Terms, deadline: float) -> Context:
         limit = None if deadline == NO_DEADLINE else deadline
-        return Context(msg, self.contract, self.service, limit, self.state, terms)
+        return Context(msg, self.contract, self.service, limit, self.state, self.client, terms)
 
     async def _run_general(
         self, admitted: Admitted, context: Context, terms: Terms
@@ -269,15 +276,38 @@ class Endpoint:
         assert self._general is not None  # `_run` asked
         talk = self._talks.get(admitted) if self._talks else None
         if isinstance(talk, Incoming):
-            return await talk.run(context, self._general, terms)
-        data = terms.encode(await self._general(context))
-        if not context.has_reply_headers:
-            return data, terms.reply_headers
-        headers = dict(context.reply_headers)
-        if terms.reply_headers:
-            headers.setdefault("Content-Type", terms.codec.content_type)
-        block = encode_headers(headers)
-        return data, block if terms.credit is None else with_frame(block, "only", 1)
+            reply = await talk.run(context, self._general, terms)
+        else:
+            data = terms.encode(await self._general(context))
+            headers = terms.reply_headers
+            if context.has_reply_headers:
+                headers = _with_reply_headers(context, terms)
+            reply = data, headers
+        if context.afterwards is None:
+            context.afterwards = OVER
+        else:
+            await self._answer_and_go_on(admitted, reply, terms, context)
+        return reply
+
+    async def _answer_and_go_on(
+        self, admitted: Admitted, reply: tuple[bytes, bytes], terms: Terms, context: Context
+    ) -> None:
+        """Send the answer, then do what the handler left to be done after it."""
+        afterwards, msg = context.afterwards, admitted.msg
+        assert afterwards is not None and self._after is not None
+        is_out = msg is not None  # else it was answered while its handler ran
+        if msg is not None and msg.raw_reply:
+            try:
+                self._send(msg.raw_reply, reply[0], b"", reply[1])
+            except Exception as error:
+                deadline = NO_DEADLINE if context.deadline is None else context.deadline
+                is_out = await self._send_otherwise(admitted, terms, deadline, reply, error)
+        admitted.msg = None
+        self._end_talk(admitted)
+        if is_out:
+            context.outlive()
+            await self._after.run(afterwards)
+        context.afterwards = OVER
 
     # what one message is not enough for
 
@@ -358,17 +388,18 @@ class Endpoint:
         deadline: float,
         reply: tuple[bytes, bytes],
         error: Exception,
-    ) -> None:
+    ) -> bool:
         """Send a reply that did not fit one message in frames, if its caller takes it so; the
-        request is here until that ends. Otherwise answer with an error."""
+        request is here until that ends. Otherwise answer with an error; the result is then
+        false."""
         msg = admitted.msg
         assert msg is not None  # `_run` looked
         if not isinstance(error, MaxPayloadError) or len(reply[0]) > terms.max_reply:
             self.answers.unsendable(msg, error, terms.max_reply)
-            return
+            return False
         if not self._move_to_sending(admitted):
             self.answers.answer(msg, UnavailableError(NO_PLACE))
-            return
+            return False
         stop = partial(self._cancel, admitted)
         try:
             await send_reply(
@@ -382,6 +413,8 @@ class Endpoint:
             )
         except (NatsError, RpcError) as failure:
             self.answers.note_error(str(failure))
+            return False
+        return True
 
     def _move_to_sending(self, admitted: Admitted) -> bool:
         """Give back the slots of a handler that has ended, for a place among the large replies that
@@ -464,6 +497,8 @@ class Endpoint:
         self, admitted: Admitted, error: BaseException, deadline: float, context: Context | None
     ) -> None:
         """Answer a request whose handler raised, unless that was done."""
+        if context is not None:
+            context.afterwards = OVER
         if admitted.msg is not None:
             if is_end_of_time(error, deadline - self._time()):
                 error = self._too_late()
@@ -473,7 +508,8 @@ class Endpoint:
     def _withdraw(self, admitted: Admitted, error: RpcError) -> None:
         """Answer for a request that was taken out of `taken`; run it no further."""
         msg = admitted.msg
-        assert msg is not None  # it is answered once
+        if msg is None:  # answered by its handler, which has more to do
+            return
         admitted.msg = None
         lane = admitted.lane
         if lane is not None and admitted.task is None and lane.remove(admitted):
@@ -521,6 +557,8 @@ class Endpoint:
         for admitted in sorted(self.taken.values(), key=lambda each: each.task is not None):
             if self.taken.pop(admitted.key, None) is not None:
                 self._withdraw(admitted, UnavailableError("the service is stopping"))
+        if self._after is not None:
+            self._after.abort()
 
     @property
     def inflight(self) -> int:
@@ -538,6 +576,15 @@ class Endpoint:
         """A row of its own, at a gate."""
         limits = self._limits
         return Lane(gate, limits.max_concurrency, limits.max_waiting, self, is_owed)
+
+
+def _with_reply_headers(context: Context, terms: Terms) -> bytes:
+    """The headers of a reply with those that the handler has set."""
+    headers = dict(context.reply_headers)
+    if terms.reply_headers:
+        headers.setdefault("Content-Type", terms.codec.content_type)
+    block = encode_headers(headers)
+    return block if terms.credit is None else with_frame(block, "only", 1)
 
 
 def _unstarted(task: asyncio.Task[None]) -> bool:

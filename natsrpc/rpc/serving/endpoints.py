@@ -7,31 +7,29 @@ only reads what was decided.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from natsrpc.core import check_queue_group
 from natsrpc.errors import ConfigError, ConfigTypeError, RpcError
 
-from ..contract import EndpointContract, Limits, check_errors
+from ..contract import EndpointContract, check_errors
 from ..headers import is_reserved
-from ..signature import describe, located, plan, public_methods
+from ..signature import HandlerOptions, check_guards, describe, guarded, located, plan
 from ..signature import names as naming
-from .definition import Definition, Handler
+from .definition import Definition, Handler, Registration
+from .level import INHERIT, Level, check_options
+from .objects import methods_of
+from .router import Included, NotedSubscriber, Router, check_router
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-INHERIT: Any = object()
-"""The queue group of the level above."""
 
 
 class Endpoints:
     """The ways to add endpoints under a prefix, which `Service` and `Group` share."""
 
-    def __init__(self, definition: Definition, prefix: str, queue_group: str | None) -> None:
+    def __init__(self, definition: Definition, level: Level) -> None:
         self._definition = definition
-        self._prefix = prefix
-        self._queue_group = queue_group
+        self._level = level
 
     def handler(
         self,
@@ -45,14 +43,16 @@ class Endpoints:
         max_waiting: int | None = None,
         timeout: float | None = None,
         idempotent: bool = False,
+        dependencies: Sequence[Any] = (),
     ) -> Callable[[F], F]:
         """Serve the decorated function, which stays what it was.
 
         Args:
             subject: where it is called; the function's name if not given. A part in braces, as
                 in `orders.{user}.get`, takes any token, which `Token("user")` reads.
-            name: the endpoint's name in listings; made from the subject if not given. Endpoints may
-                share one, as ADR-32 has it: their subjects tell them apart.
+            name: the endpoint's name in listings and figures. If not given it is made from the
+                subject or the function's name, and is like no other of the service. Endpoints may
+                be given the same name, as ADR-32 has it: their subjects tell them apart.
             queue_group: None makes every instance answer; not given, the group's or service's.
             metadata: what INFO shows of this endpoint.
             errors: the error classes it raises, for the contract and for callers.
@@ -60,6 +60,9 @@ class Endpoints:
             max_waiting: how many may wait for a slot; more are refused with 429 at once.
             timeout: seconds after which a request is stopped, however long its caller waits.
             idempotent: it may run twice for one call, so callers may send again what they lost.
+            dependencies: `Depends(...)` whose values nobody reads, as in `[Depends(authorize)]`.
+                They run before the body is read: those of the service, then those of routers and
+                groups, then these.
 
         Raises:
             ConfigError: anything above, or the function's signature, is refused.
@@ -70,68 +73,126 @@ class Endpoints:
                     f"handler takes a subject, not the function {describe(subject)!r}: write "
                     "@service.handler() with brackets"
                 )
+        options: HandlerOptions = {
+            "name": name,
+            "queue_group": queue_group,
+            "metadata": metadata,
+            "errors": errors,
+            "max_concurrency": max_concurrency,
+            "max_waiting": max_waiting,
+            "timeout": timeout,
+            "idempotent": idempotent,
+            "dependencies": dependencies,
+        }
 
         def decorate(function: F) -> F:
-            with located(function):
-                self._add(
-                    function,
-                    subject,
-                    name=name,
-                    queue_group=queue_group,
-                    metadata=metadata,
-                    errors=errors,
-                    limits=self._definition.limits(max_concurrency, max_waiting, timeout),
-                    idempotent=idempotent,
-                )
+            self._definition.add([self._handler(self._level, function, subject, options)])
             return function
 
         return decorate
 
-    def group(self, prefix: str, *, queue_group: str | None = INHERIT) -> Group:
-        """Endpoints under a common prefix; an empty prefix adds nothing."""
-        inner = naming.join(self._prefix, naming.check_prefix(prefix)) if prefix else self._prefix
-        chosen = self._queue_group if queue_group is INHERIT else queue_group
-        if chosen is not None:
-            check_queue_group(chosen)
-        return Group(self._definition, inner, chosen)
+    def group(
+        self,
+        prefix: str,
+        *,
+        queue_group: str | None = INHERIT,
+        dependencies: Sequence[Any] = (),
+    ) -> Group:
+        """Endpoints under a common prefix; an empty prefix adds nothing.
+
+        `dependencies` run before each of their requests, after those of the level above.
+
+        Raises:
+            ConfigError: an argument is refused.
+        """
+        level = self._level.under(prefix, queue_group)
+        return Group(self._definition, level.guarded(f"group {prefix!r}", dependencies))
 
     def register(self, instance: object, *, prefix: str = "", api: type | None = None) -> None:
-        """Serve an object's public methods, each under its own name.
+        """Serve an object's methods: those marked by `natsrpc.endpoint`, or all public ones, each
+        under its own name, if none is marked.
 
         Args:
             instance: the object; its methods are called on it.
-            prefix: stands before the methods' names.
+            prefix: stands before the methods' subjects.
             api: a Protocol or class; only the methods it names are served.
 
         Raises:
             ConfigError: `instance` is a class, lacks a method of `api`, or has nothing to serve.
         """
-        if inspect.isclass(instance):
-            raise ConfigError(f"register an instance of {instance.__name__!r}, not the class")
-        names = public_methods(api if api is not None else type(instance))
-        if not names:
-            raise ConfigError(f"{type(instance).__name__!r} has no public methods to serve")
-        group = self.group(prefix)
-        for name in names:
-            method = getattr(instance, name, None)
-            if not callable(method):
-                raise ConfigError(f"{type(instance).__name__!r} has no method {name!r}")
-            group.handler(name)(method)
+        level = self._level.under(prefix)
+        self._definition.add(
+            [
+                self._handler(level, method.function, method.subject, method.options)
+                for method in methods_of(instance, api)
+            ]
+        )
 
-    def _add(
+    def include(self, router: Router, prefix: str = "") -> None:
+        """Serve all that a router holds, its handlers below `prefix` and the router's own.
+
+        Where the service runs already, they are served from now on. If anything of it is refused,
+        none of its handlers is served.
+
+        Raises:
+            ConfigError: it is no router, or one of its handlers conflicts with another.
+        """
+        check_router(router)
+        handlers: list[Registration] = []
+        subscribers: list[tuple[Level, NotedSubscriber]] = []
+        self._collect(self._level.under(prefix), router, handlers, subscribers)
+        self._definition.add(handlers)
+        for level, noted in subscribers:
+            self._subscribe(level, noted)
+
+    def _collect(
         self,
+        level: Level,
+        router: Router,
+        handlers: list[Registration],
+        subscribers: list[tuple[Level, NotedSubscriber]],
+    ) -> None:
+        """All that a router, and those within it, add below a level."""
+        inner, entries = router.contents()
+        level = inner.inside(level)
+        for entry in entries:
+            if isinstance(entry, Included):
+                self._collect(level.under(entry.prefix), entry.router, handlers, subscribers)
+            elif isinstance(entry, NotedSubscriber):
+                subscribers.append((level, entry))
+            else:
+                below = level.under(entry.prefix)
+                found = self._handler(below, entry.function, entry.subject, entry.options)
+                handlers.append(found)
+
+    def _subscribe(self, level: Level, noted: NotedSubscriber) -> None:
+        """Add a subscriber of a router, with what the levels around it add."""
+        subscriber = getattr(Endpoints(self._definition, level), "subscriber", None)
+        if subscriber is None:
+            raise ConfigError(f"{noted.function!r}: this service takes no subscribers")
+        subscriber(noted.event, **noted.options)(noted.function)
+
+    def _handler(
+        self,
+        level: Level,
         function: Callable[..., Any],
         subject: str | None,
-        *,
-        name: str | None,
-        queue_group: str | None,
-        metadata: Mapping[str, str] | None,
-        errors: tuple[type[RpcError], ...],
-        limits: Limits,
-        idempotent: bool,
-    ) -> None:
+        options: HandlerOptions,
+    ) -> Registration:
+        """A function as a handler at a level: all that can be wrong about it alone is found, and
+        told with the place of the function."""
+        with located(function):
+            return self._make(level, function, subject, options)
+
+    def _make(
+        self,
+        level: Level,
+        function: Callable[..., Any],
+        subject: str | None,
+        options: HandlerOptions,
+    ) -> Registration:
         own_name = describe(function).rpartition(".")[2]
-        template = naming.join(self._prefix, own_name if subject is None else subject)
+        template = naming.join(level.prefix, own_name if subject is None else subject)
         full, tokens = naming.parse_template(template)
         if is_reserved(full.encode()):
             raise ConfigError(
@@ -139,24 +200,38 @@ class Endpoints:
                 "and reaches no handler; choose another"
             )
         call_plan = plan(function, tokens)
-        chosen = self._queue_group if queue_group is INHERIT else queue_group
-        check_queue_group(chosen or "")
+        where = f"handler {call_plan.name!r}"
+        check_options(where, options)
+        queue_group = options.get("queue_group", INHERIT)
+        chosen = level.queue_group if queue_group is INHERIT else queue_group
+        name = options.get("name")
+        errors = check_errors(f"errors of {where}", options.get("errors", ()))
         contract = EndpointContract(
-            name=naming.check_name("endpoint", name or naming.name_from(subject or "", own_name)),
+            name=name or naming.name_from(subject or "", own_name),
             subject=full,
             queue_group=chosen or "",
-            metadata=naming.check_metadata(metadata),
+            metadata=naming.check_metadata({**level.metadata, **(options.get("metadata") or {})}),
             doc=inspect.getdoc(function) or "",
             request_type=call_plan.request_type,
             response_type=call_plan.response_type,
             kind=call_plan.kind,
             stream_type=call_plan.stream_type,
-            errors=check_errors(f"errors of handler {call_plan.name!r}", errors),
+            errors=tuple(dict.fromkeys((*level.errors, *errors))),
             template=template,
             codec=self._definition.codec.name,
-            idempotent=idempotent,
+            idempotent=options.get("idempotent", False),
         )
-        self._definition.add(function, Handler(contract, call_plan, limits))
+        guards = (*level.guards, *check_guards(where, options.get("dependencies", ())))
+        handler = Handler(
+            contract,
+            guarded(call_plan, guards, tokens),
+            self._definition.limits(
+                options.get("max_concurrency"), options.get("max_waiting"), options.get("timeout")
+            ),
+            middlewares=level.middlewares,
+            is_named=name is not None,
+        )
+        return function, handler
 
 
 class Group(Endpoints):

@@ -31,20 +31,28 @@ class Invoker:
         self.threads: Threads = threads
 
     async def __call__(self, context: Context) -> Any:
-        """Decode the body, resolve the rest, call."""
+        """Resolve dependencies, read the message, call: who may not call learns nothing of what
+        the body should be."""
+        plan = self.plan
+        if not plan.dependencies:
+            return await self._call(context, self._read(context))
+        values: dict[Callable[..., Any], Any] = {}
+        found: dict[str, Any] = {}
+        async with contextlib.AsyncExitStack() as stack:
+            for name, wanted in plan.dependencies:
+                found[name] = await self.dependencies.resolve(wanted, context, values, stack)
+            found.pop("", None)  # of those that no parameter takes
+            return await self._call(context, self._read(context) | found)
+
+    def _read(self, context: Context) -> dict[str, Any]:
+        """The arguments that are read from the message."""
         plan = self.plan
         arguments = self._read_body(context) if plan.body else {}
         for name, source in plan.sources:
             arguments[name] = source(context)
         if plan.stream is not None:
             arguments[plan.stream.name] = request_items(context)
-        if not plan.dependencies:
-            return await self._call(context, arguments)
-        values: dict[Callable[..., Any], Any] = {}
-        async with contextlib.AsyncExitStack() as stack:
-            for name, wanted in plan.dependencies:
-                arguments[name] = await self.dependencies.resolve(wanted, context, values, stack)
-            return await self._call(context, arguments)
+        return arguments
 
     def _read_body(self, context: Context) -> dict[str, Any]:
         plan = self.plan

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import importlib
 import logging
 from collections.abc import Callable
@@ -24,7 +25,9 @@ from natsrpc.errors import ConfigError, NatsError, PermissionsError
 
 from ..contract import ServiceContract, compose
 from ..headers import cancel_subject
+from ..signature import all_dependencies, describe
 from ..streams import conversations_of, large_subject
+from .afterwards import AfterReply
 from .definition import Definition, Handler
 from .dependencies import Dependencies
 from .endpoint import Endpoint
@@ -65,7 +68,9 @@ class Attachment(Protocol):
 class RunningService:
     """One service on one connection, with its own id and counters."""
 
-    def __init__(self, connection: Connection, definition: Definition, threads: Threads) -> None:
+    def __init__(
+        self, connection: Connection, definition: Definition, threads: Threads, client: Any
+    ) -> None:
         self.definition = definition
         self.contract: ServiceContract = definition.contract
         self.id: str = random_text(ID_SIZE).decode()
@@ -73,6 +78,7 @@ class RunningService:
         self.endpoints: list[Endpoint] = []
         self.state: Any = None
         self._connection = connection
+        self._client = client
         self._threads = threads
         self._all = conversations_of(connection.link)
         self._all.account.allow(definition.max_body)
@@ -80,11 +86,12 @@ class RunningService:
         self._is_held = False
         self._receiving = Gate(connection.link, max(RESERVE, definition.max_concurrency))
         self._sending = Gate(connection.link, max(LARGE_REPLIES, definition.max_concurrency))
-        self._dependencies = Dependencies(definition.overrides)
+        self._dependencies = Dependencies(definition.overrides, client)
         self._subscriptions: list[Subscription] = []
         self._by_subscription: dict[Subscription, Endpoint] = {}
-        self._optional: list[Subscription] = []
-        self._cancellations: list[Subscription] = []
+        self._large: dict[Endpoint, Subscription] = {}
+        self._cancellations: dict[Endpoint, Subscription] = {}
+        self._leaving: list[Endpoint] = []
         self._attachments: list[Attachment] = []
         self._denied: list[str] = []
         self._dropped = 0
@@ -93,27 +100,32 @@ class RunningService:
     @property
     def inflight(self) -> int:
         """Requests that run or wait."""
-        return sum(endpoint.inflight for endpoint in self.endpoints)
+        return sum(endpoint.inflight for endpoint in self._all_endpoints())
 
     @property
     def num_dropped(self) -> int:
         """Messages that were dropped: with a reply subject that is not answered, or to a subject of
         ours that means nothing here."""
-        return self._dropped + sum(endpoint.answers.num_dropped for endpoint in self.endpoints)
+        counts = (endpoint.answers.num_dropped for endpoint in self._all_endpoints())
+        return self._dropped + sum(counts)
 
     def reset(self) -> None:
         """Zero the counters, as ADR-32's reset does."""
         self.started = datetime.now(UTC)
         self._dropped = 0
-        for endpoint in self.endpoints:
+        for endpoint in self._all_endpoints():
             endpoint.answers.reset()
+
+    def _all_endpoints(self) -> list[Endpoint]:
+        """Those that are served, and those that are being removed."""
+        return [*self.endpoints, *self._leaving]
 
     async def start(self) -> list[Subscription]:
         """Enter the lifespan and subscribe the endpoints: the subscriptions that must be accepted
         before `complete` is called."""
         try:
             if self.definition.lifespan is not None:
-                manager = self.definition.lifespan()
+                manager = self.definition.lifespan(self._client)
                 self.state = await self._lifespan.enter_async_context(manager)
             self._lifespan.push_async_callback(self._dependencies.stop)
             await self._dependencies.start([handler.plan for handler in self.definition.handlers])
@@ -135,6 +147,7 @@ class RunningService:
         attachment: Attachment = discovery.Discovery(self._connection, self)
         self._attachments.append(attachment)
         attachment.start()
+        self.definition.on_adding.append(self._check_addition)
         self.definition.on_added.append(self._add)
 
     def subscribe_optional(
@@ -194,7 +207,7 @@ class RunningService:
             """Whether nothing else of this level runs."""
             return not any(
                 each.running(depth)
-                for each in self.endpoints
+                for each in self._all_endpoints()
                 if (each.contract.kind != "unary") is streams
             )
 
@@ -217,23 +230,29 @@ class RunningService:
             reply_prefixes=self.definition.reply_prefixes,
         )
         endpoint.state = self.state
+        endpoint.client = self._client
         endpoint.answers.on_dropped = self.definition.on_dropped
-        middleware = self.definition.middlewares
+        middleware = [*self.definition.middlewares, *handler.middlewares]
         if middleware or handler.plan.shape == "general":
             invoker = Invoker(handler.plan, self._dependencies, self._threads)
-            endpoint.use(compose(middleware, invoker))
+            after = AfterReply(self._threads, endpoint.answers, handler.plan.name)
+            endpoint.use(compose(middleware, invoker), after)
         return endpoint
+
+    def _check_addition(self, handler: Handler) -> None:
+        """Refuse an endpoint that cannot be added while running."""
+        for each in all_dependencies(handler.plan.dependencies):
+            if each.lifetime == "app" and not self._dependencies.has(each):
+                raise ConfigError(
+                    f"handler {handler.plan.name!r} needs {describe(each.function)!r}, which lives "
+                    "as long as the app: add it before the service starts"
+                )
 
     def _add(self, handler: Handler) -> None:
         """Serve an endpoint that was added while running."""
-        if any(each.lifetime == "app" for _, each in handler.plan.dependencies):
-            raise ConfigError(
-                f"handler {handler.plan.name!r} needs something that lives as long as the app: "
-                "add it before the service starts"
-            )
-        self.contract = self.definition.contract
         endpoint = self._make(handler)
         self.endpoints.append(endpoint)
+        self._note_endpoints()
         self._subscribe(endpoint)
         self._subscribe_optional(endpoint)
 
@@ -258,9 +277,54 @@ class RunningService:
         if contract.kind == "unary" and contract.queue_group and self.definition.max_body:
             subject = large_subject(contract.subject)
             sink, drop = endpoint.accept_large, endpoint.answers.drop
-            self._optional.append(subscribe(subject, sink, contract.queue_group, drop=drop))
+            self._large[endpoint] = subscribe(subject, sink, contract.queue_group, drop=drop)
         subject = cancel_subject(contract.subject)
-        self._cancellations.append(subscribe(subject, endpoint.accept_cancel))
+        self._cancellations[endpoint] = subscribe(subject, endpoint.accept_cancel)
+
+    def _note_endpoints(self) -> None:
+        """Tell in the contract, and so to discovery, what is served now."""
+        endpoints = tuple(endpoint.contract for endpoint in self.endpoints)
+        self.contract = dataclasses.replace(self.contract, endpoints=endpoints)
+
+    def find(self, name: str) -> list[Endpoint]:
+        """The endpoints of a name; if there are none, those of a subject."""
+        by_name = [each for each in self.endpoints if each.contract.name == name]
+        return by_name or [
+            each
+            for each in self.endpoints
+            if name in (each.contract.subject, each.contract.template)
+        ]
+
+    async def remove(self, endpoint: Endpoint, timeout: float) -> None:
+        """Serve an endpoint no more; what came for it is finished and answered, as by `drain`."""
+        self.endpoints.remove(endpoint)
+        self._leaving.append(endpoint)
+        self._note_endpoints()
+        self.definition.remove(endpoint.contract)
+        deadline = self._connection.link.loop.time() + timeout
+        own = [sub for sub, each in self._by_subscription.items() if each is endpoint]
+        beside = [self._large[endpoint]] if endpoint in self._large else []
+        try:
+            async with asyncio.timeout(max(timeout, WITHDRAWAL)):
+                await asyncio.gather(*map(_drain, [*own, *beside]))
+            async with asyncio.timeout_at(deadline):
+                await self._idle(endpoint)
+        except TimeoutError:
+            name, count = endpoint.contract.name, endpoint.inflight
+            logger.warning("endpoint %s is removed: %d requests are cut short", name, count)
+            endpoint.abort()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WITHDRAWAL):
+                    await self._idle(endpoint)
+        if endpoint in self._cancellations:
+            await _drain(self._cancellations.pop(endpoint))
+        endpoint.answers.close()
+        self._large.pop(endpoint, None)
+        for subscription in own:
+            self._subscriptions.remove(subscription)
+            del self._by_subscription[subscription]
+        self._leaving.remove(endpoint)
+        self._dropped += endpoint.answers.num_dropped
 
     def hold(self) -> None:
         """Start nothing until `release`: what is read meanwhile may be old."""
@@ -287,10 +351,11 @@ class RunningService:
         """
         if self._add in self.definition.on_added:
             self.definition.on_added.remove(self._add)
+            self.definition.on_adding.remove(self._check_addition)
         deadline = self._connection.link.loop.time() + timeout
         try:
             async with asyncio.timeout(max(timeout, WITHDRAWAL)):
-                await asyncio.gather(*map(_drain, [*self._subscriptions, *self._optional]))
+                await asyncio.gather(*map(_drain, [*self._subscriptions, *self._large.values()]))
             async with asyncio.timeout_at(deadline):
                 await self._idle()
         except TimeoutError:
@@ -301,7 +366,7 @@ class RunningService:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(WITHDRAWAL):
                     await self._idle()
-        await asyncio.gather(*map(_drain, self._cancellations))
+        await asyncio.gather(*map(_drain, self._cancellations.values()))
         for endpoint in self.endpoints:
             endpoint.answers.close()
         for attachment in reversed(self._attachments):
@@ -315,18 +380,22 @@ class RunningService:
 
     def abort(self) -> None:
         """Answer all that runs or waits with 503 and cancel it."""
-        for endpoint in self.endpoints:
+        for endpoint in self._all_endpoints():
             endpoint.abort()
 
-    async def _idle(self) -> None:
-        """Wait until nothing runs and nothing waits."""
+    async def _idle(self, endpoint: Endpoint | None = None) -> None:
+        """Wait until nothing runs and nothing waits: of the service, or of one endpoint."""
         event = asyncio.Event()
         gates = [self._receiving, self._sending, *self._gates.values()]
         for gate in gates:
             gate.watch(event.set)
-        while not all(gate.idle for gate in gates):
-            event.clear()
-            await event.wait()
+        try:
+            while endpoint.inflight if endpoint else not all(gate.idle for gate in gates):
+                event.clear()
+                await event.wait()
+        finally:
+            for gate in gates:
+                gate.unwatch(event.set)
 
 
 async def _drain(subscription: Subscription) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 from natsrpc.core import AsyncError, Closed, Connection, ConnectionEvent, Subscription
 from natsrpc.errors import ConfigError, NatsError
 
 from .definition import Definition, Servable, check_overlap
+from .endpoint import Endpoint
 from .running import FLUSH, RunningService
 from .threads import Threads
 
@@ -21,19 +22,22 @@ THREADS = 32
 class Server:
     """Services running on a client's connection. Made by `Client.serve`.
 
-    Leaving it as a block drains it.
+    Leaving it as a block drains it. `client` is what the services are given to call others with.
     """
 
-    def __init__(self, connection: Connection, services: Sequence[Servable]) -> None:
+    def __init__(
+        self, connection: Connection, services: Sequence[Servable], *, client: Any = None
+    ) -> None:
         if not services:
             raise ConfigError("nothing to serve: name at least one service")
         definitions = _definitions(services)
         self.connection = connection
         self._threads = Threads(THREADS)
         self.services: list[RunningService] = [
-            RunningService(connection, each, self._threads) for each in definitions
+            RunningService(connection, each, self._threads, client) for each in definitions
         ]
         self._drained: asyncio.Task[None] | None = None
+        self._removing: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Serve. When this returns, every request sent reaches a handler.
@@ -102,6 +106,40 @@ class Server:
         limit = self.connection.options.drain_timeout if timeout is None else timeout
         await asyncio.shield(self._begin_drain(limit))
 
+    async def remove(self, name: str, *, timeout: float | None = None) -> None:
+        """Serve one endpoint no more; the others go on.
+
+        It is gone from listings at once. Returns when all that came for it is answered. Safe to
+        cancel: the removal itself goes on. Adding an endpoint to the service serves it again.
+
+        Args:
+            name: the endpoint's name, or its subject.
+            timeout: seconds before what still runs is answered 503 and cancelled; the
+                connection's `drain_timeout` if not given.
+
+        Raises:
+            ConfigError: there is no such endpoint, or several share the name.
+        """
+        found = [(each, endpoint) for each in self.services for endpoint in each.find(name)]
+        if self._drained is not None or len(found) != 1:
+            raise ConfigError(self._cannot_remove(name, [endpoint for _, endpoint in found]))
+        limit = self.connection.options.drain_timeout if timeout is None else timeout
+        service, endpoint = found[0]
+        removing = asyncio.ensure_future(service.remove(endpoint, limit))
+        self._removing.add(removing)
+        removing.add_done_callback(self._removing.discard)
+        await asyncio.shield(removing)
+
+    def _cannot_remove(self, name: str, found: list[Endpoint]) -> str:
+        if self._drained is not None:
+            return f"cannot remove {name!r}: all endpoints are drained already"
+        if found:
+            subjects = ", ".join(repr(endpoint.contract.template) for endpoint in found)
+            return f"cannot remove {name!r}: {subjects} have that name; remove one by its subject"
+        all_ = [each.contract for service in self.services for each in service.endpoints]
+        known = ", ".join(f"{each.name} ({each.template})" for each in all_) or "none"
+        return f"cannot remove {name!r}: there is no such endpoint; there are: {known}"
+
     def _begin_drain(self, timeout: float) -> asyncio.Task[None]:
         """The task that drains, made by the first who asks for it."""
         if self._drained is None:
@@ -143,8 +181,8 @@ def _definitions(services: Sequence[Servable]) -> list[Definition]:
         definition = getattr(service, "definition", None)
         if not isinstance(definition, Definition):
             raise ConfigError(f"{service!r} is not a Service")
-        others = [contract for other in found for contract in other.contract.endpoints]
-        for contract in definition.contract.endpoints:
-            check_overlap(contract, others, definition.name)
+        others = [handler for other in found for handler in other.handlers]
+        for handler in definition.handlers:
+            check_overlap(handler, others, definition.name)
         found.append(definition)
     return found

@@ -74,7 +74,7 @@ class Gate:
     """The slots of one service for one kind of requests.
 
     `attention` is true while an ending handler has something to do here: requests wait, or
-    somebody waits for the last one to end.
+    somebody waits for one of them to end.
     """
 
     __slots__ = (
@@ -115,9 +115,8 @@ class Gate:
             self._attending = False
         # what was started here may have ended here, so look anew
         self.attention = bool(self.hungry or self.waiters)
-        if self.idle:
-            for waiter in self.waiters:
-                waiter()
+        for waiter in self.waiters:
+            waiter()
 
     def _start_waiting(self) -> None:
         passed_over = 0
@@ -162,9 +161,13 @@ class Gate:
             self.attend()
 
     def watch(self, waiter: Callable[[], None]) -> None:
-        """Call `waiter` whenever nothing runs and nothing waits here any more."""
+        """Call `waiter` whenever a request has ended here, and none was started in its place."""
         self.waiters.append(waiter)
         self.attention = True
+
+    def unwatch(self, waiter: Callable[[], None]) -> None:
+        """Undo `watch`."""
+        self.waiters.remove(waiter)
 
     @property
     def idle(self) -> bool:

@@ -2,12 +2,14 @@
 
 from . import names, registry
 from .annotations import UNANNOTATED, Parameter, parameters
+from .callers import caller, depth_of_caller, place_of
 from .carrying import check_codec
 from .layers import describe, identity, is_async
-from .markers import MISSING, Depends, Embed, Header, Token
-from .methods import public_methods
+from .markers import MISSING, Depends, DependsMarker, Embed, Header, Token
+from .marks import HandlerOptions, Mark, mark_of, marked_methods, public_methods, set_mark
 from .places import located, place
 from .plan import CallPlan, Dependency, all_dependencies, plan, substitute
+from .rehearsal import check_guards, guarded, rehearse
 
 __all__ = [
     "MISSING",
@@ -15,21 +17,33 @@ __all__ = [
     "CallPlan",
     "Dependency",
     "Depends",
+    "DependsMarker",
     "Embed",
+    "HandlerOptions",
     "Header",
+    "Mark",
     "Parameter",
     "Token",
     "all_dependencies",
+    "caller",
     "check_codec",
+    "check_guards",
+    "depth_of_caller",
     "describe",
+    "guarded",
     "identity",
     "is_async",
     "located",
+    "mark_of",
+    "marked_methods",
     "names",
     "parameters",
     "place",
+    "place_of",
     "plan",
     "public_methods",
     "registry",
+    "rehearse",
+    "set_mark",
     "substitute",
 ]

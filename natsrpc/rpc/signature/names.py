@@ -74,6 +74,11 @@ def name_from(subject: str, function_name: str) -> str:
     return _not_in_name.sub("_", function_name).strip("_") or "endpoint"
 
 
+def name_of(template: str) -> str:
+    """A name made from a whole subject."""
+    return _not_in_name.sub("_", template).strip("_") or "endpoint"
+
+
 def parse_template(template: str) -> tuple[str, dict[str, int]]:
     """The subject to subscribe to, and the place of each `{token}` in it.
 

@@ -24,7 +24,7 @@ from .layers import check_wrappers, describe, identity, is_async, layers
 from .markers import MISSING, DependsMarker, EmbedMarker
 from .places import located, place
 from .results import item_type, request_stream, response
-from .sources import RAW, Source, source_of
+from .sources import RAW, Source, outlives_requests, source_of
 from .values import alone, described
 
 Shape = Literal["nothing", "body", "fields", "general"]
@@ -225,7 +225,9 @@ def _dependency(marker: DependsMarker, tokens: dict[str, int], path: tuple[Any, 
     passed = [each for each, _ in (*sources, *inner)]
     _check_passed(name, found, passed)
     check_wrappers(function, 0, passed)
-    if marker.scope == "app" and (sources or any(d.lifetime != "app" for _, d in inner)):
+    types = {each.name: each.type for each in found}
+    of_request = [each for each, _ in sources if not outlives_requests(types[each])]
+    if marker.scope == "app" and (of_request or any(d.lifetime != "app" for _, d in inner)):
         raise ConfigError(f"dependency {name!r} lives as long as the app: it cannot read a request")
     return Dependency(
         function,

@@ -6,6 +6,7 @@ Functions are held weakly: a handler that nobody keeps takes its entry with it.
 from __future__ import annotations
 
 import inspect
+import types
 import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,7 +15,9 @@ from natsrpc.errors import ConfigError
 
 from ..contract import EndpointContract
 from .layers import describe
-from .plan import CallPlan
+from .marks import Mark, mark_of
+from .names import parse_template
+from .plan import CallPlan, plan
 
 
 class Registered(NamedTuple):
@@ -39,7 +42,8 @@ def register(function: Callable[..., Any], contract: EndpointContract, plan: Cal
 
 
 def find(target: Callable[..., Any]) -> Registered:
-    """The endpoint that `target` serves.
+    """The endpoint that `target` serves: as it is registered here or, if it is not, as its mark
+    says.
 
     Raises:
         ConfigError: it is no handler, or serves several subjects.
@@ -52,6 +56,8 @@ def find(target: Callable[..., Any]) -> Registered:
     if inspect.ismethod(target):
         mine = [e for e in entries if e.owner is not None and e.owner() is target.__self__]
         entries = mine or entries
+    if not entries and (mark := mark_of(key)) is not None:
+        return _as_marked(key, mark)
     if not entries:
         raise ConfigError(f"{describe(target)!r} is not registered as a handler of any service")
     subjects = sorted({entry.contract.template for entry in entries})
@@ -60,3 +66,25 @@ def find(target: Callable[..., Any]) -> Registered:
             f"{describe(target)!r} serves {', '.join(map(repr, subjects))}: call it by subject"
         )
     return entries[-1]
+
+
+def _as_marked(function: Callable[..., Any], mark: Mark) -> Registered:
+    """A marked method of a class that is served elsewhere, for those who only call it."""
+    template = function.__name__ if mark.subject is None else mark.subject
+    subject, tokens = parse_template(template)
+    first = next(iter(inspect.signature(function).parameters), "")
+    bound = types.MethodType(function, object()) if first in ("self", "cls") else function
+    call_plan = plan(bound, tokens)
+    contract = EndpointContract(
+        name=function.__name__,
+        subject=subject,
+        queue_group="",
+        request_type=call_plan.request_type,
+        response_type=call_plan.response_type,
+        kind=call_plan.kind,
+        stream_type=call_plan.stream_type,
+        errors=tuple(mark.options.get("errors", ())),
+        template=template,
+        idempotent=mark.options.get("idempotent", False),
+    )
+    return Registered(contract, call_plan)

@@ -36,6 +36,12 @@ ATTRIBUTE = "__natsrpc_source__"
 """The class attribute by which a class says how a parameter of its type is read."""
 
 
+LIFETIME = "__natsrpc_lifetime__"
+"""The class attribute that is "app" where values are those of the running service, and so may be
+asked for by what lives as long as the app; their reader is then called with a context that has
+nothing but them."""
+
+
 def _read_msg(context: Context) -> Msg:
     return context.msg
 
@@ -56,6 +62,11 @@ def special(type_: Any) -> Source | None:
         reader: Source = getattr(type_, ATTRIBUTE)
         return reader
     return SPECIAL.get(type_)
+
+
+def outlives_requests(type_: Any) -> bool:
+    """Whether a parameter of this type is there as long as the service runs."""
+    return isinstance(type_, type) and bool(vars(type_).get(LIFETIME) == "app")
 
 
 def special_class(type_: Any) -> type | None:

@@ -15,6 +15,7 @@ from natsrpc.errors import (
     CallCancelledError,
     ConflictError,
     DeadlineExceededError,
+    ForbiddenError,
     HeadersTooLargeError,
     InternalError,
     InvalidRequestError,
@@ -25,6 +26,7 @@ from natsrpc.errors import (
     ReplyTooLargeError,
     RequestTooLargeError,
     RpcError,
+    UnauthorizedError,
     UnavailableError,
     UnsupportedCodecError,
     UpstreamError,
@@ -60,7 +62,13 @@ def test_every_error_class_is_one_or_the_other() -> None:
         for each in vars(natsrpc.errors).values()
         if isinstance(each, type) and issubclass(each, RpcError)
     }
-    applications = {RpcError, NotFoundError, ConflictError}
+    applications = {
+        RpcError,
+        UnauthorizedError,
+        ForbiddenError,
+        NotFoundError,
+        ConflictError,
+    }
     assert known == {*FRAMEWORK, *applications, UpstreamError}
 
 

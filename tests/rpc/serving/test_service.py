@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,6 +26,9 @@ class Item(BaseModel):
 async def handler(item: Item) -> Item:
     """Give the item back."""
     return item
+
+
+async def _private_() -> None: ...
 
 
 def make(**options: Any) -> Service:
@@ -68,9 +70,20 @@ def test_endpoints_on_different_subjects_may_share_a_name() -> None:
     """Ref: ADR-32, "Multiple endpoints can have the same names"."""
     service = Service("shop", version="1.0.0")
     for prefix in ("users", "orders"):
-        service.group(prefix).handler("get")(handler)
+        service.group(prefix).handler("get", name="get")(handler)
     found = [(each.name, each.subject) for each in service.contract.endpoints]
     assert found == [("get", "users.get"), ("get", "orders.get")]
+
+
+def test_names_that_were_not_given_are_unique_within_a_service() -> None:
+    service = make()
+    for prefix in ("users", "orders", "orders.{id}"):
+        service.group(prefix).handler("get")(handler)
+    for _ in range(3):
+        service.handler("all", queue_group=None)(handler)
+    service.handler("other", name="get")(handler)
+    names = [each.name for each in service.contract.endpoints]
+    assert names == ["get", "orders_get", "orders_id_get", "all", "all_2", "all_3", "get"]
 
 
 def test_names_are_made_from_subjects_or_functions() -> None:
@@ -78,15 +91,13 @@ def test_names_are_made_from_subjects_or_functions() -> None:
     service.handler()(handler)
     service.handler("with.dots")(handler)
     service.handler("plain")(handler)
-    by_lambda: Callable[[], None] = lambda: None  # noqa: E731 — its name is what is looked at
-    by_lambda.__annotations__["return"] = None
-    service.handler("by.lambda")(by_lambda)
+    service.handler("with.underscores")(_private_)
     names = [(e.name, e.subject) for e in service.contract.endpoints]
     assert names == [
         ("handler", "handler"),
-        ("handler", "with.dots"),
+        ("with_dots", "with.dots"),
         ("plain", "plain"),
-        ("lambda", "by.lambda"),
+        ("private", "with.underscores"),
     ]
 
 
