@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from .root import NatsRpcError
 
@@ -73,10 +71,6 @@ class SubjectStoredError(ContractError):
         )
         self.stream: str = stream
         self.reason: str = reason
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        make = functools.partial(type(self), stream=self.stream, reason=self.reason)
-        return make, (self.subject,)
 
 
 class UnknownCodecError(CodecError, LookupError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from .root import NatsRpcError
 
@@ -213,9 +212,6 @@ class NoRespondersError(NatsError):
         super().__init__(f"{text}; {hint}" if hint else text)
         self.hint = hint
         self.subject = subject
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.subject, self.hint), vars(self)
 
 
 class SlowConsumerError(NatsError):

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class NatsRpcError(Exception):
-    """The root of everything natsrpc raises on purpose."""
+    """The root of everything natsrpc raises on purpose.
+
+    Copies, and what `pickle` reads back, are of the same class, with the same text and attributes.
+    `__init__` is not called for them, so that a subclass may take what it likes.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args), vars(self)
+
+
+def _again(cls: type[NatsRpcError], args: tuple[Any, ...]) -> NatsRpcError:
+    """The error without its attributes. (Some are of classes that Python makes otherwise, such as
+    `OSError`, so `args` is set.)"""
+    error = cls.__new__(cls)
+    error.args = args
+    return error
 
 
 class ConfigError(NatsRpcError, ValueError):

@@ -42,9 +42,6 @@ class ReplyHeaders(Protocol):
 _RESERVED = frozenset({"args", "came_from", "code", "details", "headers", "message", "relayed"})
 """Names that no field of an error class has: the class has them."""
 
-_STATE = ("name", "came_from", "relayed", "headers", "__notes__")
-"""Attributes that `rebuild` does not set, and which a copy keeps."""
-
 
 class RpcError(NatsRpcError):
     """What a handler raises and its caller catches, same class.
@@ -142,11 +139,6 @@ class RpcError(NatsRpcError):
         RpcError.__init__(error, message, details=details, **fields)
         error.code = code
         return error
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        fields = {key: getattr(self, key) for key in self.fields()}
-        state = {key: vars(self)[key] for key in _STATE if key in vars(self)}
-        return type(self).rebuild, (self.message, self.code, self.details, fields), state
 
 
 def _check_code(cls: type[RpcError], code: int) -> int:
@@ -260,16 +252,6 @@ class MessagesLostError(NatsRpcError):
         self.dropped: int = dropped
         self.failed: int = failed
         self.last: RpcError = last
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        make = functools.partial(
-            type(self),
-            endpoint=self.endpoint,
-            dropped=self.dropped,
-            failed=self.failed,
-            last=self.last,
-        )
-        return make, (self.subject,)
 
 
 class DeadlineExceededError(RpcError, NatsTimeoutError, code=504):
