@@ -1,6 +1,7 @@
 """JSON through pydantic: bytes to the model in one step, the model to bytes in one step.
 
-Decoding takes what pydantic takes in its lax mode, except a boolean for an integer. A whole body
+Decoding takes what pydantic takes in its lax mode, except a boolean for an integer, and NaN and the
+infinities, which are not JSON (RFC 8259, section 6). A whole body
 of type `str` may also be text that is not JSON. Encoding refuses NaN and the infinities; nested
 bytes are base64. pydantic's parser bounds the nesting, at about 200 levels.
 
@@ -12,6 +13,7 @@ none, which is nearly always.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Callable
@@ -42,7 +44,7 @@ class JsonCodec(PydanticCodec):
     content_type = "application/json"
 
     def _bind(self, type_: Any) -> Bound:
-        typed = Typed(type_, json=True)
+        typed = Typed(type_, json=True, finite=True)
         encode = _make_encode(typed)
         if typed.outer["type"] == "any":
             encode = self._by_value(encode)
@@ -143,11 +145,22 @@ def _make_check(typed: Typed, *, hides: bool) -> _Check:
     return check
 
 
-def _refuse_constants(out: bytes) -> None:
+def _refuse_constants(text: bytes) -> None:
     def refuse(constant: str) -> None:
         raise EncodeError(f"{constant} is not JSON")
 
-    json.loads(out, parse_constant=refuse)
+    json.loads(text, parse_constant=refuse)
+
+
+def _refuse_read_constants(text: bytes) -> None:
+    """Raise where a body that pydantic took has a constant, and not just a string that looks so."""
+
+    def refuse(constant: str) -> None:
+        raise DecodeError(f"not JSON: {constant} is no number", malformed=True)
+
+    # a body of type str may be text that is not JSON at all
+    with contextlib.suppress(ValueError, RecursionError):
+        json.loads(text, parse_constant=refuse)
 
 
 def _refuse_hidden(value: Any) -> None:
@@ -166,13 +179,19 @@ def _make_decode(typed: Typed) -> Decode:
     validate_json = typed.validator.validate_json
     failed = _failed_text if typed.outer["type"] == "str" else _failed
 
+    def decode_checked(data: bytes) -> Any:
+        value = decode(data)
+        if (_N in data or _I in data) and (b"NaN" in data or b"Infinity" in data):
+            _refuse_read_constants(data)
+        return value
+
     def decode(data: bytes) -> Any:
         try:
             return validate_json(data)
         except ValidationError as error:
             return failed(typed, data, error)
 
-    return decode
+    return decode_checked if typed.constants else decode
 
 
 def _failed(typed: Typed, data: bytes, error: ValidationError) -> Any:

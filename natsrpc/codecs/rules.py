@@ -8,6 +8,7 @@ A message costs nothing extra, because the rules are part of the schema that pyd
   strict one is the common one and stays in compiled code; the check for booleans calls Python.
 - JSON: NaN and the infinities are written as `NaN` and `Infinity`, to be found and refused by the
   encoder. pydantic's default is `null`, which no reader could tell from a missing value.
+- JSON: a float that is read is finite, also where it comes as text: NaN is no JSON.
 - JSON: nested bytes are base64 in the standard alphabet (RFC 4648, section 4), as Go and JavaScript
   read them. pydantic's own writer uses the alphabet for URLs (section 5).
 
@@ -79,7 +80,9 @@ class Rewriter:
     Args:
         config: the configuration that holds where a model has none of its own: `JSON_CONFIG` or {}.
         integer: the rule for integers: `strict_int` or `lenient_int`.
+        finite_only: floats take neither NaN nor the infinities, unless their author says otherwise.
 
+    `constants` tells that a value may hold them all the same: its text must be searched.
     `kinds` are the types of all nodes, with "any" where values of any type can be. `custom` tells
     that something is written by a function of the user, `strict` that the author wants strict
     validation somewhere, `keys` that a mapping may have keys other than strings (`key_nodes` are
@@ -88,7 +91,9 @@ class Rewriter:
     which names values are written.
     """
 
-    def __init__(self, config: Mapping[str, Any], integer: IntRule) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], integer: IntRule, *, finite_only: bool = False
+    ) -> None:
         self.kinds: set[str] = set()
         self.custom: bool = False
         self.strict: bool = False
@@ -97,11 +102,18 @@ class Rewriter:
         self.by_alias: bool = True
         self._config = config
         self._integer = integer
+        self._finite_only = finite_only
+        self._takes_constants = False
 
     @property
     def finite(self) -> bool:
         """Whether no value of the type can hold a float, so that none needs a search for NaN."""
         return not self.custom and self.kinds <= _FINITE
+
+    @property
+    def constants(self) -> bool:
+        """Whether NaN can be read as a value, or as a part of one, though the rules refuse it."""
+        return self._takes_constants or not self.kinds <= _FINITE | {"float"}
 
     def rewrite(self, schema: Mapping[str, Any]) -> Node:
         """Return the copy."""
@@ -128,6 +140,10 @@ class Rewriter:
             copy[key] = self._rewrite(copy[key], config)
         if kind == "int":
             return self._integer(copy)
+        if kind == "float" and self._finite_only:
+            as_text = config.get("ser_json_inf_nan") == "strings"
+            allowed = config.get("allow_inf_nan", as_text)
+            self._takes_constants |= bool(copy.setdefault("allow_inf_nan", allowed))
         # a model's own setting counts for JSON alone: MessagePack has bytes, and no base config
         if kind == "bytes" and self._config and config.get("ser_json_bytes") == "base64":
             copy.setdefault("serialization", _BASE64)

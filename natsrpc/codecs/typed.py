@@ -90,22 +90,24 @@ class Typed:
     Args:
         type_: any type that pydantic understands.
         json: whether values are written as JSON, not as Python objects for MessagePack.
+        finite: whether NaN and the infinities are refused when they are read.
 
     `validator` is the strict one, which every message meets first. `optional` tells that None is a
-    value of the type. `finite`, `strict`, `keys`, `kinds`, `custom` and `by_alias` are those of
-    `Rewriter`.
+    value of the type. `finite`, `constants`, `strict`, `keys`, `kinds`, `custom` and `by_alias` are
+    those of `Rewriter`.
 
     Raises:
         ConfigTypeError: pydantic cannot make a schema of the type, or the format cannot carry it: a
             function, or a map with keys of a kind that the format has not.
     """
 
-    def __init__(self, type_: Any, *, json: bool) -> None:
+    def __init__(self, type_: Any, *, json: bool, finite: bool) -> None:
         self.type = type_
         self.name: str = type_name(type_)
         self._source = make_adapter(type_).core_schema
         self._config = cast(CoreConfig, JSON_CONFIG if json else {})
-        rewriter = Rewriter(self._config, strict_int)
+        self._finite_only = finite
+        rewriter = Rewriter(self._config, strict_int, finite_only=finite)
         schema = rewriter.rewrite(self._source)
         self._check_keys(rewriter, "JSON" if json else "MessagePack")
         self.kinds: set[str] = rewriter.kinds
@@ -114,6 +116,8 @@ class Typed:
         self.keys: bool = rewriter.keys
         self.by_alias: bool = rewriter.by_alias
         self.finite: bool = rewriter.finite
+        # an older pydantic keeps its own rules inside models
+        self.constants: bool = rewriter.constants or not (_REBUILD or self.finite)
         self.outer: Node = outermost(schema)
         self.optional: bool = takes_none(schema)
         if self.outer["type"] in ("callable", "is-subclass"):
@@ -248,7 +252,9 @@ class Typed:
     def _lenient_validator(self) -> SchemaValidator | None:
         """The validator that converts to int, made when first needed; None where no int is."""
         if self._lenient is None and "int" in self.kinds:
-            schema = Rewriter(self._config, lenient_int).rewrite(self._source)
+            schema = Rewriter(self._config, lenient_int, finite_only=self._finite_only).rewrite(
+                self._source
+            )
             self._lenient = self._validator(schema)
         return self._lenient
 

@@ -14,7 +14,15 @@ from typing import Annotated, Any, Generic, Literal, NotRequired, Optional, Type
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, RootModel, field_serializer, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    RootModel,
+    field_serializer,
+    field_validator,
+)
 from pydantic_core import core_schema
 
 from natsrpc import codecs
@@ -199,6 +207,55 @@ def test_names_are_written_where_aliases_are_not_read() -> None:
 def test_nan_and_the_infinities_are_not_json(type_: Any, value: Any) -> None:
     with pytest.raises(EncodeError, match="not JSON"):
         JSON.bind(type_).encode(value)
+
+
+@pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity"])
+@pytest.mark.parametrize(
+    ("type_", "form"),
+    [
+        (float, b"%b"),
+        (float, b'"%b"'),
+        (float | None, b"%b"),
+        (int, b"%b"),
+        (float | int, b"%b"),
+        (list[float], b"[1,%b]"),
+        (dict[str, float], b'{"a":%b}'),
+        (Measure, b'{"value":%b}'),
+        (Measure, b'{"value":"%b"}'),
+        (Point, b'{"x":1,"y":%b}'),
+        (Annotated[float, Field(gt=-math.inf)], b"%b"),
+        (Annotated[float, Field(allow_inf_nan=True)], b"%b"),
+        (decimal.Decimal, b"%b"),
+        (Any, b"%b"),
+        (list, b"[[%b]]"),
+        (dict[str, Any], b'{"a":{"b":%b}}'),
+        (JsonValue, b"[%b]"),
+        (codecs.fields({"a": (float, codecs.REQUIRED), "b": (int, 1)}), b'{"a":%b}'),
+    ],
+)
+def test_nan_and_the_infinities_are_not_read(type_: Any, form: bytes, constant: bytes) -> None:
+    with pytest.raises(DecodeError):
+        JSON.bind(type_).decode(form % constant)
+
+
+def test_nan_as_text_is_read_where_its_author_says_so() -> None:
+    class Asked(BaseModel):
+        model_config = ConfigDict(ser_json_inf_nan="strings")
+        value: float
+
+    class Allowed(BaseModel):
+        value: Annotated[float, Field(allow_inf_nan=True)]
+
+    for type_ in (Asked, Allowed):
+        assert math.isnan(JSON.bind(type_).decode(b'{"value":"NaN"}').value)
+        with pytest.raises(DecodeError):
+            JSON.bind(type_).decode(b'{"value":NaN}')
+
+
+def test_text_that_spells_nan_is_read_as_text() -> None:
+    assert JSON.bind(Any).decode(b'["NaN","Infinity"]') == ["NaN", "Infinity"]
+    assert JSON.bind(str).decode(b"NaN") == "NaN"
+    assert JSON.bind(dict[str, Any]).decode(b'{"NaN":"Infinity"}') == {"NaN": "Infinity"}
 
 
 def test_text_that_spells_nan_is_text() -> None:
