@@ -13,6 +13,7 @@ turns, so tests need not sleep.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import itertools
 import json
 import random
@@ -136,11 +137,17 @@ class Broker:
         return {"dialer": self.dial, "reconnect_wait": 0.0, "reconnect_jitter": 0.0, **options}
 
     async def dial(
-        self, factory: Callable[[], asyncio.Protocol], host: str, port: int
+        self,
+        factory: Callable[[], asyncio.Protocol],
+        host: str,
+        port: int,
+        *,
+        context: contextvars.Context | None = None,
     ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
         """Connect a protocol, in the manner of `loop.create_connection`: the `dialer` option.
 
-        Host and port are ignored. Nothing is waited for.
+        Host and port are ignored. Nothing is waited for. What comes is received with the context
+        variables of now, as from a socket, or with those of `context`.
 
         Raises:
             ConnectionRefusedError: the broker is refusing connections.
@@ -150,7 +157,13 @@ class Broker:
         loop = asyncio.get_running_loop()
         protocol = factory()
         peer = _Peer(self, next(self._ids))
-        peer.pipe = PipeTransport(loop, protocol, received=peer.received, gone=peer.gone)
+        peer.pipe = PipeTransport(
+            loop,
+            protocol,
+            context=contextvars.copy_context() if context is None else context,
+            received=peer.received,
+            gone=peer.gone,
+        )
         self._peers.add(peer)
         peer.greet()
         return peer.pipe, protocol

@@ -2,13 +2,16 @@
 
 `async with service.test() as client` is `serve_in_memory` with one service. What a caller sees is
 what callers in production see: the same codec, the same errors, the same deadlines; never the
-handler's own exception.
+handler's own exception. And a handler sees of them what it sees in production: the message, and
+none of the caller's context variables.
 """
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Unpack
 
 from natsrpc import rpc
@@ -29,8 +32,9 @@ async def serve_in_memory(
         **options: for the client, as for `natsrpc.connect`.
     """
     broker = broker or Broker()
+    elsewhere = partial(broker.dial, context=contextvars.Context())  # as another process
     async with (
-        rpc.connect("nats://memory:4222", **broker.options()) as server,
+        rpc.connect("nats://memory:4222", **broker.options(dialer=elsewhere)) as server,
         server.serve(*services),
         rpc.connect("nats://memory:4222", **(broker.options() | options)) as client,
     ):

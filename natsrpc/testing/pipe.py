@@ -1,7 +1,8 @@
 """An asyncio transport without a socket. The in-memory broker gives one to each client.
 
 It keeps the rules of asyncio's own transports: the event loop calls the protocol, never `write`
-itself; after `abort` or `close` nothing more is delivered; `connection_lost` is called once.
+itself, and with the context variables of the connection's beginning, not those of the peer that
+wrote; after `abort` or `close` nothing more is delivered; `connection_lost` is called once.
 
 Ref: https://docs.python.org/3/library/asyncio-protocol.html#transports
 """
@@ -9,6 +10,7 @@ Ref: https://docs.python.org/3/library/asyncio-protocol.html#transports
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +21,7 @@ class PipeTransport(asyncio.Transport):
     Args:
         loop: the loop that client and broker run on.
         protocol: the client's protocol. It is told of the connection in the next loop turn.
+        context: the context variables that the protocol is called with.
         received: called with each chunk that the client writes.
         gone: called once, when the connection has ended from either side.
     """
@@ -28,6 +31,7 @@ class PipeTransport(asyncio.Transport):
         loop: asyncio.AbstractEventLoop,
         protocol: asyncio.Protocol,
         *,
+        context: contextvars.Context,
         received: Callable[[bytes], None],
         gone: Callable[[], None],
     ) -> None:
@@ -37,7 +41,8 @@ class PipeTransport(asyncio.Transport):
         self._received = received
         self._gone = gone
         self._closing = False
-        loop.call_soon(self._begin)
+        self._context = context
+        loop.call_soon(self._begin, context=context)
 
     def _begin(self) -> None:
         if not self._closing:
@@ -46,11 +51,11 @@ class PipeTransport(asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """Pass the client's bytes to `received` in the next loop turn."""
         if not self._closing:
-            self._loop.call_soon(self._received, bytes(data))
+            self._loop.call_soon(self._received, bytes(data), context=self._context)
 
     def deliver(self, data: bytes) -> None:
         """Pass the broker's bytes to the client's protocol in the next loop turn."""
-        self._loop.call_soon(self._deliver, data)
+        self._loop.call_soon(self._deliver, data, context=self._context)
 
     def _deliver(self, data: bytes) -> None:
         if not self._closing:
@@ -72,8 +77,8 @@ class PipeTransport(asyncio.Transport):
         if self._closing:
             return
         self._closing = True
-        self._loop.call_soon(self._protocol.connection_lost, error)
-        self._loop.call_soon(self._gone)
+        self._loop.call_soon(self._protocol.connection_lost, error, context=self._context)
+        self._loop.call_soon(self._gone, context=self._context)
 
     def is_closing(self) -> bool:
         """Whether the connection has ended."""
