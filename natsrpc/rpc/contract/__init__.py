@@ -12,7 +12,7 @@ from .error_headers import (
     to_wire,
 )
 from .middleware import Middleware, Next, compose
-from .relay import is_end_of_time, relayed
+from .relay import is_end_of_time, real_error, relayed
 from .tables import (
     EndpointContract,
     Kind,
@@ -44,6 +44,7 @@ __all__ = [
     "is_end_of_time",
     "is_error",
     "is_ours",
+    "real_error",
     "refused_request",
     "relayed",
     "takes_stream",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
+import copy
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from natsrpc.core import Headers, Msg
-from natsrpc.errors import BadRequestError
+from natsrpc.errors import (
+    BadRequestError,
+    DeadlineExceededError,
+    RpcError,
+)
 
 from .afterwards import Afterwards
 from .tables import EndpointContract, ServiceContract
@@ -35,17 +40,30 @@ class Coding(Protocol):
     encode: Callable[[Any], bytes]
 
 
+class Request(Protocol):
+    """What a context knows of its request's state: `msg` is None once it is answered by another
+    than its handler, and `why` is that answer."""
+
+    msg: Msg | None
+    why: RpcError
+
+
 class Context:
     """One request, as its handler and the middleware around it see it.
 
-    `deadline` is an absolute `loop.time()`. `decode` turns the body into the type the handler
-    reads. `state` is what the service's lifespan yielded, `client` the `natsrpc.Client` of the
-    connection that the service is served on. `reply_headers` is sent with the reply; what the
-    request's headers held is never copied there.
+    `deadline` is an absolute `loop.time()`. `time_left`, `cancelled` and `raise_if_cancelled` work
+    in any thread. `decode` turns the body into the type the handler reads. `state` is what the
+    service's lifespan yielded, `client` the `natsrpc.Client` of the connection that the service is
+    served on. `reply_headers` is sent with the reply; what the request's headers held is never
+    copied there. `written` holds an answer and its bytes, where they had to be written before the
+    handler's dependencies cleaned up. `shared_headers` are the request's headers as all requests
+    with the same header block share them: to be read, and never changed.
     """
 
     __slots__ = (
+        "_clock",
         "_reply_headers",
+        "_request",
         "_tokens",
         "afterwards",
         "client",
@@ -56,8 +74,10 @@ class Context:
         "endpoint",
         "msg",
         "service",
+        "shared_headers",
         "state",
         "stream",
+        "written",
     )
 
     def __init__(
@@ -69,6 +89,9 @@ class Context:
         state: Any,
         client: Any,
         coding: Coding,
+        request: Request | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        headers: Headers | None = None,
     ) -> None:
         self.msg: Msg = msg
         self.endpoint: EndpointContract = endpoint
@@ -79,7 +102,11 @@ class Context:
         self.decode: Callable[[bytes], Any] = coding.decode
         self.encode: Callable[[Any], bytes] = coding.encode
         self.decode_item: Callable[[bytes], Any] = coding.decode_item
+        self.shared_headers: Headers = msg.headers if headers is None else headers
         self.stream: Any = None
+        self.written: tuple[Any, bytes] | None = None
+        self._request = request
+        self._clock = clock
         self._tokens: list[str] | None = None
         self._reply_headers: dict[str, str] | None = None
         self.afterwards: Afterwards | None = None
@@ -131,12 +158,37 @@ class Context:
         """Forget the deadline: the answer is out, and what runs from now on may take its time.
         Called by the endpoint."""
         self.deadline = None
+        self._request = None
 
     def time_left(self) -> float | None:
         """Seconds until the deadline, never below 0; None where there is no deadline."""
         if self.deadline is None:
             return None
-        return max(0.0, self.deadline - asyncio.get_running_loop().time())
+        return max(0.0, self.deadline - self._clock())
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for this any more: the caller cancelled it or is gone, the deadline
+        has passed, or the service stops and did not wait for it.
+
+        An async handler is cancelled then; a plain one runs on, and looks here now and then.
+        """
+        request = self._request
+        return (request is not None and request.msg is None) or self.time_left() == 0.0
+
+    def raise_if_cancelled(self) -> None:
+        """End a plain handler that nobody waits for: what it raises is not caught, and not logged.
+
+        Raises:
+            CallCancelledError: the caller cancelled the call, or is gone.
+            DeadlineExceededError: the deadline has passed.
+            UnavailableError: the service stops.
+        """
+        request = self._request
+        if request is not None and request.msg is None:
+            raise copy.copy(request.why)  # which the answer is made of
+        if self.time_left() == 0.0:
+            raise DeadlineExceededError(f"deadline of endpoint {self.endpoint.name!r} passed")
 
     def token(self, index: int) -> str:
         """The token at `index` of the subject, counted from 0.

@@ -8,6 +8,7 @@ they say (that fields are wrong, an error id, ...) was meant for the handler.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeGuard
 
 from natsrpc.errors import (
@@ -67,6 +68,28 @@ def relayed(error: BaseException) -> RpcError | None:
         code = DeadlineExceededError.default_code
         return _upstream(error.subject, code, type(error).__name__)
     return None
+
+
+def real_error(error: BaseException) -> BaseException:
+    """The error that a handler failed with, where a task group has wrapped it.
+
+    Where all errors of the group, however deep, are for callers (`RpcError`, or those of nested
+    calls), it is the first of them: mostly there is one, and others failed beside it. Any other
+    group stays what it is, a failure of the handler, to be logged whole.
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    found = list(_leaves(error))
+    is_told = all(isinstance(each, RpcError) or relayed(each) for each in found)
+    return found[0] if is_told else error
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for each in group.exceptions:
+        if isinstance(each, BaseExceptionGroup):
+            yield from _leaves(each)
+        else:
+            yield each
 
 
 def is_timeout_of_a_call(error: BaseException) -> TypeGuard[NatsTimeoutError]:

@@ -32,6 +32,7 @@ the first time that it sees it.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
@@ -63,6 +64,7 @@ from ..contract import (
     ServiceContract,
     internal,
     is_end_of_time,
+    real_error,
     refused_request,
 )
 from ..headers import NO_DEADLINE, TOKEN, inherited, is_reserved, may_answer, with_frame
@@ -76,6 +78,8 @@ from .receiving import Bodies
 from .slots import Admitted, Gate, Lane, Waiting
 from .streams import Incoming
 from .terms import Terms, TermsBook
+from .threads import thread_clock
+from .writing import encode_answer
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
@@ -159,13 +163,20 @@ class Endpoint:
         self._direct = _direct(plan)
         self._general: Next[Context] | None = None
         self._after: AfterReply | None = None
+        self._has_middleware = False
+        self._streams = contract.kind != "unary"
+        self._variables: contextvars.Context | None = None
         self._start_task = task_starter(link.loop, f"natsrpc handler {plan.name}")
         self._time = clock(link.loop)
+        self._clock = thread_clock(link.loop, self._time)
 
-    def use(self, general: Next[Context], after: AfterReply) -> None:
+    def use(
+        self, general: Next[Context], after: AfterReply, *, has_middleware: bool = False
+    ) -> None:
         """Call the handler the general way: it needs more than its body, or has middleware."""
         self._general = general
         self._after = after
+        self._has_middleware = has_middleware
 
     # the fast path
 
@@ -232,15 +243,23 @@ class Endpoint:
             if self._time() >= deadline:
                 raise self._too_late()
             inherited.set((deadline, terms.depth))
-            if self._general is None:
+            general = self._general
+            if general is None:
                 try:
                     value = terms.decode(msg.data)
                 except DecodeError as error:
                     raise refused_request(error, self.service) from None
                 data = terms.encode(await self._direct(value))
             else:
-                context = self._context(msg, terms, deadline)
-                data, headers = await self._run_general(admitted, context, terms)
+                context = self._context(msg, terms, deadline, admitted)
+                if self._streams:
+                    data, headers = await self._run_stream(admitted, context, terms)
+                else:
+                    data, headers = self._write(context, await general(context), terms)
+                if context.afterwards is None:
+                    context.afterwards = OVER
+                else:
+                    await self._answer_and_go_on(admitted, (data, headers), terms, context)
             # without a `msg` it was answered while the handler ran
             if admitted.msg is not None and msg.raw_reply:
                 try:
@@ -266,29 +285,6 @@ class Endpoint:
             if gate.attention:
                 gate.attend()
 
-    def _context(self, msg: Msg, terms: Terms, deadline: float) -> Context:
-        limit = None if deadline == NO_DEADLINE else deadline
-        return Context(msg, self.contract, self.service, limit, self.state, self.client, terms)
-
-    async def _run_general(
-        self, admitted: Admitted, context: Context, terms: Terms
-    ) -> tuple[bytes, bytes]:
-        assert self._general is not None  # `_run` asked
-        talk = self._talks.get(admitted) if self._talks else None
-        if isinstance(talk, Incoming):
-            reply = await talk.run(context, self._general, terms)
-        else:
-            data = terms.encode(await self._general(context))
-            headers = terms.reply_headers
-            if context.has_reply_headers:
-                headers = _with_reply_headers(context, terms)
-            reply = data, headers
-        if context.afterwards is None:
-            context.afterwards = OVER
-        else:
-            await self._answer_and_go_on(admitted, reply, terms, context)
-        return reply
-
     async def _answer_and_go_on(
         self, admitted: Admitted, reply: tuple[bytes, bytes], terms: Terms, context: Context
     ) -> None:
@@ -308,6 +304,39 @@ class Endpoint:
             context.outlive()
             await self._after.run(afterwards)
         context.afterwards = OVER
+
+    def _context(self, msg: Msg, terms: Terms, deadline: float, admitted: Admitted) -> Context:
+        return Context(
+            msg,
+            self.contract,
+            self.service,
+            None if deadline == NO_DEADLINE else deadline,
+            self.state,
+            self.client,
+            terms,
+            admitted,
+            self._clock,
+            terms.headers,
+        )
+
+    def _write(self, context: Context, value: Any, terms: Terms) -> tuple[bytes, bytes]:
+        """The data and the headers of an answer."""
+        if context.written is None:
+            data = terms.encode(value)
+        else:
+            data = encode_answer(context, value, has_middleware=self._has_middleware)
+        if context.has_reply_headers:
+            return data, _with_reply_headers(context, terms)
+        return data, terms.reply_headers
+
+    async def _run_stream(
+        self, admitted: Admitted, context: Context, terms: Terms
+    ) -> tuple[bytes, bytes]:
+        """Run a request that is a part of a stream: the data and headers of what ends it."""
+        talk = self._talks[admitted]
+        assert isinstance(talk, Incoming) and self._general is not None  # as `accept_stream` has it
+        encode = partial(encode_answer, has_middleware=self._has_middleware)
+        return await talk.run(context, self._general, encode, terms)
 
     # what one message is not enough for
 
@@ -437,6 +466,8 @@ class Endpoint:
         size = len(msg.data) + len(msg.raw_headers)
         entry = Waiting(size, self._link.read_at, deadline)
         if lane.put(admitted, entry, is_event=not msg.raw_reply):
+            if self._variables is None:
+                self._variables = contextvars.copy_context()
             if lane.may_start and not lane.gate.is_held:  # one that is owed, or the output is full
                 self._link.loop.call_soon(lane.gate.attend)
             return True
@@ -446,8 +477,14 @@ class Endpoint:
         return False
 
     def start(self, admitted: Admitted) -> None:
-        """Run a request that waited, and whose slots were just taken by its lane."""
-        admitted.task = self._start_task(admitted.run(admitted))
+        """Run a request that waited, and whose slots were just taken by its lane.
+
+        It gets the context variables that requests come with: those of now are of the handler whose
+        end made room for it, perhaps for another user.
+        """
+        variables = self._variables
+        assert variables is not None  # `_wait` set it
+        admitted.task = variables.copy().run(self._start_task, admitted.run(admitted))
 
     def shed(self, admitted: Admitted) -> None:
         """Refuse a request that waited too long to be finished in its time."""
@@ -500,16 +537,18 @@ class Endpoint:
         if context is not None:
             context.afterwards = OVER
         if admitted.msg is not None:
-            if is_end_of_time(error, deadline - self._time()):
-                error = self._too_late()
+            found = real_error(error)
+            if is_end_of_time(found, deadline - self._time()):
+                found = self._too_late()
             added = context.reply_headers if context else None
-            self.answers.answer_failure(admitted.msg, error, added)
+            self.answers.answer_failure(admitted.msg, found, added)
 
     def _withdraw(self, admitted: Admitted, error: RpcError) -> None:
         """Answer for a request that was taken out of `taken`; run it no further."""
         msg = admitted.msg
         if msg is None:  # answered by its handler, which has more to do
             return
+        admitted.why = error
         admitted.msg = None
         lane = admitted.lane
         if lane is not None and admitted.task is None and lane.remove(admitted):

@@ -16,6 +16,7 @@ import dataclasses
 import importlib
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -23,7 +24,7 @@ from natsrpc import codecs
 from natsrpc.core import AsyncError, Connection, Sink, Subscription, random_text
 from natsrpc.errors import ConfigError, NatsError, PermissionsError
 
-from ..contract import ServiceContract, compose
+from ..contract import Limits, ServiceContract, compose
 from ..headers import cancel_subject
 from ..signature import all_dependencies, describe
 from ..streams import conversations_of, large_subject
@@ -31,7 +32,7 @@ from .afterwards import AfterReply
 from .definition import Definition, Handler
 from .dependencies import Dependencies
 from .endpoint import Endpoint
-from .invoke import Invoker
+from .invoke import Invoker, keeps_thread
 from .replies import guarded
 from .slots import RESERVE, Gate, Lane
 from .threads import Threads
@@ -86,7 +87,7 @@ class RunningService:
         self._is_held = False
         self._receiving = Gate(connection.link, max(RESERVE, definition.max_concurrency))
         self._sending = Gate(connection.link, max(LARGE_REPLIES, definition.max_concurrency))
-        self._dependencies = Dependencies(definition.overrides, client)
+        self._dependencies = Dependencies(definition.overrides, client, threads)
         self._subscriptions: list[Subscription] = []
         self._by_subscription: dict[Subscription, Endpoint] = {}
         self._large: dict[Endpoint, Subscription] = {}
@@ -219,7 +220,7 @@ class RunningService:
             self.contract,
             handler.contract,
             handler.plan,
-            handler.limits,
+            self._limits(handler),
             codec=self.definition.codec,
             lanes=self._lane,
             all_=self._all,
@@ -236,8 +237,17 @@ class RunningService:
         if middleware or handler.plan.shape == "general":
             invoker = Invoker(handler.plan, self._dependencies, self._threads)
             after = AfterReply(self._threads, endpoint.answers, handler.plan.name)
-            endpoint.use(compose(middleware, invoker), after)
+            around = compose(middleware, invoker.call)
+            endpoint.use(around, after, has_middleware=bool(middleware))
         return endpoint
+
+    def _limits(self, handler: Handler) -> Limits:
+        """A handler's limits; of plain ones no more run than there are threads, and the others
+        wait in the row, where they expire unrun."""
+        limits = handler.limits
+        if not keeps_thread(handler.plan):
+            return limits
+        return replace(limits, max_concurrency=min(limits.max_concurrency, self._threads.limit))
 
     def _check_addition(self, handler: Handler) -> None:
         """Refuse an endpoint that cannot be added while running."""

@@ -61,6 +61,7 @@ class Server:
         except BaseException:
             for service in reversed(started):
                 await service.drain(0.0)
+            self._threads.stop()
             raise
         link.add_drain_hook(self._drain_early)
         link.add_listener(self._hear)

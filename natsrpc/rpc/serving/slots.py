@@ -30,6 +30,7 @@ from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from natsrpc.core import Link, Msg
+from natsrpc.errors import RpcError
 
 RESERVE = 16
 """Slots for nested calls, at least; a quarter of the service's, if that is more."""
@@ -49,18 +50,19 @@ _HELD = 1 << 40
 class Admitted:
     """One request that an endpoint has taken, from its admission to the end of its handler.
 
-    Made and moved by `Endpoint` alone, which sets all but `run`. There is no constructor: it would
-    be a tenth of what a request takes here.
+    Made and moved by `Endpoint` alone, which sets all but `run` and `why`. There is no constructor:
+    it would be a tenth of what a request takes here.
 
     - `msg`: the message to answer; None once it is answered for by another than its handler.
     - `lane`: the lane that it waits in, or whose slot (and whose gate's) it holds; None when it has
       given them back.
     - `task`: runs the handler; None before.
     - `run`: of a request that waits: makes the coroutine for its task.
+    - `why`: set with `msg` to None: the error that it was answered with.
     - `key`, `deadline`: of its entry in `Endpoint.taken`; the key is None before it is there.
     """
 
-    __slots__ = ("deadline", "key", "lane", "msg", "run", "task")
+    __slots__ = ("deadline", "key", "lane", "msg", "run", "task", "why")
 
     deadline: float
     key: object
@@ -68,6 +70,7 @@ class Admitted:
     msg: Msg | None
     run: Callable[[Admitted], Coroutine[Any, Any, None]]
     task: asyncio.Task[None] | None
+    why: RpcError
 
 
 class Gate:

@@ -71,9 +71,13 @@ class Incoming:
             self.channel.acknowledge()
 
     async def run(
-        self, context: Context, general: Next[Context], terms: Terms
+        self,
+        context: Context,
+        general: Next[Context],
+        encode: Callable[[Context, Any], bytes],
+        terms: Terms,
     ) -> tuple[bytes, bytes]:
-        """Run the handler; the data and headers of what ends its answer.
+        """Run the handler; the data, by `encode`, and the headers of what ends its answer.
 
         Raises:
             BadRequestError: the endpoint takes a stream, and the request opens none.
@@ -89,7 +93,7 @@ class Incoming:
         result = await general(context)
         if gives_stream(kind):
             return b"", frame("end", channel.writer.sent) if self._is_open else b""
-        return terms.encode(result), terms.reply_headers
+        return encode(context, result), terms.reply_headers
 
     def close(self) -> None:
         """Forget the caller's address, and give back what was reserved."""

@@ -57,7 +57,7 @@ class Terms:
     response, or an item of it. `credit` is what a request that opens a stream allows at first.
     `max_reply` is the size up to which the caller takes a reply in frames, 0 if it takes none.
     `timeout` is in seconds from the socket read, `NO_DEADLINE` without one. `reply_headers` goes
-    with a successful reply.
+    with a successful reply. `headers` is the block, parsed; requests share it.
     """
 
     __slots__ = (
@@ -67,6 +67,7 @@ class Terms:
         "decode_item",
         "depth",
         "encode",
+        "headers",
         "lane",
         "max_reply",
         "reply_headers",
@@ -84,6 +85,7 @@ class Terms:
         credit: tuple[int, int] | None,
         max_reply: int,
         reply_headers: bytes,
+        headers: Headers,
     ) -> None:
         self.lane: Lane = lane
         self.codec: codecs.Codec = codec
@@ -95,6 +97,7 @@ class Terms:
         self.timeout: float = timeout
         self.depth: int = depth
         self.reply_headers: bytes = reply_headers
+        self.headers: Headers = headers
 
     def with_decode(self, decode: Callable[[bytes], Any]) -> Terms:
         """A copy that reads the body otherwise."""
@@ -164,7 +167,7 @@ class TermsBook:
         dated = self.dated.get(msg.raw_headers)
         if dated is None:
             terms = self._read(msg)
-            moment = read_deadline(msg.headers)
+            moment = read_deadline(terms.headers)
             if moment is None:
                 self._keep(msg.raw_headers, terms)
                 return terms
@@ -180,7 +183,7 @@ class TermsBook:
         block = msg.raw_headers
         if len(block) > MAX_HEADERS:
             raise HeadersTooLargeError(f"headers of {len(block)} bytes: at most {MAX_HEADERS}")
-        headers = msg.headers
+        headers, msg.decoded = msg.headers, None  # shared by requests: the handler gets its own
         content_type = headers.get("Content-Type")
         codec = self._codec if content_type is None else codecs.by_content_type(content_type)
         if codec is None:
@@ -222,6 +225,7 @@ class TermsBook:
             credit=credit,
             max_reply=read_max_reply(headers),
             reply_headers=block,
+            headers=headers,
         )
 
     def _lane(self, depth: int) -> Lane:

@@ -2,6 +2,7 @@
 
 from . import names, registry
 from .annotations import UNANNOTATED, Parameter, parameters
+from .callables import Style, style
 from .callers import caller, depth_of_caller, place_of
 from .carrying import check_codec
 from .layers import describe, identity, is_async
@@ -23,6 +24,7 @@ __all__ = [
     "Header",
     "Mark",
     "Parameter",
+    "Style",
     "Token",
     "all_dependencies",
     "caller",
@@ -45,5 +47,6 @@ __all__ = [
     "registry",
     "rehearse",
     "set_mark",
+    "style",
     "substitute",
 ]

@@ -20,6 +20,7 @@ from natsrpc.errors import ConfigError
 from ..contract import Kind
 from .aliases import base_of
 from .annotations import UNANNOTATED, Parameter, of_instance, parameters
+from .callables import Style, style
 from .layers import check_wrappers, describe, identity, is_async, layers
 from .markers import MISSING, DependsMarker, EmbedMarker
 from .places import located, place
@@ -34,7 +35,8 @@ Shape = Literal["nothing", "body", "fields", "general"]
 class Dependency:
     """One `Depends`, with its own parameters resolved.
 
-    Its value is made once in its `lifetime`. `tokens` are those of the subject.
+    Its value is made once in its `lifetime`. `tokens` are those of the subject. `thread` tells that
+    a plain function runs in the handlers' threads.
     """
 
     function: Callable[..., Any]
@@ -42,7 +44,8 @@ class Dependency:
     tokens: tuple[tuple[str, int], ...]
     sources: tuple[tuple[str, Source], ...]
     dependencies: tuple[tuple[str, Dependency], ...]
-    style: Literal["plain", "async", "generator", "async_generator"]
+    style: Style
+    thread: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +238,8 @@ def _dependency(marker: DependsMarker, tokens: dict[str, int], path: tuple[Any, 
         tuple(tokens.items()),
         tuple(sources),
         tuple(inner),
-        _style(function),
+        style(function),
+        marker.thread,
     )
 
 
@@ -274,7 +278,8 @@ def substitute(wanted: Dependency, function: Callable[..., Any]) -> Dependency:
     Raises:
         ConfigError: as for `dependency`.
     """
-    return dependency(DependsMarker(function, wanted.lifetime), dict(wanted.tokens))
+    marker = DependsMarker(function, wanted.lifetime, wanted.thread)
+    return dependency(marker, dict(wanted.tokens))
 
 
 def all_dependencies(found: tuple[tuple[str, Dependency], ...]) -> Iterator[Dependency]:
@@ -282,16 +287,6 @@ def all_dependencies(found: tuple[tuple[str, Dependency], ...]) -> Iterator[Depe
     for _, each in found:
         yield each
         yield from all_dependencies(each.dependencies)
-
-
-def _style(
-    function: Callable[..., Any],
-) -> Literal["plain", "async", "generator", "async_generator"]:
-    if inspect.isasyncgenfunction(function):
-        return "async_generator"
-    if inspect.isgeneratorfunction(function):
-        return "generator"
-    return "async" if is_async(function) else "plain"
 
 
 def _check_body(

@@ -231,7 +231,7 @@ def _header_source(where: str, parameter: Parameter, marker: HeaderMarker) -> So
     is_made = isinstance(default, codecs.Factory)
 
     def read(context: Context) -> Any:
-        text = context.msg.headers.get(header)
+        text = context.shared_headers.get(header)
         if text is None:
             if is_required:
                 raise _refused(path, "is required")
@@ -246,7 +246,7 @@ def _list_reader(where: str, parameter: Parameter, header: str, path: str) -> So
     is_required = parameter.default is MISSING
 
     def read(context: Context) -> Any:
-        texts = context.msg.headers.get_all(header)
+        texts = context.shared_headers.get_all(header)
         if texts:
             return convert(texts)
         if is_required:

@@ -31,7 +31,7 @@ from natsrpc.errors import (
     UnsupportedCodecError,
     UpstreamError,
 )
-from natsrpc.rpc.contract import from_wire, relayed, to_wire
+from natsrpc.rpc.contract import from_wire, real_error, relayed, to_wire
 
 FRAMEWORK = [
     BadRequestError,
@@ -158,3 +158,30 @@ def test_a_copy_is_still_the_error_of_a_call(way: Any) -> None:
     assert (again.came_from, again.relayed) == ("inner", True)
     again = way(received(OverloadedError()))
     assert type(relayed(again)) is UpstreamError
+
+
+# task groups
+
+
+def test_the_one_error_of_a_group_is_it_however_deep() -> None:
+    error = NotFoundError("x")
+    assert real_error(error) is error
+    assert real_error(ExceptionGroup("g", [error])) is error
+    assert real_error(ExceptionGroup("g", [ExceptionGroup("h", [error])])) is error
+
+
+def test_of_several_errors_for_callers_it_is_the_first() -> None:
+    first, second = NotFoundError("x"), ConflictError("y")
+    assert real_error(ExceptionGroup("g", [ExceptionGroup("h", [first]), second])) is first
+    late = NatsTimeoutError("no reply", subject="inner")
+    assert real_error(ExceptionGroup("g", [late, second])) is late
+
+
+@pytest.mark.parametrize("other", [ValueError("x"), NatsTimeoutError("flush")])
+def test_a_group_with_a_failure_is_a_failure(other: Exception) -> None:
+    for group in (
+        ExceptionGroup("g", [other]),
+        ExceptionGroup("g", [NotFoundError("x"), other]),
+        ExceptionGroup("g", [ExceptionGroup("h", [other]), NotFoundError("x")]),
+    ):
+        assert real_error(group) is group

@@ -380,15 +380,17 @@ async def test_ways_to_let_an_error_pass(
     assert outer.runs == 1
 
 
-async def test_a_group_of_errors_stays_an_internal_error(client: Client, unique: str) -> None:
+async def test_the_one_error_of_a_task_group_is_relayed(client: Client, unique: str) -> None:
     async def ask() -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(client.call(f"{unique}.b"))
 
     outer = Outer(unique, ask)
     async with client.serve(outer.service, refusing(f"{unique}.b", OverloadedError)):
-        with pytest.raises(InternalError):
+        with pytest.raises(UpstreamError) as failed:
             await client.call(unique, policy=QUICK)
+    assert failed.value.relayed
+    assert failed.value.details["error"] == "OverloadedError"
     assert outer.runs == 1
 
 
