@@ -38,7 +38,7 @@ class MsgpackCodec(PydanticCodec):
     content_type = "application/msgpack"
 
     def _bind(self, type_: Any) -> Bound:
-        typed = Typed(type_, json=False, finite=False)
+        typed = Typed(type_, json=False)
         encode = _make_encode(typed)
         if typed.outer["type"] == "any":
             encode = _by_value(encode)
@@ -144,7 +144,7 @@ def _make_json_validator(typed: Typed) -> Callable[[Any], Any]:
     A strict date must be a date object, and not its text. pydantic makes an exception for JSON
     alone, but MessagePack has no dates either.
     """
-    as_json = Typed(typed.type, json=True, finite=False)
+    as_json = Typed(typed.type, json=True)
 
     def validate(value: Any) -> Any:
         try:

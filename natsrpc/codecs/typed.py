@@ -101,7 +101,7 @@ class Typed:
             function, or a map with keys of a kind that the format has not.
     """
 
-    def __init__(self, type_: Any, *, json: bool, finite: bool) -> None:
+    def __init__(self, type_: Any, *, json: bool, finite: bool = False) -> None:
         self.type = type_
         self.name: str = type_name(type_)
         self._source = make_adapter(type_).core_schema
