@@ -32,8 +32,10 @@ from .definition import Definition, Handler
 from .dependencies import Dependencies
 from .endpoint import Endpoint
 from .invoke import Invoker
+from .outcomes import OnFailed
 from .replies import guarded
 from .slots import RESERVE, Gate, Lane
+from .subscriber import Subscriber
 from .threads import Threads
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")
@@ -53,6 +55,9 @@ FLUSH = 5.0
 
 TELLING = 0.1
 """Seconds within which denied subscriptions are collected for one log line."""
+
+EVENTS = "events"
+"""The gate of all subscribers."""
 
 
 class Attachment(Protocol):
@@ -75,31 +80,37 @@ class RunningService:
         self.contract: ServiceContract = definition.contract
         self.id: str = random_text(ID_SIZE).decode()
         self.started: datetime = datetime.now(UTC)
-        self.endpoints: list[Endpoint] = []
+        self.endpoints: list[Endpoint | Subscriber] = []
+        self.on_failed: list[OnFailed] = []
         self.state: Any = None
         self._connection = connection
         self._client = client
         self._threads = threads
         self._all = conversations_of(connection.link)
         self._all.account.allow(definition.max_body)
-        self._gates: dict[tuple[bool, bool], Gate] = {}
+        self._gates: dict[object, Gate] = {}
         self._is_held = False
         self._receiving = Gate(connection.link, max(RESERVE, definition.max_concurrency))
         self._sending = Gate(connection.link, max(LARGE_REPLIES, definition.max_concurrency))
         self._dependencies = Dependencies(definition.overrides, client)
         self._subscriptions: list[Subscription] = []
-        self._by_subscription: dict[Subscription, Endpoint] = {}
-        self._large: dict[Endpoint, Subscription] = {}
-        self._cancellations: dict[Endpoint, Subscription] = {}
-        self._leaving: list[Endpoint] = []
+        self._by_subscription: dict[Subscription, Endpoint | Subscriber] = {}
+        self._large: dict[Endpoint | Subscriber, Subscription] = {}
+        self._cancellations: dict[Endpoint | Subscriber, Subscription] = {}
+        self._leaving: list[Endpoint | Subscriber] = []
         self._attachments: list[Attachment] = []
         self._denied: list[str] = []
         self._dropped = 0
         self._lifespan = contextlib.AsyncExitStack()
 
     @property
+    def subscribers(self) -> list[Subscriber]:
+        """Those of the endpoints that events are published to."""
+        return [each for each in self.endpoints if isinstance(each, Subscriber)]
+
+    @property
     def inflight(self) -> int:
-        """Requests that run or wait."""
+        """Requests and events that run or wait."""
         return sum(endpoint.inflight for endpoint in self._all_endpoints())
 
     @property
@@ -116,7 +127,7 @@ class RunningService:
         for endpoint in self._all_endpoints():
             endpoint.answers.reset()
 
-    def _all_endpoints(self) -> list[Endpoint]:
+    def _all_endpoints(self) -> list[Endpoint | Subscriber]:
         """Those that are served, and those that are being removed."""
         return [*self.endpoints, *self._leaving]
 
@@ -186,11 +197,12 @@ class RunningService:
     def _gate(self, *, nested: bool, streams: bool) -> Gate:
         """The slots of one kind of requests. Streams have their own: they may last for days, and
         must not keep calls from running."""
-        key = nested, streams
+        limit = self.definition.max_concurrency
+        return self._gate_of((nested, streams), max(RESERVE, limit // 4) if nested else limit)
+
+    def _gate_of(self, key: object, limit: int) -> Gate:
         gate = self._gates.get(key)
         if gate is None:
-            limit = self.definition.max_concurrency
-            limit = max(RESERVE, limit // 4) if nested else limit
             gate = self._gates[key] = Gate(self._connection.link, limit)
             if self._is_held:
                 gate.hold()
@@ -208,13 +220,39 @@ class RunningService:
             return not any(
                 each.running(depth)
                 for each in self._all_endpoints()
-                if (each.contract.kind != "unary") is streams
+                if isinstance(each, Endpoint) and (each.contract.kind != "unary") is streams
             )
 
         return endpoint.lane(gate, is_owed)
 
-    def _make(self, handler: Handler) -> Endpoint:
-        endpoint = Endpoint(
+    def _make(self, handler: Handler) -> Endpoint | Subscriber:
+        is_event = handler.contract.kind == "event"
+        made = self._make_subscriber(handler) if is_event else self._make_endpoint(handler)
+        made.state = self.state
+        made.client = self._client
+        made.answers.on_dropped = self.definition.on_dropped
+        middleware = [*self.definition.middlewares, *handler.middlewares]
+        if middleware or handler.plan.shape == "general":
+            invoker = Invoker(handler.plan, self._dependencies, self._threads)
+            after = AfterReply(self._threads, made.answers, handler.plan.name)
+            made.use(compose(middleware, invoker), after)
+        return made
+
+    def _make_subscriber(self, handler: Handler) -> Subscriber:
+        """Events have slots of their own: a burst of them must not keep calls from running."""
+        return Subscriber(
+            self._connection,
+            self.contract,
+            handler.contract,
+            handler.plan,
+            handler.limits,
+            codec=self.definition.codec,
+            gate=self._gate_of(EVENTS, self.definition.max_concurrency),
+            on_failed=self.on_failed,
+        )
+
+    def _make_endpoint(self, handler: Handler) -> Endpoint:
+        return Endpoint(
             self._connection,
             self.contract,
             handler.contract,
@@ -229,15 +267,6 @@ class RunningService:
             patience=self.definition.patience,
             reply_prefixes=self.definition.reply_prefixes,
         )
-        endpoint.state = self.state
-        endpoint.client = self._client
-        endpoint.answers.on_dropped = self.definition.on_dropped
-        middleware = [*self.definition.middlewares, *handler.middlewares]
-        if middleware or handler.plan.shape == "general":
-            invoker = Invoker(handler.plan, self._dependencies, self._threads)
-            after = AfterReply(self._threads, endpoint.answers, handler.plan.name)
-            endpoint.use(compose(middleware, invoker), after)
-        return endpoint
 
     def _check_addition(self, handler: Handler) -> None:
         """Refuse an endpoint that cannot be added while running."""
@@ -256,20 +285,25 @@ class RunningService:
         self._subscribe(endpoint)
         self._subscribe_optional(endpoint)
 
-    def _subscribe(self, endpoint: Endpoint) -> None:
-        contract, attach = endpoint.contract, self._connection.link.attach
+    def _sink(self, endpoint: Endpoint) -> Sink:
+        contract = endpoint.contract
         sink: Sink = endpoint.accept if contract.kind == "unary" else endpoint.accept_stream
         if "*" in contract.subject or ">" in contract.subject:
             sink = endpoint.accept_any
         prefixes = self.definition.reply_prefixes
-        if prefixes:
-            sink = guarded(sink, prefixes, endpoint.answers.drop)
+        return guarded(sink, prefixes, endpoint.answers.drop) if prefixes else sink
+
+    def _subscribe(self, endpoint: Endpoint | Subscriber) -> None:
+        contract, attach = endpoint.contract, self._connection.link.attach
+        sink = endpoint.sink if isinstance(endpoint, Subscriber) else self._sink(endpoint)
         subscription = attach(contract.subject, sink, queue_group=contract.queue_group)
         self._subscriptions.append(subscription)
         self._by_subscription[subscription] = endpoint
 
-    def _subscribe_optional(self, endpoint: Endpoint) -> None:
+    def _subscribe_optional(self, endpoint: Endpoint | Subscriber) -> None:
         """Listen for what comes beside an endpoint's own requests."""
+        if isinstance(endpoint, Subscriber):
+            return  # nothing does: an event is one message, and nobody cancels it
         contract, subscribe = endpoint.contract, self.subscribe_optional
         if contract.subject.endswith(">"):
             return  # heads come there, too, and what is cancelled cannot be told from a value
@@ -286,7 +320,7 @@ class RunningService:
         endpoints = tuple(endpoint.contract for endpoint in self.endpoints)
         self.contract = dataclasses.replace(self.contract, endpoints=endpoints)
 
-    def find(self, name: str) -> list[Endpoint]:
+    def find(self, name: str) -> list[Endpoint | Subscriber]:
         """The endpoints of a name; if there are none, those of a subject."""
         by_name = [each for each in self.endpoints if each.contract.name == name]
         return by_name or [
@@ -295,7 +329,7 @@ class RunningService:
             if name in (each.contract.subject, each.contract.template)
         ]
 
-    async def remove(self, endpoint: Endpoint, timeout: float) -> None:
+    async def remove(self, endpoint: Endpoint | Subscriber, timeout: float) -> None:
         """Serve an endpoint no more; what came for it is finished and answered, as by `drain`."""
         self.endpoints.remove(endpoint)
         self._leaving.append(endpoint)
@@ -379,11 +413,16 @@ class RunningService:
         await self._lifespan.aclose()
 
     def abort(self) -> None:
-        """Answer all that runs or waits with 503 and cancel it."""
+        """Answer all that runs or waits with 503 and cancel it; drop the events that wait."""
         for endpoint in self._all_endpoints():
             endpoint.abort()
 
-    async def _idle(self, endpoint: Endpoint | None = None) -> None:
+    async def handled(self) -> None:
+        """Wait until no event runs or waits. Cancelling it is safe."""
+        if EVENTS in self._gates:
+            await self._gates[EVENTS].emptied()
+
+    async def _idle(self, endpoint: Endpoint | Subscriber | None = None) -> None:
         """Wait until nothing runs and nothing waits: of the service, or of one endpoint."""
         event = asyncio.Event()
         gates = [self._receiving, self._sending, *self._gates.values()]

@@ -13,6 +13,7 @@ from natsrpc.errors import ConfigError, NatsError
 from .definition import Definition, Servable, check_overlap
 from .endpoint import Endpoint
 from .running import FLUSH, RunningService
+from .subscriber import Subscriber
 from .threads import Threads
 
 THREADS = 32
@@ -130,7 +131,7 @@ class Server:
         removing.add_done_callback(self._removing.discard)
         await asyncio.shield(removing)
 
-    def _cannot_remove(self, name: str, found: list[Endpoint]) -> str:
+    def _cannot_remove(self, name: str, found: list[Endpoint | Subscriber]) -> str:
         if self._drained is not None:
             return f"cannot remove {name!r}: all endpoints are drained already"
         if found:
