@@ -89,7 +89,8 @@ def check_subscribing(target: object, options: SubscriberOptions) -> None:
     naming.check_metadata(options.get("metadata"))
     check_timeout(options.get("timeout"))
     check_guards(where, options.get("dependencies", ()))
-    at_least("max_concurrency", options.get("max_concurrency") or 1, 1)
+    running = options.get("max_concurrency")
+    at_least("max_concurrency", 1 if running is None else running, 1)
     at_least("max_waiting", options.get("max_waiting", 0), 0)
     at_least("max_waiting_bytes", options.get("max_waiting_bytes", 0), 0)
     if options.get("ordered") and options.get("max_concurrency") not in (None, 1):
