@@ -65,7 +65,7 @@ class Running(Protocol):
     contract: ServiceContract
 
     @property
-    def endpoints(self) -> Sequence[Counted]:
+    def served(self) -> Sequence[Counted]:
         """The endpoints, subscribers among them, in the order in which they were added."""
         ...
 
@@ -89,7 +89,7 @@ def info(running: Running, *, schema_subject: str = "") -> dict[str, Any]:
                 **_place(endpoint.contract),
                 "metadata": {**_strings(endpoint.contract.metadata), **pointer},
             }
-            for endpoint in running.endpoints
+            for endpoint in running.served
         ],
     }
 
@@ -104,7 +104,7 @@ def stats(running: Running, data: Mapping[str, Any] | None = None) -> dict[str, 
         "started": timestamp(running.started),
         "endpoints": [
             {**_counters(endpoint), **_kind(endpoint.contract), **_data(endpoint, data)}
-            for endpoint in running.endpoints
+            for endpoint in running.served
         ],
     }
 

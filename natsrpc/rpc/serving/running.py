@@ -80,7 +80,7 @@ class RunningService:
         self.contract: ServiceContract = definition.contract
         self.id: str = random_text(ID_SIZE).decode()
         self.started: datetime = datetime.now(UTC)
-        self.endpoints: list[Endpoint | Subscriber] = []
+        self.served: list[Endpoint | Subscriber] = []
         self.on_failed: list[OnFailed] = []
         self.state: Any = None
         self._connection = connection
@@ -104,9 +104,14 @@ class RunningService:
         self._lifespan = contextlib.AsyncExitStack()
 
     @property
+    def endpoints(self) -> list[Endpoint]:
+        """Those that are called, of all that is served."""
+        return [each for each in self.served if isinstance(each, Endpoint)]
+
+    @property
     def subscribers(self) -> list[Subscriber]:
-        """Those of the endpoints that events are published to."""
-        return [each for each in self.endpoints if isinstance(each, Subscriber)]
+        """Those that events are published to."""
+        return [each for each in self.served if isinstance(each, Subscriber)]
 
     @property
     def inflight(self) -> int:
@@ -129,7 +134,7 @@ class RunningService:
 
     def _all_endpoints(self) -> list[Endpoint | Subscriber]:
         """Those that are served, and those that are being removed."""
-        return [*self.endpoints, *self._leaving]
+        return [*self.served, *self._leaving]
 
     async def start(self) -> list[Subscription]:
         """Enter the lifespan and subscribe the endpoints: the subscriptions that must be accepted
@@ -140,9 +145,9 @@ class RunningService:
                 self.state = await self._lifespan.enter_async_context(manager)
             self._lifespan.push_async_callback(self._dependencies.stop)
             await self._dependencies.start([handler.plan for handler in self.definition.handlers])
-            self.endpoints = [self._make(handler) for handler in self.definition.handlers]
+            self.served = [self._make(handler) for handler in self.definition.handlers]
             codecs.load()  # each request names its own
-            for endpoint in self.endpoints:
+            for endpoint in self.served:
                 self._subscribe(endpoint)
         except BaseException:
             await self.drain(0.0)
@@ -151,7 +156,7 @@ class RunningService:
 
     def complete(self) -> None:
         """Subscribe what the service can do without, once its endpoints are accepted."""
-        for endpoint in self.endpoints:
+        for endpoint in self.served:
             self._subscribe_optional(endpoint)
         # loaded with the first service that starts: programs that only call do without it
         discovery = importlib.import_module("natsrpc.discovery")
@@ -280,7 +285,7 @@ class RunningService:
     def _add(self, handler: Handler) -> None:
         """Serve an endpoint that was added while running."""
         endpoint = self._make(handler)
-        self.endpoints.append(endpoint)
+        self.served.append(endpoint)
         self._note_endpoints()
         self._subscribe(endpoint)
         self._subscribe_optional(endpoint)
@@ -317,21 +322,19 @@ class RunningService:
 
     def _note_endpoints(self) -> None:
         """Tell in the contract, and so to discovery, what is served now."""
-        endpoints = tuple(endpoint.contract for endpoint in self.endpoints)
+        endpoints = tuple(endpoint.contract for endpoint in self.served)
         self.contract = dataclasses.replace(self.contract, endpoints=endpoints)
 
     def find(self, name: str) -> list[Endpoint | Subscriber]:
         """The endpoints of a name; if there are none, those of a subject."""
-        by_name = [each for each in self.endpoints if each.contract.name == name]
+        by_name = [each for each in self.served if each.contract.name == name]
         return by_name or [
-            each
-            for each in self.endpoints
-            if name in (each.contract.subject, each.contract.template)
+            each for each in self.served if name in (each.contract.subject, each.contract.template)
         ]
 
     async def remove(self, endpoint: Endpoint | Subscriber, timeout: float) -> None:
         """Serve an endpoint no more; what came for it is finished and answered, as by `drain`."""
-        self.endpoints.remove(endpoint)
+        self.served.remove(endpoint)
         self._leaving.append(endpoint)
         self._note_endpoints()
         self.definition.remove(endpoint.contract)
@@ -401,7 +404,7 @@ class RunningService:
                 async with asyncio.timeout(WITHDRAWAL):
                     await self._idle()
         await asyncio.gather(*map(_drain, self._cancellations.values()))
-        for endpoint in self.endpoints:
+        for endpoint in self.served:
             endpoint.answers.close()
         for attachment in reversed(self._attachments):
             with contextlib.suppress(NatsError):

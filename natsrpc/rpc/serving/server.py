@@ -137,7 +137,7 @@ class Server:
         if found:
             subjects = ", ".join(repr(endpoint.contract.template) for endpoint in found)
             return f"cannot remove {name!r}: {subjects} have that name; remove one by its subject"
-        all_ = [each.contract for service in self.services for each in service.endpoints]
+        all_ = [each.contract for service in self.services for each in service.served]
         known = ", ".join(f"{each.name} ({each.template})" for each in all_) or "none"
         return f"cannot remove {name!r}: there is no such endpoint; there are: {known}"
 

@@ -115,7 +115,8 @@ async def test_tokens_without_an_event_are_refused() -> None:
         untyped: Any = client
         with pytest.raises(ConfigError, match="which is a subject"):
             await untyped.publish("shop.placed", 1, tokens={"region": "eu"})
-        for wrong in (5, None, {}, Placed):
+        targets: list[Any] = [5, None, {}, Placed]
+        for wrong in targets:
             with pytest.raises(BadSubjectError, match="expected a subject or an Event"):
                 await untyped.publish(wrong, 1)
 

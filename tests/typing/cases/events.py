@@ -46,7 +46,9 @@ async def publishers(client: Client) -> None:
     await client.publish(placed, {"order": 1})  # E: misc, reportCallIssue
     await client.publish(placed)  # E: call-overload, reportArgumentType
     await client.publish(numbers, ["a"])  # E: misc, reportCallIssue
-    await client.publish(placed, Placed(order=1), tokens={"n": 1})  # E: dict-item, reportArgumentType
+    await client.publish(
+        placed, Placed(order=1), tokens={"n": 1}
+    )  # E: dict-item, reportArgumentType
     await client.publish("subject", 1, tokens={"a": "b"})  # E: call-overload, reportArgumentType
 
 
