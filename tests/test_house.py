@@ -21,7 +21,7 @@ SHAPES = {"Protocol", "TypedDict", "NamedTuple", "Enum", "IntEnum", "StrEnum", "
 """Bases that say what a class is, and share no code."""
 
 FOR_USERS = {("natsrpc.rpc.client", "Client")}
-"""Classes that users make themselves: the client of tests is a client, and can do one thing more."""
+"""Classes that users make themselves: the client of tests is a client that can do more."""
 
 ERRORS = {"BaseException", "Exception", "ExceptionGroup", "BaseExceptionGroup"}
 

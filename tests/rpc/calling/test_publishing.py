@@ -125,5 +125,5 @@ async def test_an_event_that_a_codec_cannot_carry_is_refused() -> None:
     class Opaque:
         pass
 
-    with pytest.raises(EncodeError, match="cannot carry event 'shop.odd'"):
+    with pytest.raises(EncodeError, match="cannot carry event"):
         await sent(Event("shop.odd", Opaque), Opaque())

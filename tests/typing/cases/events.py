@@ -46,9 +46,7 @@ async def publishers(client: Client) -> None:
     await client.publish(placed, {"order": 1})  # E: misc, reportCallIssue
     await client.publish(placed)  # E: call-overload, reportArgumentType
     await client.publish(numbers, ["a"])  # E: misc, reportCallIssue
-    await client.publish(
-        placed, Placed(order=1), tokens={"n": 1}
-    )  # E: dict-item, reportArgumentType
+    await client.publish(numbers, [1], tokens={"n": 1})  # E: dict-item, reportArgumentType
     await client.publish("subject", 1, tokens={"a": "b"})  # E: call-overload, reportArgumentType
 
 
