@@ -195,7 +195,7 @@ async def test_events(client: natsrpc.Client, module: ModuleType) -> None:
     await eventually(lambda: len(taken) == 2)
     assert sorted(map(str, taken)) == ["(1, ['a'])", "(3, 'up')"]
     assert module.WIDE_MOVED.description == "A node has moved."
-    assert module.WIDE_UNREAD.type == dict[str, list[module.Color]]
+    assert "Color" in str(module.WIDE_UNREAD.type)
 
 
 async def test_values_are_checked_before_they_are_sent(module: ModuleType) -> None:

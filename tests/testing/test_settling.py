@@ -120,8 +120,9 @@ async def test_what_a_fault_delays_is_waited_for_and_what_it_loses_is_not() -> N
         with broker.fault("first", delay=0.5, times=1):
             await client.publish(first, 1)
             settling = asyncio.ensure_future(client.settled())
-            while not broker.num_delayed:
+            for _ in range(100):
                 await asyncio.sleep(0)
+            assert broker.num_delayed == 1
             assert not settling.done()
             await clock.advance(0.5)
             assert await settling == []

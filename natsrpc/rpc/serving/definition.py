@@ -162,7 +162,9 @@ class Definition:
                 check(handler)
         self.handlers += new
         for (function, _), handler in zip(registrations, new, strict=True):
-            if handler.contract.kind != "event":  # those are not called
+            if handler.contract.kind == "event":
+                registry.register_subscriber(function)
+            else:
                 registry.register(function, handler.contract, handler.plan)
             for serve in list(self.on_added):
                 serve(handler)

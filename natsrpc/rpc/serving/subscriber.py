@@ -15,6 +15,8 @@ running ──────────────► over                its sl
 ```
 
 - What is *running* and did not end in the call that started it is in `running`, and expires there.
+- An event whose handler left work for after it is *handled* meanwhile: neither its time nor the
+  drain's patience makes it a failed one.
 - An event's reply subject means nothing: consumers that push messages put one there.
 - An event holds its slots from `_start` to the end of `_run`, whose `finally` gives them back.
 
@@ -42,6 +44,7 @@ from natsrpc.errors import (
 
 from ..contract import (
     OVER,
+    Afterwards,
     Context,
     EndpointContract,
     Limits,
@@ -98,6 +101,7 @@ class Subscriber:
         self._timeout = limits.timeout
         self._running: Due[Msg, Running] = Due(link.loop, self._expired)
         self._withdrawn: set[Msg] = set()
+        self._handled: set[Msg] = set()
         self._log = Throttle(logger)
         self._direct = direct(plan)
         self._general: Next[Context] | None = None
@@ -140,7 +144,7 @@ class Subscriber:
         timeout = self._timeout
         deadline = NO_DEADLINE if timeout is None else self._time() + timeout
         task = self._start_task(self._run(msg, deadline))
-        if not task.done():
+        if not task.done() and msg not in self._handled:
             running = self._running
             if deadline < running.next:
                 running.watch(deadline)
@@ -169,8 +173,8 @@ class Subscriber:
             else:
                 context = self._context(msg, coding, deadline)
                 await self._general(context)
-                if context.afterwards is not None and self._after is not None:
-                    await self._after.run(context.afterwards)
+                if context.afterwards is not None:
+                    await self._go_on(msg, context.afterwards)
                 context.afterwards = OVER
         except BaseException as error:
             if context is not None:
@@ -191,6 +195,17 @@ class Subscriber:
             gate.free += 1
             if gate.attention:
                 gate.attend()
+
+    async def _go_on(self, msg: Msg, afterwards: Afterwards) -> None:
+        """Do what a handler left to be done after it: neither its time nor a drain's patience ends
+        the event any more, which is handled."""
+        assert self._after is not None  # there is a context
+        self._running.pop(msg, None)
+        self._handled.add(msg)
+        try:
+            await self._after.run(afterwards)
+        finally:
+            self._handled.discard(msg)
 
     def _context(self, msg: Msg, coding: Coding, deadline: float) -> Context:
         limit = None if deadline == NO_DEADLINE else deadline

@@ -64,6 +64,7 @@ async def test_each_publish_has_the_subject_of_its_tokens() -> None:
             await client.publish(placed, Placed(order=1), tokens={"shop": "b", "region": region})
         numbers: Any = {"region": 1, "shop": True}
         await client.publish(placed, Placed(order=1), tokens=numbers)
+        await client.publish(placed, Placed(order=1), tokens={"region": True, "shop": 1})  # type: ignore[dict-item]  # as users do
         await client.publish(placed, Placed(order=1), tokens={"region": "1", "shop": "1"})
         await client.connection.flush()
     assert [each.subject for each in broker.published] == [
@@ -71,6 +72,7 @@ async def test_each_publish_has_the_subject_of_its_tokens() -> None:
         "shop.us.b.placed",
         "shop.eu.b.placed",
         "shop.1.True.placed",
+        "shop.True.1.placed",
         "shop.1.1.placed",
     ]
 

@@ -282,7 +282,13 @@ async def test_what_finds_no_room_is_counted_logged_and_told(
         found = (await figures(client, "bill"))["charge"]
         go.set()
         await eventually(lambda: len(got) == 4)
-    assert got == [0, 1, 2, 3]
+        go.clear()
+        for order in range(4):  # there is room again
+            await client.connection.publish("placed", b'{"order":%d}' % order)
+        await client.connection.flush()
+        go.set()
+        await eventually(lambda: len(got) == 8)
+    assert got == [0, 1, 2, 3] * 2
     assert told.totals == (4, 0)
     assert {each.last.code for each in told.errors} == {429}
     assert found.data["natsrpc"] == {"refused": 4, "dropped": 4, "inflight": 4}
@@ -313,6 +319,52 @@ async def test_ordered_is_one_at_a_time_in_order() -> None:
             await client.publish("placed", Placed(order=order))
         failed = await client.settled()
     assert (got, most, len(failed)) == (list(range(300)), 1, 60)
+
+
+async def test_nothing_overtakes_what_waits_for_a_congested_output() -> None:
+    service, got, go = natsrpc.Service("bill", version="1.0.0"), list[int](), asyncio.Event()
+
+    @service.subscriber("placed", ordered=True)
+    async def charge(event: Placed) -> None:
+        await go.wait()
+        got.append(event.order)
+
+    broker = Broker()
+    async with (
+        natsrpc.connect(**broker.options()) as publisher,
+        natsrpc.connect(**broker.options()) as client,
+        client.serve(service),
+    ):
+        outbound = client.connection.link.outbound
+        for order in range(3):
+            await publisher.publish("placed", Placed(order=order))
+        await publisher.connection.flush()
+        outbound.congested = True
+        go.set()
+        await eventually(lambda: got == [0])
+        await publisher.publish("placed", Placed(order=3))
+        await publisher.connection.flush()
+        assert got == [0]  # there is a slot, and others wait for it
+        outbound.congested = False
+        await eventually(lambda: got == [0, 1, 2, 3])
+
+
+async def test_an_event_that_is_withdrawn_before_it_began_gives_its_slots_back() -> None:
+    service, told, done = natsrpc.Service("bill", version="1.0.0"), Told(), list[int]()
+
+    @service.subscriber("placed", max_concurrency=1)
+    async def charge(event: Placed) -> None:
+        await asyncio.Event().wait()
+        done.append(event.order)
+
+    async with natsrpc.connect(**Broker().options(on_error=told.on_error)) as client:
+        serving = await client.serve(service)
+        (subscriber,) = serving.services[0].subscribers
+        subscriber.accept(natsrpc.Msg("placed", data=b'{"order": 1}'))
+        subscriber.abort()  # in the turn that took it: before 3.12 its task has not begun
+        await serving.drain()
+        assert (subscriber.inflight, done) == (0, [])
+    assert told.totals == (0, 1)
 
 
 async def test_no_more_run_at_once_than_may_and_calls_have_slots_of_their_own() -> None:
@@ -517,6 +569,38 @@ async def test_work_after_an_event_is_done_and_waited_for() -> None:
         await client.publish("placed", Placed(order=2))
         assert len(await client.settled()) == 1
     assert got == [1]
+
+
+async def test_work_after_an_event_has_no_time_limit_but_the_drains(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = Clock.install()
+    service, told = natsrpc.Service("bill", version="1.0.0"), Told()
+    began, ended = asyncio.Event(), list[str]()
+
+    async def work() -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    @service.subscriber("placed", timeout=1.0)
+    async def charge(event: Placed, context: natsrpc.Context) -> None:
+        context.after_reply(work)
+        context.after_reply(ended.append, "never")
+
+    async with natsrpc.connect(**Broker().options(on_error=told.on_error)) as client:
+        serving = await client.serve(service)
+        await client.publish("placed", Placed(order=1))
+        await began.wait()
+        await clock.advance(5.0)
+        assert serving.inflight == 1
+        draining = asyncio.ensure_future(serving.drain(1.0))
+        await asyncio.sleep(0)
+        await clock.advance(1.0)
+        await draining
+        assert (serving.inflight, ended) == (0, [])
+    assert told.errors == []  # the event itself was handled
+    lost = [each.getMessage() for each in caplog.records if "after the reply" in each.getMessage()]
+    assert len(lost) == 2
 
 
 async def test_a_stubborn_handler_is_logged_by_name(caplog: pytest.LogCaptureFixture) -> None:

@@ -202,7 +202,7 @@ async def test_nobody_can_call_a_subscriber_by_its_function() -> None:
     async def charge(event: Placed) -> None: ...
 
     async with service.test() as client:
-        with pytest.raises(ConfigError, match="not registered as a handler"):
+        with pytest.raises(ConfigError, match="is a subscriber, which nobody can call"):
             await client.call(charge, Placed(order=1))
 
 
