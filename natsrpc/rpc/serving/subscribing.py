@@ -5,6 +5,7 @@ Everything that can be wrong about a subscriber is found here, before an event i
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
@@ -100,8 +101,8 @@ def check_subscribing(target: object, options: SubscriberOptions) -> None:
         )
 
 
-def read(target: str | Event[Any], function: Callable[..., Any]) -> tuple[CallPlan, Any]:
-    """A function's plan as a subscriber, and the type that it reads events as.
+def read(target: str | Event[Any], function: Callable[..., Any]) -> CallPlan:
+    """A function's plan as a subscriber, which reads the body as the event's own type.
 
     Raises:
         ConfigError: its signature is refused, or does not fit the event.
@@ -110,7 +111,7 @@ def read(target: str | Event[Any], function: Callable[..., Any]) -> tuple[CallPl
     with located(function):
         call_plan = plan(function, tokens)
         _check_result(call_plan)
-        return call_plan, _type(target, call_plan)
+        return dataclasses.replace(call_plan, request_type=_type(target, call_plan))
 
 
 def subscription(
@@ -126,7 +127,7 @@ def subscription(
         ConfigError: its signature is refused, or its name is taken.
     """
     template, subject, tokens = _place(target)
-    call_plan, type_ = read(target, function)
+    call_plan = read(target, function)
     own_name = describe(function).rpartition(".")[2]
     name = options.get("name") or naming.name_from("", own_name)
     group = options.get("queue_group", f"{definition.name}.{name}")
@@ -138,7 +139,7 @@ def subscription(
             {**level.metadata, **(options.get("metadata") or {}), KIND_KEY: "event"}
         ),
         doc=inspect.getdoc(function) or "",
-        request_type=type_,
+        request_type=call_plan.request_type,
         kind="event",
         template=template,
         codec=definition.codec.name,

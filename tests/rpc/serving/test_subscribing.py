@@ -98,6 +98,15 @@ def test_a_parameter_takes_the_events_type_or_a_wider_one(kind: Any) -> None:
     assert contract(service).request_type is Placed
 
 
+def test_an_event_that_the_services_codec_cannot_carry_is_refused() -> None:
+    class Opaque: ...
+
+    async def charge(event: Any) -> None: ...
+
+    with pytest.raises(ConfigError, match="Opaque"):
+        new().subscriber(Event("odd", Opaque))(charge)
+
+
 @pytest.mark.parametrize("kind", [Other, Paid, int, list[Placed], bytes])
 def test_a_parameter_of_another_type_is_refused_with_both_types(kind: Any) -> None:
     async def charge(event: Any) -> None: ...
