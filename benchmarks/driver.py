@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.process import ROOT, Blaster, Process, WorkerError, free_port
 from benchmarks.models import ORDER
+from benchmarks.process import ROOT, Blaster, Process, WorkerError, free_port
 from benchmarks.scenarios import Calls, Deliver, Idle, Import, Publish, Scenario, Waiting
 from natsrpc.testing import NatsServer
 
