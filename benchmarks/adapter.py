@@ -45,6 +45,7 @@ PEERS = {
 #   async flush()                             wait until the server has all that was published
 #   async subscribe_callback(subject, seen)   deliver to a callback
 #   async subscribe_iterator(subject, seen)   deliver to `async for`
+#   async subscribe_typed(subject, seen)      deliver each body as an `Order` to a handler
 
 
 def load(name: str) -> Any:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.models import ORDER
 from benchmarks.process import ROOT, Blaster, Process, WorkerError, free_port
 from benchmarks.scenarios import Calls, Deliver, Idle, Import, Publish, Scenario, Waiting
 from natsrpc.testing import NatsServer
@@ -247,7 +248,8 @@ class DeliverBench(Bench):
         self.taker.do("expect", count=deliveries)
         before = self.taker.do("usage")
         self.taker.tell("all_seen", timeout=30.0)
-        self.blaster.publish(self.subject, scenario.size, scenario.count)
+        data = ORDER.model_dump_json().encode() if scenario.is_typed else b"x" * scenario.size
+        self.blaster.publish(self.subject, data, scenario.count)
         after = self.taker.answer()
         if after["lost"]:
             raise WorkerError(f"{after['lost']} of {deliveries} messages did not arrive")

@@ -104,9 +104,9 @@ class Blaster:
         self._socket.sendall(b'CONNECT {"verbose":false,"pedantic":false}\r\n')
         self.flush()
 
-    def publish(self, subject: str, size: int, count: int) -> None:
+    def publish(self, subject: str, data: bytes, count: int) -> None:
         """Publish so many messages and wait until the server has them."""
-        frame = b"PUB %s %d\r\n%s\r\n" % (subject.encode(), size, b"x" * size)
+        frame = b"PUB %s %d\r\n%s\r\n" % (subject.encode(), len(data), data)
         self._socket.sendall(frame * count)
         self.flush()
 

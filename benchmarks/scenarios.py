@@ -48,10 +48,14 @@ class Publish(Scenario):
 
 @dataclass(frozen=True, slots=True)
 class Deliver(Scenario):
-    """The driver writes ready-made frames; a process receives them."""
+    """The driver writes ready-made frames; a process receives them.
+
+    `is_typed`: the frames hold an `Order`, not `size` bytes.
+    """
 
     method: str = "subscribe_callback"
     size: int = 128
+    is_typed: bool = False
     count: int = 20_000
     subscriptions: int = 1
 
@@ -128,6 +132,13 @@ SCENARIOS: tuple[Scenario, ...] = (
         "deliver 128 B to `async for`",
         "message",
         method="subscribe_iterator",
+    ),
+    Deliver(
+        "deliver-typed",
+        "deliver a typed event, pydantic at the subscriber",
+        "event",
+        method="subscribe_typed",
+        is_typed=True,
     ),
     Deliver(
         "fan-out-100",

@@ -75,7 +75,7 @@ ROOMS = {
         optional=names("google"),
     ),
     "rpc.contract": Room(names("errors core codecs")),
-    "rpc.signature": Room(CONTRACT),
+    "rpc.signature": Room(CONTRACT, packages=names("typing_extensions")),
     "rpc.headers": Room(CONTRACT),
     "rpc.streams": Room(CONTRACT | names("rpc.headers")),
     "rpc.calling": Room(

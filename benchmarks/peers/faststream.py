@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from faststream.nats import NatsBroker
 
-from benchmarks.adapter import Call
+from benchmarks.adapter import Call, Seen
 from benchmarks.models import ORDER, Order, Receipt, receipt_of
 
 
@@ -24,6 +24,13 @@ class Peer:
         @self.broker.subscriber(subject)
         async def order(order: Order) -> Receipt:
             return receipt_of(order)
+
+        await self.broker.start()
+
+    async def subscribe_typed(self, subject: str, seen: Seen) -> None:
+        @self.broker.subscriber(subject, "bench.take")
+        async def take(order: Order) -> None:
+            seen(b"")
 
         await self.broker.start()
 

@@ -72,6 +72,14 @@ class Peer:
 
     subscribe_async_callback = subscribe_callback
 
+    async def subscribe_typed(self, subject: str, seen: Seen) -> None:
+        async def handle(msg: Msg) -> None:
+            Order.model_validate_json(msg.data)
+            seen(b"")
+
+        await self.nc.subscribe(subject, "bench.take", cb=handle)
+        await self.nc.flush()
+
     async def subscribe_iterator(self, subject: str, seen: Seen) -> None:
         sub = await self.nc.subscribe(subject)
         await self.nc.flush()

@@ -89,6 +89,15 @@ class Peer:
         await self.nc.subscribe(subject, cb=handle)
         await self.nc.flush()
 
+    async def subscribe_typed(self, subject: str, seen: Seen) -> None:
+        service = natsrpc.Service("bench", version="1.0.0")
+
+        @service.subscriber(subject)
+        async def take(order: Order) -> None:
+            seen(b"")
+
+        self.server = await self.client.serve(service)
+
     async def subscribe_iterator(self, subject: str, seen: Seen) -> None:
         sub = await self.nc.subscribe(subject)
         await self.nc.flush()

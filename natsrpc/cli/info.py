@@ -13,7 +13,7 @@ from natsrpc.errors import NoRespondersError
 from .context import Destination
 from .duration import parse_seconds
 from .output import print_json, print_table
-from .query import AsJson, NotThereError, Timeout, ask, connected
+from .query import AsJson, NotThereError, Timeout, ask, connected, marked
 
 __all__ = ["info"]
 
@@ -53,5 +53,5 @@ def _print(instances: list[ServiceInfo]) -> None:
     print("instances " + ", ".join(sorted(one.id for one in instances)))
     print_table(
         ("endpoint", "subject", "queue group"),
-        [(e.name, e.subject, e.queue_group or "none") for e in first.endpoints],
+        [(marked(e.name, e), e.subject, e.queue_group or "none") for e in first.endpoints],
     )

@@ -7,7 +7,7 @@ from natsrpc.discovery import ServiceInfo
 
 from .context import Destination
 from .output import print_table
-from .query import AsJson, Timeout, ask
+from .query import AsJson, Timeout, ask, marked
 
 __all__ = ["ls"]
 
@@ -19,7 +19,7 @@ async def ls(destination: Destination, timeout: Timeout = "2s", json: AsJson = F
         by_kind.setdefault((one.name, one.version), []).append(one)
     rows = []
     for (name, version), instances in sorted(by_kind.items()):
-        subjects = sorted({e.subject for one in instances for e in one.endpoints})
+        subjects = sorted({marked(e.subject, e) for one in instances for e in one.endpoints})
         rows.append((name, version, len(instances), ", ".join(subjects), instances[0].description))
     if rows:
         print_table(("service", "version", "instances", "subjects", "description"), rows)

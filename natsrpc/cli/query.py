@@ -10,14 +10,14 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from natsrpc.core import Connection, connect
-from natsrpc.discovery import ServiceIdentity
+from natsrpc.discovery import EndpointInfo, EndpointStats, ServiceIdentity
 from natsrpc.errors import NatsRpcError
 
 from .context import Destination
 from .duration import parse_seconds
 from .output import print_json, say
 
-__all__ = ["AsJson", "Name", "NotThereError", "Timeout", "ask", "connected"]
+__all__ = ["AsJson", "Name", "NotThereError", "Timeout", "ask", "connected", "marked"]
 
 Found = TypeVar("Found", bound=ServiceIdentity)
 
@@ -77,6 +77,12 @@ async def ask(
     if not found:
         say("no services answered")
     return found
+
+
+def marked(text: str, endpoint: EndpointInfo | EndpointStats) -> str:
+    """A name or subject of an endpoint; marked where nobody can call it, as in "bill (event)"."""
+    kind = endpoint.metadata.get("natsrpc.kind")
+    return f"{text} ({kind})" if kind else text
 
 
 def _plain(value: Any) -> Any:

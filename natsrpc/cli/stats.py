@@ -6,7 +6,7 @@ from natsrpc import discovery
 
 from .context import Destination
 from .output import print_table
-from .query import AsJson, Name, Timeout, ask
+from .query import AsJson, Name, Timeout, ask, marked
 
 __all__ = ["stats"]
 
@@ -20,7 +20,7 @@ async def stats(
         (
             one.name,
             one.id,
-            endpoint.name,
+            marked(endpoint.name, endpoint),
             endpoint.subject,
             endpoint.num_requests,
             endpoint.num_errors,

@@ -7,7 +7,7 @@ command line calls it, and discovery for the answer to SCHEMA.
 from .asyncapi import asyncapi
 from .diff import Change, ContractDiff, Step, diff, next_version, version_numbers
 from .document import document, read_document
-from .schemas import RAW, endpoint_schema, error_schema, schema
+from .schemas import RAW, endpoint_schema, error_schema, event_schema, published, schema
 from .stub import stub
 
 __all__ = [
@@ -20,7 +20,9 @@ __all__ = [
     "document",
     "endpoint_schema",
     "error_schema",
+    "event_schema",
     "next_version",
+    "published",
     "read_document",
     "schema",
     "stub",

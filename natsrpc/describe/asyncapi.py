@@ -1,7 +1,9 @@
 """A contract as an AsyncAPI 3.0 document, for the tools that read such documents.
 
 Each endpoint becomes a channel with its subject as the address, an operation that receives the
-request, and, if the endpoint answers with a body, a reply to the inbox that the request names.
+request, and, if the endpoint answers with a body, a reply to the inbox that the request names. A
+subscriber is such a channel without a reply; an event that the service publishes is one with an
+operation that sends.
 
 Ref: https://www.asyncapi.com/docs/reference/specification/v3.0.0
 """
@@ -14,7 +16,8 @@ from typing import Any
 
 from natsrpc.rpc import ServiceContract
 
-from .schemas import schema
+from .names import words
+from .schemas import published, schema
 
 _DEFINITIONS = "#/$defs/"
 _PARAMETER = re.compile(r"\{([^{}]+)\}")
@@ -39,6 +42,11 @@ def asyncapi(contract: ServiceContract, *, servers: tuple[str, ...] = ()) -> dic
         if replies:
             channels[f"{key}-reply"] = replies
             operations[key]["reply"] = _reply(key)
+    for event in published(contract):
+        key = _free(words(event["subject"]), channels)
+        event["payload"] = _lifted(event["payload"], f"{key}.event.", shared)
+        channels[key] = _event_channel(event, key)
+        operations[key] = _operation(event, key, ["event"], action="send")
     document: dict[str, Any] = {
         "asyncapi": "3.0.0",
         "info": {
@@ -90,10 +98,11 @@ def _repointed(value: Any, prefix: str) -> Any:
 
 
 def _channel(endpoint: dict[str, Any], key: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    what = "event" if endpoint["kind"] == "event" else "request"
     channel: dict[str, Any] = {
         "address": endpoint["template"],
         "description": endpoint["description"],
-        "messages": {"request": _message(endpoint, f"{key}-request", endpoint["request"])},
+        "messages": {what: _message(endpoint, f"{key}-{what}", endpoint["request"])},
     }
     if endpoint["items"] is not None:
         channel["messages"]["item"] = _message(endpoint, f"{key}-item", endpoint["items"])
@@ -106,6 +115,18 @@ def _channel(endpoint: dict[str, Any], key: str) -> tuple[dict[str, Any], dict[s
     return channel, {"address": None, "messages": {"response": response}}
 
 
+def _event_channel(event: dict[str, Any], key: str) -> dict[str, Any]:
+    channel: dict[str, Any] = {
+        "address": event["subject"],
+        "description": event["description"],
+        "messages": {"event": _message(event, f"{key}-event", event["payload"])},
+    }
+    names = _PARAMETER.findall(event["subject"])
+    if names:
+        channel["parameters"] = {name: {} for name in names}
+    return channel
+
+
 def _message(endpoint: dict[str, Any], name: str, payload: Any) -> dict[str, Any]:
     message: dict[str, Any] = {"name": name}
     if endpoint["content_type"]:
@@ -115,9 +136,11 @@ def _message(endpoint: dict[str, Any], name: str, payload: Any) -> dict[str, Any
     return message
 
 
-def _operation(endpoint: dict[str, Any], key: str, messages: Iterable[str]) -> dict[str, Any]:
+def _operation(
+    endpoint: dict[str, Any], key: str, messages: Iterable[str], *, action: str = "receive"
+) -> dict[str, Any]:
     return {
-        "action": "receive",
+        "action": action,
         "channel": {"$ref": f"#/channels/{key}"},
         "messages": [{"$ref": f"#/channels/{key}/messages/{name}"} for name in messages],
         "summary": endpoint["description"].partition("\n")[0],

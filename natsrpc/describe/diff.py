@@ -27,9 +27,11 @@ class Change:
     """One change of a contract."""
 
     endpoint: str
-    """The endpoint's new name, or its old one if it is gone; "" for the service itself."""
+    """The new name of the endpoint or subscriber, or its old one if it is gone; the subject of an
+    event that is published; "" for the service itself."""
     side: str
-    """One of "request", "items", "response" and "error NAME"; "" for the endpoint itself."""
+    """One of "request", "items", "response" and "error NAME"; "event" of what a subscriber reads,
+    "published" of what is published; "" for the endpoint itself."""
     path: str
     """The changed field, as in `items[].price`; "" for the whole body."""
     text: str
@@ -81,7 +83,12 @@ def diff(old: Document, new: Document) -> ContractDiff:
         ConfigError: one of them is no contract.
     """
     old, new = read_document(old), read_document(new)
-    changes = [*_services(old, new), *_all_endpoints(old["endpoints"], new["endpoints"])]
+    changes = [
+        *_services(old, new),
+        *_all_endpoints(*(_of_kind(each, event=False) for each in (old, new))),
+        *_subscribers(*(_of_kind(each, event=True) for each in (old, new))),
+        *_publications(old["publishes"], new["publishes"]),
+    ]
     changes.sort(key=lambda each: -_STEPS.index(each.step))
     step = changes[0].step if changes else "none"
     needed = next_version(old["version"], step)
@@ -121,6 +128,11 @@ def version_numbers(version: str) -> tuple[int, int, int]:
     found = version.partition("+")[0].partition("-")[0].split(".")
     parts = [int(part) if part.isdecimal() else 0 for part in [*found, "0", "0"]]
     return parts[0], parts[1], parts[2]
+
+
+def _of_kind(document: Document, *, event: bool) -> list[Document]:
+    """The endpoints that are called, or those that are subscribers."""
+    return [each for each in document["endpoints"] if (each["kind"] == "event") is event]
 
 
 def _services(old: Document, new: Document) -> Iterator[Change]:
@@ -233,6 +245,86 @@ def _differences(
         breaks = each.breaks_response if response else each.breaks_request
         step: Step = "major" if breaks else "patch" if each.talk else "minor"
         yield Change(name, side, each.path, each.text, step)
+
+
+# events
+
+
+def _subscribers(old: list[Document], new: list[Document]) -> Iterator[Change]:
+    """A subscriber is told by its name, which names its queue group; then by what it hears."""
+    left = list(new)
+    pairs: list[tuple[Document, Document | None]] = []
+    for key in ("name", "subject"):
+        for each in [each for each in old if all(each is not pair[0] for pair in pairs)]:
+            other = next((other for other in left if other[key] == each[key]), None)
+            if other is not None:
+                left.remove(other)
+                pairs.append((each, other))
+    for before in old:
+        after = next((pair[1] for pair in pairs if pair[0] is before), None)
+        if after is None:
+            text = f"removed: it handles no event on {before['template']!r} any more"
+            yield Change(before["name"], "", "", text, "major")
+        else:
+            yield from _subscriber(before, after)
+    for each in left:
+        text = f"added: handles events on {each['template']!r}"
+        yield Change(each["name"], "", "", text, "minor")
+
+
+def _subscriber(old: Document, new: Document) -> Iterator[Change]:
+    name = new["name"]
+    if old["subject"] != new["subject"]:
+        text = f"events of {old['template']!r} became those of {new['template']!r}"
+        yield Change(name, "", "", text, "major")
+    if old["name"] != new["name"]:
+        text = f"name {old['name']!r} became {new['name']!r}"
+        if old["queue_group"] and new["queue_group"] and old["queue_group"] != new["queue_group"]:
+            text += (
+                f", and so its queue group {new['queue_group']!r}: while both versions run, each "
+                f"event is handled by both; name={old['name']!r} keeps it"
+            )
+        yield Change(name, "", "", text, "minor")
+    elif old["queue_group"] != new["queue_group"]:
+        text = f"queue group {old['queue_group']!r} became {new['queue_group']!r}"
+        if old["queue_group"] and new["queue_group"]:
+            text += ": while both versions run, each event is handled by both"
+            yield Change(name, "", "", text, "minor")
+        else:
+            yield Change(name, "", "", f"{text}: how often an event is handled changes", "major")
+    if old["content_type"] != new["content_type"]:
+        text = f"content type {old['content_type']!r} became {new['content_type']!r}"
+        yield Change(name, "", "", f"{text}, by which events are read that name none", "major")
+    if old["description"] != new["description"]:
+        yield Change(name, "", "", "described in other words", "patch")
+    if new["request"] is None and old["request"] is not None:
+        text = f"{spelled(old['request'])} became nothing: it reads no event any more"
+        yield Change(name, "event", "", text, "minor")
+    else:
+        yield from _sides(name, "event", old["request"], new["request"])
+
+
+def _publications(old: list[Document], new: list[Document]) -> Iterator[Change]:
+    """Who subscribes to an event reads what is written: as the callers of an endpoint its reply."""
+    before = {each["subject"]: each for each in old}
+    after = {each["subject"]: each for each in new}
+    for subject in before.keys() - after.keys():
+        yield Change(subject, "published", "", "no longer published", "major")
+    for subject in after.keys() - before.keys():
+        yield Change(subject, "published", "", "added", "minor")
+    for subject in before.keys() & after.keys():
+        one, other = before[subject], after[subject]
+        if one["content_type"] != other["content_type"]:
+            text = f"content type {one['content_type']!r} became {other['content_type']!r}"
+            yield Change(subject, "published", "", text, "minor")
+        if one["description"] != other["description"]:
+            yield Change(subject, "published", "", "described in other words", "patch")
+        payloads = one["payload"], other["payload"]
+        if None not in payloads:
+            yield from _differences(subject, "published", *payloads, response=True)
+        elif payloads != (None, None):
+            was, now = ("nothing" if each is None else spelled(each) for each in payloads)
+            yield Change(subject, "published", "", f"{was} became {now}", "major")
 
 
 def _errors(name: str, old: Document, new: Document) -> Iterator[Change]:

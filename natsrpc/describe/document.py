@@ -14,7 +14,7 @@ from typing import Any
 from natsrpc.errors import ConfigError
 from natsrpc.rpc import ServiceContract
 
-from .schemas import schema
+from .schemas import published, schema
 
 TYPE = "io.natsrpc.v1.contract"
 """The value of `type` in every document."""
@@ -36,6 +36,14 @@ _ENDPOINT: Mapping[str, Any] = {
     "response": None,
     "errors": [],
 }
+
+_EVENT: Mapping[str, Any] = {
+    "subject": "",
+    "description": "",
+    "content_type": "",
+    "payload": None,
+}
+"""The same of a published event."""
 
 # The keywords of JSON Schema whose value is a schema, a list of schemas, schemas by name.
 _INNER = ("items", "additionalProperties")
@@ -60,7 +68,8 @@ _ABSENT = object()
 def document(contract: ServiceContract) -> dict[str, Any]:
     """Return the document of one service as plain data, ready for JSON.
 
-    Its keys are `type`, `name`, `version`, `description` and `endpoints`; see `endpoint_schema`.
+    Its keys are `type`, `name`, `version`, `description`, `endpoints` (see `endpoint_schema`) and
+    `publishes` (see `event_schema`).
     """
     return {
         "type": TYPE,
@@ -68,6 +77,7 @@ def document(contract: ServiceContract) -> dict[str, Any]:
         "version": contract.version,
         "description": contract.description,
         "endpoints": schema(contract),
+        "publishes": published(contract),
     }
 
 
@@ -89,7 +99,28 @@ def read_document(value: Any) -> dict[str, Any]:
         "type": TYPE,
         **{key: str(value.get(key) or "") for key in _TEXTS},
         "endpoints": [_endpoint(each, place) for place, each in enumerate(value["endpoints"])],
+        "publishes": [_event(each, place) for place, each in enumerate(_publishes(value))],
     }
+
+
+def _publishes(value: Mapping[str, Any]) -> list[Any]:
+    """The events of a document; older ones have none."""
+    found = value.get("publishes", [])
+    if not isinstance(found, list):
+        raise ConfigError("this is no contract: `publishes` is no list of events")
+    return found
+
+
+def _event(value: Any, place: int) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not value.get("subject"):
+        raise ConfigError(f"this is no contract: published event {place} lacks a subject")
+    found = {key: value.get(key, missing) for key, missing in _EVENT.items()}
+    for key, missing in _EVENT.items():
+        kind = Mapping | None if missing is None else type(missing)
+        if not isinstance(found[key], kind):
+            raise ConfigError(f"this is no contract: bad {key} of event {value['subject']!r}")
+    _check_schema(found["payload"], f"payload of event {value['subject']!r}")
+    return found
 
 
 def _endpoint(value: Any, place: int) -> dict[str, Any]:

@@ -32,6 +32,12 @@ def method_name(text: str) -> str:
     return identifier(_humps.sub("_", text).lower(), "endpoint")
 
 
+def words(subject: str) -> str:
+    """Return a name for the event of a subject: its parts but for tokens, joined by `_`."""
+    parts = [part for part in subject.split(".") if not part.startswith("{")]
+    return identifier(_humps.sub("_", "_".join(parts)).lower(), "event")
+
+
 def class_name(text: str, missing: str = "Value") -> str:
     """Return a class name close to `text`: its words, each with a capital."""
     found = "".join(part[0].upper() + part[1:] for part in _parts(text)) or missing

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from natsrpc import codecs
 from natsrpc.errors import ConfigError, RpcError, UnknownCodecError
-from natsrpc.rpc import EndpointContract, ServiceContract
+from natsrpc.rpc import EndpointContract, EventContract, ServiceContract
 
 _JSON = codecs.get("json")
 
@@ -28,8 +28,26 @@ Node: TypeAlias = Mapping[str, Any]
 
 def schema(contract: ServiceContract) -> list[dict[str, Any]]:
     """Return the description of each endpoint of a service, in their order: the `endpoints` of its
-    document. `discovery` answers SCHEMA with it."""
+    document. `discovery` answers SCHEMA with it. Subscribers are among them: their `kind` is
+    "event", and their `request` is what they read of one."""
     return [endpoint_schema(endpoint) for endpoint in contract.endpoints]
+
+
+def published(contract: ServiceContract) -> list[dict[str, Any]]:
+    """Return the description of each event that a service says it publishes: the `publishes` of its
+    document. `discovery` answers SCHEMA with it."""
+    return [event_schema(event) for event in contract.publishes]
+
+
+def event_schema(event: EventContract) -> dict[str, Any]:
+    """Return the description of an event as plain data. `payload` is the schema of its body."""
+    codec = _codec(event.codec)
+    return {
+        "subject": event.template,
+        "description": event.doc,
+        "content_type": "" if codec is None else codec.content_type,
+        "payload": _type_schema(codec, event.type, "serialization"),
+    }
 
 
 def endpoint_schema(endpoint: EndpointContract) -> dict[str, Any]:

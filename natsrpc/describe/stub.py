@@ -1,8 +1,9 @@
 """A contract as a Python module: models, errors, and a client class with a method per endpoint.
 
 `natsrpc stub` calls it, for callers in another repository who have no access to the service's code.
-The module that is written needs natsrpc and pydantic alone. A contract does not tell which headers
-a handler reads, so every method takes `headers`.
+The module that is written needs natsrpc and pydantic alone. The events that the service publishes
+or subscribes to are `Event`s in it. A contract does not tell which headers a handler reads, so
+every method takes `headers`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from natsrpc import errors
 from .annotations import annotation, arguments
 from .classes import INDENT, RESERVED_CLASSES, Classes, FieldSource, called
 from .document import read_document
-from .names import Names, class_name, docstring, identifier, literal, method_name
+from .names import Names, class_name, docstring, identifier, literal, method_name, words
 
 _TOKEN = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _BUILTIN = frozenset(
@@ -75,7 +76,7 @@ class _Module:
         self._document = document
         self._names = Names(RESERVED_CLASSES)
         self._client = self._names.take(class_name(document["name"]), "Client")
-        self._titles = set(_titles(document["endpoints"]))
+        self._titles = set(_titles([*document["endpoints"], *document["publishes"]]))
         self._classes = Classes(self._names, self._titles)
         self._classes.need("import natsrpc")
         self._errors: dict[str, str] = {}
@@ -84,7 +85,10 @@ class _Module:
     def text(self) -> str:
         names, constant_names = Names(self._titles | _BUILTIN_TYPES), Names()
         methods: dict[str, _Method] = {}
+        events = self._events()
         for endpoint in self._document["endpoints"]:
+            if endpoint["kind"] == "event":
+                continue
             if {"*", ">"} & set(endpoint["template"].split(".")):
                 self._left_out.append(endpoint["template"])
                 continue
@@ -99,7 +103,9 @@ class _Module:
         imports = "\n".join(_imports(self._classes.imports))
         head = f"{self._doc()}\n\nfrom __future__ import annotations\n\n{imports}\n"
         classes = "".join(f"\n\n{part}\n" for part in self._classes.classes)
-        tables = "\n\n{}\n".format("\n".join(constants)) if constants else ""
+        tables = "".join("\n\n{}\n".format("\n".join(each)) for each in (events, constants) if each)
+        if not methods and events:
+            return f"{head}{classes}{tables}"
         return f"{head}{classes}{tables}\n\n{client}\n"
 
     def _doc(self) -> str:
@@ -109,8 +115,39 @@ class _Module:
             "Written by `natsrpc stub` from the service's schema: write it again, do not edit it."
         )
         for template in self._left_out:
-            text += f"\n\nLeft out, because a call needs one subject: {template}"
+            text += f"\n\nLeft out, because a call or an event needs one subject: {template}"
         return "\n".join(docstring(text, ""))
+
+    # events
+
+    def _events(self) -> list[str]:
+        """The lines that define each event, named after its subject: what the service publishes,
+        then what it subscribes to."""
+        lines: list[str] = []
+        constants, known = Names(self._titles | {self._client, "natsrpc"}), set()
+        for event in self._document["publishes"]:
+            known.add(event["subject"])
+            lines += self._event(constants, event["subject"], event["payload"], event)
+        for each in self._document["endpoints"]:
+            if each["kind"] != "event" or each["template"] in known:
+                continue
+            if {"*", ">"} & set(each["template"].split(".")):
+                self._left_out.append(each["template"])
+                continue
+            if each["request"] is not None:  # else it does not say what is published
+                known.add(each["template"])
+                lines += self._event(constants, each["template"], each["request"], {})
+        return lines
+
+    def _event(
+        self, constants: Names, subject: str, payload: Any, event: Mapping[str, Any]
+    ) -> list[str]:
+        name = constants.take(words(subject).upper())
+        kind = annotation(self._classes, payload, f"{name.lower()}-event")
+        given = [literal(subject), "None" if payload is None else kind]
+        if event.get("description"):
+            given.append(f"description={literal(event['description'])}")
+        return called(f"{name} = natsrpc.Event", given)
 
     # one endpoint
 
@@ -253,7 +290,7 @@ def _titles(value: Any) -> Iterator[str]:
             yield class_name(name)
             if isinstance(node, Mapping) and isinstance(node.get("title"), str):
                 yield class_name(node["title"])
-        for side in ("request", "items", "response"):
+        for side in ("request", "items", "response", "payload"):
             if isinstance(value.get(side), Mapping) and isinstance(value[side].get("title"), str):
                 yield class_name(value[side]["title"])
         value = list(value.values())

@@ -53,7 +53,10 @@ class ServiceInfo(ServiceIdentity):
 
 @dataclass(frozen=True, slots=True)
 class EndpointStats:
-    """An endpoint's counters since `started` of its service. Times are in nanoseconds."""
+    """An endpoint's counters since `started` of its service. Times are in nanoseconds.
+
+    `metadata` is there where it says that this is no endpoint to call ("natsrpc.kind").
+    """
 
     name: str
     subject: str
@@ -64,6 +67,7 @@ class EndpointStats:
     processing_time_ns: int = 0
     average_processing_time_ns: int = 0
     data: Any = None
+    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,7 @@ def _endpoint_stats(value: dict[str, Any]) -> EndpointStats:
         processing_time_ns=_integer(value, "processing_time"),
         average_processing_time_ns=_integer(value, "average_processing_time"),
         data=value.get("data"),
+        metadata=_metadata(value),
     )
 
 

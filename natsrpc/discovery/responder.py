@@ -59,6 +59,12 @@ def _describer() -> Describe:
     return found
 
 
+def _publishing() -> Describe:
+    """The function that describes the events that a service publishes; loaded likewise."""
+    found: Describe = importlib.import_module("natsrpc.describe").published
+    return found
+
+
 def subjects(verb: str, name: str, id_: str, *, prefix: str = PREFIX) -> tuple[str, str, str]:
     """Return the three subjects on which one instance answers a verb."""
     return f"{prefix}.{verb}", f"{prefix}.{verb}.{name}", f"{prefix}.{verb}.{name}.{id_}"
@@ -75,6 +81,7 @@ class Discovery:
         self._prefix = prefix
         self._cut = len(prefix.encode()) + 1
         self._describe = _describer()
+        self._published = _publishing()
         self._described: tuple[ServiceContract, list[dict[str, Any]]] | None = None
         self._log = Throttle(log)
         self._answers: dict[bytes, Callable[[Msg], None]] = {
@@ -126,7 +133,8 @@ class Discovery:
             self._described = contract, self._describe(contract)
         wanted = msg.data.decode(errors="replace")
         found = [each for each in self._described[1] if not wanted or each["name"] == wanted]
-        self._reply(msg, shapes.schema(self._running, found))
+        publishes = [] if wanted else self._published(contract)
+        self._reply(msg, shapes.schema(self._running, found, publishes))
 
     def _answer_stats(self, msg: Msg) -> None:
         if not self._running.definition.probes:

@@ -20,6 +20,9 @@ INFO_TYPE = "io.nats.micro.v1.info_response"
 STATS_TYPE = "io.nats.micro.v1.stats_response"
 SCHEMA_TYPE = "io.natsrpc.v1.schema_response"
 
+KIND_KEY = "natsrpc.kind"
+"""The metadata key of what is no endpoint to call: "event" for a subscriber."""
+
 SCHEMA_KEY = "natsrpc.schema"
 """The endpoint's metadata key whose value is the subject that answers with its schema."""
 
@@ -44,6 +47,11 @@ class Counted(Protocol):
         ...
 
     @property
+    def inflight(self) -> int:
+        """How many run or wait."""
+        ...
+
+    @property
     def answers(self) -> Counters:
         """Its counters."""
         ...
@@ -57,8 +65,8 @@ class Running(Protocol):
     contract: ServiceContract
 
     @property
-    def endpoints(self) -> Sequence[Counted]:
-        """The endpoints, in the order in which they were added."""
+    def served(self) -> Sequence[Counted]:
+        """The endpoints, subscribers among them, in the order in which they were added."""
         ...
 
 
@@ -81,7 +89,7 @@ def info(running: Running, *, schema_subject: str = "") -> dict[str, Any]:
                 **_place(endpoint.contract),
                 "metadata": {**_strings(endpoint.contract.metadata), **pointer},
             }
-            for endpoint in running.endpoints
+            for endpoint in running.served
         ],
     }
 
@@ -95,9 +103,16 @@ def stats(running: Running, data: Mapping[str, Any] | None = None) -> dict[str, 
         **_identity(STATS_TYPE, running),
         "started": timestamp(running.started),
         "endpoints": [
-            {**_counters(endpoint), **_data(endpoint, data)} for endpoint in running.endpoints
+            {**_counters(endpoint), **_kind(endpoint.contract), **_data(endpoint, data)}
+            for endpoint in running.served
         ],
     }
+
+
+def _kind(contract: EndpointContract) -> dict[str, Any]:
+    """The metadata of what is no endpoint to call, so that readers of STATS can tell, too."""
+    kind = contract.metadata.get(KIND_KEY)
+    return {} if kind is None else {"metadata": {KIND_KEY: kind}}
 
 
 def _data(endpoint: Counted, data: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -105,15 +120,20 @@ def _data(endpoint: Counted, data: Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
     counters = endpoint.answers
     ours = {"refused": int(counters.num_refused), "dropped": int(counters.num_dropped)}
+    if KIND_KEY in endpoint.contract.metadata:
+        ours["inflight"] = int(endpoint.inflight)
     return {"data": {**data, "natsrpc": ours}}
 
 
-def schema(running: Running, endpoints: list[dict[str, Any]]) -> dict[str, Any]:
+def schema(
+    running: Running, endpoints: list[dict[str, Any]], publishes: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Return the response to SCHEMA, which is not of ADR-32 but ours."""
     return {
         **_identity(SCHEMA_TYPE, running),
         "description": running.contract.description,
         "endpoints": endpoints,
+        "publishes": publishes,
     }
 
 

@@ -77,7 +77,7 @@ def _serving(tracer: trace.Tracer) -> Callable[[Context, Any], Awaitable[Any]]:
             tracer.start_as_current_span(
                 name,
                 context=parent,
-                kind=SpanKind.SERVER,
+                kind=SpanKind.CONSUMER if context.endpoint.kind == "event" else SpanKind.SERVER,
                 attributes=attributes,
                 record_exception=False,
                 set_status_on_exception=False,

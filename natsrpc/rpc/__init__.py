@@ -4,10 +4,11 @@ from natsrpc.errors import RpcError
 
 from .calling import Call, Policy, Reply
 from .client import Client
-from .connecting import ClientOptions, connect
+from .connecting import ClientOptions, OfClient, connect, opening
 from .contract import (
     Context,
     EndpointContract,
+    EventContract,
     Kind,
     Limits,
     Middleware,
@@ -30,9 +31,11 @@ from .serving import (
     Router,
     RunningService,
     Server,
+    Subscriber,
 )
 from .serving import method_endpoint as endpoint
-from .signature import Depends, Embed, HandlerOptions, Header, Token
+from .signature import Depends, Embed, Event, HandlerOptions, Header, Token
+from .trial import TestClient
 
 Caller = Client
 
@@ -49,6 +52,8 @@ __all__ = [
     "Encoded",
     "Endpoint",
     "EndpointContract",
+    "Event",
+    "EventContract",
     "Group",
     "HandlerOptions",
     "Header",
@@ -57,6 +62,7 @@ __all__ = [
     "Limits",
     "Middleware",
     "Next",
+    "OfClient",
     "Policy",
     "Reply",
     "Router",
@@ -66,6 +72,8 @@ __all__ = [
     "Service",
     "ServiceContract",
     "Stopping",
+    "Subscriber",
+    "TestClient",
     "Token",
     "compose",
     "connect",
@@ -73,6 +81,7 @@ __all__ = [
     "from_wire",
     "is_error",
     "no_deadline",
+    "opening",
     "relayed",
     "run",
     "serve_until",

@@ -46,6 +46,7 @@ from .calling import (
 from .contract import Context, EndpointContract, Middleware
 from .headers import DeadlineClock, inherited
 from .serving import Servable, Server
+from .signature import Event
 from .streams import MAX_BODY, PATIENCE, Patience
 
 if TYPE_CHECKING:
@@ -449,23 +450,43 @@ class Client:
         proxy: T = make_proxy(self, api, prefix, timeout, errors)
         return proxy
 
+    # fmt: off
+    @overload
+    async def publish(self, subject: str, value: Any = ..., *,
+                      headers: Mapping[str, str] | None = ...,
+                      codec: str | codecs.Codec | None = ...) -> None: ...
+    @overload
+    async def publish(self, subject: Event[T], value: T, *,
+                      tokens: Mapping[str, str] | None = ...,
+                      headers: Mapping[str, str] | None = ...,
+                      codec: str | codecs.Codec | None = ...) -> None: ...
+    # fmt: on
     async def publish(
         self,
-        subject: str,
+        subject: str | Event[Any],
         value: Any = None,
         *,
+        tokens: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         codec: str | codecs.Codec | None = None,
     ) -> None:
-        """Send a value to a subject without asking for an answer.
+        """Send a value to a subject, or as an event, without asking for an answer.
 
         Waits only while the connection's output is congested.
 
+        Args:
+            subject: a subject, or an `Event`, which has a subject and a type.
+            value: what is sent; of an event, a value of its type.
+            tokens: values for the tokens of an event's subject.
+            headers: more headers.
+            codec: another codec than the client's.
+
         Raises:
-            EncodeError: the value cannot be written.
+            EncodeError: the value cannot be written, or is not of the event's type.
+            ConfigError: a token is missing, is one too many, or is no token of a subject.
             BadSubjectError, MaxPayloadError, ConnectionClosedError: as `Connection.publish`.
         """
-        await self._publisher.publish(subject, value, headers=headers, codec=codec)
+        await self._publisher.publish(subject, value, headers=headers, codec=codec, tokens=tokens)
 
     def middleware(self, function: M) -> M:
         """Put `async def mw(call, call_next)` around all calls; the first is outermost."""

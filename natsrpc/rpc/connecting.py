@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Protocol, TypedDict, TypeVar, Unpack
 
 from natsrpc import codecs, core
-from natsrpc.core import ConnectOptions, Opening, Options
+from natsrpc.core import Connection, ConnectOptions, Opening, Options
 
 from .client import Client
 from .headers import DeadlineClock, check_deadline_clock
 from .streams import MAX_BODY, PATIENCE, Patience
 
+C = TypeVar("C", bound=Client, covariant=True)
 
-class ClientOptions(ConnectOptions, total=False):
-    """The keyword arguments of `natsrpc.connect` but for `options`."""
+
+class OfClient(TypedDict, total=False):
+    """The keyword arguments of `Client`."""
 
     codec: str | codecs.Codec
     """The codec that requests are written in."""
@@ -35,6 +37,10 @@ class ClientOptions(ConnectOptions, total=False):
     deadline_clock: DeadlineClock
     """Whether requests say only what is left of their time ("relative"), or the moment at which it
     is over, too ("wall", for synchronised clocks): then what was delayed on the way is not run."""
+
+
+class ClientOptions(OfClient, ConnectOptions, total=False):
+    """The keyword arguments of `natsrpc.connect` but for `options`."""
 
 
 def connect(
@@ -72,20 +78,45 @@ def connect(
         NoServersError: no server could be reached.
         AuthorizationError: the credentials were refused.
     """
-    chosen = codecs.get(codec)
-    check_deadline_clock(deadline_clock)
-    Patience(open_timeout, presence_timeout, progress_timeout)  # refused here, not when awaited
+    return opening(
+        Client,
+        servers,
+        settings,
+        options,
+        codec=codec,
+        max_body=max_body,
+        open_timeout=open_timeout,
+        presence_timeout=presence_timeout,
+        progress_timeout=progress_timeout,
+        deadline_clock=deadline_clock,
+    )
 
-    async def make() -> Client:
+
+class Opens(Protocol[C]):
+    """Makes a client on a connection: `Client`, or what has its parameters."""
+
+    def __call__(self, connection: Connection, /, **options: Unpack[OfClient]) -> C: ...
+
+
+def opening(
+    kind: Opens[C],
+    servers: str | Sequence[str],
+    settings: ConnectOptions,
+    options: Options | None = None,
+    /,
+    **of_client: Unpack[OfClient],
+) -> Opening[C]:
+    """As `connect`, for a client of any kind."""
+    of_client["codec"] = codecs.get(of_client.get("codec", "json"))
+    check_deadline_clock(of_client.get("deadline_clock", "relative"))
+    Patience(  # refused here, not when awaited
+        of_client.get("open_timeout", PATIENCE.opening),
+        of_client.get("presence_timeout", PATIENCE.presence),
+        of_client.get("progress_timeout", PATIENCE.progress),
+    )
+
+    async def make() -> C:
         connection = await core.connect(servers, options=options, **settings)
-        return Client(
-            connection,
-            codec=chosen,
-            max_body=max_body,
-            open_timeout=open_timeout,
-            presence_timeout=presence_timeout,
-            progress_timeout=progress_timeout,
-            deadline_clock=deadline_clock,
-        )
+        return kind(connection, **of_client)
 
     return Opening(make)

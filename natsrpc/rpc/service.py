@@ -22,8 +22,10 @@ from .serving import (
     check_prefixes,
     lifespan_of,
 )
+from .signature import Event, event_contracts
 from .signature import names as naming
 from .streams import MAX_BODY, PATIENCE, Patience
+from .trial import TestClient
 
 M = TypeVar("M", bound=Middleware[Context])
 P = TypeVar("P", bound=Callable[[], Any])
@@ -66,6 +68,8 @@ class Service(Endpoints):
             begins with none of them, nor with `_R_.` or `_GR_.` (which servers write between
             accounts and clusters), are dropped and counted. All are taken if not given, but for
             those that begin with `$` or hold `_NATSRPC`.
+        publishes: the events that it publishes, for its contract and documents; nothing is held to
+            it.
         lifespan: a function from this service, or from it and the client of the connection that it
             is served on, to an async context manager; what it yields is `Context.state`.
         dependencies: `Depends(...)` that run before each request, before those of its routers,
@@ -90,21 +94,24 @@ class Service(Endpoints):
         presence_timeout: float = PATIENCE.presence,
         progress_timeout: float = PATIENCE.progress,
         reply_prefixes: Sequence[str] | None = None,
+        publishes: Sequence[Event[Any]] = (),
         lifespan: Lifespan | None = None,
         dependencies: Sequence[Any] = (),
     ) -> None:
+        codec = codecs.get(codec)
         definition = Definition(
             name=name,
             version=version,
             description=description,
             metadata=naming.check_metadata(metadata),
             queue_group=queue_group,
-            codec=codecs.get(codec),
+            codec=codec,
             max_concurrency=max_concurrency,
             max_waiting=max_waiting,
             max_body=max_body,
             patience=Patience(presence=presence_timeout, progress=progress_timeout),
             reply_prefixes=check_prefixes(reply_prefixes),
+            publishes=event_contracts(publishes, codec.name),
             lifespan=None if lifespan is None else lifespan_of(self, Client, lifespan),
         )
         level = Level(queue_group=queue_group).guarded(f"service {name!r}", dependencies)
@@ -174,7 +181,7 @@ class Service(Endpoints):
 
     def test(
         self, *, broker: Broker | None = None, **options: Unpack[ClientOptions]
-    ) -> AbstractAsyncContextManager[Client]:
+    ) -> AbstractAsyncContextManager[TestClient]:
         """Serve in memory, for a test: `async with service.test() as client`.
 
         No server is needed, and what the client sees is what callers in production see.
@@ -184,7 +191,7 @@ class Service(Endpoints):
             **options: for the client, as for `natsrpc.connect`.
         """
         kit = importlib.import_module("natsrpc.testing")  # loaded by tests alone
-        served: AbstractAsyncContextManager[Client] = kit.serve_in_memory(
+        served: AbstractAsyncContextManager[TestClient] = kit.serve_in_memory(
             self, broker=broker, **options
         )
         return served

@@ -6,6 +6,7 @@ The pytest fixtures are in `natsrpc.testing.fixtures`; a conftest loads them wit
 """
 
 from natsrpc.errors import ServerNotFoundError, ServerStartError
+from natsrpc.rpc import TestClient
 from natsrpc.server import Cluster, NatsServer, find_server
 
 from .broker import Broker, Fault, Published
@@ -21,6 +22,7 @@ __all__ = [
     "Published",
     "ServerNotFoundError",
     "ServerStartError",
+    "TestClient",
     "find_server",
     "serve_in_memory",
 ]

@@ -101,7 +101,8 @@ class Broker:
 
     `published` holds every message in the order of arrival, also those that a fault loses. `faults`
     holds the faults in force; the first that matches a message is the one that hits it.
-    `is_refusing` tells whether new connections are refused.
+    `is_refusing` tells whether new connections are refused, `num_delayed` how many messages a fault
+    holds back.
     """
 
     def __init__(self, *, max_payload: int = MIB, seed: int = 0) -> None:
@@ -109,6 +110,8 @@ class Broker:
         self.published: list[Published] = []
         self.faults: list[Fault] = []
         self.is_refusing: bool = False
+        self.num_delayed: int = 0
+        self._none_delayed = asyncio.Event()
         self._random = random.Random(seed)
         self._peers: set[_Peer] = set()
         self._interests: list[_Interest] = []
@@ -248,8 +251,21 @@ class Broker:
         elif fault.no_responders:
             self._tell_no_responders(sender, message)
         elif fault.delay and not fault.drop:
+            self.num_delayed += 1
             loop = asyncio.get_running_loop()
-            loop.call_later(fault.delay, self._route, sender, message)
+            loop.call_later(fault.delay, self._route_late, sender, message)
+
+    def _route_late(self, sender: _Peer, message: Published) -> None:
+        self.num_delayed -= 1
+        self._route(sender, message)
+        if not self.num_delayed:
+            self._none_delayed.set()
+
+    async def delivered(self) -> None:
+        """Wait until a `Fault` holds no message back any more. It may be cancelled at any time."""
+        while self.num_delayed:
+            self._none_delayed.clear()
+            await self._none_delayed.wait()
 
     def _route(self, sender: _Peer, message: Published) -> None:
         matching = [i for i in self._interests if self._wants(i, sender, message.subject)]

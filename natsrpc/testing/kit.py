@@ -3,7 +3,8 @@
 `async with service.test() as client` is `serve_in_memory` with one service. What a caller sees is
 what callers in production see: the same codec, the same errors, the same deadlines; never the
 handler's own exception. And a handler sees of them what it sees in production: the message, and
-none of the caller's context variables.
+none of the caller's context variables. What events came to is told by `settled`, for no caller is
+told it.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ from functools import partial
 from typing import Unpack
 
 from natsrpc import rpc
-from natsrpc.rpc import Client, ClientOptions, Service
+from natsrpc.core import ConnectOptions
+from natsrpc.rpc import ClientOptions, OfClient, Service, TestClient
 
 from .broker import Broker
+from .settling import Events
 
 
 @asynccontextmanager
 async def serve_in_memory(
     *services: Service, broker: Broker | None = None, **options: Unpack[ClientOptions]
-) -> AsyncIterator[Client]:
+) -> AsyncIterator[TestClient]:
     """Serve services on a broker in memory, and give a client on a connection of its own.
 
     Args:
@@ -35,7 +38,16 @@ async def serve_in_memory(
     elsewhere = partial(broker.dial, context=contextvars.Context())  # as another process
     async with (
         rpc.connect("nats://memory:4222", **broker.options(dialer=elsewhere)) as server,
-        server.serve(*services),
-        rpc.connect("nats://memory:4222", **(broker.options() | options)) as client,
+        server.serve(*services) as served,
     ):
-        yield client
+        kind = partial(TestClient, Events(broker, served))
+        of_client: OfClient = {}
+        settings: ConnectOptions = {}
+        for name, value in options.items():
+            chosen: dict[str, object] = of_client if name in OfClient.__annotations__ else settings  # type: ignore[assignment]
+            chosen[name] = value
+        connecting = rpc.opening(
+            kind, "nats://memory:4222", broker.options(**settings), **of_client
+        )
+        async with connecting as client:
+            yield client

@@ -19,7 +19,8 @@ import pytest
 
 import natsrpc
 from natsrpc.testing import NatsServer
-from tests.describe.wide import service
+from tests.core.harness import eventually
+from tests.describe.wide import service, taken
 from tests.typing.checkers import pyright_command
 
 from .processes import ROOT, environment, run_command
@@ -187,6 +188,16 @@ async def test_streams(client: natsrpc.Client, module: ModuleType) -> None:
     assert [text async for text in world.both(numbers())] == ["0", "1", "2", "3"]
 
 
+async def test_events(client: natsrpc.Client, module: ModuleType) -> None:
+    await client.publish(module.WIDE_MOVED, module.Node(value=3), tokens={"where": "up"})
+    counted = module.WideCountedEvent(n=1, tags=["a"])
+    await client.publish(module.WIDE_COUNTED, counted, tokens={"by": "me"})
+    await eventually(lambda: len(taken) == 2)
+    assert sorted(map(str, taken)) == ["(1, ['a'])", "(3, 'up')"]
+    assert module.WIDE_MOVED.description == "A node has moved."
+    assert "Color" in str(module.WIDE_UNREAD.type)
+
+
 async def test_values_are_checked_before_they_are_sent(module: ModuleType) -> None:
     with pytest.raises(ValueError, match="less than or equal to 10"):
         module.Node(value=11)
@@ -194,7 +205,9 @@ async def test_values_are_checked_before_they_are_sent(module: ModuleType) -> No
 
 async def test_what_cannot_be_called_is_left_out(path: Path, module: ModuleType) -> None:
     assert not hasattr(module.WideWorld, "any")
-    assert "Left out, because a call needs one subject: any.*" in path.read_text("utf-8")
+    assert "Left out, because a call or an event needs one subject: any.*" in path.read_text(
+        "utf-8"
+    )
 
 
 def test_unreachable_service_is_one_line() -> None:

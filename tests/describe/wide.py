@@ -110,7 +110,14 @@ class Gone(natsrpc.RpcError, code=410, name="no-longer-there"):
     pass
 
 
-service = natsrpc.Service("wide-world", version="1.0.0", description='everything\nat "once"')
+moved = natsrpc.Event("wide.{where}.moved", Node, description="A node has moved.")
+unread = natsrpc.Event("wide.unread", dict[str, list[Color]])
+service = natsrpc.Service(
+    "wide-world",
+    version="1.0.0",
+    description='everything\nat "once"',
+    publishes=[moved, unread],
+)
 
 
 @service.handler(
@@ -200,3 +207,21 @@ async def both(numbers: AsyncIterator[int]) -> AsyncIterator[str]:
 @service.handler("any.*", name="any")
 async def anything(value: Any) -> Any:
     return value
+
+
+taken: list[object] = []
+
+
+@service.subscriber(moved, name="follow")
+async def follow(node: Node, where: Annotated[str, natsrpc.Token()]) -> None:
+    """Follow what moved."""
+    taken.append((node.value, where))
+
+
+@service.subscriber("wide.counted.{by}")
+async def counted(n: int, tags: list[str]) -> None:
+    taken.append((n, tags))
+
+
+@service.subscriber("audit.>")
+async def audit(value: Any) -> None: ...

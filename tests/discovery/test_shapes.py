@@ -30,6 +30,7 @@ class Counters:
 class Counted:
     contract: EndpointContract
     answers: Counters = field(default_factory=Counters)
+    inflight: int = 0
 
 
 @dataclass
@@ -37,7 +38,7 @@ class Running:
     contract: ServiceContract
     id: str = ID
     started: dt.datetime = dt.datetime(2026, 11, 23, 10, 20, 30, 123456, tzinfo=dt.UTC)
-    endpoints: list[Counted] = field(default_factory=list)
+    served: list[Counted] = field(default_factory=list)
 
 
 def running(**more: Any) -> Running:
@@ -61,7 +62,7 @@ def test_ping() -> None:
 
 def test_info() -> None:
     contract = EndpointContract("all", "calc.>", "", metadata={"unit": "m"})
-    assert shapes.info(running(endpoints=[add(), Counted(contract)])) == {
+    assert shapes.info(running(served=[add(), Counted(contract)])) == {
         "type": "io.nats.micro.v1.info_response",
         "name": "calc",
         "id": ID,
@@ -76,7 +77,7 @@ def test_info() -> None:
 
 
 def test_info_points_to_the_schema() -> None:
-    found = shapes.info(running(endpoints=[add()]), schema_subject="$SRV.SCHEMA.calc")
+    found = shapes.info(running(served=[add()]), schema_subject="$SRV.SCHEMA.calc")
     assert found["endpoints"][0]["metadata"] == {"natsrpc.schema": "$SRV.SCHEMA.calc"}
     assert found["metadata"] == {}
 
@@ -85,7 +86,7 @@ def test_stats() -> None:
     counted = add(
         num_requests=3, num_errors=1, last_error="400:bad operand", processing_time_ns=51_001
     )
-    assert shapes.stats(running(endpoints=[counted])) == {
+    assert shapes.stats(running(served=[counted])) == {
         "type": "io.nats.micro.v1.stats_response",
         "name": "calc",
         "id": ID,
@@ -108,23 +109,23 @@ def test_stats() -> None:
 
 
 def test_the_average_of_no_requests_is_zero() -> None:
-    found = shapes.stats(running(endpoints=[add(processing_time_ns=5)]))
+    found = shapes.stats(running(served=[add(processing_time_ns=5)]))
     assert found["endpoints"][0]["average_processing_time"] == 0
 
 
 def test_data_is_attached_to_each_endpoint_if_there_is_any() -> None:
     endpoints = [add(num_refused=3, num_dropped=2), add()]
-    found = shapes.stats(running(endpoints=endpoints), {"health": {}})
+    found = shapes.stats(running(served=endpoints), {"health": {}})
     assert [each["data"] for each in found["endpoints"]] == [
         {"health": {}, "natsrpc": {"refused": 3, "dropped": 2}},
         {"health": {}, "natsrpc": {"refused": 0, "dropped": 0}},
     ]
-    assert "data" not in shapes.stats(running(endpoints=[add()]))["endpoints"][0]
+    assert "data" not in shapes.stats(running(served=[add()]))["endpoints"][0]
 
 
 def test_numbers_are_integers_and_lists_are_lists() -> None:
     counted = add(num_requests=2.0, num_errors=1.0, processing_time_ns=1e9, last_error=None)
-    text = json.dumps(shapes.stats(running(endpoints=[counted])))
+    text = json.dumps(shapes.stats(running(served=[counted])))
     assert not re.search(r"\d\.\d+[,}]", text)
     assert "null" not in text
     assert shapes.stats(running())["endpoints"] == []
@@ -143,3 +144,19 @@ def test_numbers_are_integers_and_lists_are_lists() -> None:
 )
 def test_started_is_utc_with_a_z(moment: dt.datetime, text: str) -> None:
     assert shapes.timestamp(moment) == text
+
+
+def test_a_subscriber_tells_its_kind_and_what_waits() -> None:
+    contract = EndpointContract(
+        "bill", "placed", "shop.bill", metadata={"natsrpc.kind": "event"}, kind="event"
+    )
+    one = running(served=[Counted(contract, inflight=7), add()])
+    assert [each["metadata"] for each in shapes.info(one)["endpoints"]] == [
+        {"natsrpc.kind": "event"},
+        {},
+    ]
+    bill, called = shapes.stats(one, {})["endpoints"]
+    assert bill["metadata"] == {"natsrpc.kind": "event"}
+    assert bill["data"]["natsrpc"] == {"refused": 0, "dropped": 0, "inflight": 7}
+    assert "metadata" not in called
+    assert called["data"]["natsrpc"] == {"refused": 0, "dropped": 0}

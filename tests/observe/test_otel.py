@@ -176,3 +176,27 @@ def test_missing_package_names_the_extra(module: str, package: str, extra: str) 
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert f"pip install 'natsrpc[{extra}]'" in done.stdout
+
+
+async def test_an_event_is_a_consumers_span_in_the_publishers_trace() -> None:
+    service, exporter, provider = (
+        natsrpc.Service("bill", version="1.0.0"), InMemorySpanExporter(), TracerProvider()
+    )  # fmt: skip
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    otel.instrument(service, tracer_provider=provider)
+
+    @service.subscriber("placed")
+    async def charge(order: int) -> None:
+        if order:
+            raise ValueError("secret")
+
+    async with service.test() as client:
+        for order in (0, 1):
+            headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+            await client.publish("placed", order, headers=headers)
+        assert len(await client.settled()) == 1
+    good, bad = exporter.get_finished_spans()
+    assert (good.kind, good.name) == (SpanKind.CONSUMER, "bill/charge")
+    assert good.context is not None
+    assert f"{good.context.trace_id:032x}" == TRACE
+    assert (good.status.status_code, bad.status.status_code) == (StatusCode.UNSET, StatusCode.ERROR)

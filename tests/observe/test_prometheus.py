@@ -109,6 +109,39 @@ async def test_a_deadline_that_passed_is_seen() -> None:
     assert shop.requests("wait", "504") == 1
 
 
+async def test_events_are_counted_as_requests_are_and_dropped_ones_besides() -> None:
+    shop = Shop()
+
+    @shop.service.subscriber("placed", max_concurrency=1, max_waiting=1)
+    async def placed(order: int) -> None:
+        if order:
+            raise natsrpc.ConflictError("no")
+
+    async with shop.service.test() as client:
+        await client.publish("placed", 0)
+        assert await client.settled() == []
+        await client.publish("placed", 1)
+        assert len(await client.settled()) == 1
+    assert (shop.requests("placed", "200"), shop.requests("placed", "409")) == (1, 1)
+
+
+async def test_a_dropped_event_is_seen() -> None:
+    shop, go = Shop(), asyncio.Event()
+
+    @shop.service.subscriber("placed", max_concurrency=1, max_waiting=1)
+    async def placed(order: int) -> None:
+        await go.wait()
+
+    async with shop.service.test() as client:
+        for order in range(5):
+            await client.publish("placed", order)
+        await client.connection.flush()
+        go.set()
+        assert len(await client.settled()) == 3
+    assert shop.value("dropped_total", "placed") == 3
+    assert shop.requests("placed", "200") == 2
+
+
 def test_other_targets_are_refused() -> None:
     other: Any = "shop"
     with pytest.raises(natsrpc.ConfigError, match="takes services, not 'shop'"):

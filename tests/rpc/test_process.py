@@ -33,6 +33,11 @@ PROGRAM = """
         await asyncio.sleep(seconds)  # why: a handler as slow as its caller says
         return "done"
 
+    @service.subscriber("{subject}.events")
+    async def handle(seconds: float, client: natsrpc.Client) -> None:
+        await asyncio.sleep(seconds)  # why: a handler as slow as its publisher says
+        await client.publish("{subject}.done", seconds)
+
     natsrpc.run(
         service, servers="{url}", drain_timeout={drain_timeout}, reconnect_wait=0.01,
         max_reconnect_attempts=2, on_ready=lambda: print("ready", flush=True),
@@ -90,6 +95,35 @@ async def test_a_signal_drains(
     assert await worker.end() == (0, "")
     with pytest.raises(NoRespondersError):
         await client.call(unique, 0.0)
+
+
+async def test_a_signal_finishes_the_events_that_were_taken(
+    client: Client, nats_server: NatsServer, tmp_path: Path, unique: str
+) -> None:
+    done = await client.connection.subscribe(f"{unique}.done")
+    worker = await Worker.start(tmp_path, nats_server.url, unique)
+    for _ in range(1000):  # four times as many as run at once
+        await client.publish(f"{unique}.events", 0.05)
+    await client.connection.flush()
+    worker.process.send_signal(signal.SIGTERM)
+    assert await worker.end() == (0, "")
+    await client.connection.flush()
+    assert done.pending_msgs == 1000
+
+
+async def test_events_that_a_drain_has_no_time_for_are_told(
+    client: Client, nats_server: NatsServer, tmp_path: Path, unique: str
+) -> None:
+    worker = await Worker.start(tmp_path, nats_server.url, unique, drain_timeout=0.1)
+    for _ in range(300):
+        await client.publish(f"{unique}.events", 30.0)
+    await client.connection.flush()
+    worker.process.send_signal(signal.SIGTERM)
+    code, told = await worker.end()
+    assert code == 0
+    assert "handle" in told
+    assert "service is stopping" in told
+    assert "did not run" in told
 
 
 async def test_a_second_signal_forces(

@@ -1,15 +1,70 @@
-"""Typed values published to a subject that nobody answers: `Client.publish`."""
+"""Typed values published to a subject that nobody answers: `Client.publish`.
+
+What an event needs to be sent (its encoder, its header block, its subject for the tokens that were
+given) is made once and kept; publishing one costs no more than publishing to a subject.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from natsrpc import codecs
 from natsrpc.core import Connection, check_publish, encode_headers
+from natsrpc.errors import BadSubjectError, ConfigError, ConfigTypeError, EncodeError
 
+from ..contract import check_event_subject
+from ..signature import Event
+from ..signature import names as naming
 from .blocks import with_headers
+
+MAX_BOUND = 1024
+"""Events kept ready to be sent, of one client."""
+
+MAX_SUBJECTS = 1024
+"""Subjects kept of one event: for so many different tokens."""
+
+
+class BoundEvent:
+    """An event in one codec, ready to be sent."""
+
+    __slots__ = ("_event", "_subjects", "block", "encode")
+
+    def __init__(self, event: Event[Any], codec: codecs.Codec) -> None:
+        self._event = event
+        self._subjects: dict[tuple[tuple[str, str], ...], bytes] = {}
+        self.block: bytes = _block(codec.content_type)
+        self.encode: Callable[[Any], bytes] = codec.bind(event.type).encode
+        if not event.tokens:
+            self._subjects[()] = check_publish(event.subject)
+
+    def subject(self, tokens: Mapping[str, str]) -> bytes:
+        """The subject for these tokens.
+
+        Raises:
+            ConfigError: a token is missing, is one too many, or is no token of a subject.
+            BadSubjectError: with them it is no subject of an event.
+        """
+        try:
+            known = self._subjects.get(tuple(tokens.items()))
+        except (AttributeError, TypeError):  # no mapping, or a value that cannot be hashed
+            known = None
+        return self._fill(tokens) if known is None else known
+
+    def _fill(self, tokens: Mapping[str, str]) -> bytes:
+        event = self._event
+        if not isinstance(tokens, Mapping):
+            expected = "expected a mapping, as in {'region': 'eu'}"
+            raise ConfigTypeError(f"tokens of event {event.subject!r} is {tokens!r}: {expected}")
+        subject = naming.fill(event.subject, tokens)
+        check_event_subject(subject)
+        found = check_publish(subject)
+        if all(isinstance(value, str) for value in tokens.values()):  # 1 would be found for True
+            if len(self._subjects) >= MAX_SUBJECTS:
+                self._subjects.clear()
+            self._subjects[tuple(tokens.items())] = found
+        return found
 
 
 class Publisher:
@@ -18,25 +73,62 @@ class Publisher:
     def __init__(self, connection: Connection, codec: codecs.Codec) -> None:
         self._link = connection.link
         self._codec = codec
+        self._events: dict[Any, BoundEvent] = {}
 
     async def publish(
         self,
-        subject: str,
+        target: str | Event[Any],
         value: Any,
         *,
         headers: Mapping[str, str] | None,
         codec: str | codecs.Codec | None,
+        tokens: Mapping[str, str] | None,
     ) -> None:
         """Send a value. It waits only while the connection's output is congested."""
-        chosen = self._codec if codec is None else codecs.get(codec)
-        data = chosen.bind(None if value is None else type(value)).encode(value)
-        block = _block(chosen.content_type)
+        if isinstance(target, str):
+            if tokens is not None:
+                raise _tokens_of_a_subject(target)
+            chosen = self._codec if codec is None else codecs.get(codec)
+            data = chosen.bind(None if value is None else type(value)).encode(value)
+            block, subject = _block(chosen.content_type), check_publish(target)
+        else:
+            try:
+                bound = self._events.get(target if codec is None else (target, codec))
+            except TypeError:  # it cannot be hashed, so it is no event
+                bound = None
+            if bound is None:
+                bound = self._bind(target, codec)
+            subject, block = bound.subject(tokens or {}), bound.block
+            data = bound.encode(value)
         if headers:
             block = with_headers(block, headers)
         link = self._link
         if link.outbound.congested:
             await link.writable()
-        link.outbound.send(check_publish(subject), data, b"", block)
+        link.outbound.send(subject, data, b"", block)
+
+    def _bind(self, event: Any, codec: str | codecs.Codec | None) -> BoundEvent:
+        if not isinstance(event, Event):
+            text = f"cannot publish to {event!r}: expected a subject or an Event"
+            raise BadSubjectError(text, subject=event)
+        chosen = self._codec if codec is None else codecs.get(codec)
+        try:
+            bound = BoundEvent(event, chosen)
+        except ConfigTypeError as error:
+            raise EncodeError(
+                f"codec {chosen.name!r} cannot carry event {event.subject!r}: {error}"
+            ) from error
+        if len(self._events) >= MAX_BOUND:
+            self._events.clear()
+        self._events[event if codec is None else (event, codec)] = bound
+        return bound
+
+
+def _tokens_of_a_subject(subject: str) -> ConfigError:
+    return ConfigError(
+        f"tokens are given for {subject!r}, which is a subject: they are values for the tokens of "
+        f"an Event, as in natsrpc.Event({subject!r}, YourType)"
+    )
 
 
 @functools.lru_cache(maxsize=64)

@@ -13,8 +13,13 @@ from .error_headers import (
 )
 from .middleware import Middleware, Next, compose
 from .relay import is_end_of_time, real_error, relayed
+from .reserved import TOKEN, check_event_subject, is_reserved
 from .tables import (
+    KIND_KEY,
+    MAX_WAITING_BYTES,
+    MAX_WAITING_EVENTS,
     EndpointContract,
+    EventContract,
     Kind,
     Limits,
     ServiceContract,
@@ -24,10 +29,15 @@ from .tables import (
 )
 
 __all__ = [
+    "KIND_KEY",
+    "MAX_WAITING_BYTES",
+    "MAX_WAITING_EVENTS",
     "OVER",
+    "TOKEN",
     "Afterwards",
     "Context",
     "EndpointContract",
+    "EventContract",
     "Kind",
     "Later",
     "Limits",
@@ -35,6 +45,7 @@ __all__ = [
     "Next",
     "ServiceContract",
     "check_errors",
+    "check_event_subject",
     "check_text",
     "compose",
     "description",
@@ -44,6 +55,7 @@ __all__ = [
     "is_end_of_time",
     "is_error",
     "is_ours",
+    "is_reserved",
     "real_error",
     "refused_request",
     "relayed",

@@ -12,7 +12,17 @@ from typing import Any, Literal
 
 from natsrpc.errors import ConfigError, ConfigTypeError, RpcError
 
-Kind = Literal["unary", "response_stream", "request_stream", "both_stream"]
+Kind = Literal["unary", "response_stream", "request_stream", "both_stream", "event"]
+"""How an endpoint is used: called, in four ways, or published to ("event": a subscriber)."""
+
+KIND_KEY = "natsrpc.kind"
+"""The metadata key by which INFO tells what is no endpoint to call: "event" for a subscriber."""
+
+MAX_WAITING_EVENTS = 65_536
+"""Events that wait for a subscriber, unless told otherwise."""
+
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+"""Bytes that wait for a subscriber, unless told otherwise."""
 
 
 def takes_stream(kind: Kind) -> bool:
@@ -31,11 +41,15 @@ def _no_metadata() -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of an endpoint: requests that run and that wait, and seconds that one may take."""
+    """The limits of an endpoint: requests that run and that wait, and seconds that one may take.
+
+    `max_waiting_bytes` is for subscribers.
+    """
 
     max_concurrency: int
     max_waiting: int
     timeout: float | None = None
+    max_waiting_bytes: int = MAX_WAITING_BYTES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +60,7 @@ class EndpointContract:
     the same as it was written, with `{token}`s. `queue_group` is "" where queueing is off.
     `request_type` and `response_type` are None where nothing is read or answered. Where the answer
     is a stream, `response_type` is the type of its items; `stream_type` that of a request stream's.
+    Of a subscriber (`kind` is "event") `request_type` is what it reads of an event.
     """
 
     name: str
@@ -63,9 +78,20 @@ class EndpointContract:
     idempotent: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class EventContract:
+    """One event that a service publishes: `template` is its subject with `{token}`s, as written."""
+
+    template: str
+    type: Any
+    doc: str = ""
+    codec: str = "json"
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceContract:
-    """One service: its name and version, and its endpoints in the order they were added."""
+    """One service: its name and version, its endpoints in the order they were added (subscribers
+    are among them, with `kind` "event"), and the events that it says it publishes."""
 
     name: str
     version: str
@@ -73,6 +99,12 @@ class ServiceContract:
     metadata: Mapping[str, str] = field(default_factory=_no_metadata)
     queue_group: str = "q"
     endpoints: tuple[EndpointContract, ...] = field(default=())
+    publishes: tuple[EventContract, ...] = field(default=())
+
+    @property
+    def subscribers(self) -> tuple[EndpointContract, ...]:
+        """Those endpoints that events are published to."""
+        return tuple(each for each in self.endpoints if each.kind == "event")
 
 
 def check_errors(where: str, errors: tuple[type[RpcError], ...]) -> tuple[type[RpcError], ...]:

@@ -1,6 +1,7 @@
 """The headers of a request: each is named, written and read in one file."""
 
-from .cancel import MARK, TOKEN, cancel_bytes, cancel_subject, is_reserved
+from ..contract import TOKEN, is_reserved
+from .cancel import MARK, cancel_bytes, cancel_subject
 from .deadline import DeadlineClock, check_deadline_clock, deadline_line, read_deadline
 from .depth import MAX_DEPTH, depth_line, read_depth
 from .frame import (

@@ -11,8 +11,7 @@ nothing for this.
 
 from __future__ import annotations
 
-TOKEN = b"_NATSRPC"
-"""The token that is ours: what holds it is never a value."""
+from ..contract import TOKEN
 
 MARK = b"." + TOKEN
 """What every subject of ours has behind the service's own."""
@@ -28,8 +27,3 @@ def cancel_subject(subject: str) -> str:
 def cancel_bytes(subject: bytes) -> bytes:
     """The same for the subject of one request, encoded."""
     return subject + CANCEL
-
-
-def is_reserved(subject: bytes) -> bool:
-    """Whether a subject, or a reply subject, holds our token."""
-    return b"._NATSRPC." in b".%b." % subject

@@ -6,7 +6,7 @@ publish there: so nothing is answered on the server's own subjects, nor on ours.
 
 from __future__ import annotations
 
-from .cancel import is_reserved
+from ..contract import is_reserved
 
 REWRITTEN = (b"_R_.", b"_GR_.")
 """How reply subjects begin that servers write between accounts, and between clusters."""

@@ -11,6 +11,7 @@ from .replies import check_prefixes
 from .router import Router
 from .running import Attachment, RunningService
 from .server import Server
+from .subscriber import Subscriber
 
 __all__ = [
     "MAX_CONCURRENCY",
@@ -26,6 +27,7 @@ __all__ = [
     "RunningService",
     "Servable",
     "Server",
+    "Subscriber",
     "check_prefixes",
     "lifespan_of",
     "method_endpoint",

@@ -18,6 +18,7 @@ from ..contract import Afterwards, Later
 from ..headers import no_deadline
 from ..signature import describe, is_async
 from .answers import Answers
+from .outcomes import Outcomes
 from .threads import Threads
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")
@@ -26,7 +27,7 @@ logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 class AfterReply:
     """Runs the functions that the handlers of one endpoint gave to `Context.after_reply`."""
 
-    def __init__(self, threads: Threads, answers: Answers, handler: str) -> None:
+    def __init__(self, threads: Threads, answers: Answers | Outcomes, handler: str) -> None:
         self._threads = threads
         self._answers = answers
         self._handler = handler

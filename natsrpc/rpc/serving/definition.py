@@ -19,7 +19,15 @@ from natsrpc import codecs
 from natsrpc.core import check_queue_group, overlaps
 from natsrpc.errors import ConfigError
 
-from ..contract import Context, EndpointContract, Limits, Middleware, ServiceContract
+from ..contract import (
+    MAX_WAITING_BYTES,
+    Context,
+    EndpointContract,
+    EventContract,
+    Limits,
+    Middleware,
+    ServiceContract,
+)
 from ..signature import (
     CallPlan,
     all_dependencies,
@@ -81,6 +89,7 @@ class Definition:
     patience: Patience
     reply_prefixes: tuple[bytes, ...]
     lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None
+    publishes: tuple[EventContract, ...] = ()
     handlers: list[Handler] = field(default_factory=list)
     middlewares: list[Middleware[Context]] = field(default_factory=list)
     probes: list[Callable[[], Any]] = field(default_factory=list)
@@ -107,10 +116,15 @@ class Definition:
             metadata=self.metadata,
             queue_group=self.queue_group or "",
             endpoints=tuple(handler.contract for handler in self.handlers),
+            publishes=self.publishes,
         )
 
     def limits(
-        self, max_concurrency: int | None, max_waiting: int | None, timeout: float | None
+        self,
+        max_concurrency: int | None,
+        max_waiting: int | None,
+        timeout: float | None,
+        max_waiting_bytes: int = MAX_WAITING_BYTES,
     ) -> Limits:
         """A handler's limits, with the service's where it names none.
 
@@ -124,6 +138,7 @@ class Definition:
             max_concurrency=at_least("max_concurrency", running, 1),
             max_waiting=at_least("max_waiting", waiting, 0),
             timeout=timeout,
+            max_waiting_bytes=at_least("max_waiting_bytes", max_waiting_bytes, 0),
         )
 
     def add(self, registrations: list[Registration]) -> None:
@@ -140,13 +155,17 @@ class Definition:
             check_codec(handler.plan, self.codec)
             there = [*self.handlers, *new]
             check_overlap(handler, there, self.name)
+            _check_subscriber(handler, there, self.name)
             new.append(handler if handler.is_named else _with_own_name(handler, there))
         for handler in new:
             for check in self.on_adding:
                 check(handler)
         self.handlers += new
         for (function, _), handler in zip(registrations, new, strict=True):
-            registry.register(function, handler.contract, handler.plan)
+            if handler.contract.kind == "event":
+                registry.register_subscriber(function)
+            else:
+                registry.register(function, handler.contract, handler.plan)
             for serve in list(self.on_added):
                 serve(handler)
 
@@ -228,6 +247,22 @@ def check_overlap(handler: Handler, others: list[Handler], service: str) -> None
                 f"overlap in queue group {new.queue_group!r}: they steal each other's requests",
                 UserWarning,
                 stacklevel=depth_of_caller(),
+            )
+
+
+def _check_subscriber(new: Handler, others: list[Handler], service: str) -> None:
+    """Refuse a second subscriber of one name: it would be in the queue group of the first.
+
+    Raises:
+        ConfigError: the name is taken.
+    """
+    for other in others:
+        kinds = new.contract.kind, other.contract.kind
+        if kinds == ("event", "event") and new.contract.name == other.contract.name:
+            raise ConfigError(
+                f"service {service!r} has a subscriber {new.contract.name!r} already: "
+                f"{place_of(other.plan.function)} and {place_of(new.plan.function)} would share "
+                "its queue group; give one of them another `name`"
             )
 
 

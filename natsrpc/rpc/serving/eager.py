@@ -8,6 +8,7 @@ would cost two Python calls a request.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 from collections.abc import Coroutine
 from functools import partial
@@ -28,3 +29,9 @@ def task_starter(loop: asyncio.AbstractEventLoop, name: str) -> StartTask:
     if sys.version_info >= (3, 12):
         return partial(asyncio.Task, loop=loop, name=name, eager_start=True)
     return partial(asyncio.Task, loop=loop, name=name)
+
+
+def is_unstarted(task: asyncio.Task[None]) -> bool:
+    """Whether a task has not run at all: cancelled now, it would never enter its coroutine."""
+    coro = task.get_coro()
+    return inspect.iscoroutine(coro) and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED

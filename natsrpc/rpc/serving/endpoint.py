@@ -31,9 +31,7 @@ the first time that it sees it.
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
-import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
@@ -73,7 +71,7 @@ from ..streams import LARGE, Conversations, Patience, Receiving, send_reply
 from .afterwards import AfterReply
 from .answers import Answers
 from .decoding import LARGE_BODY, decode_large
-from .eager import task_starter
+from .eager import is_unstarted, task_starter
 from .receiving import Bodies
 from .slots import Admitted, Gate, Lane, Waiting
 from .streams import Incoming
@@ -160,7 +158,7 @@ class Endpoint:
             link.loop, self._expired, deadline_of=attrgetter("deadline")
         )
         self._log = Throttle(logger)
-        self._direct = _direct(plan)
+        self._direct = direct(plan)
         self._general: Next[Context] | None = None
         self._after: AfterReply | None = None
         self._has_middleware = False
@@ -557,7 +555,7 @@ class Endpoint:
             return
         self.answers.answer(msg, error)
         task = admitted.task
-        if task is None or _unstarted(task):
+        if task is None or is_unstarted(task):
             return  # cancelled now it would never enter `_run`, which sees that it is answered
         task.cancel()
         self._link.loop.call_later(STUBBORN_AFTER, self._report_stubborn, admitted)
@@ -626,12 +624,7 @@ def _with_reply_headers(context: Context, terms: Terms) -> bytes:
     return block if terms.credit is None else with_frame(block, "only", 1)
 
 
-def _unstarted(task: asyncio.Task[None]) -> bool:
-    coro = task.get_coro()
-    return inspect.iscoroutine(coro) and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED
-
-
-def _direct(plan: CallPlan) -> Callable[[Any], Awaitable[Any]]:
+def direct(plan: CallPlan) -> Callable[[Any], Awaitable[Any]]:
     """The handler as a function of the decoded body."""
     function = plan.function
     if plan.shape == "body":

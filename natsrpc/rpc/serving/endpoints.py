@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from natsrpc.errors import ConfigError, ConfigTypeError, RpcError
 
 from ..contract import EndpointContract, check_errors
 from ..headers import is_reserved
-from ..signature import HandlerOptions, check_guards, describe, guarded, located, plan
+from ..signature import Event, HandlerOptions, check_guards, describe, guarded, located, plan
 from ..signature import names as naming
 from .definition import Definition, Handler, Registration
 from .level import INHERIT, Level, check_options
 from .objects import methods_of
 from .router import Included, NotedSubscriber, Router, check_router
+from .subscribing import SubscriberOptions, check_subscribing, subscription
+
+if TYPE_CHECKING:
+    from .shapes import Subscribing
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 class Endpoints:
@@ -91,6 +96,39 @@ class Endpoints:
 
         return decorate
 
+    @overload
+    def subscriber(
+        self, event: Event[T], /, **options: Unpack[SubscriberOptions]
+    ) -> Subscribing[T]: ...
+    @overload
+    def subscriber(
+        self, event: str, /, **options: Unpack[SubscriberOptions]
+    ) -> Callable[[F], F]: ...
+    def subscriber(self, event: str | Event[Any], /, **options: Unpack[SubscriberOptions]) -> Any:
+        """Handle each event with the decorated function, which stays what it was.
+
+        It takes what a handler takes, but for streams, and returns None. Nobody can call it: what
+        comes with a reply subject is an event like any other, and is not answered. Prefixes do not
+        touch it; dependencies and middleware of the levels around it run before it.
+
+        Args:
+            event: an `Event`, or a subject, of which the function's parameter tells the type.
+            **options: `name`, `queue_group`, `metadata`, `max_concurrency`, `max_waiting`,
+                `max_waiting_bytes`, `ordered`, `timeout` and `dependencies`; each is described in
+                `SubscriberOptions`.
+
+        Raises:
+            ConfigError: anything above, or the function's signature, is refused.
+        """
+        check_subscribing(event, options)
+
+        def decorate(function: F) -> F:
+            found = subscription(self._definition, self._level, event, function, options)
+            self._definition.add([(function, found)])
+            return function
+
+        return decorate
+
     def group(
         self,
         prefix: str,
@@ -139,38 +177,27 @@ class Endpoints:
         """
         check_router(router)
         handlers: list[Registration] = []
-        subscribers: list[tuple[Level, NotedSubscriber]] = []
-        self._collect(self._level.under(prefix), router, handlers, subscribers)
+        self._collect(self._level.under(prefix), router, handlers)
         self._definition.add(handlers)
-        for level, noted in subscribers:
-            self._subscribe(level, noted)
 
-    def _collect(
-        self,
-        level: Level,
-        router: Router,
-        handlers: list[Registration],
-        subscribers: list[tuple[Level, NotedSubscriber]],
-    ) -> None:
+    def _collect(self, level: Level, router: Router, handlers: list[Registration]) -> None:
         """All that a router, and those within it, add below a level."""
         inner, entries = router.contents()
         level = inner.inside(level)
         for entry in entries:
             if isinstance(entry, Included):
-                self._collect(level.under(entry.prefix), entry.router, handlers, subscribers)
+                self._collect(level.under(entry.prefix), entry.router, handlers)
             elif isinstance(entry, NotedSubscriber):
-                subscribers.append((level, entry))
+                handlers.append(self._subscriber(level, entry))
             else:
                 below = level.under(entry.prefix)
                 found = self._handler(below, entry.function, entry.subject, entry.options)
                 handlers.append(found)
 
-    def _subscribe(self, level: Level, noted: NotedSubscriber) -> None:
-        """Add a subscriber of a router, with what the levels around it add."""
-        subscriber = getattr(Endpoints(self._definition, level), "subscriber", None)
-        if subscriber is None:
-            raise ConfigError(f"{noted.function!r}: this service takes no subscribers")
-        subscriber(noted.event, **noted.options)(noted.function)
+    def _subscriber(self, level: Level, noted: NotedSubscriber) -> Registration:
+        """A subscriber of a router, with what the levels around it add."""
+        found = subscription(self._definition, level, noted.event, noted.function, noted.options)
+        return noted.function, found
 
     def _handler(
         self,

@@ -7,17 +7,31 @@ service. A router that was included takes nothing more: that would be served by 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Unpack, overload
 
 from natsrpc.errors import ConfigError, ConfigTypeError, RpcError
 
 from ..contract import Context, Middleware, check_errors
-from ..signature import HandlerOptions, caller, check_guards, describe, located, place_of, rehearse
+from ..signature import (
+    Event,
+    HandlerOptions,
+    caller,
+    check_guards,
+    describe,
+    located,
+    place_of,
+    rehearse,
+)
 from ..signature import names as naming
 from .level import INHERIT, Level, check_options
 from .objects import methods_of
+from .subscribing import SubscriberOptions, check_subscribing, read
+
+if TYPE_CHECKING:
+    from .shapes import Subscribing
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 M = TypeVar("M", bound=Middleware[Context])
 
 
@@ -34,8 +48,8 @@ class NotedSubscriber(NamedTuple):
     """A subscriber, as it was registered."""
 
     function: Callable[..., Any]
-    event: Any
-    options: Mapping[str, Any]
+    event: str | Event[Any]
+    options: SubscriberOptions
 
 
 class Included(NamedTuple):
@@ -112,7 +126,15 @@ class Router:
 
         return decorate
 
-    def subscriber(self, event: Any, /, **options: Any) -> Callable[[F], F]:
+    @overload
+    def subscriber(
+        self, event: Event[T], /, **options: Unpack[SubscriberOptions]
+    ) -> Subscribing[T]: ...
+    @overload
+    def subscriber(
+        self, event: str, /, **options: Unpack[SubscriberOptions]
+    ) -> Callable[[F], F]: ...
+    def subscriber(self, event: str | Event[Any], /, **options: Unpack[SubscriberOptions]) -> Any:
         """Have the decorated function handle an event wherever this router is included.
 
         Prefixes do not touch events; the router's dependencies and middleware run before it.
@@ -122,11 +144,14 @@ class Router:
             **options: those of `Service.subscriber`.
 
         Raises:
-            ConfigError: this router was included already.
+            ConfigError: anything above, or the function's signature, is refused; or this router
+                was included already.
         """
+        check_subscribing(event, options)
 
         def decorate(function: F) -> F:
             self._check_open(place_of(function))
+            read(event, function)
             self._entries.append(NotedSubscriber(function, event, options))
             return function
 

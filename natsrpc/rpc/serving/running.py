@@ -33,8 +33,10 @@ from .definition import Definition, Handler
 from .dependencies import Dependencies
 from .endpoint import Endpoint
 from .invoke import Invoker, keeps_thread
+from .outcomes import OnFailed
 from .replies import guarded
 from .slots import RESERVE, Gate, Lane
+from .subscriber import Subscriber
 from .threads import Threads
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")
@@ -54,6 +56,9 @@ FLUSH = 5.0
 
 TELLING = 0.1
 """Seconds within which denied subscriptions are collected for one log line."""
+
+EVENTS = "events"
+"""The gate of all subscribers."""
 
 
 class Attachment(Protocol):
@@ -76,31 +81,42 @@ class RunningService:
         self.contract: ServiceContract = definition.contract
         self.id: str = random_text(ID_SIZE).decode()
         self.started: datetime = datetime.now(UTC)
-        self.endpoints: list[Endpoint] = []
+        self.served: list[Endpoint | Subscriber] = []
+        self.on_failed: list[OnFailed] = []
         self.state: Any = None
         self._connection = connection
         self._client = client
         self._threads = threads
         self._all = conversations_of(connection.link)
         self._all.account.allow(definition.max_body)
-        self._gates: dict[tuple[bool, bool], Gate] = {}
+        self._gates: dict[object, Gate] = {}
         self._is_held = False
         self._receiving = Gate(connection.link, max(RESERVE, definition.max_concurrency))
         self._sending = Gate(connection.link, max(LARGE_REPLIES, definition.max_concurrency))
         self._dependencies = Dependencies(definition.overrides, client, threads)
         self._subscriptions: list[Subscription] = []
-        self._by_subscription: dict[Subscription, Endpoint] = {}
-        self._large: dict[Endpoint, Subscription] = {}
-        self._cancellations: dict[Endpoint, Subscription] = {}
-        self._leaving: list[Endpoint] = []
+        self._by_subscription: dict[Subscription, Endpoint | Subscriber] = {}
+        self._large: dict[Endpoint | Subscriber, Subscription] = {}
+        self._cancellations: dict[Endpoint | Subscriber, Subscription] = {}
+        self._leaving: list[Endpoint | Subscriber] = []
         self._attachments: list[Attachment] = []
         self._denied: list[str] = []
         self._dropped = 0
         self._lifespan = contextlib.AsyncExitStack()
 
     @property
+    def endpoints(self) -> list[Endpoint]:
+        """Those that are called, of all that is served."""
+        return [each for each in self.served if isinstance(each, Endpoint)]
+
+    @property
+    def subscribers(self) -> list[Subscriber]:
+        """Those that events are published to."""
+        return [each for each in self.served if isinstance(each, Subscriber)]
+
+    @property
     def inflight(self) -> int:
-        """Requests that run or wait."""
+        """Requests and events that run or wait."""
         return sum(endpoint.inflight for endpoint in self._all_endpoints())
 
     @property
@@ -117,9 +133,9 @@ class RunningService:
         for endpoint in self._all_endpoints():
             endpoint.answers.reset()
 
-    def _all_endpoints(self) -> list[Endpoint]:
+    def _all_endpoints(self) -> list[Endpoint | Subscriber]:
         """Those that are served, and those that are being removed."""
-        return [*self.endpoints, *self._leaving]
+        return [*self.served, *self._leaving]
 
     async def start(self) -> list[Subscription]:
         """Enter the lifespan and subscribe the endpoints: the subscriptions that must be accepted
@@ -130,9 +146,9 @@ class RunningService:
                 self.state = await self._lifespan.enter_async_context(manager)
             self._lifespan.push_async_callback(self._dependencies.stop)
             await self._dependencies.start([handler.plan for handler in self.definition.handlers])
-            self.endpoints = [self._make(handler) for handler in self.definition.handlers]
+            self.served = [self._make(handler) for handler in self.definition.handlers]
             codecs.load()  # each request names its own
-            for endpoint in self.endpoints:
+            for endpoint in self.served:
                 self._subscribe(endpoint)
         except BaseException:
             await self.drain(0.0)
@@ -141,7 +157,7 @@ class RunningService:
 
     def complete(self) -> None:
         """Subscribe what the service can do without, once its endpoints are accepted."""
-        for endpoint in self.endpoints:
+        for endpoint in self.served:
             self._subscribe_optional(endpoint)
         # loaded with the first service that starts: programs that only call do without it
         discovery = importlib.import_module("natsrpc.discovery")
@@ -187,11 +203,12 @@ class RunningService:
     def _gate(self, *, nested: bool, streams: bool) -> Gate:
         """The slots of one kind of requests. Streams have their own: they may last for days, and
         must not keep calls from running."""
-        key = nested, streams
+        limit = self.definition.max_concurrency
+        return self._gate_of((nested, streams), max(RESERVE, limit // 4) if nested else limit)
+
+    def _gate_of(self, key: object, limit: int) -> Gate:
         gate = self._gates.get(key)
         if gate is None:
-            limit = self.definition.max_concurrency
-            limit = max(RESERVE, limit // 4) if nested else limit
             gate = self._gates[key] = Gate(self._connection.link, limit)
             if self._is_held:
                 gate.hold()
@@ -209,13 +226,40 @@ class RunningService:
             return not any(
                 each.running(depth)
                 for each in self._all_endpoints()
-                if (each.contract.kind != "unary") is streams
+                if isinstance(each, Endpoint) and (each.contract.kind != "unary") is streams
             )
 
         return endpoint.lane(gate, is_owed)
 
-    def _make(self, handler: Handler) -> Endpoint:
-        endpoint = Endpoint(
+    def _make(self, handler: Handler) -> Endpoint | Subscriber:
+        is_event = handler.contract.kind == "event"
+        made = self._make_subscriber(handler) if is_event else self._make_endpoint(handler)
+        made.state = self.state
+        made.client = self._client
+        made.answers.on_dropped = self.definition.on_dropped
+        middleware = [*self.definition.middlewares, *handler.middlewares]
+        if middleware or handler.plan.shape == "general":
+            invoker = Invoker(handler.plan, self._dependencies, self._threads)
+            after = AfterReply(self._threads, made.answers, handler.plan.name)
+            around = compose(middleware, invoker.call)
+            made.use(around, after, has_middleware=bool(middleware))
+        return made
+
+    def _make_subscriber(self, handler: Handler) -> Subscriber:
+        """Events have slots of their own: a burst of them must not keep calls from running."""
+        return Subscriber(
+            self._connection,
+            self.contract,
+            handler.contract,
+            handler.plan,
+            self._limits(handler),
+            codec=self.definition.codec,
+            gate=self._gate_of(EVENTS, self.definition.max_concurrency),
+            on_failed=self.on_failed,
+        )
+
+    def _make_endpoint(self, handler: Handler) -> Endpoint:
+        return Endpoint(
             self._connection,
             self.contract,
             handler.contract,
@@ -230,16 +274,6 @@ class RunningService:
             patience=self.definition.patience,
             reply_prefixes=self.definition.reply_prefixes,
         )
-        endpoint.state = self.state
-        endpoint.client = self._client
-        endpoint.answers.on_dropped = self.definition.on_dropped
-        middleware = [*self.definition.middlewares, *handler.middlewares]
-        if middleware or handler.plan.shape == "general":
-            invoker = Invoker(handler.plan, self._dependencies, self._threads)
-            after = AfterReply(self._threads, endpoint.answers, handler.plan.name)
-            around = compose(middleware, invoker.call)
-            endpoint.use(around, after, has_middleware=bool(middleware))
-        return endpoint
 
     def _limits(self, handler: Handler) -> Limits:
         """A handler's limits; of plain ones no more run than there are threads, and the others
@@ -261,25 +295,30 @@ class RunningService:
     def _add(self, handler: Handler) -> None:
         """Serve an endpoint that was added while running."""
         endpoint = self._make(handler)
-        self.endpoints.append(endpoint)
+        self.served.append(endpoint)
         self._note_endpoints()
         self._subscribe(endpoint)
         self._subscribe_optional(endpoint)
 
-    def _subscribe(self, endpoint: Endpoint) -> None:
-        contract, attach = endpoint.contract, self._connection.link.attach
+    def _sink(self, endpoint: Endpoint) -> Sink:
+        contract = endpoint.contract
         sink: Sink = endpoint.accept if contract.kind == "unary" else endpoint.accept_stream
         if "*" in contract.subject or ">" in contract.subject:
             sink = endpoint.accept_any
         prefixes = self.definition.reply_prefixes
-        if prefixes:
-            sink = guarded(sink, prefixes, endpoint.answers.drop)
+        return guarded(sink, prefixes, endpoint.answers.drop) if prefixes else sink
+
+    def _subscribe(self, endpoint: Endpoint | Subscriber) -> None:
+        contract, attach = endpoint.contract, self._connection.link.attach
+        sink = endpoint.sink if isinstance(endpoint, Subscriber) else self._sink(endpoint)
         subscription = attach(contract.subject, sink, queue_group=contract.queue_group)
         self._subscriptions.append(subscription)
         self._by_subscription[subscription] = endpoint
 
-    def _subscribe_optional(self, endpoint: Endpoint) -> None:
+    def _subscribe_optional(self, endpoint: Endpoint | Subscriber) -> None:
         """Listen for what comes beside an endpoint's own requests."""
+        if isinstance(endpoint, Subscriber):
+            return  # nothing does: an event is one message, and nobody cancels it
         contract, subscribe = endpoint.contract, self.subscribe_optional
         if contract.subject.endswith(">"):
             return  # heads come there, too, and what is cancelled cannot be told from a value
@@ -293,21 +332,19 @@ class RunningService:
 
     def _note_endpoints(self) -> None:
         """Tell in the contract, and so to discovery, what is served now."""
-        endpoints = tuple(endpoint.contract for endpoint in self.endpoints)
+        endpoints = tuple(endpoint.contract for endpoint in self.served)
         self.contract = dataclasses.replace(self.contract, endpoints=endpoints)
 
-    def find(self, name: str) -> list[Endpoint]:
+    def find(self, name: str) -> list[Endpoint | Subscriber]:
         """The endpoints of a name; if there are none, those of a subject."""
-        by_name = [each for each in self.endpoints if each.contract.name == name]
+        by_name = [each for each in self.served if each.contract.name == name]
         return by_name or [
-            each
-            for each in self.endpoints
-            if name in (each.contract.subject, each.contract.template)
+            each for each in self.served if name in (each.contract.subject, each.contract.template)
         ]
 
-    async def remove(self, endpoint: Endpoint, timeout: float) -> None:
+    async def remove(self, endpoint: Endpoint | Subscriber, timeout: float) -> None:
         """Serve an endpoint no more; what came for it is finished and answered, as by `drain`."""
-        self.endpoints.remove(endpoint)
+        self.served.remove(endpoint)
         self._leaving.append(endpoint)
         self._note_endpoints()
         self.definition.remove(endpoint.contract)
@@ -377,7 +414,7 @@ class RunningService:
                 async with asyncio.timeout(WITHDRAWAL):
                     await self._idle()
         await asyncio.gather(*map(_drain, self._cancellations.values()))
-        for endpoint in self.endpoints:
+        for endpoint in self.served:
             endpoint.answers.close()
         for attachment in reversed(self._attachments):
             with contextlib.suppress(NatsError):
@@ -389,11 +426,16 @@ class RunningService:
         await self._lifespan.aclose()
 
     def abort(self) -> None:
-        """Answer all that runs or waits with 503 and cancel it."""
+        """Answer all that runs or waits with 503 and cancel it; drop the events that wait."""
         for endpoint in self._all_endpoints():
             endpoint.abort()
 
-    async def _idle(self, endpoint: Endpoint | None = None) -> None:
+    async def handled(self) -> None:
+        """Wait until no event runs or waits. Cancelling it is safe."""
+        if EVENTS in self._gates:
+            await self._gates[EVENTS].emptied()
+
+    async def _idle(self, endpoint: Endpoint | Subscriber | None = None) -> None:
         """Wait until nothing runs and nothing waits: of the service, or of one endpoint."""
         event = asyncio.Event()
         gates = [self._receiving, self._sending, *self._gates.values()]

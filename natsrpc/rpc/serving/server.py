@@ -13,6 +13,7 @@ from natsrpc.errors import ConfigError, NatsError
 from .definition import Definition, Servable, check_overlap
 from .endpoint import Endpoint
 from .running import FLUSH, RunningService
+from .subscriber import Subscriber
 from .threads import Threads
 
 THREADS = 32
@@ -131,13 +132,13 @@ class Server:
         removing.add_done_callback(self._removing.discard)
         await asyncio.shield(removing)
 
-    def _cannot_remove(self, name: str, found: list[Endpoint]) -> str:
+    def _cannot_remove(self, name: str, found: list[Endpoint | Subscriber]) -> str:
         if self._drained is not None:
             return f"cannot remove {name!r}: all endpoints are drained already"
         if found:
             subjects = ", ".join(repr(endpoint.contract.template) for endpoint in found)
             return f"cannot remove {name!r}: {subjects} have that name; remove one by its subject"
-        all_ = [each.contract for service in self.services for each in service.endpoints]
+        all_ = [each.contract for service in self.services for each in service.served]
         known = ", ".join(f"{each.name} ({each.template})" for each in all_) or "none"
         return f"cannot remove {name!r}: there is no such endpoint; there are: {known}"
 

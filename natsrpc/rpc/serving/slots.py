@@ -73,8 +73,28 @@ class Admitted:
     why: RpcError
 
 
+class Hungry(Protocol):
+    """What waits at a gate for slots: a `Lane`, or a subscriber's `Backlog`."""
+
+    hungry: bool
+    """Whether it stands in `Gate.hungry`."""
+
+    @property
+    def waiting(self) -> int:
+        """How many wait in it."""
+        ...
+
+    @property
+    def may_start(self) -> bool:
+        """Whether the next one that waits has its slots."""
+        ...
+
+    def start_next(self) -> None:
+        """Start the next one; called where `may_start`."""
+
+
 class Gate:
-    """The slots of one service for one kind of requests.
+    """The slots of one service for one kind of requests, or for its events.
 
     `attention` is true while an ending handler has something to do here: requests wait, or
     somebody waits for one of them to end.
@@ -96,7 +116,7 @@ class Gate:
         self.limit: int = limit
         self.free: int = limit
         self.is_held: bool = False
-        self.hungry: deque[Lane] = deque()
+        self.hungry: deque[Hungry] = deque()
         self.waiters: list[Callable[[], None]] = []
         self.attention: bool = False
         self._link = link
@@ -171,6 +191,17 @@ class Gate:
     def unwatch(self, waiter: Callable[[], None]) -> None:
         """Undo `watch`."""
         self.waiters.remove(waiter)
+
+    async def emptied(self) -> None:
+        """Wait until nothing runs and nothing waits. Cancelling it is safe."""
+        event = asyncio.Event()
+        self.watch(event.set)
+        try:
+            while not self.idle:
+                event.clear()
+                await event.wait()
+        finally:
+            self.unwatch(event.set)
 
     @property
     def idle(self) -> bool:

@@ -5,6 +5,7 @@ from .annotations import UNANNOTATED, Parameter, parameters
 from .callables import Style, style
 from .callers import caller, depth_of_caller, place_of
 from .carrying import check_codec
+from .event import Event, event_contracts
 from .layers import describe, identity, is_async
 from .markers import MISSING, Depends, DependsMarker, Embed, Header, Token
 from .marks import HandlerOptions, Mark, mark_of, marked_methods, public_methods, set_mark
@@ -20,6 +21,7 @@ __all__ = [
     "Depends",
     "DependsMarker",
     "Embed",
+    "Event",
     "HandlerOptions",
     "Header",
     "Mark",
@@ -32,6 +34,7 @@ __all__ = [
     "check_guards",
     "depth_of_caller",
     "describe",
+    "event_contracts",
     "guarded",
     "identity",
     "is_async",

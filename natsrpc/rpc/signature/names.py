@@ -16,6 +16,7 @@ from natsrpc.errors import BadSubjectError, ConfigError
 _name = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _not_in_name = re.compile(r"[^A-Za-z0-9_-]+")
 _token = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}").fullmatch
+_NOT_IN_TOKEN = frozenset(".*> \t\r\n\f\v\0")
 # The published expression of SemVer 2.0.0, with [0-9] for \d, which also matches other digits.
 # Compiled by `re` when a service is made: it is long, and programs that only call check none.
 _VERSION = (
@@ -140,8 +141,11 @@ def fill(template: str, tokens: Mapping[str, str]) -> str:
             if name not in left:
                 raise ConfigError(f"subject {template!r} needs a value for token {name!r}")
             value = str(left.pop(name))
-            if not value or "." in value:
-                raise ConfigError(f"token {name!r} is {value!r}: expected one token of a subject")
+            if not value or not _NOT_IN_TOKEN.isdisjoint(value):
+                raise ConfigError(
+                    f"token {name!r} is {value!r}: expected one token of a subject, which has no "
+                    "'.', '*', '>' and no white space"
+                )
             parts[index] = value
     if left:
         raise ConfigError(f"subject {template!r} has no token {next(iter(left))!r}")

@@ -5,10 +5,11 @@ Functions are held weakly: a handler that nobody keeps takes its entry with it.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
 from natsrpc.errors import ConfigError
@@ -29,6 +30,13 @@ class Registered(NamedTuple):
 
 
 _by_function: weakref.WeakKeyDictionary[Any, list[Registered]] = weakref.WeakKeyDictionary()
+_subscribers: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def register_subscriber(function: Callable[..., Any]) -> None:
+    """Remember that `function` handles events, to say so to those who want to call it."""
+    with contextlib.suppress(TypeError):  # cannot be referenced weakly or hashed
+        _subscribers.add(function.__func__ if inspect.ismethod(function) else function)
 
 
 def register(function: Callable[..., Any], contract: EndpointContract, plan: CallPlan) -> None:
@@ -59,6 +67,10 @@ def find(target: Callable[..., Any]) -> Registered:
     if not entries and (mark := mark_of(key)) is not None:
         return _as_marked(key, mark)
     if not entries:
+        if isinstance(key, Hashable) and key in _subscribers:
+            raise ConfigError(
+                f"{describe(target)!r} is a subscriber, which nobody can call: publish its event"
+            )
         raise ConfigError(f"{describe(target)!r} is not registered as a handler of any service")
     subjects = sorted({entry.contract.template for entry in entries})
     if len(subjects) > 1:
