@@ -409,3 +409,20 @@ async def test_the_time_that_is_left_can_be_asked_in_a_thread() -> None:
         assert found is not None
         assert 0 < found <= 3
         assert (await client.connection.request("endless")).data == b"true"
+
+
+async def test_work_after_the_answer_is_not_cancelled() -> None:
+    service = Service("later", version="1.0.0")
+    seen: list[object] = []
+
+    @service.handler("work")
+    async def work(context: Context) -> None:
+        def after() -> None:
+            context.raise_if_cancelled()
+            seen.append((context.cancelled, context.time_left()))
+
+        context.after_reply(after)
+
+    async with service.test() as client:
+        await client.call(work)
+    assert seen == [(False, None)]
