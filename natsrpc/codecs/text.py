@@ -17,6 +17,7 @@ from typing import Any, Union, get_args, get_origin
 from natsrpc.errors import ConfigTypeError, DecodeError, EncodeError
 
 from .codec import BindCache, Bound, Decode, Encode, Mode
+from .named import nameless
 from .raw import bind_plain, unchanged
 
 _INT = re.compile(rb"[+-]?[0-9]+")
@@ -53,6 +54,7 @@ class TextCodec:
         Raises:
             ConfigTypeError: it is none of those of `bind`.
         """
+        type_ = nameless(type_)
         inner = _optional(type_) or type_
         if bind_plain(type_) is None and inner not in (*_SCALARS, Any, object):
             raise ConfigTypeError(f"text cannot carry {_name(inner)}: use the 'json' codec")
@@ -63,6 +65,7 @@ class TextCodec:
 
 
 def _bind(type_: Any) -> Bound:
+    type_ = nameless(type_)
     bound = bind_plain(type_)
     if bound is not None:
         return bound

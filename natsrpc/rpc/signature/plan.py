@@ -26,7 +26,7 @@ from .markers import MISSING, DependsMarker, EmbedMarker
 from .places import located, place
 from .results import item_type, request_stream, response
 from .sources import RAW, Source, outlives_requests, source_of
-from .values import alone, described
+from .values import alone, beside_tokens, described
 
 Shape = Literal["nothing", "body", "fields", "general"]
 
@@ -107,6 +107,8 @@ def _plan(function: Callable[..., Any], tokens: dict[str, int]) -> CallPlan:
     whole = len(body) == 1 and body[0].marker is None
     _check_body(name, function, body, whole)
     body = _describe(name, body, whole)
+    if whole and any(each.marker is None and each.name in tokens for each in found):
+        body = [beside_tokens(body[0])]
     response_type, streams, awaits = response(name, function, returns)
     asynchronous = is_async(function) or awaits
     extras = bool(sources or dependencies or stream) or not asynchronous or streams

@@ -7,20 +7,27 @@ could change is copied for each request.
 from __future__ import annotations
 
 import copy
+import datetime
+import decimal
 import enum
 import functools
 import types
 import typing
+import uuid
 from typing import Any
 
 from natsrpc import codecs
 from natsrpc.errors import ConfigError
 
+from .aliases import base_of
 from .annotations import UNANNOTATED, Parameter
 from .markers import MISSING
 
 _KEPT = (bool, int, float, str, bytes, type(None), type, types.FunctionType, enum.Enum)
 """Classes of values that nobody changes."""
+
+_SCALARS = (bool, int, float, str, decimal.Decimal, uuid.UUID, datetime.date, datetime.time)
+"""Types that no object is a value of. `datetime` is one of their subclasses."""
 
 
 def described(where: str, parameter: Parameter) -> Parameter:
@@ -45,6 +52,18 @@ def described(where: str, parameter: Parameter) -> Parameter:
     elif not _is_hashed(default):
         _copied(where, default)  # pydantic does it: whether it can
     return parameter._replace(type=found.type, default=default, names=found.names)
+
+
+def beside_tokens(parameter: Parameter) -> Parameter:
+    """A lone parameter of the body beside others that are tokens of the subject.
+
+    In the signature it looks like one of several, which are read by name: so a scalar is read from
+    an object with its name, too. What such an object holds beside it is ignored, as elsewhere.
+    """
+    base = base_of(parameter.type)
+    if isinstance(base, type) and issubclass(base, (*_SCALARS, datetime.timedelta, enum.Enum)):
+        return parameter._replace(type=codecs.also_named(parameter.type, parameter.name))
+    return parameter
 
 
 def check_default(where: str, type_: Any, default: Any) -> None:

@@ -20,6 +20,18 @@ MEANINGS = """
 #: a token by its name | call("users.bob.pay", {"user": "eve", "n": 1}) | "bob 1"
 @handler("users.{user}.pay", name="pay")
 async def f(user: str, n: Annotated[int, Embed]) -> str: return f"{user} {n}"
+#: a scalar beside such a token, named | call("users.bob.pay", {"user": "eve", "n": 1}) | "bob 1"
+@handler("users.{user}.pay", name="pay")
+async def f(user: str, n: int) -> str: return f"{user} {n}"
+#: a scalar beside a token by its name, bare | call("users.bob.pay", 1) | "bob 1"
+@handler("users.{user}.pay", name="pay")
+async def f(user: str, n: int) -> str: return f"{user} {n}"
+#: such a scalar has its constraints | error("users.bob.pay", {"n": 1}) | "Input should be greater"
+@handler("users.{user}.pay", name="pay")
+async def f(user: str, n: Annotated[int, Field(gt=1)]) -> str: return f"{user} {n}"
+#: a list beside a token is the body | error("users.bob.pay", {"n": [1]}) | "Input should be a valid"
+@handler("users.{user}.pay", name="pay")
+async def f(user: str, n: list[int]) -> str: return f"{user} {n}"
 #: a token by its name, alone | call("users.bob", {"user": "eve"}) | "bob"
 @handler("users.{user}", name="get")
 async def f(user: str) -> str: return user
