@@ -7,6 +7,8 @@
 | `natsrpc_server_running` | service, endpoint |
 | `natsrpc_server_dropped_total` | service, endpoint |
 
+Events are counted as requests are, with the name of their subscriber as the endpoint.
+
 A request that is refused before its handler runs (no free slot, an unknown codec) is not counted
 by code; the service's own STATS count it. Dropped are messages that neither ran nor could be
 answered: those without a reply subject that found no room to wait or whose time was over, and

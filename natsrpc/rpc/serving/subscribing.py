@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
+from natsrpc import codecs
 from natsrpc.core import check_queue_group
 from natsrpc.errors import ConfigError, ConfigTypeError
 
@@ -184,7 +185,10 @@ def _check_result(call_plan: CallPlan) -> None:
 def _type(target: str | Event[Any], call_plan: CallPlan) -> Any:
     """What the subscriber reads an event as; None if it reads none of its body."""
     wanted = call_plan.request_type
-    if not isinstance(target, Event) or not call_plan.body or not call_plan.whole:
+    if not isinstance(target, Event) or not call_plan.body:
+        return wanted
+    if not call_plan.whole:
+        _check_fields(target, call_plan)
         return wanted
     if wanted == target.type or wanted in (Any, UNANNOTATED, object):
         return target.type
@@ -197,6 +201,24 @@ def _type(target: str | Event[Any], call_plan: CallPlan) -> Any:
         f"event {target.subject!r} carries {_spelled(target.type)}: annotate it as that, or "
         f"subscribe to the subject, {target.subject!r}, to read the body in another way"
     )
+
+
+def _check_fields(event: Event[Any], call_plan: CallPlan) -> None:
+    """Refuse parameters that would be fields of an event which has none of that name: no event
+    would ever be read."""
+    json = codecs.get("json")
+    try:
+        given = json.schema(event.type, mode="serialization") or {}
+        wanted = json.schema(call_plan.request_type, mode="validation") or {}
+    except ConfigError:  # a type of another codec: it tells nothing of its fields
+        return
+    has = given.get("properties") or {}
+    missing = [name for name in wanted.get("required", ()) if has and name not in has]
+    if missing:
+        raise ConfigError(
+            f"subscriber {call_plan.name!r} reads {missing[0]!r} as a field of event "
+            f"{event.subject!r}, and {_spelled(event.type)} has only: {', '.join(has)}"
+        )
 
 
 def _is_subclass(cls: Any, base: Any) -> bool:

@@ -26,7 +26,8 @@ _VALUES = (str, bytes, int, float, list, tuple, dict, set)
 """Types of values that are written where a type belongs."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, init=False)
+# Not slotted: `Event[int](...)` sets an attribute, which a frozen and slotted class cannot refuse.
+@dataclass(frozen=True, eq=False, init=False)
 class Event(Generic[T]):
     """A subject and the type of the values that are published to it.
 

@@ -98,6 +98,24 @@ def test_a_parameter_takes_the_events_type_or_a_wider_one(kind: Any) -> None:
     assert contract(service).request_type is Placed
 
 
+async def test_several_parameters_are_fields_of_the_event() -> None:
+    service, got = new(), list[tuple[int, int, str]]()
+
+    @service.subscriber(Event("paid", Paid))  # type: ignore[arg-type]  # checkers see one event
+    async def charge(order: int, amount: int, note: str = "none") -> None:
+        got.append((order, amount, note))
+
+    async def misspelt(order: int, amuont: int) -> None: ...
+
+    for place in untyped_places():
+        with pytest.raises(ConfigError, match=r"reads 'amuont' .* has only: order, amount"):
+            place.subscriber(Event("paid", Paid))(misspelt)
+    async with service.test() as client:
+        await client.publish(Event("paid", Paid), Paid(order=1, amount=2))
+        assert await client.settled() == []
+    assert got == [(1, 2, "none")]
+
+
 def test_an_event_that_the_services_codec_cannot_carry_is_refused() -> None:
     class Opaque: ...
 

@@ -18,6 +18,7 @@ def test_an_event_is_frozen_data() -> None:
     placed = Event("shop.{region}.placed", int, description="an order")
     assert (placed.subject, placed.type) == ("shop.{region}.placed", int)
     assert (placed.wildcard, dict(placed.tokens)) == ("shop.*.placed", {"region": 1})
+    assert Event[int]("shop.placed", int).type is int
     with pytest.raises(dataclasses.FrozenInstanceError):
         placed.subject = "other"  # type: ignore[misc]  # that it is refused is what is tested
     for again in (copy.deepcopy(placed), pickle.loads(pickle.dumps(placed))):
