@@ -29,7 +29,7 @@ async def f(user: str, n: int) -> str: return f"{user} {n}"
 #: such a scalar has its constraints | error("users.bob.pay", {"n": 1}) | "Input should be greater"
 @handler("users.{user}.pay", name="pay")
 async def f(user: str, n: Annotated[int, Field(gt=1)]) -> str: return f"{user} {n}"
-#: a list beside a token is the body | error("users.bob.pay", {"n": [1]}) | "Input should be a valid"
+#: a list beside a token | error("users.bob.pay", {"n": [1]}) | "Input should be a valid"
 @handler("users.{user}.pay", name="pay")
 async def f(user: str, n: list[int]) -> str: return f"{user} {n}"
 #: a token by its name, alone | call("users.bob", {"user": "eve"}) | "bob"
