@@ -13,7 +13,7 @@ from .registry import by_content_type, get, load, names, register
 
 # for the rooms above, which read signatures; they are not for users
 from .described import described as described  # isort: skip
-from .named import also_named as also_named  # isort: skip
+from .named import also_named as also_named, nameless as nameless  # isort: skip
 from .suitability import holds as holds, reads_text as reads_text  # isort: skip
 
 if TYPE_CHECKING:

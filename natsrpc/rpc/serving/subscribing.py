@@ -190,6 +190,7 @@ def _type(target: str | Event[Any], call_plan: CallPlan) -> Any:
     if not call_plan.whole:
         _check_fields(target, call_plan)
         return wanted
+    wanted = codecs.nameless(wanted)
     if wanted == target.type or wanted in (Any, UNANNOTATED, object):
         return target.type
     classes = isinstance(wanted, type) and isinstance(target.type, type)

@@ -70,10 +70,10 @@ class _Level:
 
     def __init__(self, limit: int) -> None:
         # taken from the package as late as this, it is loaded as late as this
-        self.pool = concurrent.futures.ThreadPoolExecutor(
+        self.pool: concurrent.futures.Executor = concurrent.futures.ThreadPoolExecutor(
             limit, thread_name_prefix="natsrpc-handler"
         )
-        self._free = limit
+        self._free: int = limit
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def take(self) -> _Level:
