@@ -159,7 +159,9 @@ class Discovery:
             self._reply(msg, stats)
 
     def _stats(self, health: dict[str, Any]) -> dict[str, Any]:
-        connection = self._connection
+        connection, denied = self._connection, self._running.denials.subjects
+        if denied:
+            health = {**health, "status": "unwell", "denied": denied}
         data = {
             "health": {
                 **health,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from logging import Logger, getLogger
 
 from natsrpc.errors import (
@@ -42,6 +42,7 @@ from .flushing import Flushes, all_answered
 from .handover import Handover
 from .outbound import Outbound, Send
 from .outbox import Revise as Renew
+from .refusals import Refusals, names_none
 from .stalls import Stalls
 
 log: Logger = getLogger("natsrpc.core")
@@ -103,6 +104,7 @@ class Link:
             callbacks=callbacks,
             timeout=options.drain_timeout,
         )
+        self._refusals = Refusals(self, self.subscriptions, self.requests)
         self._connector = Connector(self, options, __version__)
 
     # for the rooms above core
@@ -131,12 +133,13 @@ class Link:
         sink: Sink,
         *,
         queue_group: str = "",
-        on_denied: Callable[[PermissionsError], object] | None = None,
+        on_denied: Callable[[ServerError], object] | None = None,
     ) -> Subscription:
         """Subscribe a bare sink: it gets every message in place, uncounted. It must not wait.
 
         For a subscription that can be done without: if the server denies it, `on_denied` is called,
-        and nobody else is told.
+        and nobody else is told. A denied one stays: each new session is asked for it, and
+        `ask_again` does so at once. `detach` ends it.
 
         Raises:
             BadSubjectError, BadQueueNameError: a name is malformed.
@@ -306,8 +309,7 @@ class Link:
 
         def hear(event: told.ConnectionEvent) -> None:
             error = event.error if isinstance(event, told.AsyncError) else None
-            of_one = isinstance(error, PermissionsError)  # which is told by its subject
-            if isinstance(error, ServerError) and not of_one and "publish" not in error.text:
+            if isinstance(error, ServerError) and names_none(error):
                 refusals.append(error)
 
         self.add_listener(hear)
@@ -318,12 +320,23 @@ class Link:
                     raise subscription.end_error
             if refusals:
                 raise refusals[0]
+            self._refusals.settle()
         except BaseException:
             for subscription in subscriptions:
                 self.detach(subscription)
             raise
         finally:
             self.remove_listener(hear)
+
+    async def ask_again(self, subscriptions: Iterable[Subscription]) -> None:
+        """Ask the server once more for those of the subscriptions that it denied: it does not tell
+        when a permission is given back. On return their `is_valid` tells; another denial is told to
+        nobody.
+
+        Raises:
+            NatsTimeoutError, FlushInterruptedError, ConnectionClosedError: as `flush`.
+        """
+        await self.subscriptions.ask_again(subscriptions, self.flush)
 
     async def barrier(self) -> None:
         """As `flush`, for a subscription that ends; gives up early when the session is lost."""
@@ -349,6 +362,7 @@ class Link:
         self.session = session
         self.outbound.note_info(session.info)
         self.requests.allow_again()
+        self._refusals.new_session()
         for frame in self.subscriptions.restore():
             session.transport.write(frame)
         for error in self.outbound.replay(session.transport, session.info):
@@ -374,6 +388,8 @@ class Link:
         """An `-ERR`, or another fault of the session's that does not end it by itself."""
         if isinstance(error, PermissionsError) and not self.requests.deny(error):
             self.subscriptions.deny(error)
+            return
+        if isinstance(error, ServerError) and names_none(error) and self._refusals.note(error):
             return
         if isinstance(error, AuthorizationError):
             self._connector.note_failure(session.server, error)
@@ -527,6 +543,7 @@ class Link:
     async def _let_go(self, session: Session | None) -> None:
         """End all tasks, and see the sockets off."""
         await self._connector.stop()
+        await self._refusals.stop()
         handovers = list(self._handovers)
         for handover in handovers:
             handover.task.cancel()

@@ -19,7 +19,7 @@ from logging import Logger, getLogger
 from operator import attrgetter
 from typing import Any, Protocol
 
-from natsrpc.errors import NatsTimeoutError, NoRespondersError, PermissionsError
+from natsrpc.errors import NatsTimeoutError, NoRespondersError, PermissionsError, ServerError
 
 from ..timers import Due, clock
 from ..wire import NO_RESPONDERS, Msg, Sink, decode
@@ -68,7 +68,8 @@ class RequestMux:
 
     `subscribe(subject, sink)` is called in front of the first request. `pending` are the requests
     in flight, `streams` the sinks of several replies to one token, by that token. `unmatched`
-    counts replies that nobody waited for.
+    counts replies that nobody waited for. `denied` is why the server lets nothing reach us, if it
+    does not; `ask_again` is called for each request that fails by it.
     """
 
     def __init__(
@@ -89,7 +90,8 @@ class RequestMux:
         self._time = clock(self._loop)
         self._send = output.send
         self._started = False
-        self._denied: PermissionsError | None = None
+        self.denied: ServerError | None = None
+        self.ask_again: Callable[[], None] | None = None
         self._listening = False
         self._watchers: list[asyncio.Future[None]] = []
         self.pending: Due[bytes, Reply] = Due(self._loop, self._expired, attrgetter("deadline"))
@@ -117,15 +119,18 @@ class RequestMux:
         """The reply subject that leads back to `token`; the mux is listening after the call.
 
         Raises:
-            PermissionsError: the server denied the subscription to the replies.
+            PermissionsError, MaxSubscriptionsError: the server denied the subscription to the
+                replies.
         """
         self._listen()
         return self._prefix + token
 
     def _listen(self) -> None:
         """Subscribe, unless that was done, or denied."""
-        if self._denied is not None:
-            raise self._denied.with_traceback(None)
+        if self.denied is not None:
+            if self.ask_again is not None:
+                self.ask_again()
+            raise self.denied.with_traceback(None)
         if not self._started:
             self._started = True
             self._subscribe(self._prefix + b"*", self.route)
@@ -173,7 +178,8 @@ class RequestMux:
         """Send a request. Its reply is to be awaited at once, and given to `abandon` if that fails.
 
         Raises:
-            PermissionsError: the server denied the subscription to the replies.
+            PermissionsError, MaxSubscriptionsError: the server denied the subscription to the
+                replies.
             MaxPayloadError, ConnectionClosedError, ReconnectBufferExceededError: as `send`.
         """
         if not self._listening:
@@ -315,8 +321,7 @@ class RequestMux:
     def deny(self, error: PermissionsError) -> bool:
         """Take a permission error that concerns requests; whether it did."""
         if error.operation == "subscribe" and error.subject == self.subject:
-            self._denied, self._listening = error, False
-            self.fail_all(error)
+            self.refuse(error)
             return True
         if error.operation != "publish":
             return False
@@ -328,9 +333,14 @@ class RequestMux:
                 return True
         return False
 
+    def refuse(self, error: ServerError) -> None:
+        """The server does not let us listen: nobody's reply will come."""
+        self.denied, self._listening = error, False
+        self.fail_all(error)
+
     def allow_again(self) -> None:
-        """A new session may allow what the last one denied."""
-        self._denied = None
+        """What was denied is allowed, or a new session may allow it."""
+        self.denied = None
 
     def fail_all(self, error: Exception) -> None:
         """Wake every waiting request with `error`."""

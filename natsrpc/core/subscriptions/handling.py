@@ -89,6 +89,11 @@ class Handling:
         failure.__cause__ = error
         self._host.report(failure)
 
+    @property
+    def has_worker(self) -> bool:
+        """Whether the callback's task runs."""
+        return self._worker is not None
+
     # readers
 
     def enter(self) -> asyncio.Task[Any]:

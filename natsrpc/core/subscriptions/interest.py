@@ -4,9 +4,12 @@ It is the plumbing behind the `Subscription` that users hold: the registry, the 
 it.
 
 States: *active* → *draining* (the server was told to stop, and what it sent before still comes) →
-*ended*; active → ended. `drain` moves it to draining. `_end` alone moves it to ended, and wakes
-every waiter. Pending messages are then discarded, unless the subscription ended by a drain, by
-`max_msgs` or by the server: then they are still handled, and stay readable.
+*ended*; active → ended; active ⇄ *denied* → ended. `drain` moves it to draining. `deny` moves it to
+denied, where it has no messages to expect, and stays in the registry: what a server takes away it
+may give back, so it is asked for again (`ask_again`), at the latest of the next session. `_end`
+alone moves it to ended. `deny` and `_end` wake every waiter. Pending messages are then discarded,
+unless it was denied, or ended by a drain or by `max_msgs`: then they are still handled, and stay
+readable.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from natsrpc.errors import (
     ConnectionClosedError,
     MaxMessagesError,
     PermissionsError,
+    ServerError,
     SlowConsumerError,
 )
 
@@ -72,6 +76,7 @@ class Interest:
         "_host",
         "end_error",
         "intake",
+        "is_denied",
         "is_draining",
         "is_valid",
         "on_closed",
@@ -105,6 +110,7 @@ class Interest:
         self.subject: str = subject
         self.queue_group: str = queue_group
         self.is_valid: bool = True
+        self.is_denied: bool = False
         self.is_draining: bool = False
         self.end_error: Exception | None = None
         self.on_closed: Callable[[Any], None] | None = None
@@ -115,6 +121,9 @@ class Interest:
     def begin(self, sub: Any) -> None:
         """Take the `Subscription` that the user will hold; start the worker, if it needs one."""
         self.sub = self.intake.sub = sub
+        self._start_worker()
+
+    def _start_worker(self) -> None:
         intake = self.intake
         if intake.cb is not None and intake.pending is not None:
             name = f"natsrpc subscription {self.subject}"
@@ -165,7 +174,7 @@ class Interest:
             ConnectionClosedError: because the connection is closed.
             BadSubscriptionError: for another reason.
         """
-        if not self.is_valid:
+        if not (self.is_valid or self.is_denied):
             error = self.ended_error()
             if isinstance(error, ConnectionClosedError):
                 raise error
@@ -206,29 +215,42 @@ class Interest:
 
     def discard(self) -> None:
         """End it now, at any time: nothing happens if it has ended."""
-        if self.is_valid:
+        if self.is_valid or self.is_denied:
             self._host.send_unsub(self)
             self._end(BadSubscriptionError(f"{self.sub!r} was unsubscribed"))
 
     def end_by_limit(self) -> None:
         """All of `max_msgs` were received."""
-        if self.is_valid:
+        if self.is_valid or self.is_denied:
             self._end(None, keep_pending=True)
 
-    def end_by_error(self, error: Exception) -> None:
-        """The server refused or removed it."""
-        if self.is_valid:
+    def deny(self, error: ServerError) -> None:
+        """The server refused it, or took it away. The inbox of one request ends by that."""
+        if not self.is_valid:
+            return
+        if self.is_inbox:
             self._end(error, keep_pending=True)
+            return
+        self.is_valid, self.is_denied, self.end_error = False, True, error
+        self.intake.wake_readers(keep_pending=True)
+        self.note_idle()
+
+    def ask_again(self) -> None:
+        """The server is asked for it once more: it counts as accepted until that says no."""
+        if self.is_denied:
+            self.is_valid, self.is_denied, self.end_error = True, False, None
+            if self._handling is None or not self._handling.has_worker:
+                self._start_worker()
 
     def end_by_close(self, error: Exception) -> None:
         """The connection is closed for good."""
-        if self.is_valid:
+        if self.is_valid or self.is_denied:
             self._end(error)
         if self._handling is not None:
             self._handling.wake()
 
     def _end(self, error: Exception | None, *, keep_pending: bool = False) -> None:
-        self.is_valid = False
+        self.is_valid = self.is_denied = False
         self.end_error = error
         self._host.ended(self)
         self.intake.wake_readers(keep_pending=keep_pending)
@@ -250,6 +272,7 @@ class Interest:
         if self._drain_task is None:
             self.check_alive()
             self.is_draining = True
+            self.is_valid, self.is_denied = True, False  # what a denied one received is handled too
             self._host.send_unsub(self)
             self._drain_task = self._host.loop.create_task(
                 self._drain(), name=f"natsrpc drain {self.subject}"
@@ -286,7 +309,7 @@ class Interest:
 
     def note_idle(self) -> None:
         """Look whether all is handled: then the drains go on, and the registry forgets it."""
-        if self.is_valid or self.is_busy:
+        if self.is_valid or self.is_denied or self.is_busy:
             return
         if self._handling is not None:
             self._handling.wake()

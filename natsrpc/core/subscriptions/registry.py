@@ -7,10 +7,10 @@ what the server knows. SUB and UNSUB are never buffered: a new session is told w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
-from natsrpc.errors import PermissionsError
+from natsrpc.errors import PermissionsError, ServerError
 
 from ..wire import Msg, Sink, check_fit, check_queue_group, check_subscribe, frames
 from .interest import Interest
@@ -63,7 +63,8 @@ class Subscriptions:
         self._host = host
         self._live: dict[int, Interest] = {}
         self._finishing: set[Interest] = set()
-        self._on_denied: dict[int, Callable[[PermissionsError], object]] = {}
+        self._on_denied: dict[int, Callable[[ServerError], object]] = {}
+        self._asked_again: set[Interest] = set()
         self._last_sid = 0
         self.loop: asyncio.AbstractEventLoop = host.loop
         self.sinks: dict[bytes, Sink] = {}
@@ -116,7 +117,7 @@ class Subscriptions:
         subject: str,
         sink: Sink,
         queue_group: str = "",
-        on_denied: Callable[[PermissionsError], object] | None = None,
+        on_denied: Callable[[ServerError], object] | None = None,
     ) -> Subscription:
         """Subscribe a bare sink: it gets every message in place, uncounted.
 
@@ -139,13 +140,23 @@ class Subscriptions:
             interest.discard()
 
     def of_user(self) -> list[Subscription]:
-        """The live subscriptions, without the inboxes of requests."""
-        return [interest.sub for interest in self._live.values() if not interest.is_inbox]
+        """The valid subscriptions, without the inboxes of requests."""
+        live = self._live.values()
+        return [one.sub for one in live if one.is_valid and not one.is_inbox]
 
     def find(self, raw_sid: bytes) -> Subscription | None:
         """The live subscription with this number on the wire."""
         interest = self._live.get(int(raw_sid)) if raw_sid.isdigit() else None
         return None if interest is None else interest.sub
+
+    @property
+    def last_sid(self) -> int:
+        """The number of the newest subscription."""
+        return self._last_sid
+
+    def unheard(self, after: int) -> list[Interest]:
+        """The subscriptions newer than a number that nothing was received by in this session."""
+        return [one for one in self._live.values() if one.sid > after and one.intake.is_unheard]
 
     # the request mux
 
@@ -171,7 +182,8 @@ class Subscriptions:
         return restored
 
     def restore_some(self, sids: Iterable[int]) -> list[bytes]:
-        """The frames for those of the subscriptions that are still there, and do not drain.
+        """The frames for those of the subscriptions that are still there, and do not drain. Those
+        that were denied are asked for again.
 
         The server counts towards `max_msgs` from the SUB on, so it is told what is left.
         """
@@ -179,6 +191,7 @@ class Subscriptions:
         for interest in map(self._live.get, sids):
             if interest is None or interest.is_draining:
                 continue
+            interest.ask_again()
             subject = check_subscribe(interest.subject)
             group = check_queue_group(interest.queue_group)
             restored.append(frames.sub(subject, group, interest.raw_sid))
@@ -202,20 +215,42 @@ class Subscriptions:
     # what happens to the connection
 
     def deny(self, error: PermissionsError) -> None:
-        """Tell a denial of the server's, and end the subscription that it is about, if any."""
+        """Tell a denial of the server's, and let the subscription that it is about, if any, rest
+        until it is asked for again."""
         if error.sid is not None:  # newer servers name its number
             denied = self._live.get(error.sid)
         else:
-            denied = next((one for one in self._live.values() if one.is_denied_by(error)), None)
+            meant = (one for one in self._live.values() if one.is_denied_by(error))
+            denied = next(meant, None)
         if denied is None:
             self._host.report(error, None)
-            return
+        else:
+            self.refuse(denied, error)
+
+    def refuse(self, denied: Interest, error: ServerError) -> None:
+        """The server has no place for one of the subscriptions, or does not allow it."""
         on_denied = self._on_denied.get(denied.sid)
-        if on_denied is not None:
+        if denied in self._asked_again:
+            pass  # who asked sees it, and it was told before
+        elif on_denied is not None:
             on_denied(error)
         else:
             self._host.report(error, None if denied.is_inbox else denied.sub)
-        denied.end_by_error(error)
+        denied.deny(error)
+
+    async def ask_again(
+        self, subscriptions: Iterable[Subscription], answered: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Ask the server once more for those that it denied, quietly, and wait until that
+        `answered`: then their `is_valid` tells."""
+        asked = [one for sub in subscriptions if (one := self._live.get(sub.sid)) and one.is_denied]
+        self._asked_again.update(asked)
+        try:
+            for frame in self.restore_some([one.sid for one in asked]):
+                self._host.write(frame)
+            await answered()
+        finally:
+            self._asked_again.difference_update(asked)
 
     def close(self, error: Exception) -> None:
         """The connection is closed for good: end all, and wake all who wait."""

@@ -215,6 +215,11 @@ class Intake:
         return self.max_msgs is not None and self.received >= self.max_msgs
 
     @property
+    def is_unheard(self) -> bool:
+        """Whether nothing that is counted came in this session."""
+        return self.received == self.received_before
+
+    @property
     def delivered(self) -> int:
         """Messages handed over to their consumer."""
         if self.sink == self._take_in_place:  # at once, so they are not counted again

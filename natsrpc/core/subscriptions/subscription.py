@@ -44,7 +44,9 @@ class Subscription:
 
     def __repr__(self) -> str:
         group = f" queue_group={self.queue_group!r}" if self.queue_group else ""
-        state = "ended" if not self.is_valid else "draining" if self.is_draining else "active"
+        state = "draining" if self.is_draining else "active"
+        if not self.is_valid:
+            state = "denied" if self._interest.is_denied else "ended"
         return f"<Subscription {self.sid} {self.subject!r}{group} {state}>"
 
     # facts
@@ -76,7 +78,8 @@ class Subscription:
 
     @property
     def is_valid(self) -> bool:
-        """Whether more messages may be received."""
+        """Whether more messages may be received: not once it has ended, nor while the server denies
+        it. What is denied is asked for again in each new session, and may be valid then."""
         return self._interest.is_valid
 
     @property
@@ -86,7 +89,8 @@ class Subscription:
 
     @property
     def end_error(self) -> Exception | None:
-        """Why it ended, where that was not by a drain or by `max_msgs`; None before the end."""
+        """Why it ended, where that was not by a drain or by `max_msgs`, or why it is denied; None
+        while it is valid."""
         return self._interest.end_error
 
     @property
@@ -175,7 +179,8 @@ class Subscription:
             MaxMessagesError: all of `max_msgs` were received.
             BadSubscriptionError: the subscription has ended.
             SyncSubRequiredError: it was made with `cb` or `into`.
-            PermissionsError: the server denied the subscription.
+            PermissionsError: the server denies the subscription.
+            MaxSubscriptionsError: the server had no place for it.
             SlowConsumerError: messages were dropped since the last call; the next call goes on.
             NoRespondersError: a request with this inbox as reply found nobody.
             BadTimeoutError: `timeout` is not above 0.

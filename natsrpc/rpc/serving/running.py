@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from natsrpc import codecs
 from natsrpc.core import AsyncError, Connection, Sink, Subscription, random_text
-from natsrpc.errors import ConfigError, NatsError, PermissionsError
+from natsrpc.errors import ConfigError, NatsError
 
 from ..contract import Limits, ServiceContract, compose
 from ..headers import cancel_subject
@@ -30,6 +30,7 @@ from ..signature import all_dependencies, describe
 from ..streams import conversations_of, large_subject
 from .afterwards import AfterReply
 from .definition import Definition, Handler
+from .denials import Denials
 from .dependencies import Dependencies
 from .endpoint import Endpoint
 from .invoke import Invoker, keeps_thread
@@ -53,9 +54,6 @@ LARGE_REPLIES = 64
 FLUSH = 5.0
 """Seconds that pushing the last replies out may take."""
 
-
-TELLING = 0.1
-"""Seconds within which denied subscriptions are collected for one log line."""
 
 EVENTS = "events"
 """The gate of all subscribers."""
@@ -100,7 +98,8 @@ class RunningService:
         self._cancellations: dict[Endpoint | Subscriber, Subscription] = {}
         self._leaving: list[Endpoint | Subscriber] = []
         self._attachments: list[Attachment] = []
-        self._denied: list[str] = []
+        self._can_miss: list[Subscription] = []
+        self.denials: Denials = Denials(connection, self.contract.name, lambda: self._can_miss)
         self._dropped = 0
         self._lifespan = contextlib.AsyncExitStack()
 
@@ -178,27 +177,17 @@ class RunningService:
         """Subscribe to what the service can do without: a denial is told in one log line with all
         others. What would be answered where nobody asks from is dropped; `drop` counts it."""
         sink = guarded(sink, self.definition.reply_prefixes, drop or self._drop)
-        return self._connection.link.attach(
-            subject, sink, queue_group=queue_group, on_denied=self._note_denied
+        subscription = self._connection.link.attach(
+            subject,
+            sink,
+            queue_group=queue_group,
+            on_denied=lambda error: self.denials.note_optional(error, subject),
         )
+        self._can_miss.append(subscription)
+        return subscription
 
     def _drop(self) -> None:
         self._dropped += 1
-
-    def _note_denied(self, error: PermissionsError) -> None:
-        """Collect what the server denies in a row: it tells of each subscription by itself."""
-        if not self._denied:
-            self._connection.link.loop.call_later(TELLING, self._tell_denied)
-        self._denied.append(error.subject)
-
-    def _tell_denied(self) -> None:
-        denied, self._denied = self._denied, []
-        logger.warning(
-            "service %s does without what comes to %s (large requests, cancels, discovery): the "
-            "server denied these subscriptions",
-            self.contract.name,
-            ", ".join(map(repr, denied)),
-        )
 
     def _gate(self, *, nested: bool, streams: bool) -> Gate:
         """The slots of one kind of requests. Streams have their own: they may last for days, and
@@ -390,6 +379,7 @@ class RunningService:
         endpoint = self._by_subscription.get(event.subscription)
         if endpoint is not None:
             endpoint.answers.note_error(f"{type(event.error).__name__}: {event.error}")
+            self.denials.note(event)
 
     async def drain(self, timeout: float) -> None:
         """Take no new requests, finish those that came, and let everything go.
@@ -400,6 +390,7 @@ class RunningService:
             self.definition.on_added.remove(self._add)
             self.definition.on_adding.remove(self._check_addition)
         deadline = self._connection.link.loop.time() + timeout
+        await self.denials.stop()
         try:
             async with asyncio.timeout(max(timeout, WITHDRAWAL)):
                 await asyncio.gather(*map(_drain, [*self._subscriptions, *self._large.values()]))

@@ -12,7 +12,7 @@ import pytest
 
 from natsrpc.errors import MaxSubscriptionsError, PermissionsError
 from natsrpc.rpc import Service, connect
-from natsrpc.rpc.serving.running import TELLING
+from natsrpc.rpc.serving.denials import TELLING
 from natsrpc.testing import NatsServer
 from tests.core.harness import ScriptedServer, eventually
 

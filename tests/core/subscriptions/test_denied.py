@@ -1,0 +1,187 @@
+"""Subscriptions that a server denies, or takes away, and gives back: real servers and reloads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from natsrpc.core import Msg, Subscription, connect
+from natsrpc.errors import PermissionsError
+from natsrpc.testing import NatsServer
+from tests.core.connected import connected, sid_of
+from tests.core.harness import eventually, turns
+
+pytestmark = pytest.mark.live
+
+USER = "authorization {{ users: [ {{ user: u, password: p, permissions: {{ {0} }} }} ] }}"
+ALL = USER.format('publish: ">", subscribe: ">"')
+SOME = USER.format('publish: ">", subscribe: { deny: ["secret.>"] }')
+NO_INBOX = USER.format('publish: ">", subscribe: { deny: ["_INBOX.>"] }')
+SIGN_IN = {"user": "u", "password": "p"}
+QUICK = {**SIGN_IN, "reconnect_wait": 0.01, "reconnect_jitter": 0.0}
+
+
+@pytest.fixture
+def server() -> Iterator[NatsServer]:
+    with NatsServer(ALL) as server:
+        yield server
+
+
+async def reload(server: NatsServer, config: str) -> None:
+    await asyncio.to_thread(server.reload, config)
+
+
+async def test_what_is_taken_away_and_given_back_is_subscribed_again_by_a_reconnect(
+    server: NatsServer,
+) -> None:
+    seen: list[Msg] = []
+    async with connect(server.url, **QUICK) as nc:
+
+        async def handle(msg: Msg) -> None:
+            seen.append(msg)
+
+        worked = await nc.subscribe("secret.worked", cb=handle)
+        placed = await nc.subscribe("secret.placed", cb=seen.append, queue_group="q")
+        queue: asyncio.Queue[Msg] = asyncio.Queue()
+        queued = await nc.subscribe("secret.queued", into=queue)
+        limited = await nc.subscribe("secret.limited", max_msgs=2)
+        read = await nc.subscribe("secret.read")
+        every = [worked, placed, queued, limited, read]
+        reader = asyncio.ensure_future(read.next_msg(None))
+        await nc.publish("secret.limited", b"first")
+        await nc.flush()
+        await reload(server, SOME)
+        with pytest.raises(PermissionsError):
+            await reader
+        await eventually(lambda: not any(sub.is_valid for sub in every))
+        assert nc.subscriptions == []
+        assert "denied" in repr(read)
+        await reload(server, ALL)
+        await nc.force_reconnect()
+        await nc.flush()
+        assert nc.subscriptions == every
+        assert not any(sub.end_error for sub in every)
+        for sub in every:
+            await nc.publish(sub.subject, b"again")
+        assert (await read.next_msg(2)).data == b"again"
+        assert (await asyncio.wait_for(queue.get(), 2)).data == b"again"
+        assert [msg.data async for msg in limited] == [b"first", b"again"]
+        await eventually(lambda: len(seen) == 2)
+
+
+async def test_what_is_still_denied_in_the_next_session_is_told_again(server: NatsServer) -> None:
+    told: list[object] = []
+    async with connect(server.url, **QUICK, on_error=lambda nc, sub, e: told.append(sub)) as nc:
+        sub = await nc.subscribe("secret.plan")
+        await nc.flush()
+        await reload(server, SOME)
+        await eventually(lambda: told == [sub])
+        await nc.force_reconnect()
+        await eventually(lambda: told == [sub, sub])
+        assert not sub.is_valid
+
+
+@pytest.mark.parametrize("how", ["unsubscribe", "drain", "detach"])
+async def test_one_that_is_denied_can_be_ended_and_does_not_come_back(
+    server: NatsServer, how: str
+) -> None:
+    async with connect(server.url, **QUICK) as nc:
+        sub = await nc.subscribe("secret.plan")
+        await nc.flush()
+        await reload(server, SOME)
+        await eventually(lambda: not sub.is_valid)
+        if how == "unsubscribe":
+            await sub.unsubscribe()
+        elif how == "drain":
+            await sub.drain()
+        else:
+            nc.link.detach(sub)
+        await reload(server, ALL)
+        await nc.force_reconnect()
+        await nc.flush()
+        assert (sub.is_valid, nc.subscriptions) == (False, [])
+
+
+async def test_asking_again_tells_whether_it_is_given_back_and_troubles_nobody(
+    server: NatsServer,
+) -> None:
+    told: list[object] = []
+    async with connect(server.url, **QUICK, on_error=lambda nc, sub, e: told.append(e)) as nc:
+        sub = await nc.subscribe("secret.plan")
+        other = await nc.subscribe("open")
+        await nc.flush()
+        await reload(server, SOME)
+        await eventually(lambda: not sub.is_valid)
+        for _ in range(3):
+            await nc.link.ask_again([sub, other])
+            assert (sub.is_valid, other.is_valid) == (False, True)
+        await eventually(lambda: len(told) == 1)
+        await reload(server, ALL)
+        await nc.link.ask_again([sub, other])
+        assert sub.is_valid
+        await nc.publish("secret.plan", b"1")
+        assert (await sub.next_msg(2)).data == b"1"
+        assert len(told) == 1
+
+
+async def test_a_connection_with_a_denied_subscription_drains(server: NatsServer) -> None:
+    async with connect(server.url, **QUICK) as nc:
+        sub = await nc.subscribe("secret.plan")
+        await nc.flush()
+        await reload(server, SOME)
+        await eventually(lambda: not sub.is_valid)
+        await nc.drain()
+        assert nc.is_closed
+
+
+async def test_what_a_denied_one_received_is_still_handled() -> None:
+    handled: list[bytes] = []
+    go_on = asyncio.Event()
+
+    async def handle(msg: Msg) -> None:
+        await go_on.wait()
+        handled.append(msg.data)
+
+    async with connected() as (nc, peer, _):
+        sub: Subscription = await nc.subscribe("secret", cb=handle)
+        sid = await sid_of(peer, b"secret")
+        for data in (b"1", b"2"):
+            peer.msg(b"secret", sid, data)
+        peer.err('Permissions Violation for Subscription to "secret"')
+        await peer.synced()
+        assert not sub.is_valid
+        draining = asyncio.ensure_future(sub.drain())
+        await turns()
+        go_on.set()
+        await draining
+        assert handled == [b"1", b"2"]
+
+
+async def test_an_inbox_that_is_given_back_is_asked_for_again_by_the_requests_that_fail(
+    server: NatsServer,
+) -> None:
+    async with connect(server.url, **QUICK) as nc, connect(server.url, **QUICK) as other:
+        await other.subscribe("ask", cb=lambda msg: other.link.send(msg.raw_reply, b"yes"))
+        await other.flush()
+        assert (await nc.request("ask")).data == b"yes"
+        await reload(server, NO_INBOX)
+
+        async def is_denied() -> bool:
+            try:
+                await nc.request("ask", timeout=60)
+            except PermissionsError:
+                return True
+            return False
+
+        await eventually(is_denied)
+        await reload(server, ALL)
+        await eventually(lambda: _answered(nc.request("ask", timeout=60)))
+
+
+async def _answered(request: object) -> bool:
+    try:
+        return (await request).data == b"yes"  # type: ignore[attr-defined,no-any-return]
+    except PermissionsError:
+        return False
