@@ -192,8 +192,9 @@ class Handshake:
 
     async def _start_tls(self) -> None:
         self._doing = "in the TLS handshake"
+        context = self._tls.context
         try:
-            await self._transport.start_tls(self._tls.context, self._tls.hostname(self._server))
+            await self._transport.start_tls(context, self._tls.hostname(self._server))
         except (OSError, EOFError, ValueError) as error:
             raise TLSError(
                 f"TLS with {self._server.address} failed: {_ssl_reason(error)}",
@@ -213,6 +214,8 @@ class Handshake:
         self._transport.write_out()
         while not isinstance(event := await self._next_event(), Pong):
             self._take(event)
+        if self._is_tls:
+            self._tls.note_used()
         if self.arrivals.is_over:
             # between the PONG and this turn: nobody would be told of it later
             raise self._hung_up()

@@ -1,6 +1,8 @@
 """The TLS policy of a connection: when it uses TLS, and with which context.
 
-A mistake in the options, or in the files that they name, fails before anything is dialed.
+A mistake in the options, or in the files that they name, fails before anything is dialed. The
+files are read anew for each handshake, so that renewed certificates are used; one that cannot be
+read later is one failed attempt.
 """
 
 from __future__ import annotations
@@ -29,15 +31,15 @@ class TlsPolicy:
     handshake."""
 
     def __init__(self, options: Options, *, scheme: str) -> None:
-        """Load the certificates named in the options.
+        """Load the certificates named in the options once, to see whether they can be.
 
         Raises:
             ConfigError: a file cannot be read or is no certificate or key.
         """
         self._options = options
-        context = options.tls if isinstance(options.tls, ssl.SSLContext) else None
+        self._own = options.tls if isinstance(options.tls, ssl.SSLContext) else None
         self.wanted: bool = (
-            context is not None
+            self._own is not None
             or options.tls is True
             or scheme == "tls"
             or options.tls_handshake_first
@@ -48,14 +50,26 @@ class TlsPolicy:
         )
         if options.tls is False and scheme == "tls":
             raise ConfigError("tls=False contradicts a tls:// server URL")
-        self._context = context or (_build(options) if self.wanted else None)
+        if options.tls_ca is not None or options.tls_cert is not None:
+            _build(options)
+        if not options.tls_verify:
+            log.warning(
+                "TLS without verification: anybody on the way can read and change the traffic"
+            )
 
     @property
     def context(self) -> ssl.SSLContext:
-        """The context to use; made on first need where only the server asks for TLS."""
-        if self._context is None:
-            self._context = _build(self._options)
-        return self._context
+        """The context for one handshake: the user's own, or one made of the files as they are now.
+
+        Raises:
+            ConfigError: a file cannot be read now, or is no certificate or key.
+        """
+        return self._own or _build(self._options)
+
+    def note_used(self) -> None:
+        """A session stands that uses TLS: the next ones must have it too, even if only the server
+        asked for it. Whoever is on the way could else take it off, and read the password."""
+        self.wanted = True
 
     def upgrade_wanted(self, info: ServerInfo, server: PoolServer) -> bool:
         """Whether to start TLS after this INFO.
@@ -67,7 +81,7 @@ class TlsPolicy:
         if self.wanted:
             if not (info.tls_required or info.tls_available):
                 raise SecureConnectionUnavailableError(
-                    f"TLS was asked for, and {server.address} does not offer it",
+                    f"TLS was asked for, or used before, and {server.address} does not offer it",
                     server=server.address,
                 )
             return True
@@ -96,6 +110,8 @@ def _build(options: Options) -> ssl.SSLContext:
             if reason:
                 raise ConfigError(f"tls_ca {_shown(path)} cannot be loaded: {reason}")
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ssl.HAS_NEVER_CHECK_COMMON_NAME:
+        context.hostname_checks_common_name = False  # a certificate's names are its SAN alone
     if options.tls_cert is not None:
         cert, key = (fspath(part) for part in options.tls_cert)
         reason = _refusal(partial(context.load_cert_chain, cert, key, _no_password))
@@ -104,7 +120,6 @@ def _build(options: Options) -> ssl.SSLContext:
                 f"tls_cert ({_shown(cert)}, {_shown(key)}) cannot be loaded: {reason}"
             )
     if not options.tls_verify:
-        log.warning("TLS without verification: anybody on the way can read and change the traffic")
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context

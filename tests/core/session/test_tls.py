@@ -6,17 +6,23 @@ import asyncio
 import logging
 import ssl
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
+    NoEncryption,
     PrivateFormat,
     load_pem_private_key,
 )
+from cryptography.x509.oid import NameOID
 
 from natsrpc.core import Connection, Options, connect
 from natsrpc.core.servers.pool import parse_server
@@ -503,6 +509,134 @@ async def test_a_handshake_that_fails_at_a_reconnect_is_a_failed_attempt(pki: Pk
         await asyncio.to_thread(server.restart)
         await eventually(lambda: any(isinstance(error, TLSError) for error in failures))
         assert nc.is_reconnecting
+
+
+@live
+@pytest.mark.parity("T8")
+async def test_renewed_certificates_are_used_at_the_next_handshake(
+    pki: Pki, tmp_path: Path
+) -> None:
+    """The authority, the server's certificate and the client's are all new; the paths stay."""
+    files = renewed(tmp_path)
+    back = asyncio.Event()
+    async with (
+        NatsServer(mutual(files)) as server,
+        connect(
+            here(server),
+            tls_ca=files / "ca.pem",
+            tls_cert=(files / "client.pem", files / "client.pem"),
+            on_reconnect=lambda nc: back.set(),
+            **QUICK,
+        ) as nc,
+    ):
+        renewed(tmp_path)
+        await asyncio.to_thread(server.restart)
+        await asyncio.wait_for(back.wait(), 5)
+        await nc.flush()
+
+
+@live
+async def test_files_that_cannot_be_read_for_a_while_are_failed_attempts(tmp_path: Path) -> None:
+    files = renewed(tmp_path)
+    back, failures = asyncio.Event(), list[Exception]()
+    async with (
+        NatsServer(mutual(files)) as server,
+        connect(
+            here(server),
+            tls_ca=files / "ca.pem",
+            tls_cert=(files / "client.pem", files / "client.pem"),
+            on_reconnect=lambda nc: back.set(),
+            on_reconnect_error=lambda nc, error: failures.append(error),
+            max_reconnect_attempts=-1,
+            **QUICK,
+        ) as nc,
+    ):
+        for name, told in (("ca.pem", "tls_ca"), ("client.pem", "tls_cert")):
+            whole = (files / name).read_bytes()
+            (files / name).write_bytes(whole[: len(whole) // 2])  # it is being written
+            failures.clear()
+            await nc.force_reconnect()
+            await eventually(lambda told=told: is_told(failures, told))  # type: ignore[misc]
+            assert nc.is_reconnecting
+            back.clear()
+            (files / name).write_bytes(whole)
+            await asyncio.wait_for(back.wait(), 5)
+
+
+def is_told(failures: list[Exception], told: str) -> bool:
+    return any(isinstance(error, ConfigError) and told in str(error) for error in failures)
+
+
+def renewed(folder: Path) -> Path:
+    """A new authority with a server's and a client's certificate, in the same files."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    for name, certificate in {
+        "server": authority.issue_cert("localhost", "127.0.0.1"),
+        "client": authority.issue_cert("client@example.com", common_name="client"),
+    }.items():
+        certificate.private_key_and_cert_chain_pem.write_to_path(folder / f"{name}.pem")
+    return folder
+
+
+def mutual(folder: Path) -> str:
+    server, ca = folder / "server.pem", folder / "ca.pem"
+    return (
+        f'tls {{ cert_file: "{server}", key_file: "{server}", ca_file: "{ca}", verify: true, '
+        "timeout: 2 }"
+    )
+
+
+async def test_a_certificate_whose_name_is_its_common_name_alone_is_refused(
+    tmp_path: Path,
+) -> None:
+    """Names of hosts stand in the SAN; an authority may have checked the CN for nothing."""
+    whole, alone = tmp_path / "whole.pem", tmp_path / "cert.pem"
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(5)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(True, None), True)
+        .sign(key, hashes.SHA256())
+    ).public_bytes(Encoding.PEM)
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    whole.write_bytes(secret + certificate)
+    alone.write_bytes(certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(whole)
+    async with ScriptedServer(tls=context) as server:
+        with pytest.raises(TLSError):
+            await connect(f"tls://localhost:{server.port}", tls_ca=alone)
+        assert all(b"CONNECT" not in peer.received for peer in server.peers)
+
+
+async def test_tls_that_only_the_server_asked_for_is_kept_once_had(
+    pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody on the way can take it off at the next reconnect, and read the password."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(pki.ca))
+    failures: list[Exception] = []
+    async with (
+        ScriptedServer(tls=pki.serving()) as server,
+        connect(
+            f"nats://u:hunter2@localhost:{server.port}",
+            on_reconnect_error=lambda nc, error: failures.append(error),
+            **QUICK,
+        ),
+    ):
+        peer = await server.accept()
+        server._tls = None  # noqa: SLF001  the scripted server has no word for it
+        peer.close()
+        await eventually(lambda: len(failures) >= 2)
+        assert {type(error) for error in failures} == {SecureConnectionUnavailableError}
+        assert all(peer.received == b"" for peer in server.peers[1:])
 
 
 # the policy
