@@ -6,9 +6,10 @@ NatsRpcError                           ServerNotFoundError (FileNotFoundError), 
 ├─ ConfigError (ValueError)            ConfigTypeError (TypeError)
 ├─ NatsError                           ConnectionDrainingError, ConnectionReconnectingError,
 │  │                                   ReconnectBufferExceededError, NoRespondersError,
-│  │                                   SlowConsumerError
+│  │                                   SlowConsumerError, UnsentMessagesError
 │  ├─ NatsTimeoutError (TimeoutError)  DrainTimeoutError
-│  ├─ ConnectError (ConnectionError)   NoServersError
+│  ├─ ConnectError (ConnectionError)   NoServersError, and as NatsTimeoutError too:
+│  │  │                                ConnectTimeoutError, NoServersTimeoutError
 │  │  ├─ TLSError                      SecureConnectionRequiredError,
 │  │  │                                SecureConnectionUnavailableError
 │  │  └─ AuthorizationError            AuthExpiredError, AuthRevokedError
@@ -49,6 +50,7 @@ from .nats import (
     ConnectionClosedError,
     ConnectionDrainingError,
     ConnectionReconnectingError,
+    ConnectTimeoutError,
     DrainTimeoutError,
     FlushInterruptedError,
     HeadersNotSupportedError,
@@ -65,6 +67,7 @@ from .nats import (
     NatsTimeoutError,
     NoRespondersError,
     NoServersError,
+    NoServersTimeoutError,
     PermissionsError,
     ProtocolError,
     ReconnectBufferExceededError,
@@ -79,6 +82,7 @@ from .nats import (
     SubscriptionTypeError,
     SyncSubRequiredError,
     TLSError,
+    UnsentMessagesError,
 )
 from .root import (
     ConfigError,
@@ -125,6 +129,7 @@ __all__ = [
     "ConfigTypeError",
     "ConflictError",
     "ConnectError",
+    "ConnectTimeoutError",
     "ConnectionClosedError",
     "ConnectionDrainingError",
     "ConnectionReconnectingError",
@@ -154,6 +159,7 @@ __all__ = [
     "NatsTimeoutError",
     "NoRespondersError",
     "NoServersError",
+    "NoServersTimeoutError",
     "NotFoundError",
     "OverloadedError",
     "PermissionsError",
@@ -180,6 +186,7 @@ __all__ = [
     "UnauthorizedError",
     "UnavailableError",
     "UnknownCodecError",
+    "UnsentMessagesError",
     "UnsupportedCodecError",
     "UpstreamError",
 ]

@@ -48,6 +48,22 @@ class NoServersError(ConnectError):
         self.attempts: tuple[tuple[str, BaseException], ...] = tuple(attempts)
 
 
+class ConnectTimeoutError(ConnectError, NatsTimeoutError):
+    """One attempt to connect to one server was not over within `connect_timeout`."""
+
+    def __init__(self, message: str, *, server: str = "") -> None:
+        ConnectError.__init__(self, message, server=server)
+        self.subject = ""
+
+
+class NoServersTimeoutError(NoServersError, NatsTimeoutError):
+    """No server of the pool answered in time: each attempt timed out."""
+
+    def __init__(self, message: str, *, attempts: Sequence[tuple[str, BaseException]] = ()) -> None:
+        NoServersError.__init__(self, message, attempts=attempts)
+        self.subject = ""
+
+
 class TLSError(ConnectError):
     """The TLS handshake, or the verification of the server's name or chain, failed."""
 
@@ -97,6 +113,24 @@ class ConnectionReconnectingError(NatsError):
 
 class ReconnectBufferExceededError(NatsError):
     """The buffer for publishes made while reconnecting is full (or switched off)."""
+
+
+class UnsentMessagesError(NatsError):
+    """Messages that were accepted were not sent, for the connection ended before they could be.
+
+    Told to `on_error`, or logged. `msgs` of them were in the reconnect buffer, with `size` bytes;
+    `msgs` is 0 where they were with the socket, which counts bytes alone. Requests are not among
+    them: they fail by themselves.
+    """
+
+    def __init__(self, msgs: int, size: int) -> None:
+        what = f"{msgs} messages ({size} bytes)" if msgs else f"{size} bytes of messages"
+        super().__init__(f"{what} that were published are lost: the connection ended before")
+        self.msgs = msgs
+        self.size = size
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.msgs, self.size), vars(self)
 
 
 class ProtocolError(NatsError):

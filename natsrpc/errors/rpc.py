@@ -7,24 +7,40 @@ import functools
 import importlib
 import inspect
 import typing
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Protocol
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from typing import Any, ClassVar, Protocol, TypeVar, overload
 
 from .nats import NatsTimeoutError
 from .root import ConfigError, NatsRpcError
+
+Default = TypeVar("Default")
 
 
 class ReplyHeaders(Protocol):
     """The headers of a reply as errors carry them: a `natsrpc.Headers`, as far as it is read."""
 
-    def get(self, name: str, default: str | None = None) -> str | None:
+    @overload
+    def get(self, name: str) -> str | None: ...
+    @overload
+    def get(self, name: str, default: str) -> str: ...
+    @overload
+    def get(self, name: str, default: Default) -> str | Default: ...
+    def get(self, name: str, default: object = None) -> object:
         """The first value under a name, or `default`."""
 
     def get_all(self, name: str) -> list[str]:
         """All values under a name, in the order received."""
         ...
 
-    def items(self) -> Iterator[tuple[str, str]]:
+    def keys(self) -> KeysView[str]:
+        """The names, each once."""
+        ...
+
+    def values(self) -> ValuesView[str]:
+        """The first value of each name."""
+        ...
+
+    def items(self) -> ItemsView[str, str]:
         """Every (name, value) pair."""
         ...
 

@@ -20,6 +20,7 @@ from natsrpc.errors import (
     ConfigError,
     NatsError,
     NoServersError,
+    NoServersTimeoutError,
     ProtocolError,
     ServerError,
     TLSError,
@@ -268,6 +269,8 @@ def _most_telling(attempts: list[tuple[str, BaseException]]) -> BaseException:
                 if len(attempts) > 1:
                     error.add_note(f"servers tried: {tried}")
                 return error
-    nowhere = NoServersError(f"no servers available: tried {tried}", attempts=attempts)
+    in_time = any(not isinstance(error, TimeoutError) for _, error in attempts)
+    unreachable = NoServersError if in_time else NoServersTimeoutError
+    nowhere = unreachable(f"no servers available: tried {tried}", attempts=attempts)
     nowhere.__cause__ = attempts[-1][1]
     return nowhere

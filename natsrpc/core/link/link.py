@@ -23,6 +23,7 @@ from natsrpc.errors import (
     PermissionsError,
     ServerError,
     SubscriptionError,
+    UnsentMessagesError,
 )
 from natsrpc.version import __version__
 
@@ -536,6 +537,7 @@ class Link:
         self.subscriptions.close(closed)
         if session is not None:
             self._callbacks.tell(told.Disconnected(error))
+        self._tell_lost(*self.outbound.abandon(self._is_told))
         self._callbacks.tell(told.Closed(error))
         self._closing = self.loop.create_task(self._let_go(session), name="natsrpc close")
         self._closed.set()
@@ -549,7 +551,18 @@ class Link:
             handover.task.cancel()
         await asyncio.gather(*(h.task for h in handovers), return_exceptions=True)
         ended = [handover.old for handover in handovers] + ([session] if session else [])
-        await asyncio.gather(*(s.transport.gone(_LINGER) for s in ended))
+        left = await asyncio.gather(*(s.transport.gone(_LINGER) for s in ended))
+        self._tell_lost(0, sum(left))
+
+    def _is_told(self, reply: bytes) -> bool:
+        """Whether a message with this reply subject is a request, whose caller hears that it ended."""
+        asked = self.inbox_requests
+        return self.requests.is_own(reply) or reply in asked.deadlines or reply in asked.over
+
+    def _tell_lost(self, msgs: int, size: int) -> None:
+        """Tell what was accepted, and cannot be sent any more."""
+        if size:
+            self._callbacks.tell(told.AsyncError(UnsentMessagesError(msgs, size)))
 
 
 def _draining() -> ConnectionDrainingError:

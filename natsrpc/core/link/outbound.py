@@ -208,6 +208,10 @@ class Outbound:
         """Put the messages that a lost session never wrote in front of the buffer."""
         self._outbox.carry(frames.publishes(unsent))
 
+    def abandon(self, is_told: Callable[[bytes], bool]) -> tuple[int, int]:
+        """Forget what is buffered: as `Outbox.abandon`, which describes it."""
+        return self._outbox.abandon(is_told)
+
     def replay(self, transport: Transport, info: ServerInfo) -> list[NatsError]:
         """Write what is buffered to a new session; why some of it cannot be."""
         refused = []

@@ -243,6 +243,10 @@ class RequestMux:
         else:
             self._route_other(msg)
 
+    def is_own(self, reply: bytes) -> bool:
+        """Whether a reply subject leads here."""
+        return reply.startswith(self._prefix)
+
     def is_forgotten(self, inbox: bytes) -> bool:
         """Whether a reply subject is one of ours that nobody waits at any more."""
         if not inbox.startswith(self._prefix):

@@ -23,7 +23,14 @@ from collections.abc import Iterable, Mapping
 from logging import Logger, getLogger
 from typing import Any
 
-from natsrpc.errors import ConnectError, NatsError, NatsRpcError, RemoteProtocolError, TLSError
+from natsrpc.errors import (
+    ConnectError,
+    ConnectTimeoutError,
+    NatsError,
+    NatsRpcError,
+    RemoteProtocolError,
+    TLSError,
+)
 
 from ..options import Options
 from ..servers import PoolServer, is_address, is_loopback
@@ -306,7 +313,7 @@ class Handshake:
         silent = self._doing == _AWAITING_INFO
         hint = "; if it expects TLS first, use tls_handshake_first=True" if silent else ""
         address, timeout = self._server.address, self._options.connect_timeout
-        return ConnectError(
+        return ConnectTimeoutError(
             f"{address} did not answer within {timeout:g} s (while {self._doing}){hint}",
             server=address,
         )
@@ -318,7 +325,8 @@ class Handshake:
             if self._options.tls_handshake_first and self._doing == _CONNECTING:
                 reason += "; does it start with TLS (handshake_first)?"
             return TLSError(f"TLS with {address} failed: {reason}", server=address)
-        return ConnectError(f"{address}: {_reason(error)}", server=address)
+        kind = ConnectTimeoutError if isinstance(error, TimeoutError) else ConnectError
+        return kind(f"{address}: {_reason(error)}", server=address)
 
 
 def _reason(error: Exception) -> str:

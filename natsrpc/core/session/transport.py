@@ -284,16 +284,20 @@ class Transport(asyncio.Protocol):
             self._socket.close()
         self._gone()
 
-    async def gone(self, timeout: float) -> None:
-        """Wait until the socket of a closed transport is gone; abort it after `timeout` seconds."""
+    async def gone(self, timeout: float) -> int:
+        """Wait until the socket of a closed transport is gone; abort it after `timeout` seconds. The
+        bytes that are lost by that."""
+        left = 0
         if self._socket is None:
-            return
+            return left
         try:
             async with asyncio.timeout(timeout):
                 await self._socket_gone.wait()
         except TimeoutError:
+            left = self._socket.get_write_buffer_size()
             self._socket.abort()
             await self._socket_gone.wait()
+        return left
 
     def _gone(self) -> None:
         self.is_open = False

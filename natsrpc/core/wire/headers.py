@@ -14,8 +14,8 @@ Ref: ADR-4.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar, TypeAlias
+from collections.abc import ItemsView, Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar, TypeAlias, TypeVar, overload
 
 from natsrpc.errors import BadHeaderError
 
@@ -28,15 +28,18 @@ takes 130 ms."""
 
 HeaderValues: TypeAlias = "Mapping[str, str | Sequence[str]] | Headers"
 
+Default = TypeVar("Default")
+
 _sendable_name = re.compile(r"[!#$%&'*+\-.0-9A-Z^_`a-z|~]+").fullmatch
 _unsendable_value = re.compile(r"[\r\n\x00]").search
 
 
-class Headers:
+class Headers(Mapping[str, str]):
     """The headers of a message: names with one or more values each, with their case and order kept.
 
-    A lookup takes the exact name, or else the first name that differs in case only. `headers["X"]`
-    is the first value, `get_all("X")` are all of them. `malformed` tells that a received block
+    A lookup takes the exact name, or else the first name that differs in case only. As a mapping it
+    holds the first value of each name: `headers["X"]`, `values()`, `dict(headers)`. `get_all("X")`
+    are all values of a name, `items()` all of all names. `malformed` tells that a received block
     could not be read; the headers are then empty.
 
     Args:
@@ -53,7 +56,9 @@ class Headers:
         self.malformed: bool = False
         if values is None:
             return
-        for name, value in values.items() if hasattr(values, "items") else values:
+        pairs: Iterable[tuple[str, object]]
+        pairs = values.items() if hasattr(values, "items") else values
+        for name, value in pairs:
             if isinstance(value, str):
                 self.add(name, value)
             elif isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
@@ -74,7 +79,13 @@ class Headers:
                 return values
         return None
 
-    def get(self, name: str, default: str | None = None) -> str | None:
+    @overload
+    def get(self, name: str) -> str | None: ...
+    @overload
+    def get(self, name: str, default: str) -> str: ...
+    @overload
+    def get(self, name: str, default: Default) -> str | Default: ...
+    def get(self, name: str, default: object = None) -> object:
         """Return the first value of a name, or `default`."""
         found = self._find(name)
         return found[0] if found else default
@@ -82,6 +93,10 @@ class Headers:
     def get_all(self, name: str) -> list[str]:
         """Return all values of a name, in the order received; empty if there are none."""
         return list(self._find(name) or ())
+
+    def values_of(self, name: str) -> Sequence[str]:
+        """Return the values of this exact name, not copied; empty if there are none."""
+        return self._values.get(name, ())
 
     def set(self, name: str, value: str) -> None:
         """Replace all values of this exact name."""
@@ -95,10 +110,10 @@ class Headers:
         """Remove all values of this exact name; nothing happens if there are none."""
         self._values.pop(name, None)
 
-    def items(self) -> Iterator[tuple[str, str]]:
-        """Return an iterator of (name, value) pairs; a name with several values comes once for
+    def items(self) -> ItemsView[str, str]:
+        """Return a view of the (name, value) pairs; a name with several values comes once for
         each."""
-        return ((name, value) for name, values in self._values.items() for value in values)
+        return Pairs(self)
 
     def __getitem__(self, name: str) -> str:
         found = self._find(name)
@@ -165,13 +180,31 @@ class Headers:
         return headers
 
 
+class Pairs(ItemsView[str, str]):
+    """All values of all headers, with their names. Given by `Headers.items`."""
+
+    __slots__ = ()
+
+    _mapping: Headers
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        headers = self._mapping
+        return ((name, value) for name in headers for value in headers.values_of(name))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, pair: object) -> bool:
+        return any(pair == each for each in self)
+
+
 def encode_headers(values: HeaderValues) -> bytes:
     """Return a mapping of names to a value, or to several, as a block ready to send.
 
     Raises:
         BadHeaderError: a name or value cannot be sent.
     """
-    if isinstance(values, Headers):
+    if type(values) is not dict and isinstance(values, Headers):
         return values.encode()
     if not isinstance(values, Mapping):
         raise BadHeaderError(f"headers must be a mapping of str to str, not {values!r}")

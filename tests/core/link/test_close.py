@@ -12,9 +12,11 @@ import pytest
 from natsrpc.core import Connection, Msg, Status, connect
 from natsrpc.errors import (
     ConnectionClosedError,
+    ConnectionReconnectingError,
     NatsError,
     NoServersError,
     ReconnectBufferExceededError,
+    UnsentMessagesError,
 )
 from natsrpc.testing import NatsServer
 from tests.core.connected import Pair, connected
@@ -356,3 +358,111 @@ async def test_closing_over_a_stalled_link_wakes_everybody_at_once(
         assert all(isinstance(t.exception(), ConnectionClosedError) for t in waits)
         proxy.resume()
         await closing
+
+
+# what was accepted, and cannot be sent any more
+
+
+def lost(recorder: list[Exception]) -> list[tuple[int, int]]:
+    return [(e.msgs, e.size) for e in recorder if isinstance(e, UnsentMessagesError)]
+
+
+@pytest.mark.parametrize("how", ["leave", "close", "drain", "give up"])
+async def test_what_is_still_buffered_at_the_end_is_told(
+    how: str,
+) -> None:
+    told: list[Exception] = []
+    closed = asyncio.Event()
+    attempts = 2 if how == "give up" else -1
+    async with ScriptedServer() as server:
+        async with connect(
+            server.url,
+            reconnect_wait=0.01,
+            max_reconnect_attempts=attempts,
+            on_error=lambda nc, sub, error: told.append(error),
+            on_close=lambda nc: closed.set(),
+        ) as nc:
+            peer = await server.accept()
+            server.refuse()
+            peer.reset()
+            await eventually(lambda: nc.is_reconnecting)
+            await nc.publish("audit", b"important")
+            await nc.publish("audit", b"too", headers={"A": "b"})
+            await nc.publish("audit", b"with a reply", reply="somewhere")
+            request = asyncio.ensure_future(nc.request("ask", b"its caller hears of it"))
+            await turns()
+            size = (
+                nc.buffered - len(b"PUB ask  22\r\n\r\n") - len(nc.link.requests.subject) - 7 - 22
+            )
+            if how == "close":
+                await nc.close()
+            elif how == "drain":
+                with pytest.raises(ConnectionReconnectingError):
+                    await nc.drain()
+            elif how == "give up":
+                await asyncio.wait_for(closed.wait(), 10)
+        with pytest.raises(ConnectionClosedError):
+            await request
+    assert lost(told) == [(3, size)]
+    assert "3 messages" in str(told[-1])
+
+
+async def test_what_is_lost_is_logged_where_nobody_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with connected() as (nc, peer, server):
+        server.refuse()
+        peer.reset()
+        await eventually(lambda: nc.is_reconnecting)
+        await nc.publish("audit", b"important")
+    assert "1 messages (24 bytes) that were published are lost" in caplog.text
+
+
+async def test_nothing_is_told_where_nothing_is_lost() -> None:
+    told: list[Exception] = []
+    async with connected(on_error=lambda nc, sub, error: told.append(error)) as (nc, peer, server):
+        server.refuse()
+        peer.reset()
+        await eventually(lambda: nc.is_reconnecting)
+        await nc.publish("audit", b"important")
+        await server.listen()
+        again = await server.accept()
+        await again.expect(b"PUB audit")
+        server.refuse()
+        again.reset()
+        await eventually(lambda: nc.is_reconnecting)
+        request = asyncio.ensure_future(nc.request("ask"))
+        await turns()
+    with pytest.raises(ConnectionClosedError):
+        await request
+    assert lost(told) == []
+
+
+async def test_a_loss_that_closes_tells_what_it_lost() -> None:
+    told: list[Exception] = []
+    closed = asyncio.Event()
+    async with connected(
+        allow_reconnect=False,
+        on_error=lambda nc, sub, error: told.append(error),
+        on_close=lambda nc: closed.set(),
+    ) as (nc, peer, _):
+        nc.link.session.transport.hold()  # type: ignore[union-attr]
+        await nc.publish("audit", b"important")
+        peer.reset()
+        await asyncio.wait_for(closed.wait(), 5)
+    assert lost(told) == [(1, 24)]
+
+
+async def test_what_a_stalled_peer_did_not_take_within_the_time_of_closing_is_told() -> None:
+    told: list[Exception] = []
+    async with connected(
+        receive_buffer=4096, on_error=lambda nc, sub, error: told.append(error)
+    ) as (nc, peer, _):
+        peer.stall()
+        while not nc.link.congested:
+            nc.link.send(b"audit", bytes(500_000))
+            await turns(2)
+        left = nc.buffered
+    ((msgs, size),) = lost(told)
+    assert msgs == 0
+    assert 0 < size <= left

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import string
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -220,6 +223,49 @@ def test_lookup_takes_the_exact_case_first_then_any() -> None:
     assert "CONTENT-TYPE" in headers
     assert "Content" not in headers
     assert 1 not in headers
+
+
+def test_headers_are_a_mapping_of_the_first_values() -> None:
+    headers = Headers([("A", "1"), ("B", "2"), ("A", "3")])
+    assert isinstance(headers, Mapping)
+    assert dict(headers) == {**headers} == {"A": "1", "B": "2"}
+    assert list(headers) == list(headers.keys()) == ["A", "B"]
+    assert list(headers.values()) == ["1", "2"]
+    assert len(headers) == len(headers.keys()) == len(headers.values()) == 2
+    assert headers.keys() & {"A", "C"} == {"A"}
+    assert "a" in headers.keys()  # noqa: SIM118  the view is what is looked at
+    assert "2" in headers.values()
+    assert "3" not in headers.values()
+
+    def keywords(**given: str) -> dict[str, str]:
+        return given
+
+    assert keywords(**headers) == {"A": "1", "B": "2"}
+    assert Headers({}) == {}
+
+
+def test_items_are_all_values_and_can_be_looked_at_again_and_again() -> None:
+    headers = Headers([("A", "1"), ("B", "2"), ("A", "3")])
+    items = headers.items()
+    pairs = [("A", "1"), ("A", "3"), ("B", "2")]
+    assert list(items) == list(items) == pairs
+    assert len(items) == 3
+    assert ("A", "3") in items
+    assert ("a", "1") not in items
+    assert items & {("B", "2"), ("C", "4")} == {("B", "2")}
+    headers.add("C", "4")
+    assert len(items) == 4
+    assert not Headers().items()
+
+
+def test_headers_that_are_handed_on_keep_all_their_values() -> None:
+    class Mine(Headers):
+        pass
+
+    for headers in (Headers([("A", "1"), ("A", "2")]), Mine([("A", "1"), ("A", "2")])):
+        assert encode_headers(headers) == V + b"\r\nA: 1\r\nA: 2\r\n\r\n"
+        assert copy.deepcopy(headers).get_all("A") == ["1", "2"]
+    assert pickle.loads(pickle.dumps(Headers({"A": ["1", "2"]}))).get_all("A") == ["1", "2"]
 
 
 def test_a_missing_name_gives_the_default() -> None:
