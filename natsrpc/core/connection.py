@@ -99,7 +99,7 @@ class Connection:
         leave the message published.
 
         Raises:
-            BadSubjectError: the subject or reply is malformed or holds a wildcard.
+            BadSubjectError: the subject or reply is malformed.
             BadHeaderError: a header cannot be sent.
             HeadersNotSupportedError: the server does not support headers.
             InvalidMsgError: `data` is not bytes-like.
@@ -174,7 +174,7 @@ class Connection:
         A request in flight when the connection drops goes on waiting: its inbox is restored.
 
         Args:
-            subject: a literal subject.
+            subject: where it is sent; `*` and `>` in it are sent as they are.
             data: the payload.
             timeout: seconds in all, waiting for a lost connection included; None leaves it to an
                 enclosing `asyncio.timeout`.

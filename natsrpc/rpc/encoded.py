@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, overload
 
 from natsrpc import codecs
-from natsrpc.core import Connection, Headers, HeaderValues, Msg, Subscription, check_publish
+from natsrpc.core import Connection, Headers, HeaderValues, Msg, Subscription, check_literal
 from natsrpc.errors import ConfigError, ConfigTypeError, ConnectionClosedError, DecodeError
 
 from .contract import from_wire, is_error
@@ -162,7 +162,7 @@ class Encoded:
             BadSubjectError: the subject cannot be published to.
         """
         _check_queue(queue)
-        check_publish(subject)
+        check_literal(subject)
         return asyncio.create_task(
             self._send_all(subject, queue), name=f"natsrpc send queue {subject}"
         )

@@ -103,7 +103,7 @@ async def test_a_payload_is_the_receivers_own(nats_server: NatsServer, subject: 
 
 
 @pytest.mark.parity("P4", "E6")
-@pytest.mark.parametrize("bad", ["", " ", "a b", "a\r\nPUB b 0\r\n", "a..b", "a.*", ">", "a\t", 3])
+@pytest.mark.parametrize("bad", ["", " ", "a b", "a\r\nPUB b 0\r\n", "a..b", ".a", "a.", "a\t", 3])
 async def test_a_bad_subject_or_reply_writes_nothing(
     nats_server: NatsServer, subject: str, bad: Any
 ) -> None:
@@ -121,6 +121,31 @@ async def test_a_bad_subject_or_reply_writes_nothing(
         assert seen == []
         assert nc.stats().out_msgs == before.out_msgs
         assert nc.last_error is None
+
+
+@pytest.mark.parametrize("odd", ["p.*", "p.>", "p.a*b", "$JS.API.CONSUMER.CREATE.S.C.p.*.x.>"])
+async def test_wildcards_are_published_requested_and_replied_to_as_they_are(
+    nats_server: NatsServer, odd: str
+) -> None:
+    """The server delivers to such a subject literally, and JetStream's API has them."""
+    async with connect(nats_server.url) as nc, connect(nats_server.url) as other:
+        seen: list[Msg] = []
+
+        async def answer(msg: Msg) -> None:
+            seen.append(msg)
+            if msg.reply:
+                await msg.respond(b"yes")
+
+        await other.subscribe(">", cb=answer)
+        await other.flush()
+        await nc.publish(odd, b"1")
+        await nc.publish_msg(Msg(odd, b"2"))
+        assert (await nc.request(odd, b"3")).data == b"yes"
+        assert [msg.data async for msg in nc.request_many(odd, b"4", max_msgs=1)] == [b"yes"]
+        back = await nc.subscribe("p.>")
+        await nc.publish("q", b"5", reply="p.*")
+        assert (await back.next_msg(2)).subject == "p.*"
+        assert [msg.data for msg in seen if msg.subject == odd] == [b"1", b"2", b"3", b"4"]
 
 
 @pytest.mark.parity("P5", "E11")

@@ -555,7 +555,7 @@ class Link:
         self._tell_lost(0, sum(left))
 
     def _is_told(self, reply: bytes) -> bool:
-        """Whether a message with this reply subject is a request, whose caller hears that it ended."""
+        """Whether a message with this reply subject is a request: its caller hears of the end."""
         asked = self.inbox_requests
         return self.requests.is_own(reply) or reply in asked.deadlines or reply in asked.over
 

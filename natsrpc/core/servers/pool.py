@@ -174,6 +174,7 @@ class ServerPool:
                 server.scheme = "tls"
         self.scheme: str = self.servers[0].scheme
         self.current: PoolServer | None = None
+        self._gone: dict[str, PoolServer] = {}
 
     def _put_first(self, first: PoolServer) -> None:
         known = next((s for s in self.servers if s.host_port == first.host_port), None)
@@ -183,7 +184,9 @@ class ServerPool:
         self.servers.insert(0, first)
 
     def succeeded(self, server: PoolServer) -> None:
-        """Note that `server` is the one connected to."""
+        """Note that `server` is the one connected to. What it names from now on lives: those that
+        were given up get another chance."""
+        self._gone.clear()
         server.attempts = 0
         server.last_auth_error = None
         server.is_final = False
@@ -203,17 +206,24 @@ class ServerPool:
         """The connection to the current server was lost: to the tail with it, or out if it is
         spent."""
         server, self.current = self.current, None
-        if server is not None and server in self.servers:
-            self.servers.remove(server)
-            if not self._is_spent(server):
-                self.servers.append(server)
+        if server is not None:
+            self.failed(server)
 
     def failed(self, server: PoolServer) -> None:
         """An attempt at `server` failed: to the tail with it, or out if it is spent."""
         if server in self.servers:
             self.servers.remove(server)
-            if not self._is_spent(server):
+            if self._is_spent(server):
+                self._note_gone(server)
+            else:
                 self.servers.append(server)
+
+    def _note_gone(self, server: PoolServer) -> None:
+        """Keep the count of a server that leaves the pool: it is its address's, and goes on when it
+        is named again, also by itself in the INFO of a failed attempt."""
+        if len(self._gone) >= _MAX_POOL:
+            self._gone.pop(next(iter(self._gone)))
+        self._gone[server.host_port] = server
 
     def _is_spent(self, server: PoolServer) -> bool:
         return 0 <= self._max_attempts <= server.attempts
@@ -230,7 +240,7 @@ class ServerPool:
         """Take over the list of an INFO that came from `via`; the servers that are new.
 
         Discovered servers not named any more are dropped, except the current one. An empty list
-        changes nothing. Unusable items are skipped.
+        changes nothing. Unusable items are skipped, and servers whose attempts are used up.
 
         Unless the list `is_authentic` (it came through TLS where TLS is used), only those servers
         are added whose certificate will be checked against a name the user gave. Otherwise an
@@ -239,19 +249,27 @@ class ServerPool:
         if not connect_urls:
             return []
         named = {s.host_port: s for url in connect_urls if (s := _gossiped(url)) is not None}
-        self.servers = [
+        kept = [
             s for s in self.servers if not s.discovered or s is self.current or s.host_port in named
         ]
+        for server in self.servers:
+            if server not in kept:
+                self._note_gone(server)
+        self.servers = kept
         known = {s.host_port for s in self.servers}
         name = via.tls_name or (None if is_address(via.host) else via.host)
         fresh = [
             s
             for key, s in named.items()
             if key not in known
+            and not ((gone := self._gone.get(key)) and self._is_spent(gone))
             and (is_authentic or self._names_all or (name is not None and is_address(s.host)))
         ]
         fresh = fresh[: max(0, _MAX_POOL - len(self.servers))]
         for server in fresh:
+            if (gone := self._gone.pop(server.host_port, None)) is not None:
+                server.attempts, server.tried_at = gone.attempts, gone.tried_at
+                server.last_auth_error = gone.last_auth_error
             server.scheme = self.scheme
             server.discovered = True
             server.tls_name = name

@@ -285,8 +285,10 @@ class Transport(asyncio.Protocol):
         self._gone()
 
     async def gone(self, timeout: float) -> int:
-        """Wait until the socket of a closed transport is gone; abort it after `timeout` seconds. The
-        bytes that are lost by that."""
+        """Wait until the socket of a closed transport is gone; abort it after `timeout` seconds.
+
+        Returns the bytes that are lost by that.
+        """
         left = 0
         if self._socket is None:
             return left

@@ -25,6 +25,7 @@ from .parser import Parser
 from .subject import (
     check_fit,
     check_inbox_prefix,
+    check_literal,
     check_publish,
     check_queue_group,
     check_reply,
@@ -58,6 +59,7 @@ __all__ = [
     "Sink",
     "check_fit",
     "check_inbox_prefix",
+    "check_literal",
     "check_publish",
     "check_queue_group",
     "check_reply",

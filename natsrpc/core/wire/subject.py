@@ -26,7 +26,9 @@ MAX_INBOX_PREFIX_BYTES = 128
 """Leaves room on a control line for a long subject beside the inbox."""
 
 _TOKEN = r"[^\x00-\x20\x7f.*>]+"
-_publishable = re.compile(rf"{_TOKEN}(?:\.{_TOKEN})*").fullmatch
+_LOOSE_TOKEN = r"[^\x00-\x20\x7f.]+"
+_publishable = re.compile(rf"{_LOOSE_TOKEN}(?:\.{_LOOSE_TOKEN})*").fullmatch
+_literal = re.compile(rf"{_TOKEN}(?:\.{_TOKEN})*").fullmatch
 _subscribable = re.compile(rf"(?:(?:{_TOKEN}|\*)\.)*(?:{_TOKEN}|\*|>)").fullmatch
 _queue_group = re.compile(r"[^\x00-\x20\x7f*>]+").fullmatch
 
@@ -56,8 +58,11 @@ class _Checked(dict[str, bytes]):
 def check_publish(subject: str) -> bytes:
     """Check a subject to publish to, and return it encoded.
 
+    `*` and `>` are taken: the server delivers to such a subject as it is, and JetStream's API has
+    subjects of others within its own.
+
     Raises:
-        BadSubjectError: it is empty, malformed, holds a wildcard or is over 3900 bytes.
+        BadSubjectError: it is empty, malformed or over 3900 bytes.
     """
     if type(subject) is not str:  # it may not even be hashable
         return check_reply(subject)
@@ -76,10 +81,32 @@ def check_reply(subject: str) -> bytes:
     if _publishable(subject) is None:
         raise BadSubjectError(
             f"bad subject {subject!r}: expected non-empty tokens joined by dots, "
-            "without blanks, control characters or wildcards",
+            "without blanks or control characters",
             subject=subject,
         )
     return _encode(subject)
+
+
+def check_literal(subject: str) -> bytes:
+    """Check a subject to call or publish typed values to, and return it encoded: a wildcard in it
+    is a mistake there.
+
+    Raises:
+        BadSubjectError: it is empty, malformed, holds a wildcard or is over 3900 bytes.
+    """
+    if type(subject) is not str:  # it may not even be hashable
+        return _encode_literal(subject)
+    return _literals[subject]
+
+
+def _encode_literal(subject: str) -> bytes:
+    if isinstance(subject, str) and _literal(subject) is None:
+        raise BadSubjectError(
+            f"bad subject {subject!r}: expected non-empty tokens joined by dots, "
+            "without blanks, control characters or wildcards",
+            subject=subject,
+        )
+    return check_reply(subject)
 
 
 def check_subscribe(subject: str) -> bytes:
@@ -150,7 +177,7 @@ def check_inbox_prefix(prefix: str) -> str:
     Raises:
         BadSubjectError: it is malformed, has a wildcard, or is over 128 bytes.
     """
-    if len(check_reply(prefix)) > MAX_INBOX_PREFIX_BYTES:
+    if len(_encode_literal(prefix)) > MAX_INBOX_PREFIX_BYTES:
         raise BadSubjectError(
             f"inbox prefix of {len(prefix)} characters is too long", subject=prefix
         )
@@ -176,6 +203,7 @@ published: dict[str, bytes] = _Checked(check_reply)
 """`published[subject]` is `check_publish(subject)` without the call of a function, for the hot path
 of a publish. The key must be a str."""
 
+_literals = _Checked(_encode_literal)
 _subscribed = _Checked(_encode_pattern)
 
 

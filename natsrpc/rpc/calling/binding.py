@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from natsrpc import codecs
-from natsrpc.core import Connection, check_publish
+from natsrpc.core import Connection, check_literal
 from natsrpc.errors import BadSubjectError, ConfigError, ConfigTypeError, EncodeError, RpcError
 
 from ..contract import EndpointContract, check_errors
@@ -159,7 +159,7 @@ def _subject(template: str, call: Call) -> bytes:
         BadSubjectError: it is no subject to publish to, or has the token of ours.
     """
     subject = naming.fill(template, call.tokens or {})
-    encoded = check_publish(subject)
+    encoded = check_literal(subject)
     if is_reserved(encoded):
         text = (
             f"bad subject {subject!r}: `_NATSRPC` is the token of what natsrpc itself sends, and "

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from natsrpc import codecs
-from natsrpc.core import Connection, check_publish, encode_headers
+from natsrpc.core import Connection, check_literal, encode_headers
 from natsrpc.errors import BadSubjectError, ConfigError, ConfigTypeError, EncodeError
 
 from ..contract import check_event_subject
@@ -37,7 +37,7 @@ class BoundEvent:
         self.block: bytes = _block(codec.content_type)
         self.encode: Callable[[Any], bytes] = codec.bind(event.type).encode
         if not event.tokens:
-            self._subjects[()] = check_publish(event.subject)
+            self._subjects[()] = check_literal(event.subject)
 
     def subject(self, tokens: Mapping[str, str]) -> bytes:
         """The subject for these tokens.
@@ -59,7 +59,7 @@ class BoundEvent:
             raise ConfigTypeError(f"tokens of event {event.subject!r} is {tokens!r}: {expected}")
         subject = naming.fill(event.subject, tokens)
         check_event_subject(subject)
-        found = check_publish(subject)
+        found = check_literal(subject)
         if all(isinstance(value, str) for value in tokens.values()):  # 1 would be found for True
             if len(self._subjects) >= MAX_SUBJECTS:
                 self._subjects.clear()
@@ -90,7 +90,7 @@ class Publisher:
                 raise _tokens_of_a_subject(target)
             chosen = self._codec if codec is None else codecs.get(codec)
             data = chosen.bind(None if value is None else type(value)).encode(value)
-            block, subject = _block(chosen.content_type), check_publish(target)
+            block, subject = _block(chosen.content_type), check_literal(target)
         else:
             try:
                 bound = self._events.get(target if codec is None else (target, codec))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 import random
 from collections.abc import Callable
 from typing import Any
@@ -960,3 +961,35 @@ async def test_a_full_buffer_makes_room_by_what_nobody_waits_for() -> None:
         await nc.publish("told", b"")
         with pytest.raises(ReconnectBufferExceededError):
             await nc.publish("told", b"")
+
+
+@pytest.mark.parity("B3")
+async def test_servers_that_fail_and_name_each_other_are_given_up_all_the_same() -> None:
+    """The INFO of each failed attempt names them all: none comes back with a fresh count."""
+    tried: list[int] = []
+    urls: list[str] = []
+
+    async def fail(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tried.append(writer.get_extra_info("sockname")[1])
+        info = json.dumps({"server_id": "x", "max_payload": 1000, "connect_urls": urls})
+        writer.write(f"INFO {info}\r\n-ERR 'Authentication Timeout'\r\n".encode())
+        writer.close()
+
+    failing = [await asyncio.start_server(fail, "127.0.0.1", 0) for _ in range(2)]
+    ports = [each.sockets[0].getsockname()[1] for each in failing]
+    urls += [f"127.0.0.1:{port}" for port in ports]
+    closed = asyncio.Event()
+    try:
+        async with connected(
+            max_reconnect_attempts=3,
+            info={"connect_urls": urls},
+            on_close=lambda nc: closed.set(),
+        ) as (nc, peer, server):
+            server.refuse()
+            peer.reset()
+            await asyncio.wait_for(closed.wait(), 10)
+            assert isinstance(nc.last_error, NoServersError)
+    finally:
+        for each in failing:
+            each.close()
+    assert sorted(tried) == sorted([*ports, *ports, *ports])

@@ -320,6 +320,23 @@ def test_a_server_that_failed_goes_to_the_tail_and_out_when_it_is_spent() -> Non
     assert hosts(endless) == ["a:4222"]
 
 
+def test_the_count_of_attempts_is_the_addresss_and_outlives_the_pool() -> None:
+    known = pool("a,b", max_reconnect_attempts=2)
+    a, b = known.servers
+    a.attempts, a.last_auth_error = 2, AuthorizationError
+    known.failed(a)
+    assert known.update(["a:4222", "c:1"], via=b) != []
+    assert hosts(known) == ["b:4222", "c:1"]  # spent: it is not tried on, whoever names it
+    c = known.servers[1]
+    c.attempts, c.last_auth_error = 1, AuthorizationError
+    known.update(["d:1"], via=b)
+    (again,) = known.update(["c:1"], via=b)  # it was not named for a while
+    assert (again.attempts, again.last_auth_error) == (1, AuthorizationError)
+    known.succeeded(b)
+    (fresh,) = known.update(["a:4222", "c:1"], via=b)  # a server that we are connected to knows it
+    assert (fresh.host_port, fresh.attempts) == ("a:4222", 0)
+
+
 @pytest.mark.parity("B4")
 def test_the_server_that_was_lost_goes_to_the_tail() -> None:
     known = pool("a,b,c")
