@@ -26,6 +26,7 @@ from natsrpc.errors import AuthorizationError, ConfigError, ConfigTypeError
 
 from ..options import Options
 from ..servers import PoolServer
+from . import creds
 
 log: Logger = getLogger("natsrpc.core")
 
@@ -171,11 +172,16 @@ def _text(value: object, option: str) -> str:
 def _read_credentials(given: object, *, warn: bool = True) -> tuple[str, Signer]:
     """(JWT, what signs for it) of a file, or of a pair."""
     if isinstance(given, (str, PathLike)):
-        text = _read_file(given, "credentials", warn=warn)
-        jwt, seed = _block(text, "JWT") or text.strip(), _find_seed(text)
+        jwt, seed, has_seed = creds.find(_read_file(given, "credentials", warn=warn))
         if jwt.count(".") != 2:
             raise ConfigError(f"credentials file {_shown(given)} holds no user JWT")
-        return jwt, None if seed is None else _KeyPair(seed)
+        if creds.claims(jwt) is None:
+            raise ConfigError(f"credentials file {_shown(given)} holds a damaged user JWT")
+        if has_seed and not seed:
+            raise ConfigError(f"credentials file {_shown(given)} holds a damaged seed")
+        keys = _KeyPair(seed) if seed else None
+        _check_pair(jwt, keys, given)
+        return jwt, keys
     if not isinstance(given, (tuple, list)) or len(given) != 2:
         raise ConfigTypeError(
             "credentials must be the path of a file or (JWT, seed or signing function), "
@@ -189,46 +195,48 @@ def _read_credentials(given: object, *, warn: bool = True) -> tuple[str, Signer]
     return jwt, _KeyPair(_read_seed(key, "credentials", warn=warn)) if key else None
 
 
+def _check_pair(jwt: str, keys: _KeyPair | None, path: str | PathLike[str]) -> None:
+    """Refuse what every server would refuse: a file that is only half written looks so, and two
+    refusals in a row would end the connection for good."""
+    said = creds.claims(jwt)
+    if keys is None and not creds.is_bearer(said):
+        raise ConfigError(
+            f"credentials file {_shown(path)} holds no seed beside the user JWT, which is none that goes without "
+            "(`bearer_token`); was the file cut short?"
+        )
+    if keys is not None and said is not None and said.get("sub") != keys.public:
+        raise ConfigError(
+            f"credentials file {_shown(path)} holds the seed of another user than its JWT"
+        )
+
+
 def _read_seed(given: object, option: str, *, warn: bool = True) -> str:
     """A seed itself, or the file that holds it."""
     if not isinstance(given, (str, PathLike)):
         raise ConfigTypeError(f"{option} must be a seed or a path, not {type(given).__name__}")
-    if isinstance(given, str) and _is_seed(given.strip()):
+    if isinstance(given, str) and creds.is_seed(given.strip()):
         return given.strip()
-    seed = _find_seed(_read_file(given, option, warn=warn))
-    if seed is None:
+    seed = creds.find(_read_file(given, option, warn=warn)).seed
+    if not seed:
         raise ConfigError(
             f"{option} file {_shown(given)} holds no seed: expected a line starting with SU"
         )
     return seed
 
 
-_is_seed = re.compile(r"S[UAO][A-Z2-7]{56}").fullmatch
-
-
-def _find_seed(text: str) -> str | None:
-    block = _block(text, "SEED")
-    lines = [block] if block is not None else (line.strip() for line in text.splitlines())
-    return next((line for line in lines if _is_seed(line)), None)
-
-
-def _block(text: str, kind: str) -> str | None:
-    """The one line between `-----BEGIN … kind…-----` and its end line."""
-    found = re.search(rf"-{{3,}}[^\n-]*BEGIN[^\n-]*{kind}[^\n-]*-{{3,}}\s*\n\s*(\S+)", text)
-    return found[1] if found else None
-
-
 def _read_file(path: str | PathLike[str], option: str, *, warn: bool) -> str:
     try:
         place = os.path.expanduser(os.fspath(path))
         with open(place, encoding="utf-8-sig") as file:
-            text, mode = file.read(), os.fstat(file.fileno()).st_mode
+            text, mode = file.read(creds.MAX_FILE + 1), os.fstat(file.fileno()).st_mode
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a readable text file"
     else:
         if warn and os.name == "posix" and mode & (stat.S_IRGRP | stat.S_IROTH):
             log.warning("%s file %s can be read by others: chmod 600 it", option, place)
-        return text
+        if len(text) <= creds.MAX_FILE:
+            return text
+        reason = "it is too large"
     # raised out here, so that the error that quotes what was given is no part of it
     raise ConfigError(f"{option} file {_shown(path)} cannot be read: {reason}")
 

@@ -15,6 +15,7 @@ import pytest
 from natsrpc.core import Connection, Options, connect
 from natsrpc.core.servers.pool import PoolServer, parse_server
 from natsrpc.core.session.auth import check_files, connect_fields
+from natsrpc.core.session.creds import find
 from natsrpc.errors import (
     AuthExpiredError,
     AuthorizationError,
@@ -170,6 +171,41 @@ async def test_a_bearer_jwt_needs_no_signature(tmp_path: Path) -> None:
     assert await fields(credentials=(jwt, "")) == {"jwt": jwt}
     for text in (f"{jwt}\n", f"\ufeff{jwt}\r\n"):
         assert await fields(credentials=private(tmp_path / "jwt", text)) == {"jwt": jwt}
+
+
+def half_written() -> Iterator[tuple[str, str]]:
+    key, other = Key(), Key()
+    jwt = Operator().user(key)
+    text = creds(jwt, key.seed)
+    for cut in (0, 20, 40, 200, text.index("--END") - 20, text.index("BEGIN USER") + 30):
+        yield f"cut at {cut}", text[:cut]
+    yield "a seed cut short", text[: text.index(key.seed) + 30]
+    yield "a damaged seed", text.replace(key.seed, key.seed[:20] + "1" + key.seed[21:])
+    yield "no seed", jwt
+    yield "the seed of another", creds(jwt, other.seed)
+    yield "a damaged JWT", creds(jwt[:40] + "!" + jwt[41:], key.seed)
+    yield "a JWT cut short", creds(jwt[:-10], key.seed)
+    yield "JSON without end", creds(f"a.{'W1tb' * 20_000}.{jwt.rpartition('.')[2]}", key.seed)
+    yield "very much", " " * (1 << 20) + text
+
+
+@pytest.mark.parametrize(("what", "text"), list(half_written()), ids=lambda value: value[:20])
+async def test_credentials_that_no_server_would_take_are_refused_before_dialing(
+    what: str, text: str, tmp_path: Path
+) -> None:
+    path = private(tmp_path / "half.creds", text)
+    async with ScriptedServer() as server:
+        with pytest.raises(ConfigError, match=r"half\.creds"):
+            await connect(server.url, credentials=path)
+        assert server.peers == []
+
+
+@pytest.mark.parametrize(
+    "text", ["-" * 200_000, "---BEGIN" + "JWT" * 70_000, "-----BEGIN JWT-----" + "\n" * 200_000]
+)
+def test_no_file_takes_long_to_read(text: str) -> None:
+    """A pattern that looks for dashes would take minutes for the first."""
+    assert find(text).seed == ""
 
 
 async def test_without_a_nonce_a_jwt_goes_unsigned_and_an_nkey_not_at_all() -> None:
@@ -522,6 +558,27 @@ async def test_refusals_do_not_end_a_connection_told_to_go_on() -> None:
         assert nc.is_reconnecting
         await asyncio.to_thread(server.reload, old)
         await asyncio.wait_for(told.news.wait(), 10)
+        await nc.flush()
+
+
+@live
+async def test_a_file_that_is_half_written_at_a_reconnect_ends_nothing(tmp_path: Path) -> None:
+    operator, key, told = Operator(), Key(), Told()
+    text = creds(operator.user(key), key.seed)
+    path = private(tmp_path / "user.creds", text)
+    async with (
+        NatsServer(operator.config) as server,
+        connect(server.url, credentials=path, **QUICK, **told.callbacks) as nc,
+    ):
+        for half in (text[: len(text) // 2], text[: text.index(key.seed) + 20], ""):
+            path.write_text(half)
+            told.failures.clear()
+            told.news.clear()
+            await nc.force_reconnect()
+            await eventually(lambda: len(told.failures) >= 3)
+            assert all(isinstance(error, ConfigError) for error in told.failures)
+            path.write_text(text)
+            await asyncio.wait_for(told.news.wait(), 10)
         await nc.flush()
 
 
