@@ -40,13 +40,21 @@ async def run(
     drain_timeout: Annotated[
         str, typer.Option(help="How long workers may take to finish what they have.")
     ] = "30s",
+    ping_interval: Annotated[
+        str, typer.Option(help="Between two PINGs to the server; after three of them it is left.")
+    ] = "15s",
     uvloop: Annotated[bool, typer.Option("--uvloop", help="Use uvloop's event loop.")] = False,
 ) -> int:
     """Run services. SIGTERM and Ctrl-C drain, twice ends at once; SIGHUP replaces the workers."""
     if uvloop and importlib.util.find_spec("uvloop") is None:
         raise ConfigError("--uvloop needs the package uvloop: pip install 'natsrpc[uvloop]'")
     seconds = parse_seconds(drain_timeout)
-    options = {"name": f"natsrpc run {target}", **destination.options, "drain_timeout": seconds}
+    options = {
+        "name": f"natsrpc run {target}",
+        **destination.options,
+        "drain_timeout": seconds,
+        "ping_interval": parse_seconds(ping_interval),
+    }
     settings = WorkSettings(
         target, destination.servers, options, uvloop=uvloop, drain_timeout=seconds
     )

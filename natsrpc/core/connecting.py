@@ -96,7 +96,10 @@ class ConnectOptions(TypedDict, total=False):
 
     retry_on_failed_connect: bool
     """Have `connect` return a connection that goes on trying, in place of raising
-    `NoServersError`."""
+    `NoServersError`. It does so whatever the failure was, wrong credentials included; a server that
+    refuses those twice in a row closes it for good, so `on_close` and `last_error` are to be looked
+    at (`ignore_auth_error_abort` has it go on). A mistake in the options, or a file that cannot be
+    read, is raised all the same."""
 
     ignore_auth_error_abort: bool
     """Go on trying after a server refused the same credentials twice in a row, which otherwise
@@ -109,10 +112,12 @@ class ConnectOptions(TypedDict, total=False):
     """False: stay with a server that announces its shutdown until it is gone."""
 
     ping_interval: float
-    """Seconds between two PINGs to the server; 0 or less: none are sent."""
+    """Seconds between two PINGs to the server; 0 or less: none are sent. A link that is dead though
+    nobody closed it is noticed within `ping_interval * (max_pings_out + 1)` seconds: 45."""
 
     max_pings_out: int
-    """Unanswered PINGs after which the connection counts as lost; 0: the default."""
+    """Unanswered PINGs after which the connection counts as lost, if nothing at all was received
+    meanwhile; 0: the default."""
 
     drain_timeout: float
     """Seconds after which `drain` gives up and closes."""

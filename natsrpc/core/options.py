@@ -137,7 +137,10 @@ class Options:
 
     retry_on_failed_connect: bool = False
     """Have `connect` return a connection that goes on trying, in place of raising
-    `NoServersError`."""
+    `NoServersError`. It does so whatever the failure was, wrong credentials included; a server that
+    refuses those twice in a row closes it for good, so `on_close` and `last_error` are to be looked
+    at (`ignore_auth_error_abort` has it go on). A mistake in the options, or a file that cannot be
+    read, is raised all the same."""
 
     ignore_auth_error_abort: bool = False
     """Go on trying after a server refused the same credentials twice in a row, which otherwise
@@ -149,11 +152,13 @@ class Options:
     lame_duck_reconnect: bool = True
     """False: stay with a server that announces its shutdown until it is gone."""
 
-    ping_interval: float = 120.0
-    """Seconds between two PINGs to the server; 0 or less: none are sent."""
+    ping_interval: float = 15.0
+    """Seconds between two PINGs to the server; 0 or less: none are sent. A link that is dead though
+    nobody closed it is noticed within `ping_interval * (max_pings_out + 1)` seconds: 45."""
 
     max_pings_out: int = 2
-    """Unanswered PINGs after which the connection counts as lost; 0: the default."""
+    """Unanswered PINGs after which the connection counts as lost, if nothing at all was received
+    meanwhile; 0: the default."""
 
     drain_timeout: float = 30.0
     """Seconds after which `drain` gives up and closes."""

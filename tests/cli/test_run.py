@@ -13,7 +13,7 @@ import pytest
 
 import natsrpc
 from natsrpc.testing import NatsServer
-from tests.core.harness import until_raised
+from tests.core.harness import ScriptedServer, eventually, until_raised
 
 from .processes import Command, all_gone
 
@@ -280,3 +280,14 @@ def test_embedded_server_on_a_port_in_use_says_what_to_do(
         port = nats_server.port
         assert command.output.startswith(f"error: port {port} is in use: leave out --embedded")
         assert command.output.strip().count("\n") == 0
+
+
+async def test_a_pool_can_be_told_how_often_to_look_for_its_server(target: Path) -> None:
+    async with ScriptedServer() as server:
+        arguments = ("run", str(target), "--server", server.url, "--ping-interval", "20ms")
+        with Command(*arguments, cwd=target.parent) as command:
+            peer = await server.accept(timeout=30)
+            await in_thread(command, "is served by 1 worker")
+            await eventually(lambda: peer.ops().count(b"PING") > 20)
+            command.signal(signal.SIGTERM)
+            assert await asyncio.to_thread(command.wait) == 0

@@ -28,7 +28,7 @@ def one(*_: object) -> Any:
 
 
 @pytest.mark.parity("C3")
-def test_the_defaults_are_those_of_the_go_client() -> None:
+def test_the_defaults_are_those_of_the_go_client_but_for_the_keepalive() -> None:
     options = Options()
     expected = {
         "servers": "nats://127.0.0.1:4222",
@@ -40,7 +40,7 @@ def test_the_defaults_are_those_of_the_go_client() -> None:
         "reconnect_jitter_tls": 1.0,
         "reconnect_buffer_size": 8_388_608,
         "connect_timeout": 2.0,
-        "ping_interval": 120.0,
+        "ping_interval": 15.0,
         "max_pings_out": 2,
         "drain_timeout": 30.0,
         "write_timeout": 60.0,

@@ -23,6 +23,7 @@ from ..options import DEFAULT_URL, Options
 _SCHEMES = {"nats": 4222, "tls": 4222}
 _LATER_SCHEMES = ("ws", "wss")
 _MAX_POOL = 1000
+_HINT = "; in a user name or password write / ? # @ , percent-encoded: %2F for /"
 
 
 @dataclass(slots=True, eq=False)
@@ -89,7 +90,7 @@ def parse_server(url: str) -> PoolServer:
     parts, port = _split(f"{scheme}://{rest.rstrip('/')}")
     if parts is None:
         raise ConfigError(
-            f"bad server URL {_masked(url)!r}: expected nats://host:port, the port a number"
+            f"bad server URL {_masked(url)!r}: expected nats://host:port, the port a number{_HINT}"
         )
     scheme = parts.scheme.lower()
     if scheme in _LATER_SCHEMES:
@@ -97,7 +98,8 @@ def parse_server(url: str) -> PoolServer:
     if scheme not in _SCHEMES:
         raise ConfigError(f"server URL {_masked(url)!r}: expected the scheme nats or tls")
     if not parts.hostname or parts.path or parts.query or parts.fragment or port == 0:
-        raise ConfigError(f"bad server URL {_masked(url)!r}: expected nats://host:port")
+        hint = _HINT if parts.path or parts.query or parts.fragment else ""
+        raise ConfigError(f"bad server URL {_masked(url)!r}: expected nats://host:port{hint}")
     user, password, token = _userinfo(parts.netloc)
     return PoolServer(
         scheme, parts.hostname, _SCHEMES[scheme] if port is None else port, user, password, token

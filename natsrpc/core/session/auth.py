@@ -201,8 +201,8 @@ def _check_pair(jwt: str, keys: _KeyPair | None, path: str | PathLike[str]) -> N
     said = creds.claims(jwt)
     if keys is None and not creds.is_bearer(said):
         raise ConfigError(
-            f"credentials file {_shown(path)} holds no seed beside the user JWT, which is none that goes without "
-            "(`bearer_token`); was the file cut short?"
+            f"credentials file {_shown(path)} holds no seed beside the user JWT, which "
+            "is none that goes without (`bearer_token`); was the file cut short?"
         )
     if keys is not None and said is not None and said.get("sub") != keys.public:
         raise ConfigError(

@@ -108,6 +108,7 @@ class Session:
         self._parser = Parser(host.outbound, max_message=options.max_message_size)
         self._pongs: deque[asyncio.Future[None] | None] = deque()
         self._pings_out = 0
+        self._bytes_at_ping = 0
         self._ping_timer: asyncio.TimerHandle | None = None
         self._grace_timer: asyncio.TimerHandle | None = None
         self._closing_error: NatsError | None = None
@@ -263,6 +264,10 @@ class Session:
             self._ping_timer = self._loop.call_later(self._options.ping_interval, self._ping_due)
 
     def _ping_due(self) -> None:
+        if self.bytes_in != self._bytes_at_ping:
+            # A PONG may wait behind megabytes on a slow link: whatever comes is a sign of life.
+            self._bytes_at_ping = self.bytes_in
+            self._pings_out = 0
         self._pings_out += 1
         if self._pings_out > self._options.max_pings_out:
             self.lose(

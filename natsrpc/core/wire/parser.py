@@ -43,6 +43,9 @@ MAX_MESSAGE = 64 * 1024 * 1024
 _SMALL_CHUNK = 4096
 _SIZES_LIMIT = 4096  # entries of `_sizes`; a server that sends ever new sizes must not fill memory
 
+_OPERATIONS = (b"MSG", b"HMSG", b"PING", b"PONG", b"INFO", b"+OK", b"-ERR")
+_BEGINNING = 64  # bytes of a line that are enough to see what it begins with
+
 _PING, _PONG, _OK = Ping(), Pong(), Ok()
 
 
@@ -242,8 +245,15 @@ class Parser:
         self._check_held()
 
     def _check_held(self) -> None:
+        """Fail at the first bytes that begin no operation, and at a line that is too long: who does
+        not speak NATS may never send the end of a line."""
         held = self._held
-        if held is None or len(held) <= MAX_CONTROL_LINE:
+        if held is None:
+            return
+        if not _may_begin(bytes(held[:_BEGINNING])):
+            self._fail(f"unknown operation {bytes(held[:64])!r}")
+            return
+        if len(held) <= MAX_CONTROL_LINE:
             return
         is_info = held[:64].lstrip(b" \t")[:4].upper() == b"INFO"
         limit = MAX_INFO_LINE if is_info else MAX_CONTROL_LINE
@@ -308,6 +318,15 @@ def _split_operation(line: bytes) -> tuple[bytes, bytes]:
     if b"\t" in op:
         op, _, rest = line.partition(b"\t")
     return op.upper(), rest.strip(b" \t")
+
+
+def _may_begin(start: bytes) -> bool:
+    """Whether a line of which nothing more is known may be one that `_line` takes."""
+    word, blank, _ = start.lstrip(b" \t\r").replace(b"\t", b" ").partition(b" ")
+    word = word.rstrip(b"\r").upper()  # more blanks may follow, and be all that does
+    if blank:
+        return word in _OPERATIONS
+    return any(operation.startswith(word) for operation in _OPERATIONS)
 
 
 def _control(op: bytes, rest: bytes) -> Event | None:

@@ -41,8 +41,14 @@ def garbage(peer: Peer) -> None:
     peer.send(b"HELO\r\n")
 
 
+def garbage_without_end(peer: Peer) -> None:
+    peer.send(b"HTTP/1.1 502")
+
+
 @pytest.mark.parity("B2")
-@pytest.mark.parametrize("breaking", [Peer.close, Peer.reset, Peer.half_close, garbage])
+@pytest.mark.parametrize(
+    "breaking", [Peer.close, Peer.reset, Peer.half_close, garbage, garbage_without_end]
+)
 async def test_eof_reset_and_garbage_lead_to_a_new_session(
     breaking: Callable[[Peer], None],
 ) -> None:

@@ -165,6 +165,13 @@ def test_a_mistyped_url_is_refused_without_its_password(mistake: str) -> None:
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.parametrize("mistake", ["u:p/x@h", "u:p?x@h", "u:p#x@h", "u:p,x@h", "u:1/x@h"])
+def test_a_password_that_breaks_the_url_is_told_how_to_be_written(mistake: str) -> None:
+    with pytest.raises(ConfigError, match="percent-encoded: %2F for /"):
+        pool(f"nats://{mistake}")
+    assert parse_server("nats://u:p%2Fx%2C%40@h").password == "p/x,@"
+
+
 @given(st.text(max_size=40))
 def test_any_text_is_a_server_or_a_config_error(text: str) -> None:
     try:

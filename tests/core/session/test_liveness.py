@@ -204,6 +204,31 @@ async def test_any_pong_resets_the_count_of_unanswered_pings() -> None:
 
 
 @warped
+async def test_whatever_comes_is_a_sign_of_life_though_the_pongs_wait_behind_it() -> None:
+    async with connected(auto_pong=False, ping_interval=20.0, max_pings_out=2) as (
+        nc,
+        peer,
+        server,
+    ):
+        server.auto_pong = True
+        for _ in range(50):
+            await elapse(15)
+            peer.send(b"MSG nobody 99 1\r\nx\r\n")
+        assert nc.is_connected
+        assert len(server.peers) == 1
+        await asyncio.wait_for(peer.closed.wait(), 62)
+
+
+@warped
+async def test_a_half_open_link_is_noticed_in_under_a_minute_by_default() -> None:
+    async with connected(auto_pong=False) as (nc, peer, server):
+        server.auto_pong = True
+        await nc.publish("a", b"nobody takes it")
+        await asyncio.wait_for(peer.closed.wait(), 59)
+        await server.accept()
+
+
+@warped
 async def test_keepalives_can_be_switched_off() -> None:
     async with connected(auto_pong=False, ping_interval=0) as (nc, peer, _):
         pings = peer.ops().count(b"PING")

@@ -382,6 +382,37 @@ def test_control_lines_are_capped_however_they_are_cut(monkeypatch: pytest.Monke
                 assert parse(chunks)[1] is fails, (prefix, size)
 
 
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"HTTP/1.1 502 Bad Gateway",
+        b"\x15\x03\x01\x00\x02\x02",
+        b"\x00",
+        b"SSH-2.0-OpenSSH_9.6",
+        b"{",
+        b"MSGX a",
+        b"MS G",
+        b"+KO",
+        b"PING\rP",
+        b"  \tQ",
+        b"INFOx",
+    ],
+)
+def test_garbage_is_noticed_at_its_first_bytes_not_at_the_end_of_a_line(garbage: bytes) -> None:
+    for before in (b"", b"PING\r\n", b"MSG a 1 2\r\nhi\r\n"):
+        for chunks in ([before + garbage], [before, garbage], single_bytes(before + garbage)):
+            assert parse(chunks)[1]
+
+
+@pytest.mark.parametrize(
+    "line", [b"MSG a 1 2", b"hmsg a", b"PING", b"pOnG\r", b"+OK", b"-ERR 'x", b" \t INFO {", b"\r"]
+)
+def test_the_beginning_of_a_line_is_waited_for_however_short(line: bytes) -> None:
+    for size in range(len(line) + 1):
+        assert not parse([line[:size]])[1]
+        assert not parse(single_bytes(line[:size]))[1]
+
+
 def test_a_line_without_end_fails_at_the_cap_not_at_its_end() -> None:
     for start, cap in ((b"MSG ", parser.MAX_CONTROL_LINE), (b"INFO {", parser.MAX_INFO_LINE)):
         reader = Parser()
