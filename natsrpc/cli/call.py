@@ -13,7 +13,7 @@ from natsrpc.rpc import connect
 
 from .context import Destination
 from .duration import parse_seconds
-from .output import say
+from .output import harmless, harmless_json
 
 __all__ = ["call"]
 
@@ -77,11 +77,12 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _print(value: Any, *, indent: int | None = 2) -> None:
-    if isinstance(value, bytes):
+    if isinstance(value, bytes) and sys.stdout.isatty():
+        print(harmless(value.decode(errors="backslashreplace"), lines=True), flush=True)
+    elif isinstance(value, bytes):
         sys.stdout.buffer.write(value)
         sys.stdout.buffer.flush()
-        if sys.stdout.isatty():
-            say("")
     elif value is not None or indent is None:
         indent = indent if sys.stdout.isatty() else None
-        print(json.dumps(value, ensure_ascii=False, indent=indent, default=str), flush=True)
+        text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+        print(harmless_json(text), flush=True)

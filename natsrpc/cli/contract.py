@@ -18,7 +18,7 @@ from natsrpc.errors import ConfigError, NoRespondersError
 from .command import connecting
 from .context import Destination
 from .duration import parse_seconds
-from .output import print_table, say
+from .output import harmless_json, print_json, print_table, say, show
 from .query import AsJson, NotThereError, Timeout, connected
 from .target import load_services
 
@@ -36,7 +36,7 @@ async def export(
 ) -> None:
     """Write the contract of TARGET as a JSON document, to be kept and compared with."""
     found = await contract_of(destination, target, parse_seconds(timeout))
-    write(json_module.dumps(found, indent=2, ensure_ascii=False) + "\n", output)
+    write(harmless_json(json_module.dumps(found, indent=2, ensure_ascii=False)) + "\n", output)
 
 
 async def diff(
@@ -58,7 +58,7 @@ async def diff(
     after = await contract_of(destination, new, seconds)
     found = compare(before, after)
     if json:
-        print(json_module.dumps(_plain(found), indent=2, ensure_ascii=False))
+        print_json(_plain(found))
     else:
         _print(after["name"], found)
     return int((exit_code and found.breaks) or (check_version and not found.sufficient))
@@ -136,16 +136,16 @@ def write(text: str, output: str) -> None:
 
 
 def _print(name: str, found: ContractDiff) -> None:
-    print(f"{name} {found.old_version} -> {found.new_version}")
+    show(f"{name} {found.old_version} -> {found.new_version}")
     if not found.changes:
-        print("no changes")
+        show("no changes")
         return
     print_table(
         ("step", "where", "what"),
         [("breaks" if c.breaks else c.step, c.where, c.text) for c in found.changes],
     )
     verdict = "is enough" if found.sufficient else "is too low"
-    print(f"needs version {found.needed}: {found.new_version} {verdict}")
+    show(f"needs version {found.needed}: {found.new_version} {verdict}")
 
 
 def _plain(found: ContractDiff) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from natsrpc.errors import NoRespondersError
 
 from .context import Destination
 from .duration import parse_seconds
-from .output import print_json, print_table
+from .output import print_json, print_table, show
 from .query import AsJson, NotThereError, Timeout, ask, connected, marked
 
 __all__ = ["info"]
@@ -47,10 +47,10 @@ def _print(instances: list[ServiceInfo]) -> None:
     """Show the instances of one version. All have the same endpoints: those of the first are
     shown."""
     first = instances[0]
-    print(f"{first.name} {first.version}  {first.description}".rstrip())
+    show(f"{first.name} {first.version}  {first.description}".rstrip())
     for key, value in first.metadata.items():
-        print(f"  {key}: {value}")
-    print("instances " + ", ".join(sorted(one.id for one in instances)))
+        show(f"  {key}: {value}")
+    show("instances " + ", ".join(sorted(one.id for one in instances)))
     print_table(
         ("endpoint", "subject", "queue group"),
         [(marked(e.name, e), e.subject, e.queue_group or "none") for e in first.endpoints],

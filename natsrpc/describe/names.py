@@ -96,10 +96,14 @@ def docstring(text: str, indent: str) -> list[str]:
     lines = [line.rstrip() for line in text.replace("\\", "\\\\").splitlines()]
     if not lines:
         return []
-    lines = [line.replace('"""', '\\"\\"\\"') for line in lines]
-    if lines[-1].endswith('"'):
-        lines[-1] = lines[-1][:-1] + '\\"'
+    lines = [re.sub('"{3,}', _escaped_quotes, line) for line in lines[:-1]] + [
+        re.sub('"{3,}|"+$', _escaped_quotes, lines[-1])  # none may meet the quotes at the end
+    ]
     if len(lines) == 1:
         return [f'{indent}"""{lines[0]}"""']
     inner = [f"{indent}{line}" if line else "" for line in lines[1:]]
     return [f'{indent}"""{lines[0]}', *inner, f'{indent}"""']
+
+
+def _escaped_quotes(found: re.Match[str]) -> str:
+    return '\\"' * len(found[0])

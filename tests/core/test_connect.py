@@ -14,9 +14,11 @@ from natsrpc.errors import (
     AuthorizationError,
     ConfigError,
     ConnectError,
+    ConnectTimeoutError,
     MaxConnectionsError,
     NatsError,
     NoServersError,
+    NoServersTimeoutError,
     RemoteProtocolError,
     TLSError,
 )
@@ -447,3 +449,15 @@ async def test_what_the_server_says_of_itself_is_there(nats_server: NatsServer) 
         assert info.client_id > 0
         assert info.client_ip == "127.0.0.1"
         assert 0 < await nc.rtt() < 5
+
+
+async def test_attempts_that_all_timed_out_are_a_timeout() -> None:
+    async with ScriptedServer(handshake=False) as silent, ScriptedServer(handshake=False) as mute:
+        with pytest.raises(TimeoutError) as caught:
+            await connect([silent.url, mute.url], connect_timeout=0.05)
+        assert isinstance(caught.value, NoServersTimeoutError)
+        assert [type(error) for _, error in caught.value.attempts] == [ConnectTimeoutError] * 2
+        mute.refuse()
+        with pytest.raises(NoServersError) as partly:
+            await connect([silent.url, mute.url], connect_timeout=0.05)
+        assert not isinstance(partly.value, TimeoutError)

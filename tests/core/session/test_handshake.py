@@ -13,6 +13,7 @@ from natsrpc.errors import (
     AuthExpiredError,
     AuthorizationError,
     ConnectError,
+    ConnectTimeoutError,
     MaxConnectionsError,
     NatsError,
     NoServersError,
@@ -167,7 +168,8 @@ async def test_a_server_that_begins_with_something_else_breaks_the_protocol(
 @pytest.mark.parametrize("first", [b"", b"INF", b'INFO {"server_id":'])
 async def test_a_server_that_says_too_little_is_given_up_in_time(first: bytes) -> None:
     error = await greeted_with(first, connect_timeout=0.3)
-    assert type(error) is ConnectError
+    assert type(error) is ConnectTimeoutError
+    assert isinstance(error, TimeoutError)
     assert "did not answer within 0.3 s (while waiting for INFO)" in str(error)
 
 
