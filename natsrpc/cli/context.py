@@ -23,13 +23,32 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from natsrpc.core import DEFAULT_URL
+from natsrpc.core import DEFAULT_URL, find_creds
 from natsrpc.errors import ConfigError
 
 __all__ = ["Destination", "Flags", "find_destination"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: C:\ is a path
 _IDENTITIES = ("user", "creds", "nkey", "user_jwt")
+_KEYS = frozenset(
+    [
+        "url",
+        "user",
+        "password",
+        "token",
+        "creds",
+        "nkey",
+        "user_jwt",
+        "user_seed",
+        "cert",
+        "key",
+        "ca",
+        "tls_first",
+        "inbox_prefix",
+        "socks_proxy",
+        "nsc",
+    ]
+)
 _IGNORED = (
     "windows_cert_store",
     "windows_cert_match_by",
@@ -136,12 +155,15 @@ def _read_context(name: str, environ: Mapping[str, str]) -> tuple[str, dict[str,
     if not name:
         try:
             name = (folder / "context.txt").read_text(encoding="utf-8").strip()
-        except OSError:
+        except FileNotFoundError:
             name = ""
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is no text"
+            raise ConfigError(f"the selected context cannot be read: {reason}") from None
         if not name:
             return "", {}
     if name.endswith(".json"):
-        path = Path(name).expanduser()
+        path = Path(os.path.expanduser(name))
     elif ".." in name or "/" in name or "\\" in name:
         raise ConfigError(f"{name!r} is no name of a context")
     else:
@@ -151,12 +173,20 @@ def _read_context(name: str, environ: Mapping[str, str]) -> tuple[str, dict[str,
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{source} does not exist: there is no file {str(path)!r}") from None
+    except RecursionError:
+        raise ConfigError(f"{source} cannot be read: it is nested too deeply") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{source} cannot be read: {error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{source} is no JSON object")
     # an empty string is a value that is not set
-    return source, {key: value for key, value in values.items() if value not in ("", None)}
+    found = {key: value for key, value in values.items() if value not in ("", None)}
+    for key in _KEYS & found.keys():
+        kind = bool if key == "tls_first" else str
+        if type(found[key]) is not kind:
+            word = "true or false" if kind is bool else "a text"
+            raise ConfigError(f"{key} of {source} is {type(found[key]).__name__}: expected {word}")
+    return source, found
 
 
 def _config_folder(environ: Mapping[str, str]) -> Path:
@@ -234,21 +264,20 @@ def _credentials(value: str, environ: Mapping[str, str]) -> str | tuple[str, str
     content = _file_content(value, "creds", environ)
     if content is None:
         return _path(value, environ)
-    jwt = re.search(r"BEGIN[^\n]*JWT[^\n]*\s*\n\s*(\S+)", content)
-    seed = re.search(r"^\s*(SU[A-Z2-7]{56})\s*$", content, re.MULTILINE)
-    if jwt is None:
+    jwt, seed, _ = find_creds(content)
+    if jwt.count(".") != 2:
         raise ConfigError("creds hold no user JWT")
-    return jwt[1], seed[1] if seed else ""
+    return jwt, seed
 
 
 def _seed(value: str, environ: Mapping[str, str]) -> str:
     content = _file_content(value, "nkey", environ)
     if content is None:
         return _path(value, environ)
-    seed = re.search(r"^\s*(S[UAO][A-Z2-7]{56})\s*$", content, re.MULTILINE)
-    if seed is None:
+    seed = find_creds(content).seed
+    if not seed:
         raise ConfigError("nkey holds no seed")
-    return seed[1]
+    return seed
 
 
 def _file_content(value: str, key: str, environ: Mapping[str, str]) -> str | None:

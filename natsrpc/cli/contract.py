@@ -24,6 +24,7 @@ from .target import load_services
 
 __all__ = ["app", "contract_of", "write"]
 
+_MAX_TEXT = 32 * 1024 * 1024
 _WAYS = "a file that `export` wrote, `module:service`, or the name of a live service"
 Output = Annotated[str, typer.Option("--output", "-o", help="Write to this file.")]
 
@@ -113,10 +114,22 @@ def _is_document(target: str) -> bool:
 
 def _read(target: str) -> dict[str, Any]:
     try:
-        text = sys.stdin.read() if target == "-" else Path(target).read_text("utf-8")
-        return read_document(json_module.loads(text))
+        return read_document(json_module.loads(_text(target)))
+    except RecursionError:
+        raise ConfigError(f"{target!r} cannot be read as a contract: nested too deeply") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{target!r} cannot be read as a contract: {error}") from None
+
+
+def _text(target: str) -> str:
+    if target == "-":
+        text = sys.stdin.read(_MAX_TEXT + 1)
+    else:
+        with open(target, encoding="utf-8") as file:
+            text = file.read(_MAX_TEXT + 1)
+    if len(text) > _MAX_TEXT:
+        raise ConfigError("it is larger than any contract")
+    return text
 
 
 def write(text: str, output: str) -> None:

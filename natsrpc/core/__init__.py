@@ -17,6 +17,7 @@ from .link import Link
 from .opening import Opening
 from .options import DEFAULT_URL, Options
 from .requests import Reply, is_no_responders, new_inbox, random_text
+from .session import find_creds
 from .stats import Statistics, Status
 from .subscriptions import MsgCallback, Subscription, SubscriptionKind
 from .throttle import Throttle
@@ -75,6 +76,7 @@ __all__ = [
     "clock",
     "connect",
     "encode_headers",
+    "find_creds",
     "is_no_responders",
     "join",
     "matches",

@@ -102,6 +102,7 @@ class _Document:
             named: whether the node's title is the name of a type. pydantic also titles each field,
                 by the field's name.
         """
+        self._classes.budget.spend()
         if not isinstance(node, Mapping):
             return (self._any(),)
         if len(node.get("allOf", ())) == 1:
@@ -243,7 +244,9 @@ class _Document:
                 if name not in reached and name in self._definitions:
                     reached[name] = self._definitions[name]
                     todo.append(self._definitions[name])
-        return json.dumps([_alike(node), _alike(reached)], sort_keys=True)
+        key = json.dumps([_alike(node), _alike(reached)], sort_keys=True)
+        self._classes.budget.spend(len(key) // 200)
+        return key
 
     def fields(self, node: Node, *, plain: bool = False) -> list[FieldSource]:
         """Return the fields of a model. `plain` is whether they become parameters, too, so that a

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from .budget import Budget
 from .names import Names, docstring, identifier, literal
 
 INDENT = "    "
@@ -58,7 +59,7 @@ class Classes:
 
     `imports` are lines. `classes` are the sources; a class may come before those that it needs,
     because annotations are resolved at the end of the module. `enums` and `models` are names of
-    classes; `hidden` are the names that no field may have.
+    classes; `hidden` are the names that no field may have. `budget` is the work that is left.
     """
 
     def __init__(self, names: Names, titles: Iterable[str] = ()) -> None:
@@ -69,6 +70,7 @@ class Classes:
         self.hidden: frozenset[str] = _RESERVED.union(titles)
         self._names = names
         self._known: dict[str, str] = {}
+        self.budget: Budget = Budget()
 
     def need(self, *lines: str) -> None:
         """Add import lines; empty ones are ignored."""

@@ -22,6 +22,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from natsrpc.errors import ConfigError
+
+from .budget import Budget
 from .schemas import Node, allowed_values
 
 # Keywords with one bound, and the sign of a change that narrows.
@@ -39,6 +42,10 @@ _TALK = frozenset(
     {"title", "description", "examples", "default", "deprecated", "$defs", "discriminator"}
 )
 """Keywords without an effect on which values are allowed."""
+
+MAX_DIFFERENCES = 10_000
+_MAX_ALTERNATIVES = 1_000
+_MAX_SPELLED = 20  # alternatives of one union, and values of one enumeration, in words
 
 _ANY: Node = {}
 _NULL: Node = {"type": "null"}
@@ -63,9 +70,13 @@ class Difference:
     """Whether it only matters to the reader of a request (a default)."""
 
 
-def compare(old: Node, new: Node) -> list[Difference]:
-    """Return the differences of two schemas, each a whole schema with its own `$defs`."""
-    return _Comparison(old, new).nodes(old, new)
+def compare(old: Node, new: Node, budget: Budget | None = None) -> list[Difference]:
+    """Return the differences of two schemas, each a whole schema with its own `$defs`.
+
+    Raises:
+        ConfigError: they are too large, or differ in too much.
+    """
+    return _Comparison(old, new, budget or Budget()).nodes(old, new)
 
 
 def spelled(schema: Node) -> str:
@@ -86,7 +97,10 @@ def _changed(text: str, path: str = "") -> Difference:
 
 
 def _under(path: str, found: Iterable[Difference]) -> list[Difference]:
-    return [replace(each, path=_joined(path, each.path)) for each in found]
+    under = [replace(each, path=_joined(path, each.path)) for each in found]
+    if len(under) > MAX_DIFFERENCES:  # each level of a schema can double them
+        raise ConfigError(f"these contracts differ in over {MAX_DIFFERENCES} places of one value")
+    return under
 
 
 def _joined(path: str, rest: str) -> str:
@@ -144,7 +158,13 @@ class _Side:
     def _split(self, node: Node) -> list[Node]:
         for key in ("anyOf", "oneOf"):
             if key in node:
-                return [each for inner in node[key] for each in self.alternatives(inner)]
+                # each once, though many unions name it: a few lines can name one a billion times
+                found = {id(each): each for inner in node[key] for each in self.alternatives(inner)}
+                if len(found) > _MAX_ALTERNATIVES:
+                    raise ConfigError(
+                        f"this contract is too large: over {_MAX_ALTERNATIVES} alternatives"
+                    )
+                return list(found.values())
         if isinstance(node.get("type"), list):
             return [{**node, "type": each} for each in node["type"]]
         values = node.get("enum")
@@ -156,13 +176,16 @@ class _Side:
         """Return a node in a few words. Below `depth` levels of it stands an ellipsis."""
         if not depth:
             return "…"
-        words = (self._spell(each, depth - 1) for each in self.alternatives(node))
-        return " | ".join(dict.fromkeys(words))
+        alternatives = self.alternatives(node)
+        words = (self._spell(each, depth - 1) for each in alternatives[:_MAX_SPELLED])
+        more = ["…"] if len(alternatives) > _MAX_SPELLED else []
+        return " | ".join(dict.fromkeys([*words, *more]))
 
     def _spell(self, node: Node, depth: int) -> str:
         values = allowed_values(node)
         if values is not None:
-            return " | ".join(map(_shown, values))
+            more = ["…"] if len(values) > _MAX_SPELLED else []
+            return " | ".join([*map(_shown, values[:_MAX_SPELLED]), *more])
         kind = node.get("type")
         if kind is None:
             return "anything"
@@ -181,7 +204,8 @@ class _Side:
 class _Comparison:
     """Compares two schemas node by node."""
 
-    def __init__(self, old: Node, new: Node) -> None:
+    def __init__(self, old: Node, new: Node, budget: Budget) -> None:
+        self._budget = budget
         self._old = _Side(old)
         self._new = _Side(new)
         self._done: dict[tuple[int, int], list[Difference]] = {}
@@ -238,7 +262,9 @@ class _Comparison:
     def _plain(self, old: Node, new: Node) -> list[Difference]:
         pair = (id(old), id(new))
         found = self._done.get(pair)
+        self._budget.spend()
         if found is None:
+            self._budget.spend(4)
             self._held += (old, new)
             self._done[pair] = []  # equal, for as long as it is being compared
             found = self._done[pair] = self._compared(old, new)
@@ -446,9 +472,16 @@ def _edge_text(node: Node, keys: tuple[str, str]) -> str:
 
 def _multiples(before: Any, after: Any) -> Difference:
     text = f"multipleOf {_or_none(before)} became {_or_none(after)}"
-    if before is None or (after is not None and after % before == 0):
+    if before is None or (after is not None and _divides(before, after)):
         return _narrowed(text)
-    return _widened(text) if after is None or before % after == 0 else _changed(text)
+    return _widened(text) if after is None or _divides(after, before) else _changed(text)
+
+
+def _divides(one: Any, other: Any) -> bool:
+    try:
+        return bool(other % one == 0)
+    except OverflowError:  # of a float, and an int that no float can hold
+        return False
 
 
 def _facet(key: str, before: Any, after: Any) -> Difference:

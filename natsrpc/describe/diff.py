@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from .budget import Budget, bounded
 from .compare import compare, spelled
 from .document import read_document
 
@@ -72,6 +73,7 @@ class ContractDiff:
         return self.step == "major"
 
 
+@bounded
 def diff(old: Document, new: Document) -> ContractDiff:
     """Compare two documents: as `document` made them, exported, or answered by a live service.
 
@@ -80,14 +82,15 @@ def diff(old: Document, new: Document) -> ContractDiff:
         new: the contract to compare with it.
 
     Raises:
-        ConfigError: one of them is no contract.
+        ConfigError: one of them is no contract, or too large or too deep to be compared.
     """
     old, new = read_document(old), read_document(new)
+    budget = Budget()
     changes = [
         *_services(old, new),
-        *_all_endpoints(*(_of_kind(each, event=False) for each in (old, new))),
-        *_subscribers(*(_of_kind(each, event=True) for each in (old, new))),
-        *_publications(old["publishes"], new["publishes"]),
+        *_all_endpoints(*(_of_kind(each, event=False) for each in (old, new)), budget),
+        *_subscribers(*(_of_kind(each, event=True) for each in (old, new)), budget),
+        *_publications(old["publishes"], new["publishes"], budget),
     ]
     changes.sort(key=lambda each: -_STEPS.index(each.step))
     step = changes[0].step if changes else "none"
@@ -126,7 +129,7 @@ def version_numbers(version: str) -> tuple[int, int, int]:
     Pre-release and build parts ("-rc.1", "+7") are ignored.
     """
     found = version.partition("+")[0].partition("-")[0].split(".")
-    parts = [int(part) if part.isdecimal() else 0 for part in [*found, "0", "0"]]
+    parts = [int(part) if part.isdecimal() and len(part) < 20 else 0 for part in [*found, "0", "0"]]
     return parts[0], parts[1], parts[2]
 
 
@@ -143,7 +146,7 @@ def _services(old: Document, new: Document) -> Iterator[Change]:
         yield Change("", "", "", "described in other words", "patch")
 
 
-def _all_endpoints(old: list[Document], new: list[Document]) -> Iterator[Change]:
+def _all_endpoints(old: list[Document], new: list[Document], budget: Budget) -> Iterator[Change]:
     left = list(new)
     pairs: list[tuple[Document, Document | None]] = []
     unmatched = []
@@ -164,17 +167,17 @@ def _all_endpoints(old: list[Document], new: list[Document]) -> Iterator[Change]
             text = f"removed: nobody serves {before['template']!r}"
             yield Change(before["name"], "", "", text, "major")
         else:
-            yield from _endpoints(before, after)
+            yield from _endpoints(before, after, budget)
     for each in left:
         yield Change(each["name"], "", "", f"added on {each['template']!r}", "minor")
 
 
-def _endpoints(old: Document, new: Document) -> Iterator[Change]:
+def _endpoints(old: Document, new: Document, budget: Budget) -> Iterator[Change]:
     name = new["name"]
     for text, step in _places(old, new):
         yield Change(name, "", "", text, step)
     for side in ("request", "items", "response"):
-        yield from _sides(name, side, old[side], new[side])
+        yield from _sides(name, side, old[side], new[side], budget)
     before = {error["name"]: error for error in old["errors"]}
     after = {error["name"]: error for error in new["errors"]}
     for error in sorted(before.keys() - after.keys()):
@@ -182,7 +185,7 @@ def _endpoints(old: Document, new: Document) -> Iterator[Change]:
     for error in sorted(after.keys() - before.keys()):
         yield Change(name, f"error {error}", "", "added", "minor")
     for error in sorted(before.keys() & after.keys()):
-        yield from _errors(name, before[error], after[error])
+        yield from _errors(name, before[error], after[error], budget)
 
 
 def _places(old: Document, new: Document) -> Iterator[tuple[str, Step]]:
@@ -215,7 +218,7 @@ def _word(kind: str) -> str:
     return kind.replace("_", " ")
 
 
-def _sides(name: str, side: str, old: Any, new: Any) -> Iterator[Change]:
+def _sides(name: str, side: str, old: Any, new: Any, budget: Budget) -> Iterator[Change]:
     if old is None and new is None:
         return
     if old is None:
@@ -225,7 +228,7 @@ def _sides(name: str, side: str, old: Any, new: Any) -> Iterator[Change]:
     elif new is None:
         yield Change(name, side, "", f"{spelled(old)} became nothing", "major")
     else:
-        yield from _differences(name, side, old, new, response=side == "response")
+        yield from _differences(name, side, old, new, budget, response=side == "response")
 
 
 def _may_be_empty(schema: Document) -> bool:
@@ -237,9 +240,9 @@ def _may_be_empty(schema: Document) -> bool:
 
 
 def _differences(
-    name: str, side: str, old: Document, new: Document, *, response: bool
+    name: str, side: str, old: Document, new: Document, budget: Budget, *, response: bool
 ) -> Iterator[Change]:
-    for each in compare(old, new):
+    for each in compare(old, new, budget):
         if each.choice and response:  # a default fills in requests; responses are written whole
             continue
         breaks = each.breaks_response if response else each.breaks_request
@@ -250,7 +253,9 @@ def _differences(
 # events
 
 
-def _subscribers(old: list[Document], new: list[Document]) -> Iterator[Change]:
+def _subscribers(
+    old: list[Document], new: list[Document], budget: Budget
+) -> Iterator[Change]:
     """A subscriber is told by its name, which names its queue group; then by what it hears."""
     left = list(new)
     pairs: list[tuple[Document, Document | None]] = []
@@ -266,13 +271,13 @@ def _subscribers(old: list[Document], new: list[Document]) -> Iterator[Change]:
             text = f"removed: it handles no event on {before['template']!r} any more"
             yield Change(before["name"], "", "", text, "major")
         else:
-            yield from _subscriber(before, after)
+            yield from _subscriber(before, after, budget)
     for each in left:
         text = f"added: handles events on {each['template']!r}"
         yield Change(each["name"], "", "", text, "minor")
 
 
-def _subscriber(old: Document, new: Document) -> Iterator[Change]:
+def _subscriber(old: Document, new: Document, budget: Budget) -> Iterator[Change]:
     name = new["name"]
     if old["subject"] != new["subject"]:
         text = f"events of {old['template']!r} became those of {new['template']!r}"
@@ -301,10 +306,12 @@ def _subscriber(old: Document, new: Document) -> Iterator[Change]:
         text = f"{spelled(old['request'])} became nothing: it reads no event any more"
         yield Change(name, "event", "", text, "minor")
     else:
-        yield from _sides(name, "event", old["request"], new["request"])
+        yield from _sides(name, "event", old["request"], new["request"], budget)
 
 
-def _publications(old: list[Document], new: list[Document]) -> Iterator[Change]:
+def _publications(
+    old: list[Document], new: list[Document], budget: Budget
+) -> Iterator[Change]:
     """Who subscribes to an event reads what is written: as the callers of an endpoint its reply."""
     before = {each["subject"]: each for each in old}
     after = {each["subject"]: each for each in new}
@@ -321,18 +328,18 @@ def _publications(old: list[Document], new: list[Document]) -> Iterator[Change]:
             yield Change(subject, "published", "", "described in other words", "patch")
         payloads = one["payload"], other["payload"]
         if None not in payloads:
-            yield from _differences(subject, "published", *payloads, response=True)
+            yield from _differences(subject, "published", *payloads, budget, response=True)
         elif payloads != (None, None):
             was, now = ("nothing" if each is None else spelled(each) for each in payloads)
             yield Change(subject, "published", "", f"{was} became {now}", "major")
 
 
-def _errors(name: str, old: Document, new: Document) -> Iterator[Change]:
+def _errors(name: str, old: Document, new: Document, budget: Budget) -> Iterator[Change]:
     side = f"error {old['name']}"
     if old["code"] != new["code"]:
         yield Change(name, side, "", f"code {old['code']} became {new['code']}", "major")
     if old["fields"] is not None and new["fields"] is not None:
-        yield from _differences(name, side, old["fields"], new["fields"], response=True)
+        yield from _differences(name, side, old["fields"], new["fields"], budget, response=True)
     elif old["fields"] is not None:
         yield Change(name, side, "", "has no fields now", "major")
     elif new["fields"] is not None:

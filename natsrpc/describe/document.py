@@ -14,10 +14,15 @@ from typing import Any
 from natsrpc.errors import ConfigError
 from natsrpc.rpc import ServiceContract
 
+from .budget import bounded
 from .schemas import published, schema
 
 TYPE = "io.natsrpc.v1.contract"
 """The value of `type` in every document."""
+
+MAX_ENDPOINTS = 2_000
+MAX_NODES = 100_000
+"""Schemas within schemas, of all endpoints together."""
 
 _TEXTS = ("name", "version", "description")
 # The fields of an endpoint, with the value of each that a document of an older version lacks. The
@@ -81,6 +86,7 @@ def document(contract: ServiceContract) -> dict[str, Any]:
     }
 
 
+@bounded
 def read_document(value: Any) -> dict[str, Any]:
     """Check a value that was read from JSON, and return it as a document.
 
@@ -92,14 +98,17 @@ def read_document(value: Any) -> dict[str, Any]:
     """
     if not isinstance(value, Mapping) or not isinstance(value.get("endpoints"), list):
         raise ConfigError("this is no contract: expected an object with a list of endpoints")
+    if len(value["endpoints"]) > MAX_ENDPOINTS:
+        raise ConfigError(f"this contract is too large: it has over {MAX_ENDPOINTS} endpoints")
     for key in _TEXTS[:2]:
         if not isinstance(value.get(key), str) or not value[key]:
             raise ConfigError(f"this is no contract: it has no {key}")
+    left = [MAX_NODES]
     return {
         "type": TYPE,
         **{key: str(value.get(key) or "") for key in _TEXTS},
-        "endpoints": [_endpoint(each, place) for place, each in enumerate(value["endpoints"])],
-        "publishes": [_event(each, place) for place, each in enumerate(_publishes(value))],
+        "endpoints": [_endpoint(*each, left) for each in enumerate(value["endpoints"])],
+        "publishes": [_event(*each, left) for each in enumerate(_publishes(value))],
     }
 
 
@@ -108,10 +117,12 @@ def _publishes(value: Mapping[str, Any]) -> list[Any]:
     found = value.get("publishes", [])
     if not isinstance(found, list):
         raise ConfigError("this is no contract: `publishes` is no list of events")
+    if len(found) > MAX_ENDPOINTS:
+        raise ConfigError(f"this contract is too large: it has over {MAX_ENDPOINTS} events")
     return found
 
 
-def _event(value: Any, place: int) -> dict[str, Any]:
+def _event(place: int, value: Any, left: list[int]) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not value.get("subject"):
         raise ConfigError(f"this is no contract: published event {place} lacks a subject")
     found = {key: value.get(key, missing) for key, missing in _EVENT.items()}
@@ -119,11 +130,11 @@ def _event(value: Any, place: int) -> dict[str, Any]:
         kind = Mapping | None if missing is None else type(missing)
         if not isinstance(found[key], kind):
             raise ConfigError(f"this is no contract: bad {key} of event {value['subject']!r}")
-    _check_schema(found["payload"], f"payload of event {value['subject']!r}")
+    _check_schema(found["payload"], f"payload of event {value['subject']!r}", left)
     return found
 
 
-def _endpoint(value: Any, place: int) -> dict[str, Any]:
+def _endpoint(place: int, value: Any, left: list[int]) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not value.get("name") or not value.get("subject"):
         raise ConfigError(f"this is no contract: endpoint {place} lacks a name or a subject")
     found = {key: value.get(key, missing) for key, missing in _ENDPOINT.items()}
@@ -132,32 +143,40 @@ def _endpoint(value: Any, place: int) -> dict[str, Any]:
         if not isinstance(found[key], kind):
             raise ConfigError(f"this is no contract: bad {key} of endpoint {value['name']!r}")
     for side in ("request", "items", "response"):
-        _check_schema(found[side], f"{side} of endpoint {value['name']!r}")
+        _check_schema(found[side], f"{side} of endpoint {value['name']!r}", left)
     found["template"] = found["template"] or found["subject"]
-    found["errors"] = [_error(each) for each in found["errors"]]
+    found["errors"] = [_error(each, left) for each in found["errors"]]
     return found
 
 
-def _error(value: Any) -> dict[str, Any]:
+def _error(value: Any, left: list[int]) -> dict[str, Any]:
     found = value if isinstance(value, Mapping) else {}
     fields = found.get("fields")
     if not isinstance(found.get("name"), str) or not isinstance(found.get("code"), int):
         raise ConfigError(f"this is no contract: bad error {value!r}")
+    if not 100 <= found["code"] <= 9999 or isinstance(found["code"], bool):
+        raise ConfigError(
+            f"this is no contract: bad code {found['code']!r} of error {found['name']!r}: expected "
+            "a number, 100 to 9999"
+        )
     if fields is not None and not isinstance(fields, Mapping):
         raise ConfigError(f"this is no contract: bad fields of error {found['name']!r}")
-    _check_schema(fields, f"fields of error {found['name']!r}")
+    _check_schema(fields, f"fields of error {found['name']!r}", left)
     return {**found, "description": str(found.get("description") or ""), "fields": fields}
 
 
-def _check_schema(value: Any, where: str) -> None:
-    """Check the keywords of a schema and of all schemas within it.
+def _check_schema(value: Any, where: str, left: list[int]) -> None:
+    """Check the keywords of a schema and of all schemas within it; `left` is how many there may be.
 
     Raises:
-        ConfigError: the value of a keyword has the wrong class.
+        ConfigError: the value of a keyword has the wrong class, or there are too many.
     """
     todo = [value]  # a loop, not recursion: a schema from the network may be nested deeply
     while todo:
         node = todo.pop()
+        left[0] -= 1
+        if left[0] < 0:
+            raise ConfigError(f"this contract is too large: it has over {MAX_NODES} schemas")
         if not isinstance(node, Mapping):
             if node is None or isinstance(node, bool):
                 continue

@@ -9,6 +9,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Iterable
+from math import isfinite
 from typing import Any
 
 _not_word = re.compile(r"[^A-Za-z0-9_]+")
@@ -55,6 +56,7 @@ class Names:
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
         self._taken = set(taken)
+        self._numbers: dict[str, int] = {}
 
     def take(self, name: str, *others: str) -> str:
         """Take a name and return it: the first of these that is free, or `name` with a number."""
@@ -62,9 +64,10 @@ class Names:
             if each not in self._taken:
                 self._taken.add(each)
                 return each
-        number = 2
+        number = self._numbers.get(name, 2)
         while f"{name}{number}" in self._taken:
             number += 1
+        self._numbers[name] = number + 1
         return self.take(f"{name}{number}")
 
 
@@ -76,6 +79,8 @@ def literal(value: Any) -> str:
         return f"[{', '.join(map(literal, value))}]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_text(k)}: {literal(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, float) and not isfinite(value):
+        return f'float("{value}")'
     return repr(value)
 
 

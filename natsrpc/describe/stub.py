@@ -16,6 +16,7 @@ from typing import Any
 from natsrpc import errors
 
 from .annotations import annotation, arguments
+from .budget import bounded
 from .classes import INDENT, RESERVED_CLASSES, Classes, FieldSource, called
 from .document import read_document
 from .names import Names, class_name, docstring, identifier, literal, method_name, words
@@ -37,6 +38,7 @@ _GIVEN = frozenset({"self", "timeout", "idle_timeout", "headers", "request", "it
 """Parameters of every method, which no argument or token may be named like."""
 
 
+@bounded
 def stub(contract: Mapping[str, Any]) -> str:
     """Return the source of a client module.
 
@@ -45,7 +47,7 @@ def stub(contract: Mapping[str, Any]) -> str:
             a live service.
 
     Raises:
-        ConfigError: it is no contract.
+        ConfigError: it is no contract, or too large or too deep to be written.
     """
     return _Module(read_document(contract)).text()
 

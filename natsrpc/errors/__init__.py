@@ -7,9 +7,9 @@ NatsRpcError                           ServerNotFoundError (FileNotFoundError), 
 ├─ NatsError                           ConnectionDrainingError, ConnectionReconnectingError,
 │  │                                   ReconnectBufferExceededError, NoRespondersError,
 │  │                                   SlowConsumerError, UnsentMessagesError
-│  ├─ NatsTimeoutError (TimeoutError)  DrainTimeoutError
-│  ├─ ConnectError (ConnectionError)   NoServersError, and as NatsTimeoutError too:
-│  │  │                                ConnectTimeoutError, NoServersTimeoutError
+│  ├─ NatsTimeoutError (TimeoutError)  DrainTimeoutError, ConnectTimeoutError,
+│  │                                   NoServersTimeoutError
+│  ├─ ConnectError (ConnectionError)   NoServersError
 │  │  ├─ TLSError                      SecureConnectionRequiredError,
 │  │  │                                SecureConnectionUnavailableError
 │  │  └─ AuthorizationError            AuthExpiredError, AuthRevokedError

@@ -208,3 +208,70 @@ def test_secrets_are_not_shown(home: Home) -> None:
     destination = home.destination(Flags(user="ann", password="hush"))
     assert "hush" not in repr(destination)
     assert "hush" not in repr(Flags(password="hush"))
+
+
+ODD: list[Any] = [
+    "env://X", "env://HOME", "file:///etc/hostname", "file://../x", "data:;base64,QQ==",
+    "data:;base64,!", "data:;base64,/w==", "op://a", "nsc://a/b", "$HOME/x", "~x/y", "~", "",
+    "nats://a,b", "\u00fb\ua94e", "\x00", "a\nb", 7, -1.5, 1e999, True, None, ["x"], {"a": 1},
+]  # fmt: skip
+KEYS = [
+    "url",
+    "user",
+    "password",
+    "token",
+    "creds",
+    "nkey",
+    "user_jwt",
+    "user_seed",
+    "cert",
+    "key",
+    "ca",
+    "tls_first",
+    "inbox_prefix",
+    "socks_proxy",
+    "nsc",
+    "description",
+    "color_scheme",
+]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_context_of_odd_values_is_read_or_refused_in_one_sentence(home: Home, key: str) -> None:
+    for value in ODD:
+        for rest in ({}, {"url": "nats://h"}, {"user": "u"}, {"cert": "c"}):
+            home.context("odd", **{**rest, key: value})
+            try:
+                home.destination(Flags(context="odd"))
+            except ConfigError as error:
+                assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("text", ["[]", "7", '"x"', "null", "{", "[" * 100_000, "", "\x00"])
+def test_a_context_that_is_no_object_is_refused(home: Home, text: str) -> None:
+    home.context("odd").write_text(text)
+    with pytest.raises(ConfigError, match="context 'odd'"):
+        home.destination(Flags(context="odd"))
+
+
+@pytest.mark.parametrize("name", [*(v for v in ODD if isinstance(v, str) and v), "..", "../c", "."])
+def test_any_name_of_a_context_is_read_or_refused(home: Home, name: str) -> None:
+    for spelled in (name, f"{name}.json", f"~nobody/{name}.json"):
+        with pytest.raises(ConfigError):
+            home.destination(Flags(context=spelled))
+
+
+def test_a_selection_that_is_no_text_is_refused(home: Home) -> None:
+    (home.folder / "nats").mkdir()
+    (home.folder / "nats" / "context.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="selected context"):
+        home.destination()
+
+
+@pytest.mark.parametrize(
+    "text", ["-" * 200_000, "BEGIN" + "JWT" * 70_000, "BEGIN JWT" + "\n" * 200_000]
+)
+def test_credentials_in_a_variable_take_no_time_to_read(home: Home, text: str) -> None:
+    home.context("c", creds="env://CREDS")
+    with pytest.raises(ConfigError, match="creds hold no user JWT"):
+        home.destination(Flags(context="c"), CREDS=text)

@@ -1,6 +1,7 @@
 """One physical connection: its socket, TLS, authentication, handshake, frames in and out."""
 
 from .auth import check_files
+from .creds import find as find_creds
 from .session import Session, SessionHost
 from .tls import TlsPolicy
 from .transport import HIGH_WATER, Transport
@@ -12,4 +13,5 @@ __all__ = [
     "TlsPolicy",
     "Transport",
     "check_files",
+    "find_creds",
 ]

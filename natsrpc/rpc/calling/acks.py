@@ -31,7 +31,7 @@ def stored(data: bytes, subject: str) -> SubjectStoredError | None:
         return None
     try:
         found = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     stream = found.get("stream")
     if not isinstance(stream, str) or not isinstance(found.get("seq"), int) or found.keys() - _KEYS:

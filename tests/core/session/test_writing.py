@@ -414,14 +414,6 @@ async def test_a_bad_subject_is_refused_on_every_path_and_nothing_is_written(bad
         assert nc.subscriptions == []
 
 
-@pytest.mark.parametrize("bad", ["a.*", "*", ">", "a.>", "a*"])
-async def test_a_wildcard_cannot_be_published_to(bad: str) -> None:
-    async with connected() as (nc, _, _):
-        for call in (nc.publish(bad), nc.request(bad), nc.publish("a", reply=bad)):
-            with pytest.raises(BadSubjectError):
-                await call
-
-
 @pytest.mark.parametrize("bad", ["a b", "q\r\nPING", "q\n", "q\x00", "*", 5], ids=repr)
 async def test_a_bad_queue_group_is_refused(bad: Any) -> None:
     async with connected() as (nc, peer, _):
