@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Protocol, TypeAlias, TypeVar, Unpack
 
-from natsrpc import codecs
+from natsrpc.codecs import Codec
+from natsrpc.codecs import get as get_codec
 from natsrpc.core import ConnectOptions
+from natsrpc.errors import ConfigError
 
 from .client import Client
 from .connecting import ClientOptions
@@ -56,6 +58,8 @@ class Service(Endpoints):
         metadata: strings shown by INFO.
         queue_group: the group instances share requests in; None makes every instance answer.
         codec: what requests without a `Content-Type` are read with.
+        codecs: the codecs that requests may name; others are answered with 415, unread. All that
+            are registered if not given: each is one more parser that strangers reach.
         max_concurrency: how many handlers run at once in one process; as many streams besides.
         max_waiting: how many requests of one endpoint may wait beyond that.
         max_body: bytes of a request, or of an item of a stream, that may come in frames where a
@@ -87,7 +91,8 @@ class Service(Endpoints):
         description: str = "",
         metadata: Mapping[str, str] | None = None,
         queue_group: str | None = "q",
-        codec: str | codecs.Codec = "json",
+        codec: str | Codec = "json",
+        codecs: Sequence[str | Codec] | None = None,
         max_concurrency: int = MAX_CONCURRENCY,
         max_waiting: int = MAX_WAITING,
         max_body: int = MAX_BODY,
@@ -98,7 +103,7 @@ class Service(Endpoints):
         lifespan: Lifespan | None = None,
         dependencies: Sequence[Any] = (),
     ) -> None:
-        codec = codecs.get(codec)
+        codec = get_codec(codec)
         definition = Definition(
             name=name,
             version=version,
@@ -106,6 +111,7 @@ class Service(Endpoints):
             metadata=naming.check_metadata(metadata),
             queue_group=queue_group,
             codec=codec,
+            spoken=_spoken(codec, codecs),
             max_concurrency=max_concurrency,
             max_waiting=max_waiting,
             max_body=max_body,
@@ -143,7 +149,7 @@ class Service(Endpoints):
         return self._definition.metadata
 
     @property
-    def codec(self) -> codecs.Codec:
+    def codec(self) -> Codec:
         """The codec that requests without a `Content-Type` are read with."""
         return self._definition.codec
 
@@ -198,3 +204,20 @@ class Service(Endpoints):
 
     def __repr__(self) -> str:
         return f"<Service {self.name} {self.version}, {len(self._definition.handlers)} endpoints>"
+
+
+def _spoken(
+    codec: Codec, codecs: Sequence[str | Codec] | None
+) -> frozenset[str] | None:
+    """The names of the codecs that requests may name; None where they are not limited."""
+    if codecs is None:
+        return None
+    if isinstance(codecs, str) or not codecs:
+        raise ConfigError(f"codecs is {codecs!r}: expected a list of codecs, as in ['json']")
+    names = frozenset(get_codec(each).name for each in codecs)
+    if codec.name not in names:
+        raise ConfigError(
+            f"codecs {sorted(names)} do not hold {codec.name!r}, the codec of requests that name "
+            "none: add it, or give another as codec"
+        )
+    return names

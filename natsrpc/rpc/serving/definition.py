@@ -83,6 +83,7 @@ class Definition:
     metadata: Mapping[str, str]
     queue_group: str | None
     codec: codecs.Codec
+    spoken: frozenset[str] | None
     max_concurrency: int
     max_waiting: int
     max_body: int

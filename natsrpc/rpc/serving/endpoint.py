@@ -116,6 +116,7 @@ class Endpoint:
         limits: Limits,
         *,
         codec: codecs.Codec,
+        spoken: frozenset[str] | None = None,
         lanes: Callable[[Endpoint, int], Lane],
         all_: Conversations,
         receiving: Gate,
@@ -139,7 +140,7 @@ class Endpoint:
         self._patience = patience
         self._admits = partial(may_answer, prefixes=reply_prefixes)
         self._limits = limits
-        self._book = TermsBook(contract, limits, codec, partial(lanes, self), link.loop.time)
+        self._book = TermsBook(contract, limits, codec, partial(lanes, self), link.loop.time, spoken)
         self._terms = self._book.known
         self._bodies = Bodies(
             all_,

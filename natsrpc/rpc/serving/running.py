@@ -255,6 +255,7 @@ class RunningService:
             handler.plan,
             self._limits(handler),
             codec=self.definition.codec,
+            spoken=self.definition.spoken,
             lanes=self._lane,
             all_=self._all,
             receiving=self._receiving,

@@ -130,7 +130,8 @@ class TermsBook:
     """The header blocks an endpoint has read (`b""` is none), and the lanes they led to.
 
     `known` holds those that mean the same whenever they come, `dated` those that name a moment.
-    `make_lane` gives the lane for a depth, `now` is the clock of deadlines.
+    `make_lane` gives the lane for a depth, `now` is the clock of deadlines, `spoken` are the names
+    of the codecs that requests may name: all that are known if it is None.
     """
 
     def __init__(
@@ -140,12 +141,14 @@ class TermsBook:
         codec: codecs.Codec,
         make_lane: Callable[[int], Lane],
         now: Callable[[], float],
+        spoken: frozenset[str] | None = None,
     ) -> None:
         self.known: dict[bytes, Terms] = {}
         self.lanes: dict[int, Lane] = {}
         self._contract = contract
         self._limits = limits
         self._codec = codec
+        self._spoken = spoken
         self._make_lane = make_lane
         self._now = now
         self.dated: dict[bytes, Dated] = {}
@@ -161,7 +164,8 @@ class TermsBook:
 
         Raises:
             HeadersTooLargeError: the block is too large to be read.
-            UnsupportedCodecError: its codec is unknown, or cannot carry the handler's types.
+            UnsupportedCodecError: its codec is unknown, not spoken here, or cannot carry the
+                handler's types.
             OverloadedError: it comes from too deep in a chain of calls.
         """
         dated = self.dated.get(msg.raw_headers)
@@ -188,6 +192,11 @@ class TermsBook:
         codec = self._codec if content_type is None else codecs.by_content_type(content_type)
         if codec is None:
             raise UnsupportedCodecError(f"unknown content type {content_type!r}")
+        if self._spoken is not None and codec.name not in self._spoken:
+            raise UnsupportedCodecError(
+                f"endpoint {self._contract.name!r} does not speak {content_type!r}: "
+                f"it speaks {', '.join(sorted(self._spoken))}"
+            )
         depth = read_depth(headers)
         if depth >= MAX_DEPTH:
             raise OverloadedError(f"call chain of {depth} calls is taken for a loop")
