@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import zlib
 from pathlib import Path
 
@@ -26,6 +27,8 @@ pytest_plugins = ["natsrpc.testing.fixtures"]
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
 
+_pid = os.getpid()
+
 SERVER_FIXTURES = {"nats_server", "fresh_server", "nats_cluster"}
 """A test that takes one of these is marked `live`; one that starts servers itself says so."""
 
@@ -37,7 +40,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--progress", metavar="FILE", help="where to tell how many tests are done")
 
 
+def _interrupt(number: int, frame: object) -> None:
+    """Have a run that is told to end leave its fixtures and blocks, which end what they started."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends it at once
+    if os.getpid() != _pid:  # forked by a test
+        os.kill(os.getpid(), number)
+    raise KeyboardInterrupt
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _interrupt)
     file = config.getoption("progress")
     if file:
         config.pluginmanager.register(Progress(Path(file)))

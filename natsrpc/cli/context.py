@@ -30,25 +30,11 @@ __all__ = ["Destination", "Flags", "find_destination"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # two letters at least: C:\ is a path
 _IDENTITIES = ("user", "creds", "nkey", "user_jwt")
-_KEYS = frozenset(
-    [
-        "url",
-        "user",
-        "password",
-        "token",
-        "creds",
-        "nkey",
-        "user_jwt",
-        "user_seed",
-        "cert",
-        "key",
-        "ca",
-        "tls_first",
-        "inbox_prefix",
-        "socks_proxy",
-        "nsc",
-    ]
-)
+_TEXTS = frozenset((*_IDENTITIES, "url", "password", "token", "user_seed", "cert", "key", "ca")) | {
+    "inbox_prefix",
+    "socks_proxy",
+    "nsc",
+}
 _IGNORED = (
     "windows_cert_store",
     "windows_cert_match_by",
@@ -152,16 +138,9 @@ def _given(flags: Flags, environ: Mapping[str, str]) -> dict[str, str]:
 
 def _read_context(name: str, environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     folder = _config_folder(environ) / "nats"
+    name = name or _selected(folder)
     if not name:
-        try:
-            name = (folder / "context.txt").read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            name = ""
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it is no text"
-            raise ConfigError(f"the selected context cannot be read: {reason}") from None
-        if not name:
-            return "", {}
+        return "", {}
     if name.endswith(".json"):
         path = Path(os.path.expanduser(name))
     elif ".." in name or "/" in name or "\\" in name:
@@ -181,12 +160,26 @@ def _read_context(name: str, environ: Mapping[str, str]) -> tuple[str, dict[str,
         raise ConfigError(f"{source} is no JSON object")
     # an empty string is a value that is not set
     found = {key: value for key, value in values.items() if value not in ("", None)}
-    for key in _KEYS & found.keys():
-        kind = bool if key == "tls_first" else str
-        if type(found[key]) is not kind:
-            word = "true or false" if kind is bool else "a text"
-            raise ConfigError(f"{key} of {source} is {type(found[key]).__name__}: expected {word}")
+    _check_types(source, found)
     return source, found
+
+
+def _selected(folder: Path) -> str:
+    """The context that the `nats` command has selected; empty if none is."""
+    try:
+        return (folder / "context.txt").read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise ConfigError(f"the selected context cannot be read: {reason}") from None
+
+
+def _check_types(source: str, found: Mapping[str, Any]) -> None:
+    for key in sorted(found.keys() & (_TEXTS | {"tls_first"})):
+        kind, word = (bool, "true or false") if key == "tls_first" else (str, "a text")
+        if type(found[key]) is not kind:
+            raise ConfigError(f"{key} of {source} is {type(found[key]).__name__}: expected {word}")
 
 
 def _config_folder(environ: Mapping[str, str]) -> Path:

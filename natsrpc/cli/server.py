@@ -31,4 +31,4 @@ def server(
     if sys.platform == "win32":
         raise typer.Exit(subprocess.call(arguments))
     # nats-server replaces this process, so that signals reach it and its exit code is ours
-    os.execv(executable, arguments)
+    os.execv(executable, arguments)  # noqa: S606  a list, no shell

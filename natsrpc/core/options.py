@@ -332,7 +332,7 @@ _KINDS: dict[str, type] = {
 }
 _A_STR = "a str"
 _A_FUNCTION = "a function that gives (user, password)"
-_A_SECRET = "a str or a function that gives one"
+_A_SECRET = "a str or a function that gives one"  # noqa: S105  words
 _A_SEED = "a seed, a path or a function that gives one"
 _AN_IDENTITY = "a path, (JWT, seed or signing function) or a function that gives one"
 _IDENTITY = {

@@ -1,4 +1,4 @@
-"""The work that one contract may cause. A contract comes from a file or from the network: a few lines
+"""The work that one contract may cause. It comes from a file or from the network, and a few lines
 of it can name a tree of a billion nodes.
 
 `diff` and `stub` take one for each document, so that a hostile one ends in an error within seconds.

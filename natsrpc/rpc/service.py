@@ -206,9 +206,7 @@ class Service(Endpoints):
         return f"<Service {self.name} {self.version}, {len(self._definition.handlers)} endpoints>"
 
 
-def _spoken(
-    codec: Codec, codecs: Sequence[str | Codec] | None
-) -> frozenset[str] | None:
+def _spoken(codec: Codec, codecs: Sequence[str | Codec] | None) -> frozenset[str] | None:
     """The names of the codecs that requests may name; None where they are not limited."""
     if codecs is None:
         return None

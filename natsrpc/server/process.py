@@ -27,6 +27,7 @@ from natsrpc.errors import ServerStartError
 from .child import Startable, looks, own_process_group
 from .executable import find_server
 from .ports import hold_port
+from .watchdog import watchdog
 
 _STOP_GRACE = 5.0  # seconds from SIGTERM to SIGKILL
 
@@ -146,6 +147,7 @@ class NatsServer(Startable):
                 **own_process_group(),
             )
         _running.add(self)
+        watchdog.watch(self.process.pid)
         try:
             self._await_ready()
         except BaseException:
@@ -298,6 +300,7 @@ class NatsServer(Startable):
             if process.poll() is None:
                 process.kill()
             process.wait()
+        watchdog.forget(process.pid)
         self.process = None
         _running.discard(self)
 

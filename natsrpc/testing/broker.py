@@ -112,7 +112,7 @@ class Broker:
         self.is_refusing: bool = False
         self.num_delayed: int = 0
         self._none_delayed = asyncio.Event()
-        self._random = random.Random(seed)
+        self._random = random.Random(seed)  # noqa: S311  faults of tests
         self._peers: set[_Peer] = set()
         self._interests: list[_Interest] = []
         self._ids = itertools.count(1)

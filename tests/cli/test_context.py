@@ -216,24 +216,9 @@ ODD: list[Any] = [
     "nats://a,b", "\u00fb\ua94e", "\x00", "a\nb", 7, -1.5, 1e999, True, None, ["x"], {"a": 1},
 ]  # fmt: skip
 KEYS = [
-    "url",
-    "user",
-    "password",
-    "token",
-    "creds",
-    "nkey",
-    "user_jwt",
-    "user_seed",
-    "cert",
-    "key",
-    "ca",
-    "tls_first",
-    "inbox_prefix",
-    "socks_proxy",
-    "nsc",
-    "description",
-    "color_scheme",
-]
+    "url", "user", "password", "token", "creds", "nkey", "user_jwt", "user_seed", "cert", "key",
+    "ca", "tls_first", "inbox_prefix", "socks_proxy", "nsc", "description", "color_scheme",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("key", KEYS)

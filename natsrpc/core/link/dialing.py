@@ -66,7 +66,7 @@ class Connector:
         self._options = options
         self._loop = asyncio.get_running_loop()
         self._version = version
-        self._rng = random.Random()
+        self._rng = random.Random()  # noqa: S311  spreads reconnects; no secret
         self._backoff = Backoff(options, self._rng)
         self._task: asyncio.Task[None] | None = None
         self._moving: asyncio.Task[None] | None = None

@@ -25,8 +25,8 @@ operation, the sid and the sizes."""
 MAX_INBOX_PREFIX_BYTES = 128
 """Leaves room on a control line for a long subject beside the inbox."""
 
-_TOKEN = r"[^\x00-\x20\x7f.*>]+"
-_LOOSE_TOKEN = r"[^\x00-\x20\x7f.]+"
+_TOKEN = r"[^\x00-\x20\x7f.*>]+"  # noqa: S105  of a subject
+_LOOSE_TOKEN = r"[^\x00-\x20\x7f.]+"  # noqa: S105  of a subject
 _publishable = re.compile(rf"{_LOOSE_TOKEN}(?:\.{_LOOSE_TOKEN})*").fullmatch
 _literal = re.compile(rf"{_TOKEN}(?:\.{_TOKEN})*").fullmatch
 _subscribable = re.compile(rf"(?:(?:{_TOKEN}|\*)\.)*(?:{_TOKEN}|\*|>)").fullmatch

@@ -184,7 +184,7 @@ class Attempts:
             except Exception as error:
                 if tries >= policy.attempts or not policy.is_safe(error, idempotent=idempotent):
                     raise
-                pause = policy.pause(tries, random.random())
+                pause = policy.pause(tries, random.random())  # noqa: S311  jitter
                 if (deadline is not None and time() + pause >= deadline) or not self._spend():
                     raise
                 await asyncio.sleep(pause)

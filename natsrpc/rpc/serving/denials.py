@@ -79,7 +79,7 @@ class Denials:
         while self._missed:
             self._news.clear()
             try:
-                async with asyncio.timeout(wait * random.uniform(0.75, 1.25)):
+                async with asyncio.timeout(wait * random.uniform(0.75, 1.25)):  # noqa: S311  jitter
                     await self._news.wait()
                 wait = FIRST_WAIT
             except TimeoutError:

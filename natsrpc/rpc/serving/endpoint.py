@@ -140,7 +140,9 @@ class Endpoint:
         self._patience = patience
         self._admits = partial(may_answer, prefixes=reply_prefixes)
         self._limits = limits
-        self._book = TermsBook(contract, limits, codec, partial(lanes, self), link.loop.time, spoken)
+        self._book = TermsBook(
+            contract, limits, codec, partial(lanes, self), link.loop.time, spoken
+        )
         self._terms = self._book.known
         self._bodies = Bodies(
             all_,
