@@ -14,6 +14,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from logging import Logger, getLogger
+from typing import Any
 
 from natsrpc.errors import (
     AuthorizationError,
@@ -134,12 +135,12 @@ class Link:
         sink: Sink,
         *,
         queue_group: str = "",
-        on_denied: Callable[[ServerError], object] | None = None,
+        on_denied: Callable[[Any], object] | None = None,
     ) -> Subscription:
         """Subscribe a bare sink: it gets every message in place, uncounted. It must not wait.
 
-        For a subscription that can be done without: if the server denies it, `on_denied` is called,
-        and nobody else is told. A denied one stays: each new session is asked for it, and
+        For a subscription that can be done without: if the server denies it, `on_denied` is called
+        with the `PermissionsError` (or `MaxSubscriptionsError`), and nobody else is told. A denied one stays: each new session is asked for it, and
         `ask_again` does so at once. `detach` ends it.
 
         Raises:

@@ -117,7 +117,7 @@ class Subscriptions:
         subject: str,
         sink: Sink,
         queue_group: str = "",
-        on_denied: Callable[[ServerError], object] | None = None,
+        on_denied: Callable[[Any], object] | None = None,
     ) -> Subscription:
         """Subscribe a bare sink: it gets every message in place, uncounted.
 

@@ -18,8 +18,8 @@ from .call import Call
 from .outgoing import Outgoing
 from .policy import ONCE, Attempts, Policy
 
-ONE_TOKEN = (  # noqa: S105  a hint about subjects
-    "or nobody there takes requests larger than the server's max_payload; a large request goes to "
+ONE_TOKEN = (
+    "or nobody there takes requests larger than the server's max_payload; a large request goes to "  # noqa: S105  a hint about subjects
     "'{subject}._NATSRPC.large': where an export, an import, a mapping or a permission says `*` "
     "for the last token, write `>`"
 )

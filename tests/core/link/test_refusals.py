@@ -4,6 +4,7 @@ left alone."""
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.core.harness import eventually
 
 pytestmark = pytest.mark.live
 
-QUICK = {"reconnect_wait": 0.01, "reconnect_jitter": 0.0}
+QUICK: dict[str, Any] = {"reconnect_wait": 0.01, "reconnect_jitter": 0.0}
 
 
 @pytest.mark.parametrize("old_style", [False, True])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ ALL = USER.format('publish: ">", subscribe: ">"')
 SOME = USER.format('publish: ">", subscribe: { deny: ["secret.>"] }')
 NO_INBOX = USER.format('publish: ">", subscribe: { deny: ["_INBOX.>"] }')
 SIGN_IN = {"user": "u", "password": "p"}
-QUICK = {**SIGN_IN, "reconnect_wait": 0.01, "reconnect_jitter": 0.0}
+QUICK: dict[str, Any] = {**SIGN_IN, "reconnect_wait": 0.01, "reconnect_jitter": 0.0}
 
 
 @pytest.fixture
@@ -180,8 +181,8 @@ async def test_an_inbox_that_is_given_back_is_asked_for_again_by_the_requests_th
         await eventually(lambda: _answered(nc.request("ask", timeout=60)))
 
 
-async def _answered(request: object) -> bool:
+async def _answered(request: Awaitable[Msg]) -> bool:
     try:
-        return (await request).data == b"yes"  # type: ignore[attr-defined,no-any-return]
+        return (await request).data == b"yes"
     except PermissionsError:
         return False

@@ -379,7 +379,7 @@ async def test_an_attached_subscription_can_hear_of_its_denial_alone() -> None:
         authorization { users: [ { user: u, password: p,
             permissions: { subscribe: { deny: ["secret.>"] } } } ] }
     """
-    denied: list[PermissionsError] = []
+    denied: list[Any] = []
     told, on_error = recorder()
     with NatsServer(config) as server:
         async with connect(server.url, user="u", password="p", on_error=on_error) as nc:

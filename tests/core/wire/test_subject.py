@@ -50,10 +50,10 @@ def test_a_literal_subject_is_encoded_by_every_check(name: str) -> None:
 def test_a_wildcard_is_subscribed_and_published_to_and_never_called(name: str) -> None:
     for check in (subject.check_subscribe, subject.check_publish, subject.check_reply):
         assert check(name) == name.encode()
-    for check in (subject.check_literal, subject.check_inbox_prefix):
+    for strict in (subject.check_literal, subject.check_inbox_prefix):
         for _ in range(2):
             with pytest.raises(BadSubjectError, match="wildcard") as caught:
-                check(name)
+                strict(name)
             assert caught.value.subject == name
             assert repr(name) in str(caught.value)
 
