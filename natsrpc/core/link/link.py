@@ -140,8 +140,10 @@ class Link:
         """Subscribe a bare sink: it gets every message in place, uncounted. It must not wait.
 
         For a subscription that can be done without: if the server denies it, `on_denied` is called
-        with the `PermissionsError` (or `MaxSubscriptionsError`), and nobody else is told. A denied one stays: each new session is asked for it, and
-        `ask_again` does so at once. `detach` ends it.
+        with the `PermissionsError` (or `MaxSubscriptionsError`), and nobody else is told.
+
+        A denied one stays: each new session is asked for it, and `ask_again` does so at once.
+        `detach` ends it.
 
         Raises:
             BadSubjectError, BadQueueNameError: a name is malformed.
