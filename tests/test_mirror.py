@@ -11,6 +11,7 @@ OF_THE_WHOLE = {
     "behavior/matrix": "every operation through every way to reach a service",
     "behavior": "the same suite over a broker in memory and a real server",
     "core/harness": "the scripted server, the proxy and the clocks that tests run against",
+    "fuzz": "what nobody would write, fed to all that strangers reach",
     "docs": "the code blocks of README.md and docs/",
     "examples": "the programs in examples/",
     "interop": "clients written by others",
