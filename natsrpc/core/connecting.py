@@ -55,10 +55,11 @@ class ConnectOptions(TypedDict, total=False):
     `ssl.SSLContext` of your own."""
 
     tls_ca: str | PathLike[str] | Sequence[str | PathLike[str]] | None
-    """One or several PEM files of authorities to trust in place of the system's."""
+    """One or several PEM files of authorities to trust in place of the system's. Read anew for each
+    handshake."""
 
     tls_cert: tuple[str | PathLike[str], str | PathLike[str]] | None
-    """The client's (certificate file, key file)."""
+    """The client's (certificate file, key file). Read anew for each handshake."""
 
     tls_verify: bool
     """False: do not verify the server's certificate. A warning is logged."""

@@ -98,10 +98,15 @@ class Denials:
         except NatsError:
             return  # the session is lost: the next one is asked
         for subscription in back:
-            del self._missed[subscription]
             logger.warning(
                 "service %s can be reached on %r again", self._name, subscription.subject
             )
+        self.forget(back)
+
+    def forget(self, subscriptions: Iterable[Subscription]) -> None:
+        """Miss these no more: they are back, or their endpoint was removed."""
+        for subscription in subscriptions:
+            self._missed.pop(subscription, None)
 
     # what can be done without
 

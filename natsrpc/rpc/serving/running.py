@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import importlib
 import logging
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -98,7 +99,7 @@ class RunningService:
         self._cancellations: dict[Endpoint | Subscriber, Subscription] = {}
         self._leaving: list[Endpoint | Subscriber] = []
         self._attachments: list[Attachment] = []
-        self._can_miss: list[Subscription] = []
+        self._can_miss: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self.denials: Denials = Denials(connection, self.contract.name, lambda: self._can_miss)
         self._dropped = 0
         self._lifespan = contextlib.AsyncExitStack()
@@ -183,7 +184,7 @@ class RunningService:
             queue_group=queue_group,
             on_denied=lambda error: self.denials.note_optional(error, subject),
         )
-        self._can_miss.append(subscription)
+        self._can_miss.add(subscription)
         return subscription
 
     def _drop(self) -> None:
@@ -357,6 +358,7 @@ class RunningService:
             await _drain(self._cancellations.pop(endpoint))
         endpoint.answers.close()
         self._large.pop(endpoint, None)
+        self.denials.forget(own)
         for subscription in own:
             self._subscriptions.remove(subscription)
             del self._by_subscription[subscription]

@@ -100,6 +100,31 @@ async def test_a_service_that_is_denied_ends_all_the_same(server: NatsServer) ->
         assert not await is_served(caller)
 
 
+async def test_an_endpoint_that_is_removed_while_it_is_denied_is_missed_no_more(
+    server: NatsServer,
+) -> None:
+    service = calc()
+
+    @service.handler("other", name="other")
+    async def other() -> int:
+        return 1
+
+    async with (
+        connect(server.url, user="s", password="s") as worker,
+        connect(server.url, user="c", password="c") as caller,
+        worker.serve(service) as running,
+    ):
+        await asyncio.to_thread(server.reload, USERS.format('"other", "_INBOX.>", "$SRV.>"'))
+        await eventually(lambda: running.services[0].denials.subjects == ["calc.add"])
+        await running.remove("add")
+        assert (await health(caller))["status"] == "ok"
+        await asyncio.to_thread(server.reload, ALL)
+        await worker.connection.force_reconnect()
+        await worker.connection.flush()
+        assert not await is_served(caller)
+        assert await caller.call("other", returns=int) == 1
+
+
 async def test_what_it_does_without_is_told_once_and_not_with_each_session(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
