@@ -11,6 +11,7 @@ import pytest
 from natsrpc import connect
 from natsrpc.errors import NoRespondersError
 from natsrpc.rpc import Client, Service
+from natsrpc.rpc.serving.denials import TELLING
 from natsrpc.testing import NatsServer
 from tests.core.harness import eventually
 
@@ -139,4 +140,5 @@ async def test_what_it_does_without_is_told_once_and_not_with_each_session(
                 await worker.connection.force_reconnect()
                 await worker.connection.flush()
             assert await is_served(caller)
+            await asyncio.sleep(2 * TELLING)  # why: whether more lines come
             assert caplog.text.count("does without") == 1
