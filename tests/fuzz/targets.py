@@ -183,7 +183,7 @@ def urls(data: bytes) -> None:
     for server in servers:
         assert server.host
         assert 0 < server.port < 65536
-        assert (server.password or "") not in server.address or len(server.password or "") < 3
+        assert server.has_credentials == ("***@" in server.url)
 
 
 def decodes(name: str, types: tuple[Any, ...]) -> Target:

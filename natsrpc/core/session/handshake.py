@@ -176,7 +176,8 @@ class Handshake:
         self.info = await self._first_info()
         if self._is_tls or not self._tls.upgrade_wanted(self.info, self._server):
             return
-        if self.arrivals.events or not self._parser.is_between_frames:
+        is_quiet = self._parser.is_between_frames and self._parser.failure is None
+        if self.arrivals.events or not is_quiet:
             raise TLSError(
                 f"{self._server.address} sent plain text between INFO and the TLS handshake",
                 server=self._server.address,

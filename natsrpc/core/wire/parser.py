@@ -91,7 +91,7 @@ class Parser:
     @property
     def is_between_frames(self) -> bool:
         """Whether the last chunk ended with the end of a frame."""
-        return self._held is None and self._partial is None and self.failure is None
+        return self._held is None and self._partial is None
 
     def feed(self, data: bytes) -> list[Event]:  # noqa: C901  one loop: a call costs a tenth of a message
         """Return the events that the next chunk completes. After the call, look at `failure`."""
