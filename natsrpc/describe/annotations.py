@@ -344,9 +344,14 @@ def _alike(value: Any) -> Any:
         else:
             copy["anyOf"] = members
     properties = value.get("properties")
-    if isinstance(properties, Mapping) and isinstance(value.get("required", []), list):
+    required = value.get("required", [])
+    if (
+        isinstance(properties, Mapping)
+        and isinstance(required, list)  # a default of any shape may be among what is looked at
+        and all(isinstance(name, str) for name in required)
+    ):
         with_default = {
             k for k, v in properties.items() if isinstance(v, Mapping) and "default" in v
         }
-        copy["required"] = sorted(set(value.get("required", [])) - with_default)
+        copy["required"] = sorted(set(required) - with_default)
     return copy

@@ -288,7 +288,8 @@ def _titles(value: Any) -> Iterator[str]:
     """The names that classes made of these schemas may get. They must be known before the first
     method or field is named, which would otherwise hide a class."""
     if isinstance(value, Mapping):
-        for name, node in value.get("$defs", {}).items():
+        definitions = value.get("$defs")  # a default of any shape may be among what is looked at
+        for name, node in definitions.items() if isinstance(definitions, Mapping) else ():
             yield class_name(name)
             if isinstance(node, Mapping) and isinstance(node.get("title"), str):
                 yield class_name(node["title"])

@@ -162,6 +162,22 @@ def test_a_stub_loads_whatever_its_defaults_are(default: float, kind: str) -> No
     load(stub(contract({"type": "object", "title": "Q", "properties": {"a": field}})))
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"$defs": None}, {"$defs": [1]}, {"$defs": {"A": None}}, {"$ref": 7}, {"anyOf": [7]},
+        {"anyOf": {}}, {"properties": {"a": {"default": 1}}, "required": [[], {}]},
+        {"properties": {"a": 1}, "required": ["a", 1]}, {"title": 7}, {"request": {"title": 7}},
+    ],
+)  # fmt: skip
+def test_a_default_that_looks_like_a_schema_is_data(data: Any) -> None:
+    field = {"type": "object", "default": data, "examples": [data]}
+    model = {"type": "object", "title": "Q", "properties": {"a": field}, "default": data}
+    said = contract(model, response={"enum": [data, 1]}, items={"const": data})
+    load(stub(said))
+    assert diff(said, said).changes == ()
+
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
     | st.sampled_from(["object", "array", "string", "#/$defs/A", "date-time"]),
