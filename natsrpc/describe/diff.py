@@ -88,8 +88,8 @@ def diff(old: Document, new: Document) -> ContractDiff:
     budget = Budget()
     changes = [
         *_services(old, new),
-        *_all_endpoints(*(_of_kind(each, event=False) for each in (old, new)), budget),
-        *_subscribers(*(_of_kind(each, event=True) for each in (old, new)), budget),
+        *_all_endpoints(_of_kind(old, event=False), _of_kind(new, event=False), budget),
+        *_subscribers(_of_kind(old, event=True), _of_kind(new, event=True), budget),
         *_publications(old["publishes"], new["publishes"], budget),
     ]
     changes.sort(key=lambda each: -_STEPS.index(each.step))
@@ -253,9 +253,7 @@ def _differences(
 # events
 
 
-def _subscribers(
-    old: list[Document], new: list[Document], budget: Budget
-) -> Iterator[Change]:
+def _subscribers(old: list[Document], new: list[Document], budget: Budget) -> Iterator[Change]:
     """A subscriber is told by its name, which names its queue group; then by what it hears."""
     left = list(new)
     pairs: list[tuple[Document, Document | None]] = []
@@ -309,9 +307,7 @@ def _subscriber(old: Document, new: Document, budget: Budget) -> Iterator[Change
         yield from _sides(name, "event", old["request"], new["request"], budget)
 
 
-def _publications(
-    old: list[Document], new: list[Document], budget: Budget
-) -> Iterator[Change]:
+def _publications(old: list[Document], new: list[Document], budget: Budget) -> Iterator[Change]:
     """Who subscribes to an event reads what is written: as the callers of an endpoint its reply."""
     before = {each["subject"]: each for each in old}
     after = {each["subject"]: each for each in new}

@@ -129,9 +129,6 @@ class UnsentMessagesError(NatsError):
         self.msgs = msgs
         self.size = size
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.msgs, self.size), vars(self)
-
 
 class ProtocolError(NatsError):
     """The NATS protocol would be, or was, broken."""

@@ -24,6 +24,7 @@ from natsrpc.errors import (
     RpcError,
     SlowConsumerError,
     SubjectStoredError,
+    UnsentMessagesError,
 )
 from natsrpc.errors.nats import ConnectError
 
@@ -49,6 +50,7 @@ def example(cls: type[NatsRpcError]) -> NatsRpcError:
         MaxPayloadError: lambda: MaxPayloadError(2_000_000, 1_048_576),
         NoRespondersError: lambda: NoRespondersError("calc.add", "a hint"),
         SlowConsumerError: lambda: SlowConsumerError("calc.>", sid=3, dropped=7),
+        UnsentMessagesError: lambda: UnsentMessagesError(3, 200),
         DecodeError: lambda: DecodeError("bad", errors=[{"path": "a.0", "reason": "no"}]),
         ContractError: lambda: ContractError("bad", subject="calc.add", malformed=True),
         SubjectStoredError: lambda: SubjectStoredError("a.b", stream="S", reason="full"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from natsrpc.core import check_publish
+from natsrpc.core import check_literal
 from natsrpc.errors import BadSubjectError, ConfigTypeError
 
 from ..contract import EventContract, check_event_subject
@@ -69,7 +69,7 @@ class Event(Generic[T]):
                 "as in 'shop.events.{region}.placed'",
                 subject=subject,
             )
-        check_publish(wildcard.replace("*", "x"))
+        check_literal(wildcard.replace("*", "x"))
         if isinstance(type, _VALUES):
             raise ConfigTypeError(
                 f"the type of event {subject!r} is {type!r}: expected a type, as in "
