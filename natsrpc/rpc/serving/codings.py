@@ -38,10 +38,17 @@ class Coding:
 
 
 class Codings:
-    """The header blocks that a subscriber has read (`b""` is none), in `known`."""
+    """The header blocks that a subscriber has read (`b""` is none), in `known`. `spoken` are the
+    names of the codecs that events may name: all that are known if it is None."""
 
-    def __init__(self, contract: EndpointContract, codec: codecs.Codec) -> None:
+    def __init__(
+        self,
+        contract: EndpointContract,
+        codec: codecs.Codec,
+        spoken: frozenset[str] | None = None,
+    ) -> None:
         self._contract = contract
+        self._spoken = spoken
         self._by_type: dict[str, Coding] = {}
         self._unspoken: set[str] = set()
         self._plain = self._bind(codec)
@@ -53,7 +60,8 @@ class Codings:
 
         Raises:
             HeadersTooLargeError: the block is too large to be read.
-            UnsupportedCodecError: its codec is unknown, or cannot carry the event's type.
+            UnsupportedCodecError: its codec is unknown, not spoken here, or cannot carry the
+                event's type.
         """
         block = msg.raw_headers
         if len(block) > MAX_HEADERS:
@@ -74,6 +82,11 @@ class Codings:
         codec = codecs.by_content_type(content_type)
         if codec is None:
             raise UnsupportedCodecError(f"unknown content type {content_type!r}")
+        if self._spoken is not None and codec.name not in self._spoken:
+            raise UnsupportedCodecError(
+                f"subscriber {self._contract.name!r} does not speak {content_type!r}: "
+                f"it speaks {', '.join(sorted(self._spoken))}"
+            )
         try:
             return self._bind(codec)
         except ConfigError as error:

@@ -244,6 +244,7 @@ class RunningService:
             handler.plan,
             self._limits(handler),
             codec=self.definition.codec,
+            spoken=self.definition.spoken,
             gate=self._gate_of(EVENTS, self.definition.max_concurrency),
             on_failed=self.on_failed,
         )

@@ -98,6 +98,7 @@ class Subscriber:
         limits: Limits,
         *,
         codec: codecs.Codec,
+        spoken: frozenset[str] | None = None,
         gate: Gate,
         on_failed: Sequence[OnFailed] = (),
     ) -> None:
@@ -110,7 +111,7 @@ class Subscriber:
         self.backlog: Backlog = Backlog(gate, limits, self._start_waiting)
         self._gate = gate
         self._link = link = connection.link
-        self._codings = Codings(contract, codec)
+        self._codings = Codings(contract, codec, spoken)
         self._known = self._codings.known
         self._timeout = limits.timeout
         self._running: Due[Msg, Running] = Due(link.loop, self._expired)

@@ -10,8 +10,9 @@ import pytest
 import natsrpc
 from natsrpc import codecs
 from natsrpc.core import Connection
-from natsrpc.errors import ConfigError, UnsupportedCodecError
+from natsrpc.errors import ConfigError, MessagesLostError, UnsupportedCodecError
 from natsrpc.testing import NatsServer
+from tests.core.harness import eventually
 
 pytestmark = pytest.mark.live
 
@@ -74,6 +75,31 @@ async def test_a_codec_that_is_not_spoken_is_refused_unread_and_typed(
         with pytest.raises(UnsupportedCodecError):
             big = "x" * (2 * client.connection.max_payload)
             await client.call("calc.double", big, int, codec="msgpack")
+
+
+async def test_an_event_in_a_codec_that_is_not_spoken_is_lost_unread_and_told(
+    fresh_server: NatsServer,
+) -> None:
+    told: list[Exception] = []
+    heard: list[int] = []
+    event = natsrpc.Event("placed", int)
+    limited = service(codecs=["json"])
+
+    @limited.subscriber(event)
+    async def note(order: int) -> None:
+        heard.append(order)
+
+    async with (
+        natsrpc.connect(fresh_server.url, on_error=lambda nc, sub, e: told.append(e)) as client,
+        client.serve(limited),
+    ):
+        await client.publish(event, 1, codec="msgpack")
+        await client.publish(event, 2)
+        await eventually(lambda: heard == [2])
+        await eventually(lambda: told)
+    (error,) = told
+    assert isinstance(error, MessagesLostError)
+    assert isinstance(error.last, UnsupportedCodecError)
 
 
 async def test_those_that_are_spoken_go_on(fresh_server: NatsServer) -> None:
