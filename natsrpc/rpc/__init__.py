@@ -1,8 +1,14 @@
 """Typed calls: services, clients, and what travels between them."""
 
+from typing import TYPE_CHECKING
+
 from natsrpc.errors import RpcError
 
+from .calling import NOTHING as NOTHING
 from .calling import Call, Policy, Reply
+from .calling import Failure as Failure
+from .calling import Proxy as Proxy
+from .calling import remote_methods as remote_methods
 from .client import Client
 from .connecting import ClientOptions, OfClient, connect, opening
 from .contract import (
@@ -19,7 +25,9 @@ from .contract import (
     is_error,
     relayed,
 )
+from .contract import gives_stream as gives_stream
 from .encoded import Encoded
+from .headers import DeadlineClock as DeadlineClock
 from .headers import no_deadline
 from .process import Stopping, run, serve_until
 from .service import Lifespan, Service
@@ -35,7 +43,24 @@ from .serving import (
 )
 from .serving import method_endpoint as endpoint
 from .signature import Depends, Embed, Event, HandlerOptions, Header, Token
+from .signature import hints as hints
+from .streams import MAX_BODY as MAX_BODY
+from .streams import PATIENCE as PATIENCE
 from .trial import TestClient
+
+if TYPE_CHECKING:
+    from .calling import Anything as Anything
+    from .calling import CallOptions as CallOptions
+    from .calling import CommonOptions as CommonOptions
+    from .calling import First as First
+    from .calling import GatherOptions as GatherOptions
+    from .calling import Handler as Handler
+    from .calling import OpeningOptions as OpeningOptions
+    from .calling import RequestDoesNotFit as RequestDoesNotFit
+    from .calling import Second as Second
+    from .calling import Third as Third
+    from .calling import UseStream as UseStream
+    from .calling import UseUpload as UseUpload
 
 Caller = Client
 

@@ -8,7 +8,7 @@ from .call import Call
 from .gather import Failure
 from .pipeline import Pipeline
 from .policy import Policy, scoped
-from .proxy import make_proxy
+from .proxy import Proxy, make_proxy, remote_methods
 from .publishing import Publisher
 from .reply import Reply
 from .requests import Requests
@@ -35,9 +35,11 @@ __all__ = [
     "Failure",
     "Pipeline",
     "Policy",
+    "Proxy",
     "Publisher",
     "Reply",
     "Requests",
     "make_proxy",
+    "remote_methods",
     "scoped",
 ]

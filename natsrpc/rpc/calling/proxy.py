@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from natsrpc.errors import ConfigError
 
@@ -58,6 +58,37 @@ class Proxy:
         return f"<Proxy {self._name}>"
 
 
+class Remote:
+    """One method of an api as its caller sees it. `contract` names its subject and its types."""
+
+    __slots__ = ("_plan", "_signature", "contract")
+
+    def __init__(
+        self, contract: EndpointContract, call_plan: CallPlan, signature: inspect.Signature
+    ) -> None:
+        self.contract: EndpointContract = contract
+        self._plan = call_plan
+        self._signature = signature
+
+    def split(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """The body and the request stream, out of a call's arguments."""
+        call_plan = self._plan
+        if len(args) == 1 and not kwargs and call_plan.whole and call_plan.stream is None:
+            return args[0], None
+        bound = self._signature.bind(*args, **kwargs)
+        given = bound.arguments
+        if call_plan.whole and call_plan.body[0].name not in given:
+            given[call_plan.body[0].name] = call_plan.body[0].fresh()
+        items = None if call_plan.stream is None else given.pop(call_plan.stream.name)
+        if not call_plan.body:
+            return NOTHING, items
+        return (given[call_plan.body[0].name] if call_plan.whole else given), items
+
+
+Read: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""Gives the function that is read in a method's place."""
+
+
 def make_proxy(
     calls: Calls, api: type, prefix: str, timeout: float | None, errors: Errors = ()
 ) -> Any:
@@ -66,30 +97,41 @@ def make_proxy(
     Raises:
         ConfigError: it has no public methods, or one of them cannot be called remotely.
     """
+    methods = remote_methods(api, prefix, errors)
+    return Proxy(
+        api.__qualname__,
+        {name: _caller(calls, remote, timeout) for name, remote in methods.items()},
+    )
+
+
+def remote_methods(
+    api: type, prefix: str, errors: Errors, read: Read | None = None
+) -> dict[str, Remote]:
+    """The methods of `api`, by their names.
+
+    Args:
+        api: the Protocol or class.
+        prefix: stands before the methods' names.
+        errors: the classes that its calls raise.
+        read: gives the function that is read in a method's place.
+
+    Raises:
+        ConfigError: it has no public methods, or one of them cannot be called remotely.
+    """
     marks = marked_methods(api) or {name: Mark(None, {}) for name in public_methods(api)}
     if not marks:
         raise ConfigError(f"{api.__name__!r} has no public methods to call")
     naming.check_prefix(prefix)
-    methods = {
-        name: _method(calls, api, name, mark, prefix, timeout, errors)
-        for name, mark in marks.items()
-    }
-    return Proxy(api.__qualname__, methods)
+    return {name: _remote(api, name, mark, prefix, errors, read) for name, mark in marks.items()}
 
 
-def _method(
-    calls: Calls,
-    api: type,
-    name: str,
-    mark: Mark,
-    prefix: str,
-    timeout: float | None,
-    errors: Errors,
-) -> Callable[..., Any]:
+def _remote(
+    api: type, name: str, mark: Mark, prefix: str, errors: Errors, read: Read | None
+) -> Remote:
     function = inspect.getattr_static(api, name)
     if isinstance(function, (staticmethod, classmethod)):
         raise ConfigError(f"{api.__name__}.{name}: only plain methods can be called remotely")
-    method = types.MethodType(function, api)
+    method = types.MethodType(function if read is None else read(function), api)
     template = naming.join(prefix, name if mark.subject is None else mark.subject)
     subject, tokens = naming.parse_template(template)
     call_plan = plan(method, tokens)
@@ -105,7 +147,7 @@ def _method(
         template=template,
         idempotent=mark.options.get("idempotent", False),
     )
-    return _caller(calls, contract, call_plan, _signature(method, call_plan), timeout)
+    return Remote(contract, call_plan, _signature(method, call_plan))
 
 
 def _signature(method: Callable[..., Any], call_plan: CallPlan) -> inspect.Signature:
@@ -125,25 +167,8 @@ def _signature(method: Callable[..., Any], call_plan: CallPlan) -> inspect.Signa
     )
 
 
-def _caller(
-    calls: Calls,
-    contract: EndpointContract,
-    call_plan: CallPlan,
-    signature: inspect.Signature,
-    timeout: float | None,
-) -> Callable[..., Any]:
-    def split(args: Any, kwargs: Any) -> tuple[Any, Any]:
-        """The body and the request stream, out of a call's arguments."""
-        if len(args) == 1 and not kwargs and call_plan.whole and call_plan.stream is None:
-            return args[0], None
-        bound = signature.bind(*args, **kwargs)
-        given = bound.arguments
-        if call_plan.whole and call_plan.body[0].name not in given:
-            given[call_plan.body[0].name] = call_plan.body[0].fresh()
-        items = None if call_plan.stream is None else given.pop(call_plan.stream.name)
-        if not call_plan.body:
-            return NOTHING, items
-        return (given[call_plan.body[0].name] if call_plan.whole else given), items
+def _caller(calls: Calls, remote: Remote, timeout: float | None) -> Callable[..., Any]:
+    contract, split = remote.contract, remote.split
 
     async def unary(*args: Any, **kwargs: Any) -> Any:
         request, _ = split(args, kwargs)

@@ -1,7 +1,7 @@
 """Signatures of handlers, read once at registration: a function becomes its call plan."""
 
 from . import names, registry
-from .annotations import UNANNOTATED, Parameter, parameters
+from .annotations import UNANNOTATED, Parameter, hints, parameters
 from .callables import Style, style
 from .callers import caller, depth_of_caller, place_of
 from .carrying import check_codec
@@ -36,6 +36,7 @@ __all__ = [
     "describe",
     "event_contracts",
     "guarded",
+    "hints",
     "identity",
     "is_async",
     "located",

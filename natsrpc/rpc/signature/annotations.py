@@ -67,15 +67,7 @@ def parameters(function: Callable[..., Any]) -> tuple[list[Parameter], Any]:
     """
     signature = _signature(function)
     _check_bound(function, signature)
-    empty = inspect.Parameter.empty
-    annotations = {
-        each.name: each.annotation
-        for each in signature.parameters.values()
-        if each.annotation is not empty
-    }
-    if signature.return_annotation is not empty:
-        annotations["return"] = signature.return_annotation
-    resolved = resolve(function, annotations)
+    resolved = _resolved(function, signature)
     fixed = fixed_keywords(function)
     found = []
     for name, parameter in signature.parameters.items():
@@ -88,6 +80,27 @@ def parameters(function: Callable[..., Any]) -> tuple[list[Parameter], Any]:
             )
         found.append(_parameter(function, parameter, resolved.get(name, UNANNOTATED)))
     return found, _result(function, resolved.get("return", UNANNOTATED))
+
+
+def hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The resolved annotations of a callable by parameter, that of its result as "return".
+
+    Raises:
+        ConfigError: there is no signature to read, or an annotation that cannot be resolved.
+    """
+    return _resolved(function, _signature(function))
+
+
+def _resolved(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:
+    empty = inspect.Parameter.empty
+    annotations = {
+        each.name: each.annotation
+        for each in signature.parameters.values()
+        if each.annotation is not empty
+    }
+    if signature.return_annotation is not empty:
+        annotations["return"] = signature.return_annotation
+    return resolve(function, annotations)
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
