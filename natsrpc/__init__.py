@@ -95,6 +95,7 @@ if TYPE_CHECKING:
     from . import discovery as discovery
     from . import observe as observe
     from . import rpc as rpc
+    from . import sync as sync
     from . import testing as testing
     from .codecs import Codec
     from .core import (
@@ -190,7 +191,7 @@ _HOMES = {
         "natsrpc.rpc",
     ),
 }
-_ROOMS = frozenset({"codecs", "core", "describe", "discovery", "observe", "rpc", "testing"})
+_ROOMS = frozenset({"codecs", "core", "describe", "discovery", "observe", "rpc", "sync", "testing"})
 
 
 def __getattr__(name: str) -> Any:
@@ -322,4 +323,5 @@ __all__ = [
     "endpoint",
     "no_deadline",
     "run",
+    "sync",
 ]

@@ -43,7 +43,7 @@ IMPURE = names(
 GROUND = names("errors core.options core.stats core.timers core.throttle core.events core.opening")
 CONTRACT = names("errors core codecs rpc.contract")
 EVERY_ROOM = names(
-    "errors version core codecs rpc discovery describe observe server testing console cli"
+    "errors version core codecs rpc sync discovery describe observe server testing console cli"
 )
 ROOMS = {
     "errors": Room(),
@@ -87,6 +87,7 @@ ROOMS = {
         CONTRACT | names("rpc.signature rpc.headers rpc.streams rpc.calling rpc.serving"),
         packages=names("typing_extensions"),
     ),
+    "sync": Room(names("errors core codecs rpc"), packages=names("typing_extensions")),
     "jetstream": Room(names("errors core")),
     "durable": Room(names("errors core codecs rpc jetstream")),
     "discovery": Room(names("errors core rpc")),
@@ -96,12 +97,12 @@ ROOMS = {
     "testing": Room(names("errors core rpc server"), packages=names("pytest")),
     "console": Room(names("errors core rpc discovery describe observe")),
     "cli": Room(EVERY_ROOM | {""}, packages=names("typer rich click pydantic uvloop")),
-    "": Room(names("errors version core codecs rpc discovery describe observe testing")),
+    "": Room(names("errors version core codecs rpc discovery describe observe sync testing")),
 }
 
 LAZY = {
     "errors": names("core"),  # the class of the headers that an error came with
-    "": names("core codecs rpc discovery describe observe testing"),
+    "": names("core codecs rpc sync discovery describe observe testing"),
     "codecs": names("codecs"),
     "rpc": names("testing"),
     "rpc.serving": names("discovery"),

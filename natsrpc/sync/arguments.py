@@ -1,4 +1,7 @@
-"""The options of `stream`, for type checkers. The package imports this under `TYPE_CHECKING` alone."""
+"""The options of `stream`, for type checkers.
+
+The package imports this under `TYPE_CHECKING` alone: nothing makes this class when it runs.
+"""
 
 from __future__ import annotations
 

@@ -245,7 +245,7 @@ _cared_for = 0
 
 def _care_for_exit() -> None:
     """Have the end of this process care for what runs then."""
-    global _cared_for  # noqa: PLW0603  # once a process
+    global _cared_for  # once a process
     if _cared_for == os.getpid():
         return
     _cared_for = os.getpid()

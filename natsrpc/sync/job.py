@@ -35,14 +35,14 @@ class Job:
         function: what is called, with `args` and `kwargs`.
     """
 
-    __slots__ = ("_args", "_error", "_function", "_inbox", "_kwargs", "_task", "_value")
+    __slots__ = ("_args", "_error", "_function", "_inbox", "_is_done", "_kwargs", "_task", "_value")
 
     def __init__(
         self,
         inbox: Inbox,
         function: Callable[..., Awaitable[Any]],
         args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] = {},  # noqa: B006  # it is read only
+        kwargs: Mapping[str, Any] = {},  # it is read only
     ) -> None:
         self._inbox = inbox
         self._function = function
@@ -51,6 +51,7 @@ class Job:
         self._error: BaseException | None = None
         self._task: asyncio.Task[None] | None = None
         self._value: Any = None
+        self._is_done = False
 
     # in the loop's thread
 
@@ -63,6 +64,7 @@ class Job:
             self._value = await self._function(*self._args, **self._kwargs)
         except BaseException as error:  # it goes on in the thread that waits
             self._error = error
+        self._is_done = True
         self._inbox.put(None)
 
     def cancel(self, keep: set[asyncio.Task[None]]) -> None:
@@ -73,12 +75,12 @@ class Job:
             task.add_done_callback(keep.discard)
             task.cancel()
 
-    # in any thread
-
     def fail(self, error: BaseException) -> None:
-        """End a job that will never run."""
-        self._error = error
-        self._inbox.put(None)
+        """End a job that will not run any more. One that has ended stays as it is."""
+        if not self._is_done:
+            self._is_done = True
+            self._error = error
+            self._inbox.put(None)
 
     # in the thread that waits
 

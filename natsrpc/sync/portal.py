@@ -12,8 +12,7 @@ import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any
 
 from natsrpc.core import Opening
 from natsrpc.errors import ConfigError, NatsError
