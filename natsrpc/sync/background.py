@@ -62,13 +62,15 @@ class Background:
         self.at_exit: Callable[[], Awaitable[None]] | None = None
         self._thread = threading.Thread(target=self._main, name="natsrpc-sync", daemon=True)
         try:
+            if _is_over:
+                raise RuntimeError("a thread that starts now would never run")
             self._thread.start()
-        except RuntimeError as error:  # since Python 3.12 none starts while the interpreter ends
+        except RuntimeError as error:  # since Python 3.12 Python says so itself
             self._loop.close()
-            raise ConnectionClosedError("no thread can be started: the process ends") from error
+            raise over() from error
         self._ident = self._thread.ident
         _running.add(self)
-        _care_for_exit()
+        _care_for_end()
 
     # in other threads
 
@@ -123,7 +125,9 @@ class Background:
         """
         try:
             self._submit(job.cancel, self._kept)
-        except RuntimeError:
+        except ConnectionClosedError:
+            return
+        except RuntimeError:  # what a closed loop raises
             if isinstance(error, RuntimeError):
                 raise closed() from None
 
@@ -140,7 +144,7 @@ class Background:
 
     def end(self) -> None:
         """End the thread, and wait until it has ended."""
-        with contextlib.suppress(RuntimeError):
+        with contextlib.suppress(RuntimeError, ConnectionClosedError):
             self._submit(self.stop)
         if not self.is_here:
             self._thread.join()
@@ -152,15 +156,16 @@ class Background:
             timeout: seconds to wait for that; None does not wait at all.
         """
         job = Job(SimpleQueue(), self._leave)
-        with contextlib.suppress(RuntimeError):
+        with contextlib.suppress(RuntimeError, ConnectionClosedError):
             self._submit(job.start)
             if timeout is not None:
                 job.wait(timeout)
                 self._thread.join(GRACE * 10)
+                self._submit = _refuse_at_end
 
     def forget(self) -> None:
         """Take nothing more, in a process that was forked off this one's."""
-        self._submit = _refuse
+        self._submit = _refuse_in_child
         self._on_end()
         _forgotten.append(self)
         nowhere = os.open(os.devnull, os.O_RDWR)
@@ -222,6 +227,19 @@ def closed() -> ConnectionClosedError:
     return ConnectionClosedError("the client is closed")
 
 
+def over() -> ConnectionClosedError:
+    """The error of what uses a client when the interpreter has ended all of them."""
+    return ConnectionClosedError("the client is closed: the process ends")
+
+
+def _refuse_at_end(*_: object) -> None:
+    raise over()
+
+
+def _refuse_in_child(*_: object) -> None:
+    raise ConnectionClosedError("it was opened in the process that this one was forked off")
+
+
 async def _logged(awaited: Awaitable[Any]) -> None:
     try:
         await awaited
@@ -240,12 +258,13 @@ async def _end_all(tasks: set[asyncio.Task[Any]]) -> None:
 
 # the end of the process, and processes that are forked
 
+_is_over = False
 _cared_for = 0
 
 
-def _care_for_exit() -> None:
-    """Have the end of this process care for what runs then."""
-    global _cared_for  # once a process
+def _care_for_end() -> None:
+    """Have the end of this process wait for what runs then."""
+    global _cared_for  # noqa: PLW0603  # once a process
     if _cared_for == os.getpid():
         return
     _cared_for = os.getpid()
@@ -257,12 +276,10 @@ def _care_for_exit() -> None:
 
 
 def _leave_all() -> None:
+    global _is_over  # noqa: PLW0603  # the process ends once
     for background in list(_running):
         background.leave(EXIT)
-
-
-def _refuse(*_: object) -> None:
-    raise RuntimeError("it was opened in the process that this one was forked off")
+    _is_over = True
 
 
 def _forget_all() -> None:
@@ -271,5 +288,7 @@ def _forget_all() -> None:
     _running.clear()
 
 
+# Now, for what is registered later runs before it: it may still use its client.
+_care_for_end()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_all)
