@@ -475,7 +475,9 @@ class Client:
 
     def __repr__(self) -> str:
         session = self._portal.session
-        return f"<sync.Client {'not connected' if session is None else session.client!r}>"
+        return "<sync." + (
+            "Client, not connected>" if session is None else repr(session.client)[1:]
+        )
 
 
 async def _started(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -81,11 +81,9 @@ class Stream(Iterator[T], Generic[T]):
         self.close()
 
     def __del__(self) -> None:
-        # any thread may drop it, that of the loop included: nothing is waited for
-        if not getattr(self, "_is_ended", True):
-            self._end()
-            with contextlib.suppress(ConnectionClosedError):
-                self._background.post(self._items.aclose)
+        # Any thread may drop it. asyncio itself closes a generator that is dropped, in its loop.
+        if self._feed is not None:
+            self._feed.stop()
 
     def __repr__(self) -> str:
         return f"<Stream{' ended' if self._is_ended else ''}>"

@@ -156,9 +156,7 @@ def test_an_interrupt_ends_a_call_at_once_and_cancels_it_at_the_worker(
 ) -> None:
     def interrupt() -> None:
         seen.started.wait(10)
-        signal.pthread_kill(
-            threading.main_thread().ident or 0, signal.SIGINT
-        )
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
     thread.start()

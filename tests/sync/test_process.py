@@ -31,8 +31,6 @@ async def echo(word: str) -> str:
     return word
 
 
-
-
 @pytest.fixture
 def url(nats_server: NatsServer) -> Iterator[str]:
     told.clear()
@@ -313,7 +311,7 @@ import multiprocessing
 client = natsrpc.sync.connect(url, lazy=True)
 def work():
     for number in range(200):
-        client.publish("notes.tell", str(number))
+        client.publish("notes.tell", str(number) + "x" * 100_000)  # more than the socket takes at once
 processes = multiprocessing.get_context("fork")
 child = processes.Process(target=work)
 child.start()
@@ -322,3 +320,29 @@ print(child.exitcode)
 """
     assert run(url, program) == ["0"]
     soon(lambda: len(told) == 200)
+
+
+@needs_fork
+def test_a_fork_while_another_thread_connects_hangs_nobody(url: str) -> None:
+    program = """
+import socket
+silent = socket.create_server(("127.0.0.1", 0))
+address = f"nats://127.0.0.1:{silent.getsockname()[1]}"
+client = natsrpc.sync.connect(address, lazy=True, connect_timeout=1.0)
+def use():
+    try:
+        client.call("notes.echo", "a", str)
+    except natsrpc.NatsError as error:
+        return type(error).__name__
+thread = threading.Thread(target=use)
+thread.start()
+accepted, _ = silent.accept()  # now it waits for the server's first word
+child = os.fork()
+if child == 0:
+    os._exit(0 if use() == "NoServersError" else 1)
+print(os.waitpid(child, 0)[1])
+thread.join()
+accepted.close()
+silent.close()
+"""
+    assert run(url, program) == ["0"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import itertools
 import queue
 import signal
@@ -136,6 +137,24 @@ def test_the_thread_that_reads_items_ends_with_the_stream(client: natsrpc.sync.C
     with client.stream(double, items=itertools.count()) as stream:
         assert next(stream) == 0
     soon(lambda: not reading())
+    stream = client.stream(double, items=itertools.count())
+    assert next(stream) == 0
+    del stream
+    soon(lambda: not reading())
+    assert seen.closed.wait(10)
+
+
+WHO: contextvars.ContextVar[int] = contextvars.ContextVar("who", default=0)
+
+
+def test_items_are_read_with_the_context_variables_of_the_caller(
+    client: natsrpc.sync.Client,
+) -> None:
+    def numbers() -> Iterator[int]:
+        yield WHO.get()
+
+    WHO.set(4)
+    assert list(client.stream(double, items=numbers())) == [8]
 
 
 def test_an_error_of_the_items_is_raised_here(client: natsrpc.sync.Client) -> None:
