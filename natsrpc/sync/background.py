@@ -264,7 +264,7 @@ _cared_for = 0
 
 def _care_for_end() -> None:
     """Have the end of this process wait for what runs then."""
-    global _cared_for  # noqa: PLW0603  # once a process
+    global _cared_for  # once a process
     if _cared_for == os.getpid():
         return
     _cared_for = os.getpid()
@@ -276,7 +276,7 @@ def _care_for_end() -> None:
 
 
 def _leave_all() -> None:
-    global _is_over  # noqa: PLW0603  # the process ends once
+    global _is_over  # the process ends once
     for background in list(_running):
         background.leave(EXIT)
     _is_over = True

@@ -93,6 +93,6 @@ def test_an_async_iterable_is_refused(client: natsrpc.sync.Client) -> None:
         yield 1
 
     with pytest.raises(ConfigTypeError, match="not an async one"):
-        client.upload(total, numbers())  # type: ignore[arg-type]
+        client.upload(total, numbers())  # type: ignore[call-overload]
     with pytest.raises(ConfigTypeError, match="int"):
-        client.upload("desk.total", 3, returns=int)  # type: ignore[arg-type]
+        client.upload("desk.total", 3, returns=int)  # type: ignore[call-overload]
