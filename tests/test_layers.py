@@ -72,7 +72,7 @@ ROOMS = {
     "codecs": Room(
         names("errors"),
         packages=names("pydantic pydantic_core msgpack annotated_types typing_extensions"),
-        optional=names("google"),
+        optional=names("google msgspec"),
     ),
     "rpc.contract": Room(names("errors core codecs")),
     "rpc.signature": Room(CONTRACT, packages=names("typing_extensions")),

@@ -20,7 +20,8 @@ MAX_ERRORS_READ = 1000
 """With more errors than this only their number is told: to list them would cost more than the
 request is worth, and a peer could ask for that on purpose."""
 
-_MAX_PATH = 200  # characters; a key of the path is text that a peer chose
+MAX_PATH = 200
+"""Characters of a path; a key in it is text that a peer chose."""
 
 
 def decode_error(error: ValidationError, what: str) -> DecodeError:
@@ -37,7 +38,7 @@ def decode_error(error: ValidationError, what: str) -> DecodeError:
         return DecodeError(f"not JSON: {reason}", malformed=True)
     errors = [
         {
-            "path": ".".join(str(part)[:_MAX_PATH] for part in item["loc"])[:_MAX_PATH],
+            "path": ".".join(str(part)[:MAX_PATH] for part in item["loc"])[:MAX_PATH],
             "reason": _reason(cast(Mapping[str, Any], item)),
         }
         for item in found[:MAX_ERRORS]
@@ -54,17 +55,17 @@ def error_line(error: Mapping[str, str]) -> str:
 def _reason(item: Mapping[str, Any]) -> str:
     text = str(item["msg"])
     # these two carry the text of a user's validator, which may quote the value
-    if item["type"] in ("value_error", "assertion_error") and _quotes(text, item["input"]):
+    if item["type"] in ("value_error", "assertion_error") and quotes(text, item["input"]):
         return "Value was refused by its validator"
     return text
 
 
-def _quotes(text: str, value: Any, depth: int = 3) -> bool:
+def quotes(text: str, value: Any, depth: int = 3) -> bool:
     """Whether a validator's own text quotes the value that it was given, or a part of it."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list | tuple):
-        return depth > 0 and any(_quotes(text, item, depth - 1) for item in value)
+        return depth > 0 and any(quotes(text, item, depth - 1) for item in value)
     if value is None or isinstance(value, bool):
         return False
     return bool(spelling := str(value)) and spelling in text

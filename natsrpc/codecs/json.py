@@ -41,6 +41,7 @@ class JsonCodec(PydanticCodec):
     """
 
     name = "json"
+    format = "json"
     content_type = "application/json"
 
     def _bind(self, type_: Any) -> Bound:

@@ -24,6 +24,7 @@ from natsrpc.errors import DecodeError, EncodeError
 
 from .codec import Bound, Decode, Encode
 from .exact import exact_test, is_exact_class
+from .foreign import is_struct, plain_struct
 from .typed import PydanticCodec, Typed, empty, make_careful
 
 
@@ -35,6 +36,7 @@ class MsgpackCodec(PydanticCodec):
     """
 
     name = "msgpack"
+    format = "msgpack"
     content_type = "application/msgpack"
 
     def _bind(self, type_: Any) -> Bound:
@@ -71,6 +73,8 @@ def _other(value: Any) -> Any:
 
 
 def _by_class(value: Any) -> Any:
+    if is_struct(value):
+        return plain_struct(value)
     # its class is known to pydantic, but no field of the type told of it: a dataclass in `Any`, say
     return _adapter(value.__class__).dump_python(value, mode="json")
 

@@ -12,7 +12,7 @@ import abc
 import contextlib
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from pydantic import ValidationError
 from pydantic_core import CoreConfig, CoreSchema, SchemaSerializer, SchemaValidator
@@ -23,6 +23,7 @@ from .adapter import make_adapter, type_name
 from .codec import BindCache, Bound, Mode
 from .exact import model_test
 from .fields import REQUIRED, Fields
+from .foreign import Format, bind_struct, plain_struct, struct_schema
 from .invalid import MAX_ERRORS_READ, decode_error, error_line
 from .raw import bind_plain
 from .rules import (
@@ -51,7 +52,12 @@ _REBUILD: dict[str, Any] = (
 
 
 class PydanticCodec(abc.ABC):
-    """The codecs that work through pydantic: each type is bound once and has pydantic's schema."""
+    """The codecs that work through pydantic: each type is bound once and has pydantic's schema.
+
+    Types with a Struct of msgspec's in them are bound through msgspec, and have its schema.
+    """
+
+    format: ClassVar[Format]
 
     def __init__(self) -> None:
         self._cache = BindCache()
@@ -60,13 +66,21 @@ class PydanticCodec(abc.ABC):
         self.bind(Any)
 
     def bind(self, type_: Any) -> Bound:
-        """Bind any type that pydantic understands. What was bound is remembered.
+        """Bind any type that pydantic or msgspec understands. What was bound is remembered.
 
         Raises:
-            ConfigTypeError: pydantic cannot make a schema of the type.
+            ConfigTypeError: neither can make a schema of the type.
         """
         known = self._cache.find(type_)
-        return known or self._cache.keep(type_, bind_plain(type_) or self._bind(type_))
+        return known or self._cache.keep(type_, bind_plain(type_) or self.bind_nested(type_))
+
+    def bind_nested(self, type_: Any) -> Bound:
+        """Bind a type as it is within another value, where `bytes` are no raw payload.
+
+        Raises:
+            ConfigTypeError: neither pydantic nor msgspec can make a schema of the type.
+        """
+        return bind_struct(self, type_, self.format) or self._bind(type_)
 
     def schema(self, type_: Any, *, mode: Mode = "validation") -> dict[str, Any] | None:
         """Return the JSON Schema (2020-12) of the values; None for `None`, `bytes` and types
@@ -77,7 +91,8 @@ class PydanticCodec(abc.ABC):
         """
         if bind_plain(type_) is not None:
             return None
-        return json_schema(type_, mode)
+        has_struct, found = struct_schema(self, type_, mode)
+        return found if has_struct else json_schema(type_, mode)
 
     @abc.abstractmethod
     def _bind(self, type_: Any) -> Bound:
@@ -284,7 +299,9 @@ def make_careful(
         except Exception as error:
             value = typed.coerce(value, error)
             try:
-                return value, write(value, by_alias=by_alias, warnings="error")
+                return value, write(
+                    value, by_alias=by_alias, warnings="error", fallback=plain_struct
+                )
             except Exception as again:
                 raise EncodeError(f"cannot encode {typed.name} as {format_name}") from again
 

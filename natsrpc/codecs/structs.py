@@ -1,0 +1,401 @@
+"""msgspec's Structs as bodies, in JSON and in MessagePack. `foreign` loads this where msgspec is.
+
+A type with a Struct in it is read and written by msgspec alone, by its rules: no conversions (a
+text is no number), and nothing is checked when a Struct is made. What natsrpc promises of its
+codecs holds here, too: errors name paths and reasons and no values, JSON has no NaN, what msgspec
+would pass over in silence is refused when the type is bound. Of the parameters of a handler each
+is bound by itself, so those without a Struct keep pydantic's rules.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from types import NoneType, UnionType
+from typing import Any, Protocol, Union, get_args, get_origin
+
+import msgspec
+
+from natsrpc.errors import ConfigTypeError, DecodeError, EncodeError
+
+from .adapter import type_name
+from .codec import Bound, Mode
+from .fields import REQUIRED, Fields
+from .foreign import Format
+from .invalid import MAX_PATH, error_line, quotes
+from .parts import Parts
+
+_FORMATS: dict[str, Any] = {"json": msgspec.json, "msgpack": msgspec.msgpack}
+_SPELLED = {"json": "JSON", "msgpack": "MessagePack"}
+
+
+class Binds(Protocol):
+    """The codec that asks: it binds what is not msgspec's."""
+
+    def bind_nested(self, type_: Any) -> Bound:
+        """Bind a type as it is within another value."""
+        ...
+
+    def schema(self, type_: Any, *, mode: Mode = "validation") -> dict[str, Any] | None:
+        """Return a type's JSON Schema."""
+        ...
+
+
+def has_struct(type_: Any) -> bool:
+    """Whether a Struct is a part of the type."""
+    return bool(Parts(type_).structs)
+
+
+def bind(codec: Binds, type_: Any, format_: Format) -> Bound | None:
+    """Bind a type with a Struct in it; return None for any other type.
+
+    Raises:
+        ConfigTypeError: a part of it is not msgspec's to read.
+    """
+    parts = Parts(type_)
+    if not parts.structs:
+        return None
+    if isinstance(type_, type) and issubclass(type_, Fields):
+        return _bind_fields(codec, type_, format_)
+    _check(type_, parts)
+    return Bound(_make_encode(type_, format_), _make_decode(type_, format_))
+
+
+# what is refused when a type is bound
+
+
+def _check(type_: Any, parts: Parts) -> None:
+    name = type_name(type_)
+    for place, model in parts.models:
+        struct = parts.structs[0][1].__name__
+        raise ConfigTypeError(
+            f"cannot make a codec for {name}: {place or 'it'} has the pydantic model "
+            f"{model.__name__} beside the Struct {struct}: one value is read by one of the two, "
+            "so make both Structs, or both models"
+        )
+    for place, constraint in parts.constraints:
+        raise ConfigTypeError(
+            f"cannot make a codec for {name}: {place or 'it'} is annotated with {constraint!r}, "
+            "which msgspec passes over: write msgspec.Meta(...)"
+        )
+    try:
+        unknown = [each for each in _nodes(type_) if isinstance(each, msgspec.inspect.CustomType)]
+    except Exception as error:
+        raise ConfigTypeError(f"cannot make a codec for {name}: {error}") from error
+    for each in unknown:
+        raise ConfigTypeError(
+            f"cannot make a codec for {name}: msgspec does not know {type_name(each.cls)}"
+        )
+
+
+def _nodes(type_: Any) -> Iterator[Any]:
+    """All nodes of msgspec's description of a type."""
+    todo: list[Any] = [msgspec.inspect.type_info(type_)]
+    seen: set[int] = set()
+    while todo:
+        node = todo.pop()
+        if isinstance(node, tuple):
+            todo += node
+        elif isinstance(node, msgspec.inspect.Field):
+            todo.append(node.type)
+        elif isinstance(node, msgspec.inspect.Type) and id(node) not in seen:
+            seen.add(id(node))
+            yield node
+            todo += [getattr(node, name) for name in node.__struct_fields__]
+
+
+# decoding
+
+
+def _make_decode(type_: Any, format_: Format) -> Callable[[bytes], Any]:
+    module, name = _FORMATS[format_], type_name(type_)
+    read = module.Decoder(type_).decode
+    optional = _takes_none(type_)
+
+    def decode(data: bytes) -> Any:
+        try:
+            return read(data)
+        except Exception as error:
+            if not data:
+                if optional:
+                    return None
+                raise _empty(name) from None
+            raise _decode_error(error, name, format_, data) from None
+
+    return decode
+
+
+def _empty(name: str) -> DecodeError:
+    return DecodeError(
+        f"empty payload where {name} is expected",
+        errors=[{"path": "", "reason": f"it is empty, and {name} is expected"}],
+        malformed=True,
+    )
+
+
+_PLACE = re.compile(r"(?P<reason>.*) - at `(?:key(?: in)? )?\$(?P<path>.*)`", re.DOTALL)
+_FIELD = re.compile(r"Object (?P<what>missing required|contains unknown) field `(?P<name>.*)`")
+
+
+def _decode_error(error: Exception, what: str, format_: Format, data: bytes) -> DecodeError:
+    """Return the `DecodeError` of what msgspec raised."""
+    if isinstance(error, msgspec.ValidationError):
+        path, reason = _told(error, format_, data)
+    elif isinstance(error, msgspec.DecodeError | UnicodeDecodeError | RecursionError):
+        return DecodeError(f"not {_SPELLED[format_]}: {_malformed(error)}", malformed=True)
+    else:  # raised by a `__post_init__`
+        path, reason = "", _REFUSED
+    line = {"path": path, "reason": reason}
+    return DecodeError(f"cannot decode {what}: {error_line(line)}", errors=[line])
+
+
+_REFUSED = "Value was refused by its validator"
+
+
+def _malformed(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "a string is not UTF-8"
+    text = str(error)
+    return re.sub(r"^(JSON|MessagePack data) is malformed: ", "", text)
+
+
+def _told(error: Exception, format_: Format, data: bytes) -> tuple[str, str]:
+    """The path and the reason in the text of a validation error, without a value."""
+    text = str(error)
+    found = _PLACE.fullmatch(text)
+    path, reason = (found["path"], found["reason"]) if found else ("", text)
+    path = re.sub(r"\[(.*?)\]", r".\1", path.replace("[...]", ".*")).lstrip(".")
+    if error.__cause__ is not None:  # of a user's own code: it may quote the value
+        if quotes(reason, _FORMATS[format_].decode(data)):
+            reason = _REFUSED
+    elif field := _FIELD.fullmatch(reason):
+        path = f"{path}.{field['name']}".lstrip(".")
+        reason = "Field required" if field["what"] == "missing required" else "Unknown field"
+    else:
+        reason = re.sub(r"^(Invalid (?:enum )?value).*", r"\1", reason, flags=re.DOTALL)
+    return path[:MAX_PATH], reason
+
+
+def _takes_none(type_: Any) -> bool:
+    info = msgspec.inspect.type_info(type_)
+    types = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+    return any(isinstance(each, msgspec.inspect.NoneType) for each in types)
+
+
+# encoding
+
+
+def _make_encode(type_: Any, format_: Format) -> Callable[[Any], bytes]:
+    write = _FORMATS[format_].Encoder().encode
+    test = _exact_test(type_)
+    may_hide = format_ == "json" and not _is_finite(type_)
+    name = type_name(type_)
+
+    def encode(value: Any) -> bytes:
+        if not test(value):
+            value = _converted(value, type_, name)
+        try:
+            out: bytes = write(value)
+        except Exception as error:
+            reason = f"cannot encode {name} as {_SPELLED[format_]}: {error}"
+            raise EncodeError(reason) from error
+        if may_hide and b"null" in out:  # what msgspec makes of NaN, and of None
+            _refuse_hidden(msgspec.to_builtins(value))
+        return out
+
+    return encode
+
+
+def _converted(value: Any, type_: Any, name: str) -> Any:
+    """The value of the type that plain data stands for; a value of it as it is.
+
+    Raises:
+        EncodeError: it stands for none.
+    """
+    try:
+        return msgspec.convert(value, type_)
+    except Exception as error:
+        if isinstance(error, msgspec.ValidationError):
+            path, reason = _told_of_value(error, value)
+            reason = error_line({"path": path, "reason": reason})
+        else:
+            reason = type(error).__name__
+        what = "None" if value is None else type_name(type(value))
+        raise EncodeError(f"cannot encode {what} as {name}: {reason}") from error
+
+
+def _told_of_value(error: Exception, value: Any) -> tuple[str, str]:
+    try:
+        data = msgspec.json.encode(value)
+    except Exception:
+        data = b"null"
+    return _told(error, "json", data)
+
+
+def _is_finite(type_: Any) -> bool:
+    """Whether no value of the type can hold a float."""
+    kinds = (msgspec.inspect.FloatType, msgspec.inspect.AnyType)
+    return not any(isinstance(each, kinds) for each in _nodes(type_))
+
+
+def _refuse_hidden(value: Any) -> None:
+    """Raise where plain data holds a NaN, which its JSON no longer shows."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise EncodeError("NaN and the infinities are not JSON")
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple | set | frozenset):
+        return
+    for item in value:
+        _refuse_hidden(item)
+
+
+def _exact_test(type_: Any) -> Callable[[Any], bool]:
+    """Return a test that a value has the classes that the type has; of other types, one that
+    fails, so that each value is looked through."""
+    if _is_struct(type_):
+        return lambda value: type(value) is type_
+    origin, args = get_origin(type_), get_args(type_)
+    if origin is list and _is_struct(args[0]):
+        only = frozenset(args)
+        return lambda value: type(value) is list and only.issuperset(map(type, value))
+    if origin in (Union, UnionType) and all(each is NoneType or _is_struct(each) for each in args):
+        choices = frozenset(args)
+        return lambda value: type(value) in choices
+    return lambda value: False
+
+
+def _is_struct(type_: Any) -> bool:
+    return isinstance(type_, type) and issubclass(type_, msgspec.Struct)
+
+
+# several values in one body
+
+
+def _bind_fields(codec: Binds, type_: type[Fields], format_: Format) -> Bound:
+    """Bind the parameters of a handler, each by itself."""
+    module = _FORMATS[format_]
+    read = module.Decoder(dict[str, msgspec.Raw]).decode
+    bounds = {name: codec.bind_nested(part) for name, (part, _) in type_.parameters.items()}
+    defaults = {
+        name: default for name, (_, default) in type_.parameters.items() if default is not REQUIRED
+    }
+    name = type_.__name__
+    names = ", ".join(map(repr, bounds))
+
+    def decode(data: bytes) -> dict[str, Any]:
+        if not data and len(defaults) == len(bounds):
+            return dict(defaults)
+        try:
+            raw = read(data)
+        except Exception as error:
+            if not data:
+                raise _empty(name) from None
+            raise _decode_error(error, name, format_, data) from None
+        return _decode_each(raw, bounds, defaults, name)
+
+    def encode(value: Any) -> bytes:
+        if not isinstance(value, Mapping):
+            what = "None" if value is None else type_name(type(value))
+            raise EncodeError(f"cannot encode {what}: expected a mapping of {names}")
+        for key in value.keys() - bounds.keys():
+            raise EncodeError(f"there is no parameter {key!r}: expected a mapping of {names}")
+        for key in bounds.keys() - value.keys() - defaults.keys():
+            what = type_name(type(value))
+            raise EncodeError(f"cannot encode {what} as {name}: {key}: Field required")
+        parts = {key: msgspec.Raw(bounds[key].encode(part)) for key, part in value.items()}
+        out: bytes = module.encode(parts)
+        return out
+
+    return Bound(encode, decode)
+
+
+def _decode_each(
+    raw: Mapping[str, Any], bounds: Mapping[str, Bound], defaults: Mapping[str, Any], name: str
+) -> dict[str, Any]:
+    """Decode the body's fields.
+
+    Raises:
+        DecodeError: fields are missing or do not fit; all of them are named.
+    """
+    values: dict[str, Any] = {}
+    errors: list[dict[str, str]] = []
+    for key, bound in bounds.items():
+        if key not in raw:
+            if key in defaults:
+                values[key] = defaults[key]
+            else:
+                errors.append({"path": key, "reason": "Field required"})
+            continue
+        try:
+            values[key] = bound.decode(bytes(raw[key]))
+        except DecodeError as error:
+            errors += [
+                {"path": f"{key}.{each['path']}".rstrip("."), "reason": each["reason"]}
+                for each in error.errors or ({"path": "", "reason": str(error)},)
+            ]
+    if errors:
+        more = "" if len(errors) == 1 else f" (and {len(errors) - 1} more)"
+        text = f"cannot decode {name}: {error_line(errors[0])}{more}"
+        raise DecodeError(text, errors=errors)
+    return values
+
+
+# the JSON Schema
+
+
+def schema(codec: Binds, type_: Any, mode: Mode) -> dict[str, Any] | None:
+    """Return the JSON Schema of a type with a Struct in it.
+
+    Raises:
+        ConfigTypeError: a part of it is not msgspec's to read.
+    """
+    if isinstance(type_, type) and issubclass(type_, Fields):
+        return _fields_schema(codec, type_, mode)
+    parts = Parts(type_)
+    _check(type_, parts)
+    found: dict[str, Any] = msgspec.json.schema(type_)
+    if mode == "serialization":
+        for _, struct in parts.structs:
+            _require_all(struct, found["$defs"].get(struct.__name__, {}))
+    return _with_its_own_on_top(found)
+
+
+def _require_all(struct: Any, found: dict[str, Any]) -> None:
+    """Require the fields with a default in an encoded value, where they always are."""
+    if not struct.__struct_config__.omit_defaults and "properties" in found:
+        unset = {
+            field.encode_name
+            for field in msgspec.structs.fields(struct)
+            if msgspec.UnsetType in get_args(field.type)
+        }
+        found["required"] = [name for name in found["properties"] if name not in unset]
+
+
+def _with_its_own_on_top(found: dict[str, Any]) -> dict[str, Any]:
+    """A schema whose top is the type itself, in the place of the only reference to it."""
+    reference = found.get("$ref")
+    if reference is None or json.dumps(found).count(json.dumps(reference)) > 1:
+        return found
+    definitions = dict(found["$defs"])
+    top = definitions.pop(reference.rpartition("/")[2])
+    return {**top, "$defs": definitions} if definitions else top
+
+
+def _fields_schema(codec: Binds, type_: type[Fields], mode: Mode) -> dict[str, Any]:
+    properties, definitions = {}, {}
+    for name, (part, default) in type_.parameters.items():
+        found = dict(codec.schema(part, mode=mode) or {})
+        definitions.update(found.pop("$defs", {}))
+        if default is not REQUIRED:
+            found["default"] = msgspec.to_builtins(default)
+        properties[name] = found
+    required = [name for name, (_, default) in type_.parameters.items() if default is REQUIRED]
+    out: dict[str, Any] = {"properties": properties, "title": type_.__name__, "type": "object"}
+    if required:
+        out["required"] = required
+    return {"$defs": definitions, **out} if definitions else out
