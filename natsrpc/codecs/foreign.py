@@ -7,18 +7,29 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from .codec import Bound, Mode
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from .codec import Bound, Mode
-    from .typed import PydanticCodec
-
 Format = Literal["json", "msgpack"]
 
 
-def bind_struct(codec: PydanticCodec, type_: Any, format_: Format) -> Bound | None:
+class Binds(Protocol):
+    """The codec that asks: it binds what is not msgspec's."""
+
+    def bind_nested(self, type_: Any) -> Bound:
+        """Bind a type as it is within another value."""
+        ...
+
+    def schema(self, type_: Any, *, mode: Mode = "validation") -> dict[str, Any] | None:
+        """Return a type's JSON Schema."""
+        ...
+
+
+def bind_struct(codec: Binds, type_: Any, format_: Format) -> Bound | None:
     """Bind a type with a Struct in it; return None for any other type.
 
     Raises:
@@ -31,9 +42,7 @@ def bind_struct(codec: PydanticCodec, type_: Any, format_: Format) -> Bound | No
     return bound
 
 
-def struct_schema(
-    codec: PydanticCodec, type_: Any, mode: Mode
-) -> tuple[bool, dict[str, Any] | None]:
+def struct_schema(codec: Binds, type_: Any, mode: Mode) -> tuple[bool, dict[str, Any] | None]:
     """Return whether a type has a Struct in it, and its JSON Schema.
 
     Raises:

@@ -10,11 +10,11 @@ is bound by itself, so those without a Struct keep pydantic's rules.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from math import isfinite
 from types import NoneType, UnionType
-from typing import Any, Protocol, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 import msgspec
 
@@ -23,24 +23,12 @@ from natsrpc.errors import ConfigTypeError, DecodeError, EncodeError
 from .adapter import type_name
 from .codec import Bound, Mode
 from .fields import REQUIRED, Fields
-from .foreign import Format
+from .foreign import Binds, Format
 from .invalid import MAX_PATH, error_line, quotes
 from .parts import Parts
 
 _FORMATS: dict[str, Any] = {"json": msgspec.json, "msgpack": msgspec.msgpack}
 _SPELLED = {"json": "JSON", "msgpack": "MessagePack"}
-
-
-class Binds(Protocol):
-    """The codec that asks: it binds what is not msgspec's."""
-
-    def bind_nested(self, type_: Any) -> Bound:
-        """Bind a type as it is within another value."""
-        ...
-
-    def schema(self, type_: Any, *, mode: Mode = "validation") -> dict[str, Any] | None:
-        """Return a type's JSON Schema."""
-        ...
 
 
 def has_struct(type_: Any) -> bool:
@@ -188,11 +176,15 @@ def _takes_none(type_: Any) -> bool:
 
 # encoding
 
+_pack = msgspec.msgpack.Encoder().encode
+_NOT_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]").search
+"""Finds NaN and the infinities in MessagePack, and now and then the same bytes in a text."""
+
 
 def _make_encode(type_: Any, format_: Format) -> Callable[[Any], bytes]:
     write = _FORMATS[format_].Encoder().encode
     test = _exact_test(type_)
-    may_hide = format_ == "json" and not _is_finite(type_)
+    check = _make_check(type_) if format_ == "json" else None
     name = type_name(type_)
 
     def encode(value: Any) -> bytes:
@@ -203,8 +195,8 @@ def _make_encode(type_: Any, format_: Format) -> Callable[[Any], bytes]:
         except Exception as error:
             reason = f"cannot encode {name} as {_SPELLED[format_]}: {error}"
             raise EncodeError(reason) from error
-        if may_hide and b"null" in out:  # what msgspec makes of NaN, and of None
-            _refuse_hidden(msgspec.to_builtins(value))
+        if check is not None and b"null" in out:  # what msgspec makes of NaN, and of None
+            check(value)
         return out
 
     return encode
@@ -236,15 +228,45 @@ def _told_of_value(error: Exception, value: Any) -> tuple[str, str]:
     return _told(error, "json", data)
 
 
-def _is_finite(type_: Any) -> bool:
-    """Whether no value of the type can hold a float."""
-    kinds = (msgspec.inspect.FloatType, msgspec.inspect.AnyType)
-    return not any(isinstance(each, kinds) for each in _nodes(type_))
+_FLOATS = (msgspec.inspect.FloatType, msgspec.inspect.AnyType)
+
+
+def _make_check(type_: Any) -> Callable[[Any], None] | None:
+    """Return the function that refuses NaN in a value; None for a type without floats.
+
+    Of a Struct whose own fields are its only floats these are looked at. Of any other value the
+    MessagePack is searched, which tells NaN from None: to make and to search it takes a tenth of
+    the time of a walk through the value.
+    """
+    if not any(isinstance(node, _FLOATS) for node in _nodes(type_)):
+        return None
+    if _is_struct(type_):
+        fields = msgspec.structs.fields(type_)
+        names = [field.name for field in fields if field.type in (float, float | None)]
+        others = [field.type for field in fields if field.name not in names]
+        if not any(isinstance(node, _FLOATS) for each in others for node in _nodes(each)):
+            return _make_field_check(names)
+    return _check_all
+
+
+def _make_field_check(names: list[str]) -> Callable[[Any], None]:
+    def check(value: Any) -> None:
+        for name in names:
+            found = getattr(value, name)
+            if type(found) is float and not isfinite(found):
+                raise EncodeError("NaN and the infinities are not JSON")
+
+    return check
+
+
+def _check_all(value: Any) -> None:
+    if _NOT_FINITE(_pack(value)):
+        _refuse_hidden(msgspec.to_builtins(value))
 
 
 def _refuse_hidden(value: Any) -> None:
     """Raise where plain data holds a NaN, which its JSON no longer shows."""
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, float) and not isfinite(value):
         raise EncodeError("NaN and the infinities are not JSON")
     if isinstance(value, dict):
         value = value.values()

@@ -92,6 +92,18 @@ class Loose(BaseModel):
     item: Item
 
 
+class Pair(msgspec.Struct):
+    first: float | None
+    second: float = 0.0
+    name: str | None = None
+
+
+class Shelf(msgspec.Struct):
+    items: list[Item]
+    height: float = 1.0
+    name: str | None = None
+
+
 ORDER = Order("a", [Item(1.5), Item(2.0, 3)], {"x": 1})
 AT = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 
@@ -108,6 +120,8 @@ VALUES: list[tuple[Any, Any]] = [
     (list[Cat | Dog], [Cat(9), Dog(1)]),
     (Page[Item], Page([Item(1.0)])),
     (Page[int], Page([1])),
+    (Pair, Pair(None, 1.5)),
+    (Shelf, Shelf([Item(1.0)])),
     (Box, Box(Item(1.0))),
     (Parcel, {"item": Item(1.0)}),
     (Annotated[Item, "a note"], Item(1.0)),
@@ -208,6 +222,10 @@ NAN = float("nan")
     [
         (Item, Item(NAN)),
         (Item, Item(float("inf"))),
+        (Shelf, Shelf([Item(1.0), Item(float("-inf"))])),
+        (Shelf, Shelf([], NAN)),
+        (Pair, Pair(None, NAN)),
+        (Pair, Pair(NAN)),
         (list[Item], [Item(1.0), Item(NAN)]),
         (dict[str, Item], {"a": Item(NAN)}),
         (Page[Any], Page([{"a": NAN}])),
