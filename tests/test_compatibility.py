@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from natsrpc import Client, Connection, Msg, Service, Subscription
+from natsrpc import Client, Connection, Msg, Service, Subscription, sync
 from natsrpc.core.link import Link
 
 PAGE = (Path(__file__).parent.parent / "docs" / "compatibility.md").read_text(encoding="utf-8")
@@ -47,9 +47,9 @@ def public(class_: type) -> set[str]:
     return {name for name in names if not name.startswith("_")}
 
 
-@pytest.mark.parametrize("class_", [Connection, Subscription, Msg, Client, Service])
+@pytest.mark.parametrize("class_", [Connection, Subscription, Msg, Client, sync.Client, Service])
 def test_every_public_name_is_listed_once(class_: type) -> None:
-    names = listed(f"`{class_.__name__}`")
+    names = listed("`sync.Client`" if class_ is sync.Client else f"`{class_.__name__}`")
     internal = BETWEEN_ROOMS if class_ is Msg else set()
     assert sorted(names) == sorted(public(class_) - internal)
 
@@ -63,7 +63,7 @@ def test_what_is_listed_of_the_link_is_there() -> None:
 
 def test_the_modules_that_are_public_say_what_is() -> None:
     modules = re.findall(r"`(natsrpc[\w.]*)`", section("What is public").partition("Other")[0])
-    assert len(modules) == len(set(modules)) == 11
+    assert len(modules) == len(set(modules)) == 12
     for name in modules:
         assert importlib.import_module(name).__all__
 

@@ -25,11 +25,12 @@ PROGRAMS = [block for block in BLOCKS if block.is_program]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, nats_server: NatsServer) -> Path:
     """The files that a page names in the first line of a block."""
     folder = tmp_path_factory.mktemp("readme")
     for block in PROGRAMS:
-        (folder / block.file).write_text(block.text, encoding="utf-8")
+        text = block.text.replace(URL, nats_server.url)
+        (folder / block.file).write_text(text, encoding="utf-8")
     return folder
 
 
