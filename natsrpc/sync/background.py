@@ -270,9 +270,9 @@ def _care_for_end() -> None:
     _cared_for = os.getpid()
     atexit.register(_leave_all)
     # A child of multiprocessing leaves without `atexit` (before Python 3.13), but not without this.
-    processes = sys.modules.get("multiprocessing.util")
-    if processes is not None:
-        processes.Finalize(None, _leave_all, exitpriority=0)
+    processes = sys.modules.get("multiprocessing")
+    if processes is not None and processes.parent_process() is not None:
+        processes.util.Finalize(None, _leave_all, exitpriority=0)
 
 
 def _leave_all() -> None:
