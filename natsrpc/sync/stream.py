@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -11,12 +12,15 @@ from natsrpc.errors import ConnectionClosedError
 
 from .background import Background
 from .items import Feed
+from .reader import Reader
 
 T = TypeVar("T")
 
 
 class Stream(Iterator[T], Generic[T]):
     """An iterator over the items of a stream, which is opened with the first one.
+
+    Items that are here already are handed over a few at a time (see `reader`).
 
     `close`, leaving its `with` block and dropping it end the stream at the worker. One thread
     iterates at a time.
@@ -31,7 +35,8 @@ class Stream(Iterator[T], Generic[T]):
     ) -> None:
         self._owner = owner  # as long as it is read from, the client is not dropped
         self._background = background
-        self._items = items
+        self._reader = Reader(items)
+        self._here: deque[T] = deque()
         self._feed = feed
         self._is_ended = False
 
@@ -47,15 +52,17 @@ class Stream(Iterator[T], Generic[T]):
         """
         if self._is_ended:
             raise StopIteration
+        if self._here:
+            return self._here.popleft()
         try:
-            item: T = self._background.run(self._items.__anext__)
-        except StopAsyncIteration:
-            self._end()
-            raise StopIteration from None
+            self._here.extend(self._background.run(self._reader.take))
         except BaseException:
             self._end()
             raise
-        return item
+        if not self._here:
+            self._end()
+            raise StopIteration
+        return self._here.popleft()
 
     def _end(self) -> None:
         self._is_ended = True
@@ -67,7 +74,7 @@ class Stream(Iterator[T], Generic[T]):
         if not self._is_ended:
             self._end()
             with contextlib.suppress(ConnectionClosedError):
-                self._background.run(self._items.aclose)
+                self._background.run(self._reader.close)
 
     def __enter__(self) -> Stream[T]:
         return self
@@ -81,9 +88,11 @@ class Stream(Iterator[T], Generic[T]):
         self.close()
 
     def __del__(self) -> None:
-        # Any thread may drop it. asyncio itself closes a generator that is dropped, in its loop.
-        if self._feed is not None:
-            self._feed.stop()
+        # any thread may drop it, that of the loop included: nothing is waited for
+        if not getattr(self, "_is_ended", True):
+            self._end()
+            with contextlib.suppress(ConnectionClosedError):
+                self._background.post(self._reader.close)
 
     def __repr__(self) -> str:
         return f"<Stream{' ended' if self._is_ended else ''}>"
