@@ -92,7 +92,9 @@ ROOMS = {
     "durable": Room(names("errors core codecs rpc jetstream")),
     "discovery": Room(names("errors core rpc")),
     "describe": Room(names("errors codecs rpc")),
-    "observe": Room(names("errors core rpc"), optional=names("opentelemetry prometheus_client")),
+    "observe": Room(
+        names("errors core rpc sync"), optional=names("opentelemetry prometheus_client")
+    ),
     "server": Room(names("errors")),
     "testing": Room(names("errors core rpc server"), packages=names("pytest")),
     "console": Room(names("errors core rpc discovery describe observe")),

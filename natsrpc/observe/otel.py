@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from natsrpc import sync
 from natsrpc.core import Headers
 from natsrpc.errors import ConfigError, RpcError
 from natsrpc.rpc import Call, Client, Context, EndpointContract, Service
@@ -41,13 +42,15 @@ class _Reader(Getter[Headers]):
 _READER = _Reader()
 
 
-def instrument(*targets: Service | Client, tracer_provider: TracerProvider | None = None) -> None:
+def instrument(
+    *targets: Service | Client | sync.Client, tracer_provider: TracerProvider | None = None
+) -> None:
     """Trace the requests that services serve and the calls that clients make.
 
     Call it before a service is served: middleware that is added later has no effect on it.
 
     Args:
-        targets: services and clients.
+        targets: services and clients; those that block, too.
         tracer_provider: the provider of the tracer; OpenTelemetry's global one if not given.
 
     Raises:
@@ -57,7 +60,7 @@ def instrument(*targets: Service | Client, tracer_provider: TracerProvider | Non
     for target in targets:
         if isinstance(target, Service):
             target.middleware(_serving(tracer))
-        elif isinstance(target, Client):
+        elif isinstance(target, Client | sync.Client):
             target.middleware(_calling(tracer))
         else:
             raise ConfigError(f"instrument takes services and clients, not {target!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -15,7 +16,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 import natsrpc
+import natsrpc.sync
 from natsrpc.observe import otel
+from natsrpc.testing import NatsServer
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -81,6 +84,29 @@ async def test_a_call_and_its_request_are_one_trace() -> None:
     assert traced.inside == [ids(server)[1]]
     assert attribute(server, "rpc.method") == "echo"
     assert server.status.status_code is StatusCode.UNSET
+
+
+@pytest.mark.live
+async def test_a_blocking_call_is_in_the_trace_of_its_thread(nats_server: NatsServer) -> None:
+    traced = Traced()
+    tracer = traced.provider.get_tracer("view")
+
+    def view(client: natsrpc.sync.Client) -> str:
+        with tracer.start_as_current_span("view"):
+            return client.call("echo", "hello", str)
+
+    async with natsrpc.connect(nats_server.url) as worker, worker.serve(traced.service):
+        client = natsrpc.sync.connect(nats_server.url, lazy=True)
+        otel.instrument(client, tracer_provider=traced.provider)
+        assert await asyncio.to_thread(view, client) == "hello"
+        await asyncio.to_thread(client.close)
+    spans = traced.spans()
+    outer, caller, server = (
+        spans[kind] for kind in (SpanKind.INTERNAL, SpanKind.CLIENT, SpanKind.SERVER)
+    )
+    assert caller.parent is not None and server.parent is not None
+    assert (caller.parent.trace_id, caller.parent.span_id) == ids(outer)
+    assert (server.parent.trace_id, server.parent.span_id) == ids(caller)
 
 
 async def test_a_handler_runs_once_where_nothing_records() -> None:
