@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 from natsrpc import codecs
 from natsrpc.core import Opening
 from natsrpc.errors import ConfigError, RpcError
-from natsrpc.rpc import NOTHING, Call, Context, EndpointContract, Middleware, Policy, Reply
+from natsrpc.rpc import NOTHING, Call, Context, EndpointContract, Event, Middleware, Policy
 from natsrpc.rpc import Client as AsyncClient
 
 from .items import Feed, Items
 from .job import Inbox, Job
 from .portal import Portal
 from .proxy import make_proxy
+from .requests import Requests
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class Client:
 
     def __init__(self, opening: Callable[[], Opening[AsyncClient]]) -> None:
         self._portal = Portal(opening)
+        self.request: Requests = Requests(self._portal)
+        """As `call`, with all that came with the answer: a `Reply`, with `value` and `headers`."""
 
     @property
     def policy(self) -> Policy | None:
@@ -154,77 +157,6 @@ class Client:
         return session.run(session.client.call, target, request, returns, timeout=timeout,
                            headers=headers, codec=codec, tokens=tokens, errors=errors,
                            policy=policy)  # fmt: skip
-
-    # fmt: off
-    @overload
-    def request(self, target: str, request: Any, returns: TypeForm[T],
-                **options: Unpack[CallOptions]) -> Reply[T]: ...
-    @overload
-    def request(self, target: str, request: Any = ..., *, returns: TypeForm[T],
-                **options: Unpack[CallOptions]) -> Reply[T]: ...
-    @overload
-    def request(self, target: str, request: Any = ...,
-                **options: Unpack[CallOptions]) -> Reply[Any]: ...
-    @overload
-    def request(self, target: First[Anything, Awaitable[T]], request: Any = ...,
-                **options: Unpack[CallOptions]) -> Reply[T]: ...
-    @overload
-    def request(  # type: ignore[overload-overlap]  # it is more particular
-                self, target: First[AsyncIterator[Any], Awaitable[Any]], request: Any = ...,
-                **options: Unpack[CallOptions]) -> UseUpload: ...
-    @overload
-    def request(self, target: Handler[Awaitable[T]], request: Mapping[str, Any] = ...,
-                **options: Unpack[CallOptions]) -> Reply[T]: ...
-    @overload
-    def request(self, target: First[A, Awaitable[T]], request: A,
-                **options: Unpack[CallOptions]) -> Reply[T]: ...
-    @overload
-    def request(self, target: Second[Anything, Awaitable[T]], request: Any,
-                **options: Unpack[CallOptions]) -> Reply[T]: ...
-    @overload
-    def request(  # type: ignore[overload-overlap]  # it is more particular
-                self, target: Handler[AsyncIterable[Any]], request: Any = ...,
-                **options: Unpack[CallOptions]) -> UseStream: ...
-    @overload
-    def request(self, target: Handler[T], request: Mapping[str, Any] = ...,
-                **options: Unpack[CallOptions]) -> Reply[T]: ...
-    @overload
-    def request(self, target: First[A, T], request: A,
-                **options: Unpack[CallOptions]) -> Reply[T]: ...
-    @overload
-    def request(self, target: Second[Context, Any], request: Any,
-                **options: Unpack[CallOptions]) -> RequestDoesNotFit: ...
-    @overload
-    def request(self, target: Second[A, Awaitable[T]], request: A,
-                **options: Unpack[CallOptions]) -> Reply[T]: ...
-    @overload
-    def request(self, target: Third[Any, Awaitable[T]], request: Any,
-                **options: Unpack[CallOptions]) -> Reply[T]: ...
-    @overload
-    def request(self, target: Second[A, T], request: A,
-                **options: Unpack[CallOptions]) -> Reply[T]: ...
-    @overload
-    def request(self, target: Third[Any, T], request: Any,
-                **options: Unpack[CallOptions]) -> Reply[T]: ...
-    @overload
-    def request(self, target: EndpointContract, request: Any = ..., returns: Any = ...,
-                **options: Unpack[CallOptions]) -> Reply[Any]: ...
-    # fmt: on
-    def request(
-        self, target: Any, request: Any = NOTHING, returns: Any = NOTHING, *,
-        timeout: float | None = 5.0, headers: Mapping[str, str] | None = None,
-        codec: str | codecs.Codec | None = None, tokens: Mapping[str, str] | None = None,
-        errors: tuple[type[RpcError], ...] = (), policy: Policy | None = None,
-    ) -> Reply[Any]:  # fmt: skip
-        """Call a subject, or a handler, and wait for its answer with all that comes with it.
-
-        The arguments and errors are those of `call`.
-        """
-        session = self._portal.session or self._portal.open()
-        reply: Reply[Any] = session.run(
-            session.client.request, target, request, returns, timeout=timeout, headers=headers,
-            codec=codec, tokens=tokens, errors=errors, policy=policy)  # fmt: skip
-        return reply
 
     # fmt: off
     @overload
@@ -416,26 +348,36 @@ class Client:
         proxy: T = make_proxy(self, api, prefix, timeout, errors)
         return proxy
 
-    def publish(
-        self,
-        subject: str,
-        value: Any = None,
-        *,
-        headers: Mapping[str, str] | None = None,
-        codec: str | codecs.Codec | None = None,
-    ) -> None:
-        """Send a value to a subject without asking for an answer.
+    # fmt: off
+    @overload
+    def publish(self, subject: str, value: Any = ..., *,
+                headers: Mapping[str, str] | None = ...,
+                codec: str | codecs.Codec | None = ...) -> None: ...
+    @overload
+    def publish(self, subject: Event[T], value: T, *,
+                tokens: Mapping[str, str] | None = ...,
+                headers: Mapping[str, str] | None = ...,
+                codec: str | codecs.Codec | None = ...) -> None: ...
+    # fmt: on
+    def publish(self, subject: str | Event[Any], value: Any = None, *,
+                tokens: Mapping[str, str] | None = None,
+                headers: Mapping[str, str] | None = None,
+                codec: str | codecs.Codec | None = None) -> None:  # fmt: skip
+        """Send a value to a subject, or as an event, without asking for an answer.
 
         Waits only while the connection's output is congested; in a callback of the client, not at
         all, and what then goes wrong is logged. The end of the process waits until it is sent.
 
+        Args:
+            subject, value, tokens, headers, codec: as for `natsrpc.Client.publish`.
+
         Raises:
-            EncodeError, BadSubjectError, MaxPayloadError, ConnectionClosedError: as
-                `natsrpc.Client.publish`.
+            EncodeError, ConfigError, BadSubjectError, MaxPayloadError, ConnectionClosedError: as
+                there.
         """
         session = self._portal.session or self._portal.open()
         run = session.background.post if session.background.is_here else session.run
-        run(session.client.publish, subject, value, headers=headers, codec=codec)
+        run(session.client.publish, subject, value, tokens=tokens, headers=headers, codec=codec)
 
     def middleware(self, function: M) -> M:
         """Put `async def mw(call, call_next)` around all calls; the first is outermost.
