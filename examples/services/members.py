@@ -13,17 +13,9 @@ import jwt
 from pydantic import BaseModel
 
 import natsrpc
-from natsrpc import Depends, Header
+from natsrpc import Depends, ForbiddenError, Header, UnauthorizedError
 
 KEY = os.environ.get("MEMBERS_KEY", "only for trying this out, not for others")
-
-
-class UnauthorizedError(natsrpc.RpcError, code=401):
-    """The caller is not known."""
-
-
-class ForbiddenError(natsrpc.RpcError, code=403):
-    """The caller is known, and may not do this."""
 
 
 class Member(BaseModel):

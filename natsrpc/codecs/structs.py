@@ -11,24 +11,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
 import msgspec
 
-from natsrpc.errors import ConfigTypeError, DecodeError, EncodeError
+from natsrpc.errors import ConfigTypeError, EncodeError
 
 from .adapter import type_name
 from .codec import Bound, Mode
-from .fields import REQUIRED, Fields
+from .fields import Fields
 from .foreign import Binds, Format
-from .invalid import MAX_PATH, error_line, quotes
+from .invalid import error_line
 from .parts import Parts
-
-_FORMATS: dict[str, Any] = {"json": msgspec.json, "msgpack": msgspec.msgpack}
-_SPELLED = {"json": "JSON", "msgpack": "MessagePack"}
+from .struct_errors import FORMATS, SPELLED, empty_error, refusal, told
+from .struct_fields import StructFields, fields_schema
 
 
 def has_struct(type_: Any) -> bool:
@@ -46,7 +45,7 @@ def bind(codec: Binds, type_: Any, format_: Format) -> Bound | None:
     if not parts.structs:
         return None
     if isinstance(type_, type) and issubclass(type_, Fields):
-        return _bind_fields(codec, type_, format_)
+        return StructFields(codec, type_, format_).bound()
     _check(type_, parts)
     return Bound(_make_encode(type_, format_), _make_decode(type_, format_))
 
@@ -98,7 +97,7 @@ def _nodes(type_: Any) -> Iterator[Any]:
 
 
 def _make_decode(type_: Any, format_: Format) -> Callable[[bytes], Any]:
-    module, name = _FORMATS[format_], type_name(type_)
+    module, name = FORMATS[format_], type_name(type_)
     read = module.Decoder(type_).decode
     optional = _takes_none(type_)
 
@@ -109,63 +108,10 @@ def _make_decode(type_: Any, format_: Format) -> Callable[[bytes], Any]:
             if not data:
                 if optional:
                     return None
-                raise _empty(name) from None
-            raise _decode_error(error, name, format_, data) from None
+                raise empty_error(name) from None
+            raise refusal(error, name, format_, data) from None
 
     return decode
-
-
-def _empty(name: str) -> DecodeError:
-    return DecodeError(
-        f"empty payload where {name} is expected",
-        errors=[{"path": "", "reason": f"it is empty, and {name} is expected"}],
-        malformed=True,
-    )
-
-
-_PLACE = re.compile(r"(?P<reason>.*) - at `(?:key(?: in)? )?\$(?P<path>.*)`", re.DOTALL)
-_FIELD = re.compile(r"Object (?P<what>missing required|contains unknown) field `(?P<name>.*)`")
-
-
-def _decode_error(error: Exception, what: str, format_: Format, data: bytes) -> DecodeError:
-    """Return the `DecodeError` of what msgspec raised."""
-    if isinstance(error, msgspec.ValidationError):
-        path, reason = _told(error, format_, data)
-    elif isinstance(error, msgspec.DecodeError | UnicodeDecodeError | RecursionError):
-        return DecodeError(f"not {_SPELLED[format_]}: {_malformed(error)}", malformed=True)
-    else:  # raised by a `__post_init__`
-        path, reason = "", _REFUSED
-    line = {"path": path, "reason": reason}
-    return DecodeError(f"cannot decode {what}: {error_line(line)}", errors=[line])
-
-
-_REFUSED = "Value was refused by its validator"
-
-
-def _malformed(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    if isinstance(error, UnicodeDecodeError):
-        return "a string is not UTF-8"
-    text = str(error)
-    return re.sub(r"^(JSON|MessagePack data) is malformed: ", "", text)
-
-
-def _told(error: Exception, format_: Format, data: bytes) -> tuple[str, str]:
-    """The path and the reason in the text of a validation error, without a value."""
-    text = str(error)
-    found = _PLACE.fullmatch(text)
-    path, reason = (found["path"], found["reason"]) if found else ("", text)
-    path = re.sub(r"\[(.*?)\]", r".\1", path.replace("[...]", ".*")).lstrip(".")
-    if error.__cause__ is not None:  # of a user's own code: it may quote the value
-        if quotes(reason, _FORMATS[format_].decode(data)):
-            reason = _REFUSED
-    elif field := _FIELD.fullmatch(reason):
-        path = f"{path}.{field['name']}".lstrip(".")
-        reason = "Field required" if field["what"] == "missing required" else "Unknown field"
-    else:
-        reason = re.sub(r"^(Invalid (?:enum )?value).*", r"\1", reason, flags=re.DOTALL)
-    return path[:MAX_PATH], reason
 
 
 def _takes_none(type_: Any) -> bool:
@@ -182,7 +128,7 @@ _NOT_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]").search
 
 
 def _make_encode(type_: Any, format_: Format) -> Callable[[Any], bytes]:
-    write = _FORMATS[format_].Encoder().encode
+    write = FORMATS[format_].Encoder().encode
     test = _exact_test(type_)
     check = _make_check(type_) if format_ == "json" else None
     name = type_name(type_)
@@ -193,7 +139,7 @@ def _make_encode(type_: Any, format_: Format) -> Callable[[Any], bytes]:
         try:
             out: bytes = write(value)
         except Exception as error:
-            reason = f"cannot encode {name} as {_SPELLED[format_]}: {error}"
+            reason = f"cannot encode {name} as {SPELLED[format_]}: {error}"
             raise EncodeError(reason) from error
         if check is not None and b"null" in out:  # what msgspec makes of NaN, and of None
             check(value)
@@ -225,7 +171,7 @@ def _told_of_value(error: Exception, value: Any) -> tuple[str, str]:
         data = msgspec.json.encode(value)
     except Exception:
         data = b"null"
-    return _told(error, "json", data)
+    return told(error, "json", data)
 
 
 _FLOATS = (msgspec.inspect.FloatType, msgspec.inspect.AnyType)
@@ -295,78 +241,6 @@ def _is_struct(type_: Any) -> bool:
     return isinstance(type_, type) and issubclass(type_, msgspec.Struct)
 
 
-# several values in one body
-
-
-def _bind_fields(codec: Binds, type_: type[Fields], format_: Format) -> Bound:
-    """Bind the parameters of a handler, each by itself."""
-    module = _FORMATS[format_]
-    read = module.Decoder(dict[str, msgspec.Raw]).decode
-    bounds = {name: codec.bind_nested(part) for name, (part, _) in type_.parameters.items()}
-    defaults = {
-        name: default for name, (_, default) in type_.parameters.items() if default is not REQUIRED
-    }
-    name = type_.__name__
-    names = ", ".join(map(repr, bounds))
-
-    def decode(data: bytes) -> dict[str, Any]:
-        if not data and len(defaults) == len(bounds):
-            return dict(defaults)
-        try:
-            raw = read(data)
-        except Exception as error:
-            if not data:
-                raise _empty(name) from None
-            raise _decode_error(error, name, format_, data) from None
-        return _decode_each(raw, bounds, defaults, name)
-
-    def encode(value: Any) -> bytes:
-        if not isinstance(value, Mapping):
-            what = "None" if value is None else type_name(type(value))
-            raise EncodeError(f"cannot encode {what}: expected a mapping of {names}")
-        for key in value.keys() - bounds.keys():
-            raise EncodeError(f"there is no parameter {key!r}: expected a mapping of {names}")
-        for key in bounds.keys() - value.keys() - defaults.keys():
-            what = type_name(type(value))
-            raise EncodeError(f"cannot encode {what} as {name}: {key}: Field required")
-        parts = {key: msgspec.Raw(bounds[key].encode(part)) for key, part in value.items()}
-        out: bytes = module.encode(parts)
-        return out
-
-    return Bound(encode, decode)
-
-
-def _decode_each(
-    raw: Mapping[str, Any], bounds: Mapping[str, Bound], defaults: Mapping[str, Any], name: str
-) -> dict[str, Any]:
-    """Decode the body's fields.
-
-    Raises:
-        DecodeError: fields are missing or do not fit; all of them are named.
-    """
-    values: dict[str, Any] = {}
-    errors: list[dict[str, str]] = []
-    for key, bound in bounds.items():
-        if key not in raw:
-            if key in defaults:
-                values[key] = defaults[key]
-            else:
-                errors.append({"path": key, "reason": "Field required"})
-            continue
-        try:
-            values[key] = bound.decode(bytes(raw[key]))
-        except DecodeError as error:
-            errors += [
-                {"path": f"{key}.{each['path']}".rstrip("."), "reason": each["reason"]}
-                for each in error.errors or ({"path": "", "reason": str(error)},)
-            ]
-    if errors:
-        more = "" if len(errors) == 1 else f" (and {len(errors) - 1} more)"
-        text = f"cannot decode {name}: {error_line(errors[0])}{more}"
-        raise DecodeError(text, errors=errors)
-    return values
-
-
 # the JSON Schema
 
 
@@ -377,7 +251,7 @@ def schema(codec: Binds, type_: Any, mode: Mode) -> dict[str, Any] | None:
         ConfigTypeError: a part of it is not msgspec's to read.
     """
     if isinstance(type_, type) and issubclass(type_, Fields):
-        return _fields_schema(codec, type_, mode)
+        return fields_schema(codec, type_, mode)
     parts = Parts(type_)
     _check(type_, parts)
     found: dict[str, Any] = msgspec.json.schema(type_)
@@ -406,18 +280,3 @@ def _with_its_own_on_top(found: dict[str, Any]) -> dict[str, Any]:
     definitions = dict(found["$defs"])
     top = definitions.pop(reference.rpartition("/")[2])
     return {**top, "$defs": definitions} if definitions else top
-
-
-def _fields_schema(codec: Binds, type_: type[Fields], mode: Mode) -> dict[str, Any]:
-    properties, definitions = {}, {}
-    for name, (part, default) in type_.parameters.items():
-        found = dict(codec.schema(part, mode=mode) or {})
-        definitions.update(found.pop("$defs", {}))
-        if default is not REQUIRED:
-            found["default"] = msgspec.to_builtins(default)
-        properties[name] = found
-    required = [name for name, (_, default) in type_.parameters.items() if default is REQUIRED]
-    out: dict[str, Any] = {"properties": properties, "title": type_.__name__, "type": "object"}
-    if required:
-        out["required"] = required
-    return {"$defs": definitions, **out} if definitions else out

@@ -335,6 +335,19 @@ async def several(
     return [item, *(more or [])][:limit]
 
 
+THREE = Model(n=3)
+
+
+@service.handler("named")
+async def named(
+    item: Annotated[Item, Field(alias="theItem")],
+    more: Annotated[list[Item], Field(default_factory=list)],
+    model: Model = THREE,
+) -> float:
+    more.append(item)
+    return sum(each.price for each in more) + model.n
+
+
 @service.handler("split")
 async def split(order: Order) -> AsyncIterator[Item]:
     for item in order.items:
@@ -360,6 +373,10 @@ async def test_a_service_takes_and_gives_structs(codec: str) -> None:
         assert await client.call(several, {"item": Item(1.0)}) == [Item(1.0)]
         found = await client.call(several, {"item": Item(1.0), "limit": 2, "more": [Item(2.0)]})
         assert found == [Item(1.0), Item(2.0)]
+        for _ in range(2):  # a default that is made is made anew
+            assert await client.call("named", {"theItem": Item(1.0)}, float) == 4.0
+        assert await client.call(named, {"item": Item(1.0), "model": Model(n=1)}) == 2.0
+        assert await client.call(named, {"theItem": Item(1.0), "more": [Item(2.0)]}) == 6.0
         assert await client.call(find, 0.0) is None
         assert await client.call(find, 1.0) == Item(1.0)
         assert [item async for item in client.stream(split, ORDER)] == ORDER.items
@@ -419,6 +436,15 @@ def test_schemas_are_those_of_msgspec_with_the_rules_of_ours() -> None:
         "properties": {"item": schema, "n": {"type": "integer", "default": 5}},
         "required": ["item"],
     }
+
+
+def test_the_schema_of_parameters_has_their_names_and_defaults() -> None:
+    (contract,) = [each for each in service.contract.endpoints if each.name == "named"]
+    schema = JSON.schema(contract.request_type)
+    assert schema is not None
+    assert schema["required"] == ["theItem"]
+    assert schema["properties"]["more"]["default"] == []
+    assert schema["properties"]["model"]["default"] == {"n": 3}
 
 
 def test_a_tree_keeps_the_reference_to_itself() -> None:

@@ -8,7 +8,7 @@ import jwt
 import pytest
 
 from examples.services import members
-from examples.services.members import ForbiddenError, UnauthorizedError
+from natsrpc import ForbiddenError, UnauthorizedError
 
 
 def token(key: str = members.KEY, minutes: float = 5.0, **claims: object) -> dict[str, str]:

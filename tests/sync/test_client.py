@@ -21,6 +21,7 @@ import natsrpc.sync
 from natsrpc.errors import (
     ConfigError,
     ConnectionClosedError,
+    EncodeError,
     InvalidRequestError,
     NatsTimeoutError,
     NoRespondersError,
@@ -183,6 +184,29 @@ def test_what_is_published_arrives(client: natsrpc.sync.Client, url: str) -> Non
             client.publish("desk.told", number)
         assert inbox.wait(10)
     assert got == list(range(100))
+
+
+def test_an_event_is_published_with_its_type_and_tokens(
+    client: natsrpc.sync.Client, url: str
+) -> None:
+    moved = natsrpc.Event("desk.{floor}.moved", int)
+    got: list[tuple[str, int]] = []
+    events = natsrpc.Service("events", version="1.0.0")
+    inbox = threading.Event()
+
+    @events.subscriber(moved)
+    async def note(number: int, floor: str) -> None:
+        got.append((floor, number))
+        inbox.set()
+
+    with served(url, events):
+        client.publish(moved, 3, tokens={"floor": "second"})
+        assert inbox.wait(10)
+    assert got == [("second", 3)]
+    with pytest.raises(EncodeError):
+        client.publish(moved, "up", tokens={"floor": "second"})  # type: ignore[misc]
+    with pytest.raises(ConfigError, match="floor"):
+        client.publish(moved, 3)
 
 
 def test_a_closed_client_says_so(url: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, assert_type
 
 import natsrpc.sync
-from natsrpc import Policy, Reply
+from natsrpc import Event, Policy, Reply
 from natsrpc.sync import Client, Stream
 
 from .models import (
@@ -90,6 +90,8 @@ def others(client: Client) -> None:
     assert_type(client.gather("help", question, Answer), list[Answer | Failure])
     assert_type(client.gather(help, question, stall=0.1), list[Answer | Failure])
     client.publish("news", question, headers={"X": "y"})
+    client.publish(Event("asked", Question), question, tokens={"floor": "1"})
+    client.publish(Event("asked", Question), 3)  # E: misc, reportCallIssue
     desk = client.bind(Desk)
     assert_type(desk, Desk)
     assert_type(desk.help(question), Answer)
