@@ -17,7 +17,7 @@ import contextlib
 import json
 import math
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
@@ -25,6 +25,7 @@ from natsrpc.errors import DecodeError, EncodeError
 
 from .codec import Bound, Decode, Encode
 from .exact import Test, exact_test, is_exact_class
+from .foreign import Format
 from .typed import PydanticCodec, Typed, empty, make_careful
 
 _Check: TypeAlias = Callable[[Any, bytes], bytes]
@@ -41,7 +42,7 @@ class JsonCodec(PydanticCodec):
     """
 
     name = "json"
-    format = "json"
+    format: ClassVar[Format] = "json"
     content_type = "application/json"
 
     def _bind(self, type_: Any) -> Bound:

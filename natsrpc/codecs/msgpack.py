@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import msgpack
 from msgpack import Packer, unpackb
@@ -24,7 +24,7 @@ from natsrpc.errors import DecodeError, EncodeError
 
 from .codec import Bound, Decode, Encode
 from .exact import exact_test, is_exact_class
-from .foreign import is_struct, plain_struct
+from .foreign import Format, is_struct, plain_struct
 from .typed import PydanticCodec, Typed, empty, make_careful
 
 
@@ -36,7 +36,7 @@ class MsgpackCodec(PydanticCodec):
     """
 
     name = "msgpack"
-    format = "msgpack"
+    format: ClassVar[Format] = "msgpack"
     content_type = "application/msgpack"
 
     def _bind(self, type_: Any) -> Bound:
