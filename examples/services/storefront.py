@@ -24,8 +24,7 @@ desk = natsrpc.sync.connect(os.environ.get("NATS_URL", "nats://127.0.0.1:4222"),
 @app.get("/help/<topic>")
 def ask(topic: str) -> dict[str, object]:
     """Ask the help desk, and answer with its answer."""
-    answer: dict[str, object] = desk.call("help", {"topic": topic}, dict, timeout=2.0)
-    return answer
+    return desk.call("help", {"topic": topic}, dict[str, object], timeout=2.0)
 
 
 @app.errorhandler(natsrpc.RpcError)

@@ -32,7 +32,7 @@ class StructFields:
     """
 
     def __init__(self, codec: Binds, type_: type[Fields], format_: Format) -> None:
-        self._format = format_
+        self._format: Format = format_
         self._name = type_.__name__
         self._write = FORMATS[format_].Encoder().encode
         self._read = FORMATS[format_].Decoder(dict[str, msgspec.Raw]).decode
@@ -50,7 +50,7 @@ class StructFields:
         if not data and len(self._defaults) < len(self._bounds):
             raise empty_error(self._name)
         try:
-            raw = self._read(data) if data else {}
+            raw: dict[str, Any] = self._read(data) if data else {}
         except Exception as error:
             raise refusal(error, self._name, self._format, data) from None
         return self._values(raw)
@@ -101,9 +101,10 @@ class StructFields:
             raise EncodeError(f"cannot encode {what}: expected a mapping of {names}")
         own = {alias: name for name, aliases in self._names.items() for alias in aliases}
         own |= {name: name for name in self._bounds}
-        for key in value.keys() - own.keys():
+        passed: Mapping[str, Any] = value
+        for key in passed.keys() - own.keys():
             raise EncodeError(f"there is no parameter {key!r}: expected a mapping of {names}")
-        given = {own[key]: part for key, part in value.items()}
+        given = {own[key]: part for key, part in passed.items()}
         for key in self._bounds.keys() - given.keys() - self._defaults.keys():
             raise EncodeError(f"cannot encode {what} as {self._name}: {key}: Field required")
         return given
@@ -135,7 +136,9 @@ def fields_schema(codec: Binds, type_: type[Fields], mode: Mode) -> dict[str, An
     Raises:
         ConfigTypeError: a part of it is neither pydantic's nor msgspec's to read.
     """
-    properties, definitions, required = {}, {}, []
+    properties: dict[str, Any] = {}
+    definitions: dict[str, Any] = {}
+    required: list[str] = []
     for name, (part, default) in type_.parameters.items():
         key = type_.names.get(name, (name,))[0]
         found = dict(codec.schema(part, mode=mode) or {})

@@ -301,7 +301,8 @@ class Client:
     def gather(self, target: str | EndpointContract, request: Any = ..., returns: Any = ...,
                **options: Unpack[GatherOptions]) -> list[Any]: ...
     # fmt: on
-    def gather(self, target: Any, request: Any = NOTHING, returns: Any = NOTHING, *,
+    def gather(  # pyright: ignore[reportInconsistentOverload]
+               self, target: Any, request: Any = NOTHING, returns: Any = NOTHING, *,
                timeout: float = 1.0, stall: float | None = None,
                max_responses: int | None = None, headers: Mapping[str, str] | None = None,
                codec: str | codecs.Codec | None = None, tokens: Mapping[str, str] | None = None,

@@ -122,7 +122,8 @@ def check_items(items: Any) -> Iterable[Any]:
         ConfigTypeError: it is an async iterable, or no iterable at all.
     """
     if isinstance(items, Iterable):
-        return items
+        found: Iterable[Any] = items
+        return found
     other = ", and not an async one" if hasattr(items, "__aiter__") else ""
     raise ConfigTypeError(
         f"items are {type(items).__name__}: expected a plain iterable{other}, such as a list or "

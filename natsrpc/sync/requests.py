@@ -91,7 +91,7 @@ class Requests:
     def __call__(self, target: EndpointContract, request: Any = ..., returns: Any = ...,
                  **options: Unpack[CallOptions]) -> Reply[Any]: ...
     # fmt: on
-    def __call__(
+    def __call__(  # pyright: ignore[reportInconsistentOverload]
         self, target: Any, request: Any = NOTHING, returns: Any = NOTHING, *,
         timeout: float | None = 5.0, headers: Mapping[str, str] | None = None,
         codec: str | codecs.Codec | None = None, tokens: Mapping[str, str] | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 
 import natsrpc
 from natsrpc import Context
@@ -116,7 +116,7 @@ async def double(numbers: AsyncIterator[int]) -> AsyncIterator[int]:
 
 
 @contextlib.contextmanager
-def served(url: str, *services: natsrpc.Service) -> Iterator[None]:
+def served(url: str, *services: natsrpc.Service) -> Generator[None, None, None]:
     """Serve in a thread until the block is left."""
     ready, over = threading.Event(), threading.Event()
     seen.__init__()  # type: ignore[misc]  # all of it anew

@@ -186,27 +186,31 @@ def test_what_is_published_arrives(client: natsrpc.sync.Client, url: str) -> Non
     assert got == list(range(100))
 
 
+class Moved(BaseModel):
+    number: int
+
+
 def test_an_event_is_published_with_its_type_and_tokens(
     client: natsrpc.sync.Client, url: str
 ) -> None:
-    moved = natsrpc.Event("desk.{floor}.moved", int)
+    moved = natsrpc.Event("desk.{floor}.moved", Moved)
     got: list[tuple[str, int]] = []
     events = natsrpc.Service("events", version="1.0.0")
     inbox = threading.Event()
 
     @events.subscriber(moved)
-    async def note(number: int, floor: str) -> None:
-        got.append((floor, number))
+    async def note(event: Moved, floor: str) -> None:
+        got.append((floor, event.number))
         inbox.set()
 
     with served(url, events):
-        client.publish(moved, 3, tokens={"floor": "second"})
+        client.publish(moved, Moved(number=3), tokens={"floor": "second"})
         assert inbox.wait(10)
     assert got == [("second", 3)]
     with pytest.raises(EncodeError):
         client.publish(moved, "up", tokens={"floor": "second"})  # type: ignore[misc]
     with pytest.raises(ConfigError, match="floor"):
-        client.publish(moved, 3)
+        client.publish(moved, Moved(number=3))
 
 
 def test_a_closed_client_says_so(url: str) -> None:

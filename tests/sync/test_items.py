@@ -64,7 +64,7 @@ def test_an_interrupt_while_items_are_read_ends_the_handler(client: natsrpc.sync
 
 
 def test_a_refusal_ends_the_reading(client: natsrpc.sync.Client) -> None:
-    read = []
+    read: list[int] = []
 
     def numbers() -> Iterator[int]:
         for number in range(1_000_000):

@@ -53,7 +53,7 @@ def test_every_way_to_call_is_there() -> None:
 
 @pytest.mark.parametrize("name", WAYS)
 def test_parameters_are_the_same(name: str) -> None:
-    def rows(client: type) -> list[tuple[str, Any, Any, str]]:
+    def rows(client: type) -> list[tuple[str, Any, Any, Any]]:
         return [
             (each.name, each.kind, each.default, PLAIN.get(each.annotation, each.annotation))
             for each in inspect.signature(method(client, name)).parameters.values()
@@ -69,14 +69,14 @@ def overloads(file: Path, class_: str, name: str) -> list[tuple[list[str], str]]
         for node in ast.parse(file.read_text(encoding="utf-8")).body
         if isinstance(node, ast.ClassDef) and node.name == class_
     ]
-    rows = []
+    rows: list[tuple[list[str], str]] = []
     for node in found.body:
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or node.name != name:
             continue
         if [ast.unparse(each) for each in node.decorator_list] != ["overload"]:
             continue
         every = [*node.args.args, *node.args.kwonlyargs, node.args.kwarg]
-        parameters = []
+        parameters: list[str] = []
         for each in every:
             if each is not None and each.annotation is not None:
                 type_ = ast.unparse(each.annotation)

@@ -26,7 +26,7 @@ MANY = 1_000_000
 def test_items_come_in_order_and_then_the_error(client: natsrpc.sync.Client) -> None:
     assert list(client.stream(count, 300)) == list(range(300))
     assert list(client.stream("desk.count", 3, int, codec="msgpack")) == [0, 1, 2]
-    got = []
+    got: list[int] = []
     with pytest.raises(SoldOutError, match="no more"):
         for number in client.stream(break_off, 2):
             got.append(number)  # noqa: PERF402  # what came before the error
@@ -122,7 +122,7 @@ def test_time_is_that_of_the_whole_stream(client: natsrpc.sync.Client) -> None:
 def test_items_may_wait_for_the_answers(client: natsrpc.sync.Client) -> None:
     asked: queue.SimpleQueue[int | None] = queue.SimpleQueue()
     asked.put(1)
-    got = []
+    got: list[int] = []
     for number in client.stream(double, items=iter(asked.get, None)):
         got.append(number)
         asked.put(number if number < 100 else None)
