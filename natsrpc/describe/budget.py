@@ -25,7 +25,7 @@ class Budget:
     __slots__ = ("left",)
 
     def __init__(self, work: int = WORK) -> None:
-        self.left = work
+        self.left: int = work
 
     def spend(self, steps: int = 1) -> None:
         """Take note of steps.

@@ -18,7 +18,12 @@ MAX_FILE = 1024 * 1024
 
 _SIGNATURE_SIZE = 64
 
-is_seed = re.compile(r"S[UAO][A-Z2-7]{56}").fullmatch
+_SEED = re.compile(r"S[UAO][A-Z2-7]{56}")
+
+
+def is_seed(text: str) -> bool:
+    """Whether a text has the form of a seed."""
+    return _SEED.fullmatch(text) is not None
 
 
 class Found(NamedTuple):
