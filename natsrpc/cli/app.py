@@ -8,7 +8,21 @@ import typer
 
 from natsrpc.version import __version__
 
-from . import call, contract, demo, info, ls, ping, run, server, stats, stub
+from . import (
+    bench,
+    call,
+    config,
+    contract,
+    demo,
+    info,
+    ls,
+    ping,
+    run,
+    server,
+    stats,
+    stub,
+    tap,
+)
 from .command import connecting
 
 __all__ = ["app"]
@@ -16,7 +30,6 @@ __all__ = ["app"]
 app: typer.Typer = typer.Typer(
     help="Typed services on NATS: run them, call them, find them.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -40,11 +53,13 @@ def _options(
     """Options of the command itself, which need no subcommand."""
 
 
-app.command("run")(connecting(run.run))
+app.command("run")(connecting(run.run, settle=config.with_connection))
 app.command("call")(connecting(call.call))
 app.command("ls")(connecting(ls.ls))
 app.command("info")(connecting(info.info))
 app.command("stats")(connecting(stats.stats))
+app.command("tap")(connecting(tap.tap))
+app.command("bench")(connecting(bench.bench))
 app.command("ping")(connecting(ping.ping))
 app.command("server", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     server.server

@@ -1,6 +1,17 @@
 """How a command is run: the connection's flags, the event loop, errors and the exit code.
 
-An error of ours is one line on stderr and exit code 1; a traceback means a bug.
+An error of ours is one line on stderr; a traceback of ours means a bug. Scripts can tell errors
+apart by the exit code:
+
+| code | |
+|---|---|
+| 0 | all went well |
+| 1 | any other error: no server, no permission, a pool that does not start |
+| 2 | the command, a file or a target is wrong; nothing was started or sent |
+| 3 | nobody serves the subject, or no service has the name |
+| 4 | the service answered with an error |
+| 5 | no answer came in time |
+| 130 | interrupted |
 """
 
 from __future__ import annotations
@@ -11,17 +22,32 @@ import inspect
 import json
 import os
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Annotated, Any, NoReturn, get_type_hints
 
 import typer
 
-from natsrpc.errors import DecodeError, NatsRpcError, NoServersError, RpcError
+from natsrpc.errors import (
+    BadHeaderError,
+    BadSubjectError,
+    BadTimeoutError,
+    ConfigError,
+    DeadlineExceededError,
+    DecodeError,
+    NatsRpcError,
+    NatsTimeoutError,
+    NoRespondersError,
+    NoServersError,
+    RpcError,
+    UnknownCodecError,
+)
 
 from .context import Flags, find_destination
 from .output import say
 
-__all__ = ["connecting", "fail", "one_line", "run_command"]
+__all__ = ["NotThereError", "connecting", "exit_code", "fail", "one_line", "run_command"]
+
+_FAILED, _USAGE, _NOBODY, _REMOTE, _LATE = 1, 2, 3, 4, 5
 
 _PANEL = "Connection"
 _FLAGS = {
@@ -52,11 +78,19 @@ _FLAGS = {
 }
 
 
-def connecting(command: Callable[..., Coroutine[Any, Any, int | None]]) -> Callable[..., None]:
+class NotThereError(NatsRpcError):
+    """No instance of the service that was named has answered."""
+
+
+def connecting(
+    command: Callable[..., Coroutine[Any, Any, int | None]],
+    *,
+    settle: Callable[[Flags, Mapping[str, str]], Flags] | None = None,
+) -> Callable[..., None]:
     """Make a command for typer out of an async function with a `destination: Destination`.
 
     The command has the connection's flags instead of that parameter. `app` calls it for each
-    command that connects.
+    command that connects. `settle` may add to the flags what a file says.
     """
     hints = get_type_hints(command, include_extras=True)
     own = [p for p in inspect.signature(command).parameters.values() if p.name != "destination"]
@@ -66,7 +100,8 @@ def connecting(command: Callable[..., Coroutine[Any, Any, int | None]]) -> Calla
         flags = Flags(**{name: arguments.pop(name) for name in _FLAGS})
 
         def start() -> Coroutine[Any, Any, int | None]:
-            return command(find_destination(flags, os.environ, warn=_warn), **arguments)
+            settled = flags if settle is None else settle(flags, os.environ)
+            return command(find_destination(settled, os.environ, warn=_warn), **arguments)
 
         run_command(start)
 
@@ -95,20 +130,40 @@ def run_command(start: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         code = asyncio.run(coroutine)
     except NatsRpcError as error:
-        fail(one_line(error))
+        text = one_line(error)
+        if frames := getattr(error, "frames", ""):
+            text += f"\n{frames}"
+        fail(text, exit_code(error))
     except KeyboardInterrupt:
         code = 130
     raise typer.Exit(code or 0)
 
 
-def fail(text: str) -> NoReturn:
-    """Print an error, and end the command with exit code 1.
+def exit_code(error: NatsRpcError) -> int:
+    """The code that a command ends with for an error."""
+    match error:
+        case NatsTimeoutError() | DeadlineExceededError():
+            return _LATE
+        case NoRespondersError() | NotThereError():
+            return _NOBODY
+        case RpcError():
+            return _REMOTE
+        case ConfigError() | BadSubjectError() | BadTimeoutError() | BadHeaderError():
+            return _USAGE
+        case UnknownCodecError():
+            return _USAGE
+        case _:
+            return _FAILED
+
+
+def fail(text: str, code: int = _FAILED) -> NoReturn:
+    """Print an error, and end the command with that exit code.
 
     Raises:
         typer.Exit: always.
     """
     say(f"error: {text}")
-    raise typer.Exit(1)
+    raise typer.Exit(code)
 
 
 def one_line(error: NatsRpcError) -> str:

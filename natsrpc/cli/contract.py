@@ -15,11 +15,11 @@ from natsrpc.describe import ContractDiff, document, read_document, version_numb
 from natsrpc.describe import diff as compare
 from natsrpc.errors import ConfigError, NoRespondersError
 
-from .command import connecting
+from .command import NotThereError, connecting
 from .context import Destination
 from .duration import parse_seconds
 from .output import harmless_json, print_json, print_table, say, show
-from .query import AsJson, NotThereError, Timeout, connected
+from .query import AsJson, Timeout, connected
 from .target import load_services
 
 __all__ = ["app", "contract_of", "write"]
@@ -156,6 +156,7 @@ def _print(name: str, found: ContractDiff) -> None:
     print_table(
         ("step", "where", "what"),
         [("breaks" if c.breaks else c.step, c.where, c.text) for c in found.changes],
+        soft=("what",),
     )
     verdict = "is enough" if found.sufficient else "is too low"
     show(f"needs version {found.needed}: {found.new_version} {verdict}")

@@ -31,14 +31,20 @@ from rich.progress import (
 )
 
 from natsrpc import codecs
-from natsrpc.errors import ConfigError, NatsRpcError, NatsTimeoutError, NoRespondersError, RpcError
-from natsrpc.rpc import Client, connect
+from natsrpc.errors import (
+    CodecError,
+    ConfigError,
+    NatsRpcError,
+    NatsTimeoutError,
+    NoRespondersError,
+    RpcError,
+)
+from natsrpc.rpc import Client, connect, on_signals
 from natsrpc.server import NatsServer
 
 from .command import run_command
 from .supervisor import Supervisor, WorkSettings
 from .target import load_module
-from .worker import on_signals
 
 __all__ = ["demo"]
 
@@ -112,7 +118,7 @@ class Demo:
             ConfigError: the folder is not there or has no .py file, or the codec is unknown.
             NatsRpcError: the server or a worker did not start.
         """
-        codecs.get(self._codec)  # an unknown one is refused before anything is started
+        _check_codec(self._codec)  # before anything is started
         files = list(self._files())
         if not files:
             raise ConfigError(f"there is no .py file in {str(self._root)!r}")
@@ -131,7 +137,7 @@ class Demo:
         try:
             async with NatsServer(_SERVER) as server:
                 self._console.print(f"nats-server is ready on {server.url}")
-                settings = WorkSettings(str(service_file()), [server.url])
+                settings = WorkSettings([str(service_file())], [server.url])
                 supervisor = Supervisor(settings, self._workers, say=self._event)
                 try:
                     await self._work(server, supervisor, files)
@@ -235,6 +241,22 @@ class Demo:
             out("longest functions")
             for lines, name, location in tally.longest:
                 out(f"  {lines:>6} lines  {name}  {location}")
+
+
+def _check_codec(name: str) -> None:
+    """Refuse a codec that is not known, or cannot carry what the demo sends.
+
+    Raises:
+        ConfigError: it is such a codec.
+    """
+    codec = codecs.get(name)
+    sample = load_module(str(service_file())).read_source(Path(__file__), "sample")
+    try:
+        codec.bind(type(sample)).encode(sample)
+    except (ConfigError, CodecError):
+        raise ConfigError(
+            f"codec {name!r} cannot carry what the demo sends: json and msgpack can"
+        ) from None
 
 
 def service_file() -> Path:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from natsrpc import discovery
 from natsrpc.discovery import ServiceInfo
-from natsrpc.errors import NoRespondersError
+from natsrpc.errors import NatsError, NoRespondersError
 
+from .command import NotThereError
 from .context import Destination
 from .duration import parse_seconds
 from .output import print_json, print_table, show
-from .query import AsJson, NotThereError, Timeout, ask, connected, marked
+from .query import AsJson, Timeout, ask, connected, marked
+from .types import in_words
 
 __all__ = ["info"]
+
+_TYPES_TIMEOUT = 1.0  # seconds to wait for the types, which are shown besides
 
 
 async def info(
@@ -39,11 +43,41 @@ async def info(
     by_version: dict[str, list[ServiceInfo]] = {}
     for one in await ask(discovery.info, destination, name, timeout=timeout, json=json):
         by_version.setdefault(one.version, []).append(one)
+    if not by_version:
+        return
+    types = await _types(destination, name)
     for _, instances in sorted(by_version.items()):
-        _print(instances)
+        _print(instances, types.get(instances[0].version, {}))
 
 
-def _print(instances: list[ServiceInfo]) -> None:
+async def _types(destination: Destination, name: str) -> dict[str, dict[str, tuple[str, str]]]:
+    """The types of each endpoint's request and reply in words, by version and subject; of services
+    that tell none, nothing."""
+    found: dict[str, dict[str, tuple[str, str]]] = {}
+    try:
+        async with connected(destination) as connection:
+            for told in await discovery.schemas(connection, name, timeout=_TYPES_TIMEOUT):
+                found[str(told.get("version"))] = {
+                    str(each.get("subject")): _in_words(each)
+                    for each in told.get("endpoints") or []
+                    if isinstance(each, dict)
+                }
+    except NatsError:
+        pass  # it is not natsrpc's, or the server denies it
+    return found
+
+
+def _in_words(told: dict[str, Any]) -> tuple[str, str]:
+    request, reply = in_words(told.get("request")), in_words(told.get("response"))
+    kind = str(told.get("kind"))
+    if kind in ("request_stream", "both_stream"):
+        request = f"stream of {in_words(told.get('items'), empty='any')}"
+    if kind in ("response_stream", "both_stream"):
+        reply = f"stream of {reply}"
+    return request, reply
+
+
+def _print(instances: list[ServiceInfo], types: dict[str, tuple[str, str]]) -> None:
     """Show the instances of one version. All have the same endpoints: those of the first are
     shown."""
     first = instances[0]
@@ -51,7 +85,12 @@ def _print(instances: list[ServiceInfo]) -> None:
     for key, value in first.metadata.items():
         show(f"  {key}: {value}")
     show("instances " + ", ".join(sorted(one.id for one in instances)))
-    print_table(
-        ("endpoint", "subject", "queue group"),
-        [(marked(e.name, e), e.subject, e.queue_group or "none") for e in first.endpoints],
-    )
+    rows = [
+        (marked(e.name, e), e.subject, e.queue_group or "none", *types.get(e.subject, ("?", "?")))
+        for e in first.endpoints
+    ]
+    columns = ("endpoint", "subject", "queue group", "request", "reply")
+    if types:
+        print_table(columns, rows, soft=("request", "reply"))
+    else:
+        print_table(columns[:3], [row[:3] for row in rows])

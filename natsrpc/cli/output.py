@@ -10,12 +10,22 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich.console import Console
-from rich.table import Table
 
-__all__ = ["harmless", "harmless_json", "print_json", "print_table", "say", "show"]
+from .tables import layout
+
+__all__ = [
+    "begin_screen",
+    "harmless",
+    "harmless_json",
+    "print_json",
+    "print_json_line",
+    "print_table",
+    "say",
+    "show",
+]
 
 # C0, DEL and C1; marks of direction, invisible characters and tags; ends of lines; lone surrogates
 _HARMFUL = (
@@ -57,14 +67,34 @@ def print_json(value: object) -> None:
     print(harmless_json(json.dumps(value, indent=2, ensure_ascii=False, default=str)))
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows under these headings in aligned columns; columns of numbers align to the right."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, column in enumerate(columns):
-        numbers = all(isinstance(row[index], int | float) for row in rows)
-        table.add_column(column, no_wrap=True, justify="right" if numbers else "left")
-    for row in rows:
-        table.add_row(*(harmless(str(cell)) for cell in row))
-    # what services say of themselves is text: "[red]" is no color and ":b:" no emoji in it
-    width = None if Console().is_terminal else 10_000  # a pipe has none: nothing is cut off there
-    Console(highlight=False, markup=False, emoji=False, width=width).print(table)
+def print_json_line(value: object) -> None:
+    """Print plain data as one line of JSON: of many, each is a document of its own."""
+    print(harmless_json(json.dumps(value, ensure_ascii=False, default=str)), flush=True)
+
+
+def begin_screen() -> None:
+    """On a terminal, begin at its top again; in a pipe, leave an empty line."""
+    terminal = Console().is_terminal
+    print("\x1b[H\x1b[2J\x1b[3J" if terminal else "", end="" if terminal else "\n", flush=True)
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    soft: Collection[str] = (),
+    ids: Collection[str] = (),
+) -> None:
+    """Print rows under these headings in aligned columns; columns of numbers align to the right.
+
+    Where a terminal is too narrow, the columns `soft` are wrapped and the `ids` cut; all others
+    are whole at any width.
+    """
+    console = Console()
+    width = console.width if console.is_terminal else None
+    cells = [
+        [each if isinstance(each, int | float) else harmless(str(each)) for each in row]
+        for row in rows
+    ]
+    for line in layout(columns, cells, width, soft=soft, ids=ids):
+        print(line)

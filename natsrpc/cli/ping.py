@@ -19,4 +19,5 @@ async def ping(
         print_table(
             ("service", "version", "instance", "time"),
             [(one.name, one.version, one.id, f"{one.rtt * 1000:.1f} ms") for one in found],
+            ids=("instance",),
         )

@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import typer
 
 from natsrpc.core import Connection, connect
 from natsrpc.discovery import EndpointInfo, EndpointStats, ServiceIdentity
-from natsrpc.errors import NatsRpcError
 
+from .command import NotThereError
 from .context import Destination
 from .duration import parse_seconds
-from .output import print_json, say
+from .output import begin_screen, print_json, print_json_line, say
 
-__all__ = ["AsJson", "Name", "NotThereError", "Timeout", "ask", "connected", "marked"]
+__all__ = [
+    "AsJson",
+    "Interval",
+    "Name",
+    "Timeout",
+    "Watching",
+    "ask",
+    "connected",
+    "marked",
+    "watched",
+]
 
 Found = TypeVar("Found", bound=ServiceIdentity)
 
 Name = Annotated[str, typer.Argument(help="Only services of this name.")]
 Timeout = Annotated[str, typer.Option("--timeout", "-t", help="How long to wait for answers.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-class NotThereError(NatsRpcError):
-    """No instance of the service that was named has answered."""
+Watching = Annotated[
+    bool, typer.Option("--watch", help="Show it again and again, until interrupted.")
+]
+Interval = Annotated[str, typer.Option(help="With --watch: the time between two looks.")]
 
 
 @contextlib.asynccontextmanager
@@ -85,8 +97,48 @@ def marked(text: str, endpoint: EndpointInfo | EndpointStats) -> str:
     return f"{text} ({kind})" if kind else text
 
 
+async def watched(
+    question: Callable[..., Awaitable[list[Found]]],
+    destination: Destination,
+    name: str,
+    show: Callable[[list[Found], float], None],
+    *,
+    timeout: str,
+    interval: str,
+    json: bool,
+) -> None:
+    """Ask again and again, and show each answer: on a terminal over the one before, in a pipe below
+    it, with `json` as one line each. It ends by an interrupt.
+
+    Args:
+        question, destination, name, timeout: as for `ask`.
+        show: prints what was found; it is given the seconds since the look before, 0 for the first.
+        interval: the time between two looks, as in "2s".
+        json: print the answers as JSON.
+
+    Raises:
+        ConfigError: `timeout` or `interval` is no duration.
+        NatsError: NATS cannot be reached, or was lost.
+    """
+    seconds, pause = parse_seconds(timeout), parse_seconds(interval)
+    loop, before = asyncio.get_running_loop(), 0.0
+    async with connected(destination) as connection:
+        while True:
+            found = await question(connection, name, timeout=seconds)
+            now = loop.time()
+            if json:
+                print_json_line([_plain(one) for one in found])
+            else:
+                begin_screen()
+                show(found, now - before if before else 0.0)
+            before = now
+            await asyncio.sleep(pause)
+
+
 def _plain(value: Any) -> Any:
-    """Dataclasses and read-only mappings as dicts, which JSON can write."""
+    """Dataclasses and read-only mappings as dicts, and moments as RFC 3339, for JSON."""
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     if dataclasses.is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):

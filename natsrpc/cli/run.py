@@ -1,169 +1,385 @@
-"""`natsrpc run`: serves services in a supervised pool of worker processes."""
+"""`natsrpc run`: serves services in a supervised pool of worker processes.
+
+Exit codes: 0 after a drain, whatever was under way when it was asked for; 1 where workers had to be
+killed, were told to end at once, or did not start; 2 where the command, a file with its settings
+or a target is wrong, and nothing was started.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import importlib.util
+import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
 
 from natsrpc.errors import ConfigError, ServerStartError
+from natsrpc.rpc import on_signals
 from natsrpc.server import NatsServer
 
+from .config import read_settings
 from .context import Destination
 from .duration import parse_seconds
-from .output import say
-from .supervisor import Supervisor, WorkerFailedError, WorkSettings
-from .worker import on_signals
+from .logs import LOG_FORMATS, LOG_LEVELS, read_config, sayer
+from .notify import Notifier
+from .options import parse_option, parse_size, read_options
+from .pool import Pool
+from .settings import LogSettings, WorkSettings
+from .supervisor import Supervisor, WorkerFailedError
+from .watching import Watch, folder_of
 
 __all__ = ["run"]
 
-_LOOK_EVERY = 0.3  # seconds between two looks at the files for --reload
+_WORKERS, _OBSERVE = "Workers", "Observe"
+_SIGNALED_TOGETHER = 1.0  # seconds within which a signal to all processes reaches this one, too
+
+
+@dataclass(slots=True)
+class Plan:
+    """What the command line and the file say together, checked."""
+
+    work: WorkSettings
+    workers: int
+    embedded: bool
+    http: str
+    folders: list[Path] = field(default_factory=list)
 
 
 async def run(
     destination: Destination,
-    target: Annotated[str, typer.Argument(help="`module:service` or `path/to/file.py:service`.")],
-    workers: Annotated[int, typer.Option("--workers", "-w", min=1, help="Processes.")] = 1,
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(help="`module:service` or `path/to/file.py:service`, any number of them."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", "-w", min=1, help="Processes of each target.", show_default="1"),
+    ] = None,
     embedded: Annotated[
-        bool, typer.Option("--embedded", help="Start a nats-server of our own first.")
-    ] = False,
+        bool | None, typer.Option("--embedded", help="Start a nats-server of our own first.")
+    ] = None,
+    factory: Annotated[
+        bool | None,
+        typer.Option("--factory", help="Targets name functions that make the services."),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", help="Connection option, as `ping_interval=10`."),
+    ] = None,
     reload: Annotated[
-        bool, typer.Option("--reload", help="Replace the workers when a .py file changes.")
-    ] = False,
+        bool | None, typer.Option("--reload", help="Replace the workers when a .py file changes.")
+    ] = None,
+    reload_dir: Annotated[
+        list[str] | None,
+        typer.Option("--reload-dir", help="Folder to look at instead; implies --reload."),
+    ] = None,
     drain_timeout: Annotated[
-        str, typer.Option(help="How long workers may take to finish what they have.")
-    ] = "30s",
+        str | None,
+        typer.Option(
+            help="How long workers may take to finish what they have.",
+            show_default="30s",
+            rich_help_panel=_WORKERS,
+        ),
+    ] = None,
     ping_interval: Annotated[
-        str, typer.Option(help="Between two PINGs to the server; after three of them it is left.")
-    ] = "15s",
-    uvloop: Annotated[bool, typer.Option("--uvloop", help="Use uvloop's event loop.")] = False,
+        str | None,
+        typer.Option(
+            help="Between two PINGs to the server; after three of them it is left.",
+            show_default="15s",
+        ),
+    ] = None,
+    worker_timeout: Annotated[
+        str | None,
+        typer.Option(
+            help="Replace a worker that does not answer for so long; 0 never does.",
+            show_default="30s",
+            rich_help_panel=_WORKERS,
+        ),
+    ] = None,
+    max_requests: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Replace a worker after so many requests.", rich_help_panel=_WORKERS
+        ),
+    ] = None,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Replace a worker that holds more, as in 512MiB.", rich_help_panel=_WORKERS
+        ),
+    ] = None,
+    uvloop: Annotated[
+        bool | None,
+        typer.Option("--uvloop", help="Use uvloop's event loop.", rich_help_panel=_WORKERS),
+    ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST:PORT for /livez, /readyz, /metrics and /info.", rich_help_panel=_OBSERVE
+        ),
+    ] = None,
+    log_level: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{', '.join(LOG_LEVELS)}.", show_default="info", rich_help_panel=_OBSERVE
+        ),
+    ] = None,
+    log_format: Annotated[
+        str | None,
+        typer.Option(help="text or json.", show_default="text", rich_help_panel=_OBSERVE),
+    ] = None,
+    log_config: Annotated[
+        str | None,
+        typer.Option(
+            help="File for logging.config: .json, .toml or .ini.", rich_help_panel=_OBSERVE
+        ),
+    ] = None,
 ) -> int:
     """Run services. SIGTERM and Ctrl-C drain, twice ends at once; SIGHUP replaces the workers."""
-    if uvloop and importlib.util.find_spec("uvloop") is None:
-        raise ConfigError("--uvloop needs the package uvloop: pip install 'natsrpc[uvloop]'")
-    seconds = parse_seconds(drain_timeout)
-    options = {
-        "name": f"natsrpc run {target}",
-        **destination.options,
-        "drain_timeout": seconds,
-        "ping_interval": parse_seconds(ping_interval),
+    given = {
+        "targets": targets,
+        "workers": workers,
+        "embedded": embedded,
+        "factory": factory,
+        "reload": reload,
+        "reload-dir": reload_dir,
+        "drain-timeout": drain_timeout,
+        "ping-interval": ping_interval,
+        "worker-timeout": worker_timeout,
+        "max-requests": max_requests,
+        "max-memory": max_memory,
+        "uvloop": uvloop,
+        "http": http,
+        "log-level": log_level,
+        "log-format": log_format,
+        "log-config": log_config,
     }
-    settings = WorkSettings(
-        target, destination.servers, options, uvloop=uvloop, drain_timeout=seconds
-    )
+    settings = read_settings(Path.cwd())
+    settings |= {key: value for key, value in given.items() if value not in (None, [])}
+    plan = _plan(destination, settings, option or [])
+    tell = sayer(plan.work.logs.format)
     async with contextlib.AsyncExitStack() as stack:
-        if embedded:
-            server = NatsServer(port=urlsplit(destination.servers[0]).port or 4222)
-            try:
-                await stack.enter_async_context(server)
-            except ServerStartError as error:
-                raise _why(error, server.port) from error
-            say(f"nats-server is ready on {server.url}")
+        supervisor = Supervisor(plan.work, plan.workers, say=tell)
+        pool = stack.enter_context(Pool(supervisor))
+        if plan.http:
+            from .pages import bound, serving
+
+            # bound before anything is started: a port in use is a mistake, not a failure
+            socket = stack.enter_context(bound(plan.http))
+            pool.measure()
+            await stack.enter_async_context(serving(pool, socket, tell))
+        if plan.embedded:
+            await stack.enter_async_context(_embedded(destination, tell))
         try:
-            return await _supervise(Supervisor(settings, workers, say=say), watch=reload)
+            return await _Run(pool, tell, plan.folders).run()
         except WorkerFailedError as error:
-            # a worker's traceback is worth its many lines: it is about the user's own module
-            say(f"error: {error}")
+            # a traceback of the user's module is worth its many lines
+            tell(f"error: {error}")
             return 1
 
 
-def _why(error: ServerStartError, port: int) -> ServerStartError:
+def _plan(destination: Destination, settings: dict[str, Any], options: list[str]) -> Plan:
+    """Check everything that can be checked before anything is started."""
+    targets = settings.get("targets") or []
+    targets = [targets] if isinstance(targets, str) else targets
+    if not targets:
+        raise ConfigError("name at least one target, as in `natsrpc run module:service`")
+    for target in targets:
+        if not target.strip():
+            raise ConfigError(f"{target!r} is no target: expected `module:service`")
+        if targets.count(target) > 1:
+            raise ConfigError(f"target {target!r} is named twice: --workers says how many it gets")
+    if settings.get("uvloop") and importlib.util.find_spec("uvloop") is None:
+        raise ConfigError("--uvloop needs the package uvloop: pip install 'natsrpc[uvloop]'")
+    workers = _whole(settings, "workers", 1, least=1)
+    folders = settings.get("reload-dir") or []
+    paths = [Path(each) for each in ([folders] if isinstance(folders, str) else folders)]
+    for path in paths:
+        if not path.is_dir():
+            raise ConfigError(f"--reload-dir: there is no folder {str(path)!r}")
+    if settings.get("reload") and not paths:
+        paths = list(dict.fromkeys(folder_of(target) for target in targets))
+    drain = parse_seconds(str(settings.get("drain-timeout", "30s")))
+    chosen = {
+        "name": f"natsrpc run {' '.join(targets)}",
+        **destination.options,
+        "ping_interval": parse_seconds(str(settings.get("ping-interval", "15s"))),
+        **read_options(settings.get("options", {})),
+        **dict(parse_option(each) for each in options),
+        "drain_timeout": drain,
+    }
+    work = WorkSettings(
+        targets,
+        destination.servers,
+        chosen,
+        factory=bool(settings.get("factory")),
+        uvloop=bool(settings.get("uvloop")),
+        drain_timeout=drain,
+        worker_timeout=parse_seconds(str(settings.get("worker-timeout", "30s"))),
+        max_requests=_whole(settings, "max-requests", 0, least=0),
+        max_memory=parse_size(settings.get("max-memory", 0)),
+        logs=_logs(settings),
+    )
+    return Plan(work, workers, bool(settings.get("embedded")), settings.get("http", ""), paths)
+
+
+def _whole(settings: dict[str, Any], key: str, default: int, *, least: int) -> int:
+    value = settings.get(key, default)
+    if value < least:
+        raise ConfigError(f"{key} is {value!r}: expected a whole number of at least {least}")
+    return int(value)
+
+
+def _logs(settings: dict[str, Any]) -> LogSettings:
+    level = str(settings.get("log-level", "info")).lower()
+    if level not in LOG_LEVELS:
+        raise ConfigError(f"log-level is {level!r}: expected one of {', '.join(LOG_LEVELS)}")
+    form = str(settings.get("log-format", "text")).lower()
+    if form not in LOG_FORMATS:
+        raise ConfigError(f"log-format is {form!r}: expected one of {', '.join(LOG_FORMATS)}")
+    file = settings.get("log-config")
+    return LogSettings(level, form, None if file is None else read_config(file))
+
+
+@contextlib.asynccontextmanager
+async def _embedded(destination: Destination, tell: Any) -> Any:
+    server = NatsServer(port=urlsplit(destination.servers[0]).port or 4222)
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(server)
+        except ServerStartError as error:
+            raise _why(error, server.port) from error
+        tell(f"nats-server is ready on {server.url}")
+        yield
+
+
+def _why(error: ServerStartError, port: int) -> ConfigError | ServerStartError:
     """The error with the fatal lines of the server's log; where the port is taken, what to do."""
     said = [line for line in error.log.splitlines() if "[FTL]" in line or "[ERR]" in line]
     if any("address already in use" in line for line in said):
-        return ServerStartError(
+        return ConfigError(
             f"port {port} is in use: leave out --embedded to use the server that is there, or "
-            f"name another port, as in --server nats://127.0.0.1:{port + 1}",
-            log=error.log,
+            f"name another port, as in --server nats://127.0.0.1:{port + 1}"
         )
     if not said:
         return error
     return ServerStartError(f"nats-server does not start: {' '.join(said)}", log=error.log)
 
 
-async def _supervise(supervisor: Supervisor, *, watch: bool) -> int:
-    stop = asyncio.Event()
-    ending: list[str] = []
-    jobs: set[asyncio.Task[object]] = set()
+class _Run:
+    """A pool from its start to its end, and the signals that it is told by."""
 
-    def on_stop() -> None:
-        if stop.is_set():
-            say("ending at once")
-            ending.append("forced")
-            supervisor.kill()
-        else:
-            say("draining; once more ends at once")
-            stop.set()
+    def __init__(self, pool: Pool, tell: Any, folders: list[Path]) -> None:
+        self._pool = pool
+        self._supervisor = pool.supervisor
+        self._tell = tell
+        self._folders = folders
+        self._notifier = Notifier(os.environ)
+        self._stop = asyncio.Event()
+        self._is_forced = False
+        self._jobs: set[asyncio.Task[Any]] = set()
 
-    def on_reload() -> None:
-        job = asyncio.ensure_future(supervisor.reload())
-        jobs.add(job)
-        job.add_done_callback(jobs.discard)
+    async def run(self) -> int:
+        """Serve until a signal says otherwise; the exit code.
 
-    on_signals(on_stop, signal.SIGTERM, signal.SIGINT)
-    if hasattr(signal, "SIGHUP"):
-        on_signals(on_reload, signal.SIGHUP)
-    # listed before the start, so that a change while workers start is noticed, too
-    folder = _watched(supervisor.settings.target)
-    seen = dict(_files(folder)) if watch else {}
-    start = asyncio.ensure_future(supervisor.start())
-    waiting = asyncio.ensure_future(stop.wait())
-    try:
+        Raises:
+            WorkerFailedError, ConfigError: the pool does not start.
+        """
+        on_signals(self._on_stop, signal.SIGTERM, signal.SIGINT)
+        if hasattr(signal, "SIGHUP"):
+            on_signals(self._on_reload, signal.SIGHUP)
+        # listed before the start, so that a change while workers start is noticed, too
+        watch = Watch(self._folders) if self._folders else None
+        clean = False
+        try:
+            if await self._start():
+                self._on_started(watch)
+                await self._stop.wait()
+        finally:
+            self._pool.is_draining = True
+            self._notifier.stopping()
+            for job in list(self._jobs):
+                job.cancel()
+            await asyncio.gather(*self._jobs, return_exceptions=True)
+            clean = await self._supervisor.stop()
+        if hasattr(signal, "pthread_sigmask"):  # all is over: no signal may change the exit code
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+        return 0 if clean and not self._is_forced else 1
+
+    async def _start(self) -> bool:
+        """Start the pool; false if a signal came first."""
+        start = asyncio.ensure_future(self._supervisor.start())
+        waiting = asyncio.ensure_future(self._stop.wait())
         await asyncio.wait((start, waiting), return_when=asyncio.FIRST_COMPLETED)
-        if not start.done():
-            start.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await start
-        if not stop.is_set():
-            pids = ", ".join(map(str, supervisor.pids))
-            workers = "1 worker" if len(supervisor.pids) == 1 else f"{len(supervisor.pids)} workers"
-            say(f"{supervisor.settings.target} is served by {workers} ({pids})")
-            if watch:
-                jobs.add(asyncio.ensure_future(_reload_on_change(supervisor, folder, seen)))
-            await stop.wait()
-    finally:
-        waiting.cancel()
-        for job in list(jobs):
-            job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
-        clean = await supervisor.stop()
-    return 0 if clean and not ending else 1
+        try:
+            if not start.done():
+                start.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await start
+        except WorkerFailedError as error:
+            # where all processes are signaled at once a worker may have died of it already
+            if error.was_signaled:
+                await asyncio.wait((waiting,), timeout=_SIGNALED_TOGETHER)
+            if not self._stop.is_set():
+                raise
+        finally:
+            waiting.cancel()
+        return not self._stop.is_set()
 
+    def _on_started(self, watch: Watch | None) -> None:
+        self._pool.has_started = True
+        supervisor = self._supervisor
+        for target in supervisor.settings.targets:
+            pids = [str(w.pid) for w in supervisor.workers if w.target == target and w.ready]
+            count = "1 worker" if len(pids) == 1 else f"{len(pids)} workers"
+            self._tell(f"{target} is served by {count} ({', '.join(pids)})")
+        self._notifier.ready(f"serving {', '.join(supervisor.settings.targets)}")
+        if watch is not None:
+            self._do(self._reload_on_change(watch))
+        if self._notifier.watchdog:
+            self._do(self._show_life())
 
-async def _reload_on_change(supervisor: Supervisor, folder: Path, seen: dict[Path, int]) -> None:
-    async for path in _changes(folder, seen):
-        say(f"{path} has changed")
-        await supervisor.reload()
+    def _do(self, job: Any) -> None:
+        task = asyncio.ensure_future(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
 
+    def _on_stop(self) -> None:
+        if self._stop.is_set():
+            self._tell("ending at once")
+            self._is_forced = True
+            self._supervisor.kill()
+        else:
+            self._tell("draining; once more ends at once")
+            self._pool.is_draining = True
+            self._stop.set()
 
-def _watched(target: str) -> Path:
-    where = target.partition(":")[0]
-    return Path(where).resolve().parent if where.endswith(".py") else Path.cwd()
+    def _on_reload(self) -> None:
+        if self._stop.is_set():
+            self._tell("draining: nothing is replaced")
+        else:
+            self._do(self._reload())
 
+    async def _reload(self) -> None:
+        self._notifier.reloading()
+        try:
+            await self._supervisor.reload()
+        finally:
+            if not self._stop.is_set():
+                self._notifier.ready("serving")
 
-async def _changes(folder: Path, seen: dict[Path, int]) -> AsyncIterator[Path]:
-    """Look at the files again and again; after a look that finds new or changed ones, yield one of
-    them."""
-    before = seen
-    while True:
-        await asyncio.sleep(_LOOK_EVERY)
-        now = dict(_files(folder))
-        changed = [path for path in now if now[path] != before.get(path)]
-        before = now
-        if changed:
-            yield changed[0]
+    async def _reload_on_change(self, watch: Watch) -> None:
+        async for path in watch.changes():
+            self._tell(f"{path} has changed")
+            await self._reload()
 
-
-def _files(folder: Path) -> Iterator[tuple[Path, int]]:
-    for path in folder.rglob("*.py"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden:
-            with contextlib.suppress(OSError):  # gone between two looks
-                yield path, path.stat().st_mtime_ns
+    async def _show_life(self) -> None:
+        while True:
+            self._notifier.alive()
+            await asyncio.sleep(self._notifier.watchdog)

@@ -1,138 +1,58 @@
 """A pool of worker processes that is kept alive. `natsrpc run` and `natsrpc demo` start one.
 
-The pool has a fixed number of slots, each with one worker process. States of a worker process, and
-who moves it:
+The pool has a fixed number of slots, each with one worker process of one target. States of a worker
+process, and who moves it:
 
-- *starting*, from `_spawn` on;
+- *starting*, from `_spawn` on; *loaded*, when it says which services it has; it serves when it is
+  told to;
 - *ready*, when it says so over its connection, or *failed*, when it says that, ends, or is not
   ready in time;
+- *stuck*, when it owes an answer for too long (`_care`), which ends it;
 - *draining*, when `_end` asks it to;
 - *ended*, when the process is gone.
 
 Who fills a slot:
 
-- `start` fills all. If one worker fails then, all are ended and the start fails.
+- `start` fills all. If one worker fails then, all are ended and the start fails. None serves before
+  all have loaded their services, and these were compared.
 - The slot's keeper (`_keep`) replaces a worker that ended unasked, after a wait that doubles while
   replacements fail.
 - `reload` puts a new worker into the slot when that is ready, and only then drains the old one: it
-  leaves no slot without a worker.
-- Keeper and reload hold the slot's lock (`_turns`) while they start a worker, so that never two are
-  started for one slot. Under the lock the keeper looks whether a reload has filled the slot.
+  leaves no slot without a worker. `_care` does the same for one worker that is over its limits.
+- All hold the slot's lock (`_turns`) while they start a worker, so that never two are started for
+  one slot. Under the lock the keeper looks whether another has filled the slot.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
 import json
-import os
 import secrets
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict
 from typing import Any
 
-from natsrpc.errors import NatsRpcError
-from natsrpc.server import own_process_group
+from natsrpc.errors import ConfigError, NatsRpcError
 
-from .worker import CONTROL_VARIABLE
+from .process import WorkerProcess, spawn
+from .settings import WorkSettings
 
 __all__ = ["Supervisor", "WorkSettings", "WorkerFailedError"]
 
 _FIRST_WAIT = 0.1  # seconds before the first replacement
 _LONGEST_WAIT = 10.0
 _SETTLED = 10.0  # a worker that lived this long did not fail at its start
+_GRACE = 4.0  # one second more than a worker allows itself, so that it ends by itself first
+_CARE_INTERVAL = 1.0  # seconds between two looks at the workers, at most
 
 
 class WorkerFailedError(NatsRpcError):
     """A worker ended, or was ended, before it was ready. The message is the worker's own, if it
-    sent one."""
+    sent one. `was_signaled`: it died of a signal that asks to end."""
 
-
-@dataclass(frozen=True, slots=True)
-class WorkSettings:
-    """The settings of all workers of a pool."""
-
-    target: str
-    """The services to serve, as `load_services` takes them."""
-    servers: Sequence[str]
-    """The servers to connect to."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """Options of `natsrpc.connect`; they must be plain data, for they travel as JSON."""
-    uvloop: bool = False
-    """Run the workers on uvloop's event loop."""
-    ready_timeout: float = 30.0
-    """Seconds within which a new worker must be ready."""
-    drain_timeout: float = 30.0
-    """Seconds that a worker may take to drain."""
-
-
-class WorkerProcess:
-    """One worker process, and the supervisor's end of the connection to it.
-
-    `decided` is set once the process is ready, has failed or has ended; `ended` is done, with the
-    exit code, once the process is gone and its last words are read.
-    """
-
-    def __init__(self, slot: int, process: asyncio.subprocess.Process) -> None:
-        self.slot = slot
-        self.process = process
-        self.pid: int = process.pid
-        self.ready: bool = False
-        self.draining: bool = False
-        self.failure: str = ""
-        self.decided: asyncio.Event = asyncio.Event()
-        self.line: asyncio.StreamWriter | None = None
-        self._told = asyncio.Event()  # nothing more will come over the line
-        self._told.set()
-        self.ended: asyncio.Task[int] = asyncio.create_task(self._watch())
-
-    async def _watch(self) -> int:
-        code = await self.process.wait()
-        await self._told.wait()  # the last words may still be in the socket
-        self.decided.set()
-        return code
-
-    async def listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Read the worker's messages until its connection ends."""
-        self.line = writer
-        self._told.clear()
-        try:
-            while line := await reader.readline():
-                said = json.loads(line)
-                self.ready = self.ready or bool(said.get("ready"))
-                self.failure = said.get("failed", self.failure)
-                self.decided.set()
-        except OSError:  # killed: the reset says no more than the end of the process does
-            pass
-        finally:
-            self.line = None
-            self._told.set()
-
-    def drain(self) -> None:
-        """Ask the worker to answer the requests that it has, and to end. Nothing is waited for."""
-        self.draining = True
-        if self.line is not None:
-            self.line.write(b"drain\n")
-        elif self.process.returncode is None:
-            self.process.terminate()
-
-    def kill(self) -> None:
-        """Kill the process."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-
-    def how_it_ended(self) -> str:
-        """Return how the process ended in words, for the sentence "worker 1 ..."."""
-        code = self.process.returncode
-        if code is not None and code < 0:
-            with contextlib.suppress(ValueError):
-                return f"was killed by {signal.Signals(-code).name}"
-        return f"ended with code {code}"
+    was_signaled: bool = False
 
 
 class Supervisor:
@@ -140,38 +60,55 @@ class Supervisor:
 
     Args:
         settings: the settings of all workers.
-        workers: the number of processes.
+        workers: the number of processes of each target.
         say: called with one line of text for each event that people want to know of.
 
-    `restarts` counts the workers that were replaced because they had ended unasked.
+    `restarts` counts the workers that were replaced because they had ended unasked. `on_start` and
+    `on_end` are called with each worker whose process was started, or has ended.
     """
 
     def __init__(self, settings: WorkSettings, workers: int, *, say: Callable[[str], None]) -> None:
         self.settings = settings
         self.restarts: int = 0
+        self.on_start: list[Callable[[WorkerProcess], object]] = []
+        self.on_end: list[Callable[[WorkerProcess], object]] = []
+        self.extra: Callable[[WorkerProcess], dict[str, Any]] = lambda worker: {}
+        """Further settings for a worker."""
         self._say = say
-        self._slots: list[WorkerProcess | None] = [None] * workers
+        self._each = workers
+        self._slots: list[WorkerProcess | None] = [None] * (workers * len(settings.targets))
         self._tokens: dict[str, WorkerProcess] = {}
         self._all: set[WorkerProcess] = set()
         self._keepers: list[asyncio.Task[None]] = []
+        self._jobs: set[asyncio.Task[Any]] = set()
         self._server: asyncio.Server | None = None
         self._reloading = asyncio.Lock()
-        self._turns = [asyncio.Lock() for _ in range(workers)]  # who may fill the slot
+        self._pending: asyncio.Task[bool] | None = None
+        self._turns = [asyncio.Lock() for _ in self._slots]  # who may fill the slot
+        self._has_started = False
 
     @property
     def pids(self) -> list[int]:
         """The ids of the processes that serve now."""
         return [worker.pid for worker in self._slots if worker is not None and worker.ready]
 
+    @property
+    def workers(self) -> list[WorkerProcess]:
+        """All worker processes, those that start or drain included."""
+        return sorted(self._all, key=lambda worker: worker.began)
+
     async def start(self) -> None:
         """Start all workers and wait until each is ready. Cancelled, it ends those it started.
 
         Raises:
+            ConfigError: a target is no service, or two have services of one name; all are ended.
             WorkerFailedError: one of them failed; all are ended.
         """
         self._server = await asyncio.start_server(self._greet, "127.0.0.1", 0)
         try:
             workers = await asyncio.gather(*(self._spawn(slot) for slot in range(len(self._slots))))
+            await asyncio.gather(*(self._await(worker, worker.loaded) for worker in workers))
+            self._compare(workers)
             await asyncio.gather(*(self._await_ready(worker) for worker in workers))
         except BaseException:
             await self.stop(force=True)
@@ -179,39 +116,78 @@ class Supervisor:
         for slot, worker in enumerate(workers):
             self._slots[slot] = worker
             self._keepers.append(asyncio.create_task(self._keep(slot)))
+        self._keepers.append(asyncio.create_task(self._care()))
+        self._has_started = True
+
+    def _compare(self, workers: list[WorkerProcess]) -> None:
+        """Refuse two services of one name: metrics and logs could not tell them apart."""
+        homes: dict[str, str] = {}
+        for worker in workers:
+            names = [service["name"] for service in worker.services]
+            for name in names:
+                home = homes.setdefault(name, worker.target)
+                if home != worker.target or names.count(name) > 1:
+                    raise ConfigError(
+                        f"two services have the name {name!r}, in {home!r} and {worker.target!r}: "
+                        "give one of them another"
+                    )
 
     async def reload(self) -> bool:
         """Replace the workers, one after the other. Each is drained when its successor is ready.
 
         Returns whether all were replaced. A new worker that fails ends the reload; the workers not
-        yet replaced stay. A reload waits for one that is under way.
+        yet replaced stay. A reload waits for one that is under way; those that are asked for
+        meanwhile are one.
         """
-        if not self._keepers:
+        if not self._has_started:
             self._say("still starting: nothing to replace yet")
             return False
+        if self._pending is None:
+            self._pending = self._run(self._reload_next())
+        return await asyncio.shield(self._pending)
+
+    def _run(self, job: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
+        task = asyncio.create_task(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+        return task
+
+    async def _reload_next(self) -> bool:
         async with self._reloading:
+            self._pending = None
             for slot in range(len(self._slots)):
-                try:
-                    async with self._turns[slot]:
-                        new = await self._spawn(slot)
-                        await self._await_ready(new)
-                        old, self._slots[slot] = self._slots[slot], new
-                except WorkerFailedError as error:
-                    self._say(f"the new worker {slot + 1} failed, the old ones stay: {error}")
+                if not await self._renew(slot, self._slots[slot]):
                     return False
-                if old is not None:
-                    await self._end(old)
             self._say("all workers are replaced")
             return True
+
+    async def _renew(self, slot: int, old: WorkerProcess | None) -> bool:
+        """Put a new worker into a slot, then drain the one that is there; false if the new one
+        fails. Nothing is done where `old` is there no more."""
+        try:
+            async with self._turns[slot]:
+                if self._slots[slot] is not old:
+                    return True
+                new = await self._spawn(slot)
+                await self._await_ready(new)
+                self._slots[slot] = new
+        except (WorkerFailedError, ConfigError) as error:
+            self._say(f"the new {self._name(slot)} failed, the old ones stay: {error}")
+            return False
+        if old is not None:
+            await self._end(old)
+        return True
 
     async def stop(self, *, force: bool = False) -> bool:
         """Drain all workers, or kill them with `force`, and wait until their processes are gone.
 
         Returns whether every worker ended by itself, with exit code 0, within the drain timeout.
+        Those that were not ready yet are killed, which is no failure: they had no requests.
         """
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+        tasks = [*self._keepers, *self._jobs]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if force:
             self.kill()
         results = await asyncio.gather(*(self._end(worker) for worker in list(self._all)))
@@ -226,30 +202,31 @@ class Supervisor:
 
     # -- one worker --------------------------------------------------------------------------------
 
+    def _name(self, slot: int) -> str:
+        """The slot's worker as people know it."""
+        target = self.settings.targets[slot // self._each]
+        return f"worker {slot % self._each + 1}" + (
+            f" of {target}" if len(self.settings.targets) > 1 else ""
+        )
+
     async def _spawn(self, slot: int) -> WorkerProcess:
         assert self._server is not None
         token = secrets.token_hex(16)
         port = self._server.sockets[0].getsockname()[1]
-        environment = {**os.environ, CONTROL_VARIABLE: f"{port}:{token}"}
-        if self.settings.uvloop:
-            environment["NATSRPC_UVLOOP"] = "1"
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "natsrpc.cli.worker",
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            **own_process_group(),
-        )
-        worker = WorkerProcess(slot, process)
+        target = self.settings.targets[slot // self._each]
+        worker = await spawn(self._name(slot), target, self.settings, port=port, token=token)
         self._tokens[token] = worker
         self._all.add(worker)
 
         def gone(_: object) -> None:
             self._all.discard(worker)
             self._tokens.pop(token, None)
+            for each in self.on_end:
+                each(worker)
 
         worker.ended.add_done_callback(gone)
+        for each in self.on_start:
+            each(worker)
         return worker
 
     async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -259,12 +236,18 @@ class Supervisor:
             said = json.loads(await reader.readline())
             worker = self._by_token(str(said["token"]))
             if worker is not None:
-                settings = {
-                    "target": self.settings.target,
-                    "servers": list(self.settings.servers),
-                    "options": self.settings.options,
+                settings = self.settings
+                told = {
+                    "target": worker.target,
+                    "factory": settings.factory,
+                    "servers": list(settings.servers),
+                    "options": settings.options,
+                    "drain_timeout": settings.drain_timeout,
+                    "worker_timeout": settings.worker_timeout,
+                    "logs": asdict(settings.logs),
+                    **self.extra(worker),
                 }
-                writer.write(json.dumps(settings).encode() + b"\n")
+                writer.write(json.dumps(told).encode() + b"\n")
                 await worker.listen(reader, writer)
         except (OSError, ValueError, LookupError, TypeError):
             pass  # a stranger, or a worker killed at its first word
@@ -278,32 +261,56 @@ class Supervisor:
         return None
 
     async def _await_ready(self, worker: WorkerProcess) -> None:
-        try:
-            async with asyncio.timeout(self.settings.ready_timeout):
-                await worker.decided.wait()
-        except TimeoutError:
-            worker.kill()
-            raise WorkerFailedError(f"not ready within {self.settings.ready_timeout} s") from None
-        except asyncio.CancelledError:
-            worker.kill()
-            raise
+        """Let a worker serve once it has loaded its services, and wait until it is ready.
+
+        Raises:
+            ConfigError, WorkerFailedError: it failed.
+        """
+        await self._await(worker, worker.loaded)
+        worker.tell("serve")
+        await self._await(worker, worker.decided)
         if not worker.ready:
-            await worker.ended
-            raise WorkerFailedError(worker.failure or worker.how_it_ended())
+            raise await self._failed(worker)
+
+    async def _await(self, worker: WorkerProcess, event: asyncio.Event) -> None:
+        loop, timeout = asyncio.get_running_loop(), self.settings.ready_timeout
+        try:
+            async with asyncio.timeout_at(max(worker.began + timeout, loop.time())):
+                await event.wait()
+        except TimeoutError:
+            worker.discard()
+            raise WorkerFailedError(f"not ready within {timeout} s") from None
+        except asyncio.CancelledError:
+            worker.discard()
+            raise
+        if worker.failure or worker.ended.done() or worker.process.returncode is not None:
+            raise await self._failed(worker)
+
+    async def _failed(self, worker: WorkerProcess) -> NatsRpcError:
+        await asyncio.shield(worker.ended)
+        text = worker.failure or f"{worker.name} {worker.how_it_ended()} before it was ready"
+        if worker.is_usage:
+            return ConfigError(text)
+        error = WorkerFailedError(text)
+        error.was_signaled = worker.was_signaled()
+        return error
 
     async def _end(self, worker: WorkerProcess) -> bool:
         """Drain one worker, and kill it if that takes too long. Returns whether it ended well."""
         if worker.ended.done():
-            return worker.draining
+            return worker.draining or worker.discarded
+        if not worker.ready:
+            worker.discard()
+            await asyncio.shield(worker.ended)
+            return True
         worker.drain()
         try:
-            # 2 s more than the worker allows itself, so that it reports its own timeout first
-            async with asyncio.timeout(self.settings.drain_timeout + 2.0):
+            async with asyncio.timeout(self.settings.drain_timeout + _GRACE):
                 return await asyncio.shield(worker.ended) == 0
         except TimeoutError:
-            self._say(f"worker {worker.slot + 1} (pid {worker.pid}) did not drain and is killed")
-            worker.kill()
-            await worker.ended
+            self._say(f"{worker.name} (pid {worker.pid}) did not drain and is killed")
+            await worker.end_stuck()
+            await asyncio.shield(worker.ended)
             return False
 
     async def _keep(self, slot: int) -> None:
@@ -320,7 +327,7 @@ class Supervisor:
             # ends when the slot holds another one, put there below or by a reload
             while self._slots[slot] is worker:
                 wait = min(_FIRST_WAIT * 2**failures, _LONGEST_WAIT)
-                self._say(f"worker {slot + 1} (pid {worker.pid}) {how}; a new one in {wait:.1f} s")
+                self._say(f"{worker.name} (pid {worker.pid}) {how}; a new one in {wait:.1f} s")
                 await asyncio.sleep(wait)
                 failures += 1
                 how = await self._replace(slot, worker)
@@ -336,9 +343,45 @@ class Supervisor:
             new = await self._spawn(slot)
             try:
                 await self._await_ready(new)
-            except WorkerFailedError as error:
+            except (WorkerFailedError, ConfigError) as error:
                 return f"is gone, its replacement did not start: {error}"
             self._slots[slot] = new
             self.restarts += 1
-            self._say(f"worker {slot + 1} is back (pid {new.pid})")
+            self._say(f"{new.name} is back (pid {new.pid})")
             return ""
+
+    # -- workers that are stuck, or over their limits ----------------------------------------------
+
+    async def _care(self) -> None:
+        """Look after all workers that serve, again and again."""
+        timeout = self.settings.worker_timeout
+        interval = min(_CARE_INTERVAL, timeout / 4) if timeout else _CARE_INTERVAL
+        last = asyncio.get_running_loop().time()
+        renewing: asyncio.Task[bool] | None = None
+        while True:
+            await asyncio.sleep(interval)
+            now = asyncio.get_running_loop().time()
+            excused = now - last > 2 * interval + 0.5  # this process was stopped, too
+            last = now
+            for slot, worker in enumerate(self._slots):
+                if worker is None or worker.state != "ready":
+                    continue
+                if worker.check(now, timeout, excused=excused):
+                    self._run(self._end_stuck(worker))
+                elif (why := self._excess(worker, now)) and (renewing is None or renewing.done()):
+                    self._say(f"{worker.name} (pid {worker.pid}) {why} and is replaced")
+                    renewing = self._run(self._renew(slot, worker))
+
+    async def _end_stuck(self, worker: WorkerProcess) -> bool:
+        await worker.end_stuck()
+        return True
+
+    def _excess(self, worker: WorkerProcess, now: float) -> str:
+        """Which limit the worker exceeds, for the sentence "worker 1 ..."; empty if none."""
+        limit, most = self.settings.max_requests, self.settings.max_memory
+        if limit and worker.requests >= limit:
+            return f"has served {worker.requests} requests"
+        # one that needs so much from its start on is not replaced without end
+        if most and now - worker.began > _SETTLED and (memory := worker.memory()) > most:
+            return f"holds {memory / 2**20:.0f} MiB of memory"
+        return ""

@@ -5,38 +5,49 @@ connection, in lines of JSON:
 
 1. the worker connects to the port in its environment and sends the token that is there, too;
 2. the supervisor sends the settings: target, servers, options. So no secret is in a command line;
-3. the worker sends `ready` once its services can be found, or `failed` and why;
-4. any line from the supervisor, and also the end of the connection, means: drain. A worker whose
-   supervisor is gone so ends, too.
+3. the worker imports its services and sends `loaded` with what they are, or `failed` and why;
+4. the supervisor, which has compared what all its workers have, sends the order "serve";
+5. the worker sends `ready` once its services can be found, or `failed` and why;
+6. from then on it answers the orders "ping", which shows that its event loop runs, and "health";
+7. the order "drain", and also the end of the connection, means: drain.
+
+Nothing of a worker outlives its supervisor. Its stdin is a pipe whose other end the supervisor
+holds; a thread sees it end, also while the event loop stands still, and sets a watchdog that ends
+the process when a drain would be over. Where Linux can, it wakes a worker that was stopped.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import json
-import logging
 import os
 import signal
 import sys
-import traceback
+import threading
 from collections.abc import Callable
 from typing import Any
 
-from natsrpc.errors import NatsRpcError, NoServersError
+from natsrpc.errors import ConfigError, NatsRpcError, NoServersError
 
-__all__ = ["CONTROL_VARIABLE", "main", "on_signals"]
+__all__ = ["CONTROL_VARIABLE", "main"]
 
 CONTROL_VARIABLE = "NATSRPC_CONTROL"
 """The environment variable with the supervisor's `port:token`."""
+
+HEALTH_TIMEOUT = 1.0
+"""Seconds that the probes of all services have."""
+
+DEAD_MAN = 5.0
+"""Seconds beyond the worker timeout after which a worker ends by itself where nobody else did."""
+
+_SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
 def main() -> int:
     """Run one worker, and return the exit code of the process: 0 after a drain, 1 after a failure,
     2 where no supervisor has started it."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
-    )
     control = os.environ.pop(CONTROL_VARIABLE, "")
     if not control:
         print("this module is started by `natsrpc run`", file=sys.stderr)
@@ -47,83 +58,227 @@ def main() -> int:
         import uvloop
 
         factory = uvloop.new_event_loop
+    lifeline = _take_lifeline()
     with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_work(int(port), token))
+        return runner.run(_work(int(port), token, lifeline))
 
 
-async def _work(port: int, token: str) -> int:
-    from natsrpc.rpc import Stopping
+def _take_lifeline() -> int:
+    """The pipe that ends with the supervisor; stdin is empty from here on."""
+    lifeline = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    if sys.platform == "linux":
+        # a stopped worker would not see the pipe end; one that runs takes no notice of SIGCONT
+        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGCONT)
+    return lifeline
+
+
+async def _work(port: int, token: str, lifeline: int) -> int:
+    from natsrpc.rpc import Stopping, end_process, on_signals
 
     stopping = Stopping()
     on_signals(stopping.signal, signal.SIGTERM, signal.SIGINT)
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:  # the supervisor has gone in the meantime
+        writer.write(json.dumps({"token": token}).encode() + b"\n")
+        settings = json.loads(await reader.readline() or b"null")
+    except (OSError, ValueError):  # the supervisor has gone in the meantime
         return 1
-
-    def tell(**fields: Any) -> None:
-        writer.write(json.dumps(fields).encode() + b"\n")
-
-    tell(token=token)
-    settings = json.loads(await reader.readline() or b"null")
     if settings is None:
         return 1
-    listening = asyncio.ensure_future(_drain_when_told(reader, stopping.drain))
-    try:
-        return await _serve(settings, stopping, tell)
-    except NoServersError as error:
-        tell(failed=f"{error}; --embedded starts one, --server or NATS_URL names another")
-        return 1
-    except NatsRpcError as error:
-        tell(failed=str(error))
-        return 1
-    except Exception:  # from the user's module or lifespan: the user wants the traceback
-        tell(failed=traceback.format_exc().rstrip())
-        return 1
-    finally:
-        listening.cancel()
+    work = Work(settings, reader, writer, stopping)
+    end_with(lifeline, work.orphaned)
+    code = await work.run()
+    if hasattr(signal, "pthread_sigmask"):  # all is done: no signal may change the exit code
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    if stopping.is_stuck:
+        end_process(code)
+    return code
+
+
+def end_with(lifeline: int, action: Callable[[], object]) -> None:
+    """Call `action` in a thread of its own when nobody holds the other end of the pipe any more."""
+
+    def wait() -> None:
         with contextlib.suppress(OSError):
-            await writer.drain()
-            writer.close()
-            await writer.wait_closed()
+            while os.read(lifeline, 64):
+                pass
+        action()
+
+    threading.Thread(target=wait, name="natsrpc-lifeline", daemon=True).start()
 
 
-async def _drain_when_told(reader: asyncio.StreamReader, drain: asyncio.Event) -> None:
-    """Set `drain` when the supervisor sends a line, or its connection ends."""
-    with contextlib.suppress(OSError):
-        await reader.readline()
-    drain.set()
+class Work:
+    """The work of one worker process: it does what its supervisor says over the connection."""
 
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        stopping: Any,
+    ) -> None:
+        self._settings = settings
+        self._reader = reader
+        self._writer = writer
+        self._stopping = stopping
+        self._loop = asyncio.get_running_loop()
+        self._serve_now = asyncio.Event()
+        self._server: Any = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
-async def _serve(settings: dict[str, Any], stopping: Any, tell: Callable[..., None]) -> int:
-    from natsrpc.rpc import serve_until
+    def orphaned(self) -> None:
+        """The supervisor is gone: drain, and end in any case. Called in another thread."""
+        from natsrpc.rpc import GRACE, watch_over_end
 
-    from .target import load_services
+        watch_over_end(self._settings["drain_timeout"] + GRACE)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends
+            self._loop.call_soon_threadsafe(self._stopping.drain.set)
 
-    services = load_services(settings["target"])
-    options: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value  # JSON has no tuples
-        for key, value in settings["options"].items()
-    }
-    # a worker waits for lost servers without end: if it gave up, its replacement would fail, too
-    options.setdefault("max_reconnect_attempts", -1)
-    return await serve_until(
-        stopping,
-        *services,
-        servers=settings["servers"],
-        on_ready=lambda: tell(ready=True),
-        **options,
-    )
-
-
-def on_signals(action: Callable[[], object], *signals: int) -> None:
-    """Have the running loop call `action` at each of these signals."""
-    loop = asyncio.get_running_loop()
-    for number in signals:
+    async def run(self) -> int:
+        """Serve until told to stop; the exit code of the process."""
+        listening = asyncio.ensure_future(self._listen())
         try:
-            loop.add_signal_handler(number, action)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(action))
+            return await self._serve()
+        except NoServersError as error:
+            self._fail(f"{error}; --embedded starts one, --server or NATS_URL names another")
+        except NatsRpcError as error:
+            frames = getattr(error, "frames", "")
+            self._fail(f"{error}\n{frames}".rstrip(), usage=isinstance(error, ConfigError))
+        except (Exception, SystemExit) as error:  # from the user's lifespan
+            from .target import frames_of
+
+            self._fail(f"a service does not start\n{frames_of(error)}")
+        finally:
+            listening.cancel()
+            with contextlib.suppress(OSError):
+                await self._writer.drain()
+                self._writer.close()
+                await self._writer.wait_closed()
+        return 1
+
+    def _tell(self, **fields: Any) -> None:
+        self._writer.write(json.dumps(fields, default=str).encode() + b"\n")
+
+    def _fail(self, text: str, *, usage: bool = False) -> None:
+        self._tell(failed=text, usage=usage)
+
+    # -- orders ------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        """Follow the supervisor's orders. The end of its connection is the last one."""
+        orders: dict[str, Callable[[], object]] = {
+            "serve": self._serve_now.set,
+            "ping": self._pong,
+            "health": self._answer_health,
+            "drain": self._stopping.drain.set,
+        }
+        with contextlib.suppress(OSError, ValueError):
+            while line := await self._reader.readline():
+                orders[json.loads(line)["do"]]()
+        self._stopping.drain.set()
+
+    def _pong(self) -> None:
+        from natsrpc.rpc import watch_over_end
+
+        if timeout := self._settings["worker_timeout"]:
+            # each ping puts it off: it strikes where the loop stands still and the supervisor,
+            # which would have ended this process before, is gone
+            watch_over_end(timeout + DEAD_MAN)
+        self._tell(requests=self._num_requests())
+
+    def _num_requests(self) -> int:
+        if self._server is None:
+            return 0
+        return sum(
+            endpoint.answers.num_requests
+            for service in self._server.services
+            for endpoint in service.endpoints
+        )
+
+    def _answer_health(self) -> None:
+        task = asyncio.ensure_future(self._tell_health())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _tell_health(self) -> None:
+        self._tell(health=await self._health())
+
+    async def _health(self) -> dict[str, Any]:
+        """The connection's state, and what the probes of each service say."""
+        if self._server is None:
+            return {"status": "starting"}
+        connection = self._server.connection
+        try:
+            async with asyncio.timeout(HEALTH_TIMEOUT):
+                services = {
+                    running.contract.name: await running.definition.health()
+                    for running in self._server.services
+                }
+        except TimeoutError:
+            reason = f"probes took longer than {HEALTH_TIMEOUT} s"
+            return {"status": "unwell", "reason": reason}
+        well = all(health["status"] == "ok" for health in services.values())
+        if self._stopping.drain.is_set():
+            status = "draining"
+        elif not connection.is_connected:
+            status = "disconnected"
+        else:
+            status = "ok" if well else "unwell"
+        return {
+            "status": status,
+            "connection": connection.status.name.lower(),
+            "reconnects": connection.stats().reconnects,
+            "inflight": self._server.inflight,
+            "services": services,
+        }
+
+    # -- serving -----------------------------------------------------------------------------------
+
+    async def _serve(self) -> int:
+        from natsrpc.rpc import connect, until_stopped
+
+        from .logs import begin_logging, finish_logging
+        from .settings import LogSettings
+        from .target import described, load_services
+
+        settings = self._settings
+        logs = LogSettings(**settings["logs"])
+        begin_logging(logs)
+        services = load_services(settings["target"], factory=settings["factory"])
+        finish_logging(logs, last=False)
+        if figures := settings.get("figures"):
+            from natsrpc.observe.figures import Page, measure
+
+            measure(Page(figures), *services)
+        self._tell(loaded=[described(service) for service in services])
+        if not await self._is_wanted():
+            return 0
+        options: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value  # JSON has no tuples
+            for key, value in settings["options"].items()
+        }
+        # a worker waits for lost servers without end: if it gave up, its replacement would, too
+        options.setdefault("max_reconnect_attempts", -1)
+        async with connect(settings["servers"], **options) as client:
+            self._server = await client.serve(*services)
+            finish_logging(logs, last=True)
+            self._tell(ready=True)
+            return await until_stopped(
+                self._stopping, client, self._server, settings["drain_timeout"]
+            )
+
+    async def _is_wanted(self) -> bool:
+        """Wait for the order to serve; false if the order to drain came first."""
+        waits = [
+            asyncio.ensure_future(event.wait()) for event in (self._serve_now, self._stopping.drain)
+        ]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for each in waits:
+            each.cancel()
+        return not self._stopping.drain.is_set()
 
 
 if __name__ == "__main__":

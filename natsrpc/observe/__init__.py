@@ -1,7 +1,10 @@
-"""Observability of calls: traces (`natsrpc.observe.otel`), metrics (`natsrpc.observe.prometheus`).
+"""Observability of calls: traces (`natsrpc.observe.otel`), metrics (`natsrpc.observe.prometheus`),
+log lines (`natsrpc.observe.logs`), and the figures of a pool's workers in shared memory
+(`natsrpc.observe.figures`).
 
-Each is middleware, needs the extra of its name, is loaded when it is first used, and costs nothing
-where it is not. Without its extra, loading it is an `ImportError` that names the extra.
+Each is loaded when it is first used, and costs nothing where it is not. The first two are
+middleware, and need the extra of their name: without it, loading them is an `ImportError` that
+names the extra.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-_PARTS = ("otel", "prometheus")
+_PARTS = ("figures", "logs", "otel", "prometheus")
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -15,9 +15,18 @@ from typing import Any
 from natsrpc import sync
 from natsrpc.core import Headers
 from natsrpc.errors import ConfigError, RpcError
-from natsrpc.rpc import Call, Client, Context, EndpointContract, Service
+from natsrpc.rpc import (
+    Call,
+    Client,
+    Context,
+    EndpointContract,
+    Service,
+    error_id_of,
+    relayed,
+)
 
 try:
+    from opentelemetry import context as otel_context
     from opentelemetry import propagate, trace
     from opentelemetry.propagators.textmap import Getter
     from opentelemetry.trace import Span, SpanKind, StatusCode, TracerProvider
@@ -76,18 +85,20 @@ def _serving(tracer: trace.Tracer) -> Callable[[Context, Any], Awaitable[Any]]:
             "messaging.destination.name": context.subject,
         }
         parent = propagate.extract(context.headers, getter=_READER)
-        with (
-            tracer.start_as_current_span(
-                name,
-                context=parent,
-                kind=SpanKind.CONSUMER if context.endpoint.kind == "event" else SpanKind.SERVER,
-                attributes=attributes,
-                record_exception=False,
-                set_status_on_exception=False,
-            ) as span,
-            _noting(span),
-        ):
-            return await call_next(context)
+        kind = SpanKind.CONSUMER if context.endpoint.kind == "event" else SpanKind.SERVER
+        span = tracer.start_span(name, parent, kind, attributes)
+        # It stays current to the end of the request's task, which has a context of its own: the log
+        # line of a handler that failed is written after the last middleware, and belongs to it.
+        otel_context.attach(trace.set_span_in_context(span, parent))
+        try:
+            with _noting(span):
+                return await call_next(context)
+        except Exception as error:
+            if not (isinstance(error, RpcError) or relayed(error)):
+                span.set_attribute("natsrpc.error_id", error_id_of(error))
+            raise
+        finally:
+            span.end()
 
     return serve
 

@@ -70,7 +70,11 @@ class Metrics:
             buckets=tuple(buckets),
         )
         self._running = Gauge(
-            "natsrpc_server_running", "Requests being handled.", labels, registry=registry
+            "natsrpc_server_running",
+            "Requests being handled.",
+            labels,
+            registry=registry,
+            multiprocess_mode="livesum",  # of several processes: what those that live handle
         )
 
         self._dropped = Counter(

@@ -21,15 +21,26 @@ from .contract import (
     Next,
     ServiceContract,
     compose,
+    error_id_of,
     from_wire,
     is_error,
     relayed,
+    users_part,
 )
 from .contract import gives_stream as gives_stream
 from .encoded import Encoded
+from .headers import REQUEST_ID, CurrentRequest, current_request, no_deadline
 from .headers import DeadlineClock as DeadlineClock
-from .headers import no_deadline
-from .process import Stopping, run, serve_until
+from .process import (
+    GRACE,
+    Stopping,
+    end_process,
+    on_signals,
+    run,
+    serve_until,
+    until_stopped,
+    watch_over_end,
+)
 from .service import Lifespan, Service
 from .serving import (
     Attachment,
@@ -65,12 +76,15 @@ if TYPE_CHECKING:
 Caller = Client
 
 __all__ = [
+    "GRACE",
+    "REQUEST_ID",
     "Attachment",
     "Call",
     "Caller",
     "Client",
     "ClientOptions",
     "Context",
+    "CurrentRequest",
     "Dependencies",
     "Depends",
     "Embed",
@@ -102,12 +116,19 @@ __all__ = [
     "Token",
     "compose",
     "connect",
+    "current_request",
+    "end_process",
     "endpoint",
+    "error_id_of",
     "from_wire",
     "is_error",
     "no_deadline",
+    "on_signals",
     "opening",
     "relayed",
     "run",
     "serve_until",
+    "until_stopped",
+    "users_part",
+    "watch_over_end",
 ]

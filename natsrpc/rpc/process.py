@@ -3,27 +3,40 @@
 The first SIGTERM or SIGINT drains: nothing new is taken, what was delivered is answered, the
 process ends with code 0. The second one forces: what still runs is answered 503 and cancelled, code
 1. A connection that is lost for good ends the process with code 1 as well.
+
+The end comes in any case. A handler that cannot be stopped (a plain one that is stuck in its
+thread, an async one that swallows its cancellation) is left behind: the process ends with code 1.
+Where even the event loop stands still, a watchdog in C ends the process, and shows where it stood.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
+import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Unpack
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any, NoReturn, Unpack
 
 from natsrpc import core
 from natsrpc.core import Options
 
+from .client import Client
 from .connecting import ClientOptions, connect
 from .service import Service
+from .serving import Server
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+GRACE = 3.0
+"""Seconds beyond the drain timeout in which the last replies go out and lifespans are left; then
+the process is ended."""
 
 
 class Stopping:
@@ -31,11 +44,14 @@ class Stopping:
 
     If `drain` was set for another reason than a signal, the first signal still only drains: systemd
     signals a worker and the supervisor that tells it to drain alike.
+
+    `is_stuck` is set once handlers are left behind that cannot be stopped.
     """
 
     def __init__(self) -> None:
         self.drain: asyncio.Event = asyncio.Event()
         self.force: asyncio.Event = asyncio.Event()
+        self.is_stuck: bool = False
         self._signaled = False
 
     def signal(self) -> None:
@@ -44,27 +60,63 @@ class Stopping:
         self._signaled = True
 
 
-@contextlib.contextmanager
-def _signals(stopping: Stopping) -> Iterator[None]:
-    """Let the process's signals reach `stopping`."""
+def watch_over_end(seconds: float) -> None:
+    """End the process with code 1 in that many seconds, whatever it does, and write the stack of
+    each thread to stderr then. A second call replaces the first.
+
+    The thread that does it needs no lock of Python's: nothing that a handler does can hold it up.
+    """
+    faulthandler.dump_traceback_later(seconds, exit=True, file=2)
+
+
+def end_process(code: int) -> NoReturn:
+    """End the process without waiting for its threads, after writing out what was logged."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(code)
+
+
+def on_signals(
+    action: Callable[[], object], *signals: int, first: Callable[[], object] | None = None
+) -> Callable[[], None]:
+    """Have the running loop call `action` at each of these signals; undo it by calling the result.
+
+    `first` is called as soon as Python sees the signal, also while the loop stands still.
+    """
     loop = asyncio.get_running_loop()
-    before: dict[signal.Signals, Any] = {}
-    for number in SIGNALS:
+    before: dict[int, Any] = {}
+    for number in signals:
+        before[number] = signal.getsignal(number)
         try:
-            loop.add_signal_handler(number, stopping.signal)
+            loop.add_signal_handler(number, action)
         except (NotImplementedError, RuntimeError, ValueError):  # Windows, or not the main thread
             with contextlib.suppress(ValueError):
-                before[number] = signal.signal(
-                    number, lambda *_: loop.call_soon_threadsafe(stopping.signal)
-                )
-    try:
-        yield
-    finally:
-        for number in SIGNALS:
+                signal.signal(number, lambda *_: loop.call_soon_threadsafe(action))
+        if first is not None:
+            with contextlib.suppress(ValueError):
+                signal.signal(number, _both(first, signal.getsignal(number)))
+
+    def undo() -> None:
+        for number, handler in before.items():
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.remove_signal_handler(number)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+            with contextlib.suppress(ValueError, TypeError):
+                signal.signal(number, handler)
+
+    return undo
+
+
+def _both(first: Callable[[], object], then: Any) -> Callable[[int, FrameType | None], None]:
+    """A handler that calls `first`, and the one that the loop has put there to be woken."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        first()
+        if callable(then):
+            then(number, frame)
+
+    return handle
 
 
 async def serve_until(
@@ -86,25 +138,42 @@ async def serve_until(
         server = await client.serve(*services)
         if on_ready is not None:
             on_ready()
-        closed = asyncio.ensure_future(client.connection.wait_closed())
-        asked = asyncio.ensure_future(stopping.drain.wait())
-        await asyncio.wait([closed, asked], return_when=asyncio.FIRST_COMPLETED)
-        if closed.done():
-            asked.cancel()
-            logger.error("the connection is closed: %s", client.connection.last_error)
-            return 1
-        closed.cancel()
-        draining = asyncio.ensure_future(server.drain(drain_timeout))
-        forced = asyncio.ensure_future(stopping.force.wait())
-        await asyncio.wait([draining, forced], return_when=asyncio.FIRST_COMPLETED)
-        forced.cancel()
-        if draining.done():
-            await draining
-            return 0
+        return await until_stopped(stopping, client, server, drain_timeout)
+
+
+async def until_stopped(
+    stopping: Stopping, client: Client, server: Server, drain_timeout: float | None = None
+) -> int:
+    """Wait until told to stop, then drain; the exit code. For those who serve by themselves.
+
+    With code 1 and `stopping.is_stuck` handlers still run that no cancellation ends.
+    """
+    closed = asyncio.ensure_future(client.connection.wait_closed())
+    asked = asyncio.ensure_future(stopping.drain.wait())
+    await asyncio.wait([closed, asked], return_when=asyncio.FIRST_COMPLETED)
+    if closed.done():
+        asked.cancel()
+        logger.error("the connection is closed: %s", client.connection.last_error)
+        await asyncio.wait([asyncio.ensure_future(server.drain(0.0))], timeout=GRACE)
+        stopping.is_stuck = server.inflight > 0
+        return 1
+    closed.cancel()
+    draining = asyncio.ensure_future(server.drain(drain_timeout))
+    forced = asyncio.ensure_future(stopping.force.wait())
+    await asyncio.wait([draining, forced], return_when=asyncio.FIRST_COMPLETED)
+    forced.cancel()
+    if not draining.done():
         logger.warning("forced to stop with %d requests in flight", server.inflight)
         await server.abort()
         await asyncio.wait([draining], timeout=2.0)
+        stopping.is_stuck = server.inflight > 0
         return 1
+    await draining
+    if server.inflight:
+        stopping.is_stuck = True
+        logger.error("%d handlers do not end and are left behind", server.inflight)
+        return 1
+    return 0
 
 
 def run(
@@ -116,7 +185,9 @@ def run(
 ) -> None:
     """Serve services until SIGTERM or SIGINT, then drain. Blocking.
 
-    Returns when all that was delivered is answered; otherwise ends the process with code 1.
+    Returns when all that was delivered is answered; otherwise ends the process with code 1, by
+    `SystemExit`. Where a handler cannot be stopped, or the event loop stands still, the process is
+    ended at once when the drain timeout and 3 s are over: nothing of the program runs then.
 
     Args:
         services: what to serve.
@@ -132,10 +203,19 @@ def run(
         NoServersError: no server could be reached.
     """
 
+    patience = settings.get("drain_timeout")
+    if patience is None:
+        patience = (options or Options()).drain_timeout
+    times = iter((patience + GRACE,))
+
+    def watch() -> None:
+        watch_over_end(next(times, GRACE))  # the second signal forces
+
     async def main() -> int:
         stopping = Stopping()
-        with _signals(stopping):
-            return await serve_until(
+        undo = on_signals(stopping.signal, *SIGNALS, first=watch)
+        try:
+            code = await serve_until(
                 stopping,
                 *services,
                 servers=servers,
@@ -143,7 +223,15 @@ def run(
                 options=options,
                 **settings,
             )
+        finally:
+            undo()
+        if stopping.is_stuck:
+            end_process(code)
+        return code
 
-    code = asyncio.run(main())
+    try:
+        code = asyncio.run(main())
+    finally:
+        faulthandler.cancel_dump_traceback_later()
     if code:
         sys.exit(code)

@@ -210,7 +210,7 @@ async def test_uvloop_can_be_asked_for(target: Path, fresh_server: NatsServer) -
 def test_missing_uvloop_is_named(target: Path) -> None:
     code = "import sys; sys.modules['uvloop'] = None; from natsrpc.cli.main import main; main()"
     with Command("run", str(target), "--uvloop", program=("-c", code)) as command:
-        assert command.wait() == 1
+        assert command.wait() == 2
     assert "pip install 'natsrpc[uvloop]'" in command.output
 
 
@@ -239,7 +239,7 @@ async def test_workers_do_not_outlive_their_supervisor(
 
 def test_what_cannot_be_loaded_ends_with_one_line(fresh_server: NatsServer) -> None:
     with Command("run", "nowhere_at_all", "-w", "3", "-s", fresh_server.url) as command:
-        assert command.wait() == 1
+        assert command.wait() == 2
         assert command.output == "error: there is no module 'nowhere_at_all' here or on the path"
 
 
@@ -276,7 +276,7 @@ def test_embedded_server_on_a_port_in_use_says_what_to_do(
 ) -> None:
     arguments = ("run", str(target), "--embedded", "--server", nats_server.url)
     with Command(*arguments, cwd=target.parent) as command:
-        assert command.wait() == 1
+        assert command.wait() == 2
         port = nats_server.port
         assert command.output.startswith(f"error: port {port} is in use: leave out --embedded")
         assert command.output.strip().count("\n") == 0

@@ -36,7 +36,7 @@ class Pool:
     def __init__(self, target: Path, server: NatsServer, *, ready: float = 30.0) -> None:
         self.said: list[str] = []
         settings = WorkSettings(
-            str(target),
+            [str(target)],
             [server.url],
             {"drain_timeout": 0.2},
             ready_timeout=ready,

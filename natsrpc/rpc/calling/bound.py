@@ -37,6 +37,7 @@ from ..headers import (
     depth_line,
     inherited,
     max_reply_line,
+    request_id_line,
     timeout_line,
 )
 from ..streams import MAX_BODY, PATIENCE, Patience, conversations_of, is_head, take_reply
@@ -162,17 +163,19 @@ class BoundCall:
 
     def _inner_block(self, timeout: float | None, outer: Inherited) -> tuple[bytes, float | None]:
         """As `block`, for a call made by a handler: within its deadline, and one level deeper."""
-        deadline, depth = outer
+        deadline, depth, headers, _ = outer
         if deadline < NO_DEADLINE:
             left = deadline - self._connection.link.loop.time()
             if left <= 0:
                 raise DeadlineExceededError("the handler's deadline passed before the call")
             if timeout is None or left < timeout:
                 timeout = left
-        return self._make_block(timeout, depth)
+        return self._make_block(timeout, depth, request_id_line(headers))
 
-    def _make_block(self, timeout: float | None, depth: int) -> tuple[bytes, float | None]:
-        block = b"NATS/1.0\r\n" + self._common
+    def _make_block(
+        self, timeout: float | None, depth: int, more: bytes = b""
+    ) -> tuple[bytes, float | None]:
+        block = b"NATS/1.0\r\n" + self._common + more
         wait = None
         if timeout is not None:
             wait = _check_timeout(timeout) + GRACE

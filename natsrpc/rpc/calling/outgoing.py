@@ -117,6 +117,11 @@ class Outgoing:
                 self._items_error = error
             channel.fail(error)
 
+    @property
+    def has_reply(self) -> bool:
+        """Whether one answer came, which is no item of a stream."""
+        return self._reply is not None
+
     async def answer(self) -> Any:
         """The one answer to a stream of requests."""
         ended = False

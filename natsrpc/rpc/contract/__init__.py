@@ -4,6 +4,7 @@ from .afterwards import OVER, Afterwards, Later
 from .context import Context, check_text
 from .error_headers import (
     description,
+    error_id_of,
     from_wire,
     internal,
     is_error,
@@ -27,6 +28,7 @@ from .tables import (
     gives_stream,
     takes_stream,
 )
+from .tracebacks import users_part
 
 __all__ = [
     "KIND_KEY",
@@ -49,6 +51,7 @@ __all__ = [
     "check_text",
     "compose",
     "description",
+    "error_id_of",
     "from_wire",
     "gives_stream",
     "internal",
@@ -61,4 +64,5 @@ __all__ = [
     "relayed",
     "takes_stream",
     "to_wire",
+    "users_part",
 ]

@@ -6,6 +6,7 @@ as a plain internal error with an id; its text and traceback stay in this proces
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -23,6 +24,7 @@ from natsrpc.errors import (
 )
 
 from .tables import ServiceContract
+from .tracebacks import users_part
 
 ERROR = "Nats-Service-Error"
 CODE = "Nats-Service-Error-Code"
@@ -35,6 +37,8 @@ _OURS = ("natsrpc-", ERROR.lower())
 """How the names of headers begin that are not the handler's."""
 
 _JSON = "application/json"
+
+_ID = "_natsrpc_error_id"
 
 MAX_TEXT = 1024
 """Longer descriptions are cut: a header line must stay readable and fit any server."""
@@ -206,8 +210,25 @@ def refused_request(error: DecodeError, service: ServiceContract) -> RpcError:
     return InvalidRequestError(text, details=list(error.errors))
 
 
+def error_id_of(error: BaseException) -> str:
+    """The id that this exception is logged under, and that its caller is told: one for each, made
+    when it is first asked for, so that a span can name it, too."""
+    found = getattr(error, _ID, None)
+    if found is None:
+        found = os.urandom(8).hex()
+        with contextlib.suppress(Exception):  # a class with slots
+            setattr(error, _ID, found)
+    return str(found)
+
+
 def internal(error: BaseException, handler: str) -> RpcError:
     """Log `error` with its traceback under a fresh id, and give back what the caller may know."""
-    error_id = os.urandom(8).hex()
-    logger.error("handler %r failed (error id %s)", handler, error_id, exc_info=error)
+    error_id = error_id_of(error)
+    logger.error(
+        "handler %r failed (error id %s)",
+        handler,
+        error_id,
+        exc_info=(type(error), error, users_part(error)),
+        extra={"error_id": error_id},
+    )
     return InternalError(f"internal error {error_id}", details={"error_id": error_id})

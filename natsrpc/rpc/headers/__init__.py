@@ -14,10 +14,19 @@ from .frame import (
     item_number,
     read_frame,
     with_frame,
+    without_frame,
 )
-from .inherited import NO_DEADLINE, Inherited, inherited, no_deadline
+from .inherited import (
+    NO_DEADLINE,
+    CurrentRequest,
+    Inherited,
+    current_request,
+    inherited,
+    no_deadline,
+)
 from .max_reply import max_reply_line, read_max_reply
 from .replies import REWRITTEN, may_answer
+from .request_id import REQUEST_ID, request_id_line
 from .timeout import GRACE, read_timeout, timeout_line, with_time_left
 
 __all__ = [
@@ -28,13 +37,16 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_HEADERS",
     "NO_DEADLINE",
+    "REQUEST_ID",
     "REWRITTEN",
     "TOKEN",
+    "CurrentRequest",
     "DeadlineClock",
     "Inherited",
     "cancel_bytes",
     "cancel_subject",
     "check_deadline_clock",
+    "current_request",
     "deadline_line",
     "depth_line",
     "frame",
@@ -51,7 +63,9 @@ __all__ = [
     "read_frame",
     "read_max_reply",
     "read_timeout",
+    "request_id_line",
     "timeout_line",
     "with_frame",
     "with_time_left",
+    "without_frame",
 ]

@@ -37,6 +37,15 @@ def with_frame(block: bytes, word: str, *numbers: int) -> bytes:
     return block[:-2] + added[len(b"NATS/1.0\r\n") :] if block else added
 
 
+def without_frame(block: bytes) -> bytes:
+    """A header block of ours without the frame's header in it."""
+    start = block.find(b"\r\n" + FRAME_BYTES)
+    if start < 0:
+        return block
+    rest = block[:start] + block[block.index(b"\r\n", start + 2) :]
+    return b"" if rest == b"NATS/1.0\r\n\r\n" else rest
+
+
 def is_frame(raw_headers: bytes) -> bool:
     """Whether a header block may be a frame's; strangers spell it as they like."""
     if len(raw_headers) > MAX_HEADERS:

@@ -17,6 +17,7 @@ from natsrpc.errors import (
 
 from ..contract import EndpointContract, description, internal, relayed, to_wire
 from .losses import Losses
+from .meters import Meter
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
@@ -40,6 +41,7 @@ class Answers:
         self.last_error: str = ""
         self.processing_time_ns: int = 0
         self.on_dropped: list[Callable[[str], object]] = []
+        self.meters: list[Meter] = []
         self._losses = Losses(connection.link, contract)
         self._send = connection.link.outbound.send
         self._endpoint = contract.name
@@ -62,6 +64,8 @@ class Answers:
         self.num_dropped += 1
         for each in self.on_dropped:
             each(self._endpoint)
+        for meter in self.meters:
+            meter.dropped()
 
     def refuse(self, msg: Msg, error: RpcError) -> None:
         """Answer a request that is not run."""
@@ -89,6 +93,8 @@ class Answers:
             error = internal(failure, self._handler)
             headers, data = to_wire(error)
         self.note_error(f"{error.code}:{description(error)}")
+        for meter in self.meters:
+            meter.failed(error.code)
         if not msg.raw_reply:
             self._losses.note(error, ran=ran)
             return
@@ -126,6 +132,8 @@ class Answers:
             self.answer(msg, ReplyTooLargeError(text))
         else:
             self.note_error(str(error))
+            for meter in self.meters:
+                meter.failed(UnavailableError.default_code)
             self._not_sent(error)
 
     def close(self) -> None:

@@ -42,6 +42,7 @@ from ..signature import (
 from ..signature import names as naming
 from ..streams import Patience
 from .level import at_least, check_timeout
+from .meters import Meter
 
 MAX_CONCURRENCY = 256
 MAX_WAITING = 1024
@@ -72,6 +73,8 @@ class Definition:
     tests. `on_adding` is called, by those who serve it already, with each endpoint before any of
     them is added, and may refuse it; then `on_added`. `lifespan` is a function of the client that
     the service is given.
+    `meters` make, from the service's name and an endpoint's contract, what counts that endpoint's
+    requests.
 
     Raises:
         ConfigError: a name, a version or a limit is refused.
@@ -98,6 +101,7 @@ class Definition:
     on_adding: list[Callable[[Handler], None]] = field(default_factory=list)
     on_added: list[Callable[[Handler], None]] = field(default_factory=list)
     on_dropped: list[Callable[[str], object]] = field(default_factory=list)
+    meters: list[Callable[[str, EndpointContract], Meter]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         naming.check_name("service", self.name)

@@ -33,11 +33,11 @@ from __future__ import annotations
 
 import contextvars
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import partial
 from operator import attrgetter
 from time import perf_counter_ns
-from typing import Any, Protocol
+from typing import Any
 
 from natsrpc import codecs
 from natsrpc.core import Connection, Due, Msg, Throttle, clock, encode_headers
@@ -72,6 +72,7 @@ from .afterwards import AfterReply
 from .answers import Answers
 from .decoding import LARGE_BODY, decode_large
 from .eager import is_unstarted, task_starter
+from .meters import Meter, Run, metered
 from .receiving import Bodies
 from .slots import Admitted, Gate, Lane, Waiting
 from .streams import Incoming
@@ -80,14 +81,6 @@ from .threads import thread_clock
 from .writing import encode_answer
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")
-
-
-class Run(Protocol):
-    """Runs a request that has its slots."""
-
-    def __call__(
-        self, admitted: Admitted, msg: Msg, terms: Terms, deadline: float
-    ) -> Coroutine[Any, Any, None]: ...
 
 
 SAMPLE = 16
@@ -167,6 +160,7 @@ class Endpoint:
         self._has_middleware = False
         self._streams = contract.kind != "unary"
         self._variables: contextvars.Context | None = None
+        self._perform: Run = self._run
         self._start_task = task_starter(link.loop, f"natsrpc handler {plan.name}")
         self._time = clock(link.loop)
         self._clock = thread_clock(link.loop, self._time)
@@ -178,6 +172,11 @@ class Endpoint:
         self._general = general
         self._after = after
         self._has_middleware = has_middleware
+
+    def measure(self, meter: Meter) -> None:
+        """Count its requests by `meter`, too."""
+        self._perform = metered(self._perform, meter)
+        self.answers.meters.append(meter)
 
     # the fast path
 
@@ -203,7 +202,7 @@ class Endpoint:
         admitted.key = None
         if talk is None:
             deadline = self._link.read_at + terms.timeout
-            run = self._run
+            run = self._perform
         else:
             deadline = talk.deadline
             run = self._begin_talk(admitted, talk)
@@ -243,7 +242,7 @@ class Endpoint:
                 return
             if self._time() >= deadline:
                 raise self._too_late()
-            inherited.set((deadline, terms.depth))
+            inherited.set((deadline, terms.depth, msg.raw_headers, self))
             general = self._general
             if general is None:
                 try:
@@ -302,6 +301,8 @@ class Endpoint:
         admitted.msg = None
         self._end_talk(admitted)
         if is_out:
+            for meter in self.answers.meters:
+                meter.succeeded()
             context.outlive()
             await self._after.run(afterwards)
         context.afterwards = OVER
@@ -407,7 +408,7 @@ class Endpoint:
         try:
             if len(msg.data) >= LARGE_BODY:
                 terms = terms.with_decode(partial(decode_large, terms.decode))
-            await self._run(admitted, msg, terms, deadline)
+            await self._perform(admitted, msg, terms, deadline)
         finally:
             self._end_talk(admitted)
 
@@ -425,9 +426,11 @@ class Endpoint:
         msg = admitted.msg
         assert msg is not None  # `_run` looked
         if not isinstance(error, MaxPayloadError) or len(reply[0]) > terms.max_reply:
+            admitted.msg = None
             self.answers.unsendable(msg, error, terms.max_reply)
             return False
         if not self._move_to_sending(admitted):
+            admitted.msg = None
             self.answers.answer(msg, UnavailableError(NO_PLACE))
             return False
         stop = partial(self._cancel, admitted)
@@ -542,7 +545,8 @@ class Endpoint:
             if is_end_of_time(found, deadline - self._time()):
                 found = self._too_late()
             added = context.reply_headers if context else None
-            self.answers.answer_failure(admitted.msg, found, added)
+            msg, admitted.msg = admitted.msg, None
+            self.answers.answer_failure(msg, found, added)
 
     def _withdraw(self, admitted: Admitted, error: RpcError) -> None:
         """Answer for a request that was taken out of `taken`; run it no further."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable, Sequence
 
 from natsrpc.core import Link, Msg, Throttle
@@ -24,8 +23,9 @@ from natsrpc.errors import (
     UnsupportedCodecError,
 )
 
-from ..contract import EndpointContract, description
+from ..contract import EndpointContract, description, error_id_of, users_part
 from .losses import Losses
+from .meters import Meter
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
@@ -45,7 +45,8 @@ class Outcomes:
 
     The counters have the names of an endpoint's. `num_requests` are the events that came; of them
     `num_refused` did not run, as `num_dropped` counts, too. `num_errors` are those that did not run
-    or failed. `on_dropped` are called with the subscriber's name for each that did not run.
+    or failed. `on_dropped` are called with the subscriber's name for each that did not run. Where
+    there are `meters`, `lost` are the events that failed and are not counted yet.
     """
 
     def __init__(
@@ -58,6 +59,8 @@ class Outcomes:
         self.last_error: str = ""
         self.processing_time_ns: int = 0
         self.on_dropped: list[Callable[[str], object]] = []
+        self.meters: list[Meter] = []
+        self.lost: set[Msg] = set()
         self._on_failed = on_failed
         self._contract = contract
         self._losses = Losses(link, contract)
@@ -81,6 +84,8 @@ class Outcomes:
         self.num_dropped += 1
         for each in self.on_dropped:
             each(self._contract.name)
+        for meter in self.meters:
+            meter.dropped()
         text = "subscriber %r dropped an event on %r: %s (error id %s)"
         self._tell(msg, error, error, text, ran=False, kind="dropped")
 
@@ -90,6 +95,10 @@ class Outcomes:
             known: RpcError | None = UnavailableError("the handler was cancelled")
         else:
             known = error if isinstance(error, RpcError) else None
+        if self.meters:
+            self.lost.add(msg)
+        for meter in self.meters:
+            meter.failed(InternalError.default_code if known is None else known.code)
         if isinstance(known, _OF_PUBLISHERS):
             text = "subscriber %r could not read an event on %r: %s (error id %s)"
             self._tell(msg, known, error, text, kind="unread")
@@ -111,14 +120,15 @@ class Outcomes:
         ran: bool = True,
         kind: str = "",
     ) -> None:
-        error_id = os.urandom(8).hex()
+        error_id = error_id_of(error)
         last = known or InternalError(f"internal error {error_id}", details={"error_id": error_id})
         what = f"{last.code} {description(last)}" if known else type(error).__qualname__
         given = (self._contract.name, msg.subject, what, error_id)
         if kind:
             self._log.warning(kind, text, *given)
         else:
-            logger.error(text, *given, exc_info=error if known is None else None)
+            trace = None if known else (type(error), error, users_part(error))
+            logger.error(text, *given, exc_info=trace, extra={"error_id": error_id})
         self.note_error(f"{last.code}:{description(last)}")
         self._losses.note(last, ran=ran)
         for each in self._on_failed:

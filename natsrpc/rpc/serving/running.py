@@ -227,6 +227,8 @@ class RunningService:
         made.state = self.state
         made.client = self._client
         made.answers.on_dropped = self.definition.on_dropped
+        for meter in self.definition.meters:
+            made.measure(meter(self.contract.name, handler.contract))
         middleware = [*self.definition.middlewares, *handler.middlewares]
         if middleware or handler.plan.shape == "general":
             invoker = Invoker(handler.plan, self._dependencies, self._threads)

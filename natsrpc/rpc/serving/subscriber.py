@@ -53,13 +53,14 @@ from ..contract import (
     ServiceContract,
     refused_request,
 )
-from ..headers import NO_DEADLINE, TOKEN, Inherited, inherited, is_reserved
+from ..headers import NO_DEADLINE, TOKEN, inherited, is_reserved
 from ..signature import CallPlan
 from .afterwards import AfterReply
 from .backlog import Backlog
 from .codings import Coding, Codings
 from .eager import is_unstarted, task_starter
 from .endpoint import STUBBORN_AFTER, direct
+from .meters import Meter, RunEvent, metered_event
 from .outcomes import OnFailed, Outcomes
 from .slots import Gate
 from .threads import thread_clock
@@ -121,6 +122,7 @@ class Subscriber:
         self._log = Throttle(logger)
         self._direct = direct(plan)
         self._general: Next[Context] | None = None
+        self._perform: RunEvent = self._run
         self._after: AfterReply | None = None
         self._start_task = task_starter(link.loop, f"natsrpc subscriber {plan.name}")
         self._time = clock(link.loop)
@@ -134,6 +136,11 @@ class Subscriber:
         finds no answer here that it could change."""
         self._general = general
         self._after = after
+
+    def measure(self, meter: Meter) -> None:
+        """Count its events by `meter`, too."""
+        self._perform = metered_event(self._perform, meter, self.answers.lost)
+        self.answers.meters.append(meter)
 
     # the path of every event
 
@@ -167,7 +174,7 @@ class Subscriber:
         self._gate.free -= 1
         timeout = self._timeout
         deadline = NO_DEADLINE if timeout is None else self._time() + timeout
-        task = self._start_task(self._run(msg, deadline))
+        task = self._start_task(self._perform(msg, deadline))
         if not task.done() and msg not in self._handled:
             running = self._running
             if deadline < running.next:
@@ -193,8 +200,7 @@ class Subscriber:
                 is_event = coding is not None
                 return
             # Its calls are of depth 0: events have slots of their own, which no call waits for.
-            inherits: Inherited | None = None if deadline == NO_DEADLINE else (deadline, 0)
-            inherited.set(inherits)
+            inherited.set((deadline, 0, msg.raw_headers, self))
             if self._general is None:
                 try:
                     value = coding.decode(msg.data)

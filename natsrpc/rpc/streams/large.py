@@ -31,6 +31,7 @@ from ..headers import (
     read_timeout,
     timeout_line,
     with_frame,
+    without_frame,
 )
 from .channel import SLOWEST, Channel, Patience
 from .conversations import Conversations
@@ -178,7 +179,8 @@ async def send_reply(
     channel = Channel(all_, b"", on_stop=on_stop, patience=patience, request=msg, admits=admits)
     channel.deadline = deadline
     try:
-        head = with_frame(headers, "large", len(data))
+        # that of an opening's one answer says "only"
+        head = with_frame(without_frame(headers), "large", len(data))
         if deadline < NO_DEADLINE:
             head = head[:-2] + timeout_line(deadline - link.loop.time()) + b"\r\n"
         link.send(msg.raw_reply, b"", channel.address, head)
