@@ -215,6 +215,7 @@ async def spawn(
         environment["NATSRPC_UVLOOP"] = "1"
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",  # files of the current folder must not stand for modules of Python's
         "-m",
         "natsrpc.cli.worker",
         env=environment,

@@ -179,7 +179,7 @@ def _failed(what: str, error: BaseException) -> NatsRpcError:
             f"{what} runs a program while it is imported, where it should only define services: "
             'put the call under `if __name__ == "__main__":`'
         )
-        return ModuleFailedError(text, frames=frames)
+        return ModuleFailedError(text, frames=frames_of(error, deep=False))
     if isinstance(error, ImportError) and "relative import" in str(error):
         text = (
             f"{what} has relative imports and is in no package: an `__init__.py` beside it makes "
@@ -189,9 +189,10 @@ def _failed(what: str, error: BaseException) -> NatsRpcError:
     return ModuleFailedError(f"{what} raised an error while it was loaded", frames=frames)
 
 
-def frames_of(error: BaseException) -> str:
-    """The traceback of an error as Python writes it, of the user's frames alone."""
-    told = traceback.format_exception(type(error), error, users_part(error))
+def frames_of(error: BaseException, *, deep: bool = True) -> str:
+    """The traceback of an error as Python writes it, of the user's frames alone; those that raised
+    it, in packages that the user's called, are among them unless not `deep`."""
+    told = traceback.format_exception(type(error), error, users_part(error, deep=deep))
     return "".join(told).rstrip()
 
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import faulthandler
 import json
 import os
 import signal
@@ -39,7 +40,7 @@ CONTROL_VARIABLE = "NATSRPC_CONTROL"
 HEALTH_TIMEOUT = 1.0
 """Seconds that the probes of all services have."""
 
-DEAD_MAN = 5.0
+DEAD_MAN = 3.0
 """Seconds beyond the worker timeout after which a worker ends by itself where nobody else did."""
 
 _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
@@ -59,6 +60,8 @@ def main() -> int:
 
         factory = uvloop.new_event_loop
     lifeline = _take_lifeline()
+    # what ends the process by force, as the supervisor does where it is stuck, shows where it stood
+    faulthandler.enable(file=2)
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(_work(int(port), token, lifeline))
 
@@ -181,13 +184,16 @@ class Work:
         self._stopping.drain.set()
 
     def _pong(self) -> None:
+        self._put_off_end()
+        self._tell(requests=self._num_requests())
+
+    def _put_off_end(self) -> None:
+        """Set the watchdog anew, which each ping does: it strikes where the loop stands still and
+        the supervisor, which would have ended this process before, is gone."""
         from natsrpc.rpc import watch_over_end
 
         if timeout := self._settings["worker_timeout"]:
-            # each ping puts it off: it strikes where the loop stands still and the supervisor,
-            # which would have ended this process before, is gone
             watch_over_end(timeout + DEAD_MAN)
-        self._tell(requests=self._num_requests())
 
     def _num_requests(self) -> int:
         if self._server is None:
@@ -265,6 +271,7 @@ class Work:
         async with connect(settings["servers"], **options) as client:
             self._server = await client.serve(*services)
             finish_logging(logs, last=True)
+            self._put_off_end()
             self._tell(ready=True)
             return await until_stopped(
                 self._stopping, client, self._server, settings["drain_timeout"]

@@ -21,9 +21,9 @@ def is_ours(file: str) -> bool:
     return file.replace("\\", "/").startswith(_PACKAGE) or file.startswith(_MACHINERY)
 
 
-def users_part(error: BaseException) -> TracebackType | None:
+def users_part(error: BaseException, *, deep: bool = True) -> TracebackType | None:
     """The error's traceback without the frames of natsrpc that lead to the user's, and, if the
-    error is one of natsrpc's own, without those that raised it.
+    error is one of natsrpc's own or not `deep`, without those that raised it.
 
     All of it, if there is no frame of the user's: then it is about natsrpc.
     """
@@ -40,7 +40,9 @@ def users_part(error: BaseException) -> TracebackType | None:
     ]
     if not theirs:
         return error.__traceback__
-    last = theirs[-1] + 1 if isinstance(error, NatsRpcError) else len(frames)
+    users = [place for place in theirs if not _is_library(files[place])] or theirs
+    is_cut = isinstance(error, NatsRpcError) or not deep
+    last = users[-1] + 1 if is_cut else len(frames)
     found: TracebackType | None = None
     for each in reversed(frames[theirs[0] : last]):
         found = TracebackType(found, each.tb_frame, each.tb_lasti, each.tb_lineno)

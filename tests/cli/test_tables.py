@@ -1,0 +1,73 @@
+"""natsrpc.cli.tables: what identifies a row is whole at any width."""
+
+from __future__ import annotations
+
+import pytest
+
+from natsrpc.cli.tables import layout
+
+COLUMNS = ("service", "instance", "endpoint", "subject", "requests", "last error")
+ROWS = [
+    ("shop", "abcdefghijklmnopqrstuv", "archive", "shop.orders.archive", 12345, ""),
+    (
+        "shop",
+        "abcdefgzijklmnopqrstuv",
+        "create",
+        "shop.orders.create",
+        7,
+        "422: no " + "word " * 30,
+    ),
+]
+
+
+def lines(width: int | None) -> list[str]:
+    return layout(COLUMNS, ROWS, width, soft=("last error",), ids=("instance",))
+
+
+@pytest.mark.parametrize("width", [None, 400, 120, 100, 80, 70, 50, 30, 10])
+def test_identifying_cells_are_whole_at_any_width(width: int | None) -> None:
+    text = "\n".join(lines(width))
+    for cell in ("shop.orders.archive", "archive", "12345", "shop.orders.create"):
+        assert cell in text
+
+
+@pytest.mark.parametrize("width", [400, 120, 100, 80, 70])
+def test_lines_fit(width: int) -> None:
+    assert max(map(len, lines(width))) <= width
+
+
+def test_nothing_is_cut_where_there_is_no_width() -> None:
+    heading, first, second = lines(None)
+    assert heading.split() == [*COLUMNS[:-1], "last", "error"]
+    assert "abcdefghijklmnopqrstuv" in first
+    assert second.endswith("word")
+
+
+def test_ids_are_cut_to_what_tells_them_apart() -> None:
+    text = "\n".join(lines(80))
+    assert "abcdefgh " in text
+    assert "abcdefgz " in text
+    assert "abcdefghi" not in text
+
+
+def test_a_long_text_is_wrapped_then_put_below_its_row() -> None:
+    assert "last error" in lines(120)[0]
+    below = lines(70)
+    assert "last error" not in below[0]
+    assert below[2].split()[0] == "shop"
+    assert below[3].startswith("    last error: 422: no word")
+
+
+def test_numbers_align_to_the_right() -> None:
+    _, first, second = layout(("name", "count"), [("a", 100), ("b", 5)], None)
+    assert (first, second) == ("a       100", "b         5")
+
+
+def test_wide_characters_are_two_columns() -> None:
+    _, first, second = layout(("name", "other"), [("日本", "x"), ("abcd", "y")], None)
+    assert first == "日本  x"
+    assert second == "abcd  y"
+
+
+def test_a_table_without_rows_is_its_heading() -> None:
+    assert layout(("a", "b"), [], 80) == ["a  b"]
