@@ -1,0 +1,123 @@
+"""Log lines that name the request they are about."""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import sys
+import threading
+from collections.abc import Iterator
+from logging.handlers import QueueHandler, QueueListener
+from typing import Any
+
+import pytest
+
+import natsrpc
+from natsrpc.observe.logs import JsonFormatter, RequestFields, TextFormatter, fields_of
+
+
+class Lines(logging.Handler):
+    """Keeps the lines that are written."""
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@pytest.fixture
+def log() -> Iterator[logging.Logger]:
+    logger = logging.getLogger("test.logs")
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    yield logger
+    logger.handlers.clear()
+
+
+def service_of(log: logging.Logger) -> natsrpc.Service:
+    service = natsrpc.Service("shop", version="1.0.0")
+
+    @service.handler("shop.say", name="say")
+    async def say(text: str) -> None:
+        log.info(text)
+
+    return service
+
+
+async def test_outside_of_a_request_there_are_no_fields(log: logging.Logger) -> None:
+    lines = Lines(JsonFormatter())
+    log.addHandler(lines)
+    log.info("hello %s", "you")
+    line = json.loads(lines.lines[0])
+    assert line.keys() == {"time", "level", "logger", "message", "pid"}
+    assert line["message"] == "hello you"
+
+
+async def test_inside_one_they_name_it(log: logging.Logger) -> None:
+    lines = Lines(JsonFormatter())
+    log.addHandler(lines)
+    async with service_of(log).test() as client:
+        await client.call("shop.say", "hello", headers={"X-Request-Id": "7"})
+        await client.call("shop.say", "hello")
+    first, second = map(json.loads, lines.lines)
+    assert (first["service"], first["endpoint"], first["request_id"]) == ("shop", "say", "7")
+    assert "request_id" not in second
+
+
+async def test_they_reach_a_handler_in_another_thread(log: logging.Logger) -> None:
+    lines = Lines(JsonFormatter())
+    between: queue.Queue[Any] = queue.Queue()
+    handler = QueueHandler(between)
+    handler.addFilter(RequestFields())
+    log.addHandler(handler)
+    listener = QueueListener(between, lines)
+    listener.start()
+    async with service_of(log).test() as client:
+        await client.call("shop.say", "hello", headers={"X-Request-Id": "7"})
+    listener.stop()
+    assert json.loads(lines.lines[0])["request_id"] == "7"
+
+
+async def test_background_work_of_a_request_is_named_after_it(log: logging.Logger) -> None:
+    lines = Lines(TextFormatter())
+    log.addHandler(lines)
+    service = natsrpc.Service("shop", version="1.0.0")
+    done = threading.Event()
+
+    @service.handler("shop.work", name="work")
+    def work() -> None:
+        with natsrpc.no_deadline():
+            log.info("late")
+        done.set()
+
+    async with service.test() as client:
+        await client.call("shop.work", headers={"X-Request-Id": 'a "b"'})
+    assert done.is_set()
+    assert lines.lines[0].endswith(
+        r'test.logs: late [service=shop endpoint=work request_id="a \"b\""]'
+    )
+
+
+async def test_a_bad_traceparent_is_no_trace(log: logging.Logger) -> None:
+    lines = Lines(JsonFormatter())
+    log.addHandler(lines)
+    async with service_of(log).test() as client:
+        for value in ("nonsense", f"00-{'A' * 32}-{'b' * 16}-01", f"00-{'a' * 32}-{'b' * 16}-01"):
+            await client.call("shop.say", "x", headers={"traceparent": value})
+    traces = [json.loads(line).get("trace_id") for line in lines.lines]
+    assert traces == [None, None, "a" * 32]
+
+
+def test_exceptions_and_what_json_cannot_write() -> None:
+    try:
+        raise ValueError("gone")
+    except ValueError:
+        record = logging.makeLogRecord({"msg": "x", "exc_info": sys.exc_info(), "thing": object()})
+    line = json.loads(JsonFormatter().format(record))
+    assert line["exception"].endswith("ValueError: gone")
+    assert line["thing"].startswith("<object")
+    assert fields_of(record) == {}
