@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from natsrpc import codecs
-from natsrpc.core import Connection
+from natsrpc.core import Connection, check_publish
+from natsrpc.errors import NatsTimeoutError
 from natsrpc.rpc.calling.blocks import with_headers
 from natsrpc.rpc.calling.bound import BoundCall
 from natsrpc.rpc.calling.outgoing import Outgoing
@@ -40,22 +41,29 @@ async def answers(
 
     Raises:
         NoRespondersError, NatsTimeoutError, RpcError: as `Client.stream`.
+        BadSubjectError: it is no subject to send to.
         MaxPayloadError: the request is too large for one message.
     """
-    bound = BoundCall(connection, subject.encode(), Any, bytes, codec=codec)
+    bound = BoundCall(connection, check_publish(subject), Any, bytes, codec=codec)
     data = bound.encode(request)
     block, _ = bound.block(None)
     outgoing = Outgoing(connection, bound, timeout=None, idle_timeout=timeout)
-    channel, ended = outgoing.channel, False
+    channel, ended, count = outgoing.channel, False, 0
     outgoing.open(data, with_headers(block, headers) if headers else block, None)
     try:
         while True:
             while (item := channel.take()) is not None:
+                count += 1
                 yield item
             if not await channel.more():
                 break
         ended = True
         if outgoing.has_reply:
             yield await outgoing.answer()
+    except NatsTimeoutError as error:
+        if count:
+            raise
+        text = f"no answer within {timeout:g} s"
+        raise NatsTimeoutError(text, subject=subject) from error
     finally:
         await outgoing.finish(ended)

@@ -18,7 +18,7 @@ def main() -> None:
     """
     _leave_interrupts_to_the_system()
     try:
-        _find_app()()
+        _find_app()(prog_name="natsrpc")  # however it was started
     except KeyboardInterrupt:  # outside of a command: a command ends with a code of its own
         sys.exit(130)
     finally:
@@ -31,7 +31,7 @@ def _leave_interrupts_to_the_system() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _find_app() -> Callable[[], None]:
+def _find_app() -> Callable[..., None]:
     try:
         from .app import app
     except ModuleNotFoundError as error:

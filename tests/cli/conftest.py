@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -46,6 +47,16 @@ async def count(to: int) -> AsyncIterator[int | None]:
     yield None
     if to > 2:
         raise natsrpc.NotFoundError("no more of them")
+
+
+@service.handler("cli.bytes", name="bytes")
+async def plain_bytes(count: int) -> bytes:
+    return bytes(n % 128 for n in range(count))
+
+
+@service.handler("cli.sleep", name="sleep")
+async def sleep() -> None:
+    await asyncio.Event().wait()
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ async def test_info_shows_endpoints(natsrpc_command: Shell) -> None:
         "missing",
         "nothing",
         "count",
+        "bytes",
+        "sleep",
     ]
 
 
@@ -62,3 +64,12 @@ async def test_schema_of_requests_and_replies_is_printed(natsrpc_command: Shell)
     assert code == 0
     assert "cli.echo" in out
     json.loads(out)
+
+
+async def test_types_are_shown_as_a_person_reads_them(natsrpc_command: Shell) -> None:
+    _, out, _ = await natsrpc_command("info", "cli-test")
+    lines = {line.split()[0]: line for line in out.splitlines() if "cli." in line}
+    assert lines["echo"].endswith("dict[str, int]  dict[str, int]")
+    assert lines["count"].endswith("int             stream of int | None")
+    assert lines["raw"].endswith("bytes           bytes")
+    assert lines["nothing"].endswith("nothing         nothing")

@@ -82,12 +82,12 @@ def test_version_is_printed() -> None:
 )
 def test_unknown_service_is_one_line(arguments: tuple[str, ...], nats_server: NatsServer) -> None:
     code, _, err = run_command(*arguments, "-t", "500ms", "--server", nats_server.url)
-    assert (code, err) == (1, "error: no service 'x' answered\n")
+    assert (code, err) == (3, "error: no service 'x' answered\n")
 
 
 def test_missing_context_is_one_line() -> None:
     code, _, err = run_command("ls", "--context", "nowhere")
-    assert code == 1
+    assert code == 2
     assert err.startswith("error: context 'nowhere' does not exist")
 
 
