@@ -111,7 +111,7 @@ def test_mistakes_are_one_line(folder: Path, arguments: tuple[str, ...], text: s
         "utf-8",
     )
     code, out, err = run_command("contract", *arguments, cwd=folder)
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert err.startswith("error: ")
     assert text in err
     assert err.count("\n") == 1
@@ -140,7 +140,7 @@ async def test_live_service_tells_its_contract(fresh_server: NatsServer, folder:
         assert code == 1
         assert "desk 1.2.3 -> 1.2.4" in out
         code, _, err = await asyncio.to_thread(run_command, "contract", "export", "nobody", **where)
-        assert code == 1
+        assert code == 3
         assert err == "error: no service 'nobody' answered\n"
 
 

@@ -179,12 +179,12 @@ def test_file_that_cannot_be_read_is_counted_by_its_error(tmp_path: Path) -> Non
 )
 def test_mistakes_are_one_line(arguments: tuple[str, ...], text: str) -> None:
     with Command("demo", *arguments) as command:
-        assert command.wait() == 1
+        assert command.wait() == 2
     assert command.output.startswith(f"error: {text}")
     assert command.output.count("\n") == 0
 
 
 def test_folder_without_python_is_said(tmp_path: Path) -> None:
     with Command("demo", "--path", str(tmp_path)) as command:
-        assert command.wait() == 1
+        assert command.wait() == 2
     assert command.output == f"error: there is no .py file in {str(tmp_path)!r}"

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.live
 async def test_service_that_is_not_there_is_one_line(natsrpc_command: Shell) -> None:
     for verb in ("info", "stats", "ping"):
         code, _, err = await natsrpc_command(verb, "nobody")
-        assert (code, err) == (1, "error: no service 'nobody' answered\n")
+        assert (code, err) == (3, "error: no service 'nobody' answered\n")
 
 
 @pytest.mark.parametrize("verb", ["ls", "stats", "ping"])

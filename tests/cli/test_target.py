@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from natsrpc.cli.target import load_module, load_services
+from natsrpc.cli.target import ModuleFailedError, load_module, load_services
 from natsrpc.errors import ConfigError
 
 MODULE = """
@@ -61,5 +61,6 @@ def test_what_is_no_service_is_refused_in_words(folder: Path, target: str, text:
 
 def test_module_missing_inside_the_module_is_not_hidden(folder: Path) -> None:
     (folder / "broken_module.py").write_text("import not_there_at_all\n")
-    with pytest.raises(ModuleNotFoundError, match="not_there_at_all"):
+    with pytest.raises(ModuleFailedError) as caught:
         load_module("broken_module")
+    assert "No module named 'not_there_at_all'" in caught.value.frames
