@@ -43,8 +43,7 @@ IMPURE = names(
 GROUND = names("errors core.options core.stats core.timers core.throttle core.events core.opening")
 CONTRACT = names("errors core codecs rpc.contract")
 EVERY_ROOM = names(
-    "errors version core codecs rpc sync discovery describe observe server testing web console "
-    "cli"
+    "errors version core codecs rpc sync discovery describe observe server testing web console cli"
 )
 ROOMS = {
     "errors": Room(),

@@ -79,7 +79,7 @@ class Pool:
                 f"there is no folder for metrics, TMPDIR names one: {error.strerror}"
             ) from None
         self._ledger = Ledger()
-        self.supervisor.extra = self._settings
+        self.supervisor.further = self._settings
         if not self._prometheus:
             # of what the services count besides; read by prometheus_client when it is imported
             self._prometheus = str(self._folder / "prometheus")
@@ -206,6 +206,7 @@ def _rfc3339(seconds: float) -> str:
 
 def _memory_folder() -> str | None:
     """Where files are memory, if there is such a place; else a folder for temporary files."""
-    if "TMPDIR" not in os.environ and os.access("/dev/shm", os.W_OK | os.X_OK):
-        return "/dev/shm"
+    memory = "/dev/shm"  # noqa: S108  # in it, a folder is made that only this user can enter
+    if "TMPDIR" not in os.environ and os.access(memory, os.W_OK | os.X_OK):
+        return memory
     return None

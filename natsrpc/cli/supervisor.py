@@ -72,7 +72,7 @@ class Supervisor:
         self.restarts: int = 0
         self.on_start: list[Callable[[WorkerProcess], object]] = []
         self.on_end: list[Callable[[WorkerProcess], object]] = []
-        self.extra: Callable[[WorkerProcess], dict[str, Any]] = lambda worker: {}
+        self.further: Callable[[WorkerProcess], dict[str, Any]] = lambda worker: {}
         """Further settings for a worker."""
         self._say = say
         self._each = workers
@@ -245,7 +245,7 @@ class Supervisor:
                     "drain_timeout": settings.drain_timeout,
                     "worker_timeout": settings.worker_timeout,
                     "logs": asdict(settings.logs),
-                    **self.extra(worker),
+                    **self.further(worker),
                 }
                 writer.write(json.dumps(told).encode() + b"\n")
                 await worker.listen(reader, writer)
