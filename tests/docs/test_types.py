@@ -65,7 +65,15 @@ def in_pages(errors: Iterable[tuple[str, int, str]]) -> list[str]:
 
 def test_each_block_is_a_file_of_its_own() -> None:
     assert len(MODULES) == sum(block.kind == "python" for block in BLOCKS)
-    assert {block.kind for block in BLOCKS} <= {"python", "text", "console", "sh", "ini", "conf"}
+    assert {block.kind for block in BLOCKS} <= {
+        "python",
+        "text",
+        "console",
+        "sh",
+        "toml",
+        "ini",
+        "conf",
+    }
 
 
 def test_mypy_accepts_all_blocks(folder: Path) -> None:

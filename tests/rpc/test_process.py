@@ -56,6 +56,10 @@ class Worker:
         program = folder / "worker.py"
         text = textwrap.dedent(PROGRAM)
         program.write_text(text.format(subject=subject, url=url, drain_timeout=drain_timeout))
+        return await cls.run(program)
+
+    @classmethod
+    async def run(cls, program: Path) -> Worker:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             str(program),
@@ -199,3 +203,59 @@ async def test_a_process_that_serves_and_calls_has_one_connection() -> None:
         assert broker.connections == 2  # the process that serves, and this caller
     stopping.drain.set()
     assert await serving == 0
+
+
+STUCK = """
+    import asyncio, contextlib, time
+    import natsrpc
+
+    @contextlib.asynccontextmanager
+    async def lifespan(service):
+        yield
+        while "{kind}" == "lifespan":
+            await asyncio.sleep(60)  # why: what is never left
+
+    service = natsrpc.Service("worker", version="1.0.0", lifespan=lifespan)
+
+    @service.handler("{subject}")
+    {handler}
+
+    natsrpc.run(
+        service, servers="{url}", drain_timeout=0.1, on_ready=lambda: print("ready", flush=True)
+    )
+    print("returned", flush=True)
+"""
+
+HANDLERS = {
+    "thread": "def work() -> None: time.sleep(600)  # why: a thread that is stuck",
+    "loop": "async def work() -> None: time.sleep(600)  # why: a loop that stands still",
+    "stubborn": """
+    async def work() -> None:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+""",
+    "lifespan": "async def work() -> None: await asyncio.Event().wait()",
+}
+
+
+@pytest.mark.parametrize("kind", HANDLERS)
+async def test_the_end_comes_whatever_is_stuck(
+    client: Client, nats_server: NatsServer, tmp_path: Path, unique: str, kind: str
+) -> None:
+    handler = textwrap.indent(textwrap.dedent(HANDLERS[kind]), " " * 4).strip()
+    program = textwrap.dedent(STUCK).format(
+        kind=kind, subject=unique, url=nats_server.url, handler="HANDLER"
+    )
+    path = tmp_path / "worker.py"
+    path.write_text(program.replace("HANDLER", textwrap.dedent(handler)))
+    worker = await Worker.run(path)
+    call = asyncio.ensure_future(client.call(unique, timeout=60))
+    await asyncio.sleep(0)  # let the call be written
+    await client.connection.flush()
+    worker.process.send_signal(signal.SIGTERM)
+    code, err = await worker.end()
+    assert code == 1
+    if kind in ("loop", "lifespan"):  # where it stood
+        assert f'"{path}", line' in err
+    call.cancel()
