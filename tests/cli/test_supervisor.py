@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import natsrpc
 from natsrpc.cli.supervisor import Supervisor, WorkerFailedError, WorkSettings
 from natsrpc.testing import NatsServer
+from tests.core.harness import eventually
 
 pytestmark = pytest.mark.live
 
@@ -33,7 +35,9 @@ async def wait(context: natsrpc.Context) -> None:
 class Pool:
     """A supervisor of one worker, and what it said."""
 
-    def __init__(self, target: Path, server: NatsServer, *, ready: float = 30.0) -> None:
+    def __init__(
+        self, target: Path, server: NatsServer, *, ready: float = 30.0, max_memory: int = 0
+    ) -> None:
         self.said: list[str] = []
         settings = WorkSettings(
             [str(target)],
@@ -41,6 +45,7 @@ class Pool:
             {"drain_timeout": 0.2},
             ready_timeout=ready,
             drain_timeout=0.2,
+            max_memory=max_memory,
         )
         self.supervisor = Supervisor(settings, 1, say=self.said.append)
 
@@ -127,5 +132,31 @@ async def test_strangers_at_the_control_port_are_told_nothing(
         await writer.wait_closed()
         assert len(pool.supervisor.pids) == 1
         assert caplog.messages == []
+    finally:
+        assert await pool.supervisor.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the memory of a process")
+async def test_a_worker_that_holds_too_much_is_replaced_without_a_gap(
+    target: Path, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("natsrpc.cli.supervisor._SETTLED", 0.0)
+    monkeypatch.setattr("natsrpc.cli.supervisor._CARE_INTERVAL", 0.05)
+    target.write_text(
+        SERVICE + "\nHELD = []\n"
+        '@service.handler("stuck.hold", name="hold")\n'
+        "async def hold() -> None:\n"
+        '    HELD.append(b"x" * 300_000_000)\n'
+    )
+    pool = Pool(target, nats_server, max_memory=250_000_000)
+    await pool.supervisor.start()
+    try:
+        (before,) = pool.supervisor.pids
+        async with natsrpc.connect(nats_server.url) as client:
+            await client.call("stuck.hold")
+            await eventually(lambda: pool.supervisor.pids not in ([before], []), timeout=30)
+        assert pool.said[0].startswith(f"worker 1 (pid {before}) holds ")
+        assert pool.said[0].endswith(" MiB of memory and is replaced")
+        assert pool.supervisor.restarts == 0
     finally:
         assert await pool.supervisor.stop()

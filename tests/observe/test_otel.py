@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -226,3 +227,36 @@ async def test_an_event_is_a_consumers_span_in_the_publishers_trace() -> None:
     assert good.context is not None
     assert f"{good.context.trace_id:032x}" == TRACE
     assert (good.status.status_code, bad.status.status_code) == (StatusCode.UNSET, StatusCode.ERROR)
+
+
+async def test_the_log_line_of_a_failed_handler_and_its_span_name_each_other() -> None:
+    traced = Traced()
+    lines: list[tuple[int, str]] = []
+
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            context = trace.get_current_span().get_span_context()
+            lines.append((context.trace_id, vars(record)["error_id"]))
+
+    logger, handler = logging.getLogger("natsrpc.rpc"), Notes()
+    logger.addHandler(handler)
+    try:
+        async with traced.service.test() as client:
+            with pytest.raises(natsrpc.InternalError) as caught:
+                await client.call("fail")
+    finally:
+        logger.removeHandler(handler)
+    span = traced.spans()[SpanKind.SERVER]
+    error_id = attribute(span, "natsrpc.error_id")
+    assert lines == [(ids(span)[0], error_id)]
+    assert caught.value.details == {"error_id": error_id}
+
+
+async def test_an_answer_that_is_an_error_of_the_application_has_no_id() -> None:
+    traced = Traced()
+    async with traced.service.test() as client:
+        with pytest.raises(Sold):
+            await client.call("sell")
+    attributes = traced.spans()[SpanKind.SERVER].attributes
+    assert attributes is not None
+    assert "natsrpc.error_id" not in attributes
