@@ -126,12 +126,9 @@ async def test_bench_ends_after_its_time(natsrpc_command: Shell) -> None:
 
 
 def test_commands_are_completed() -> None:
-    variables = {
-        "_NATSRPC_COMPLETE": "complete_bash",
-        "COMP_WORDS": "natsrpc st",
-        "COMP_CWORD": "1",
-    }
-    code, out, _ = run_command(**variables)
+    code, out, _ = run_command(
+        _NATSRPC_COMPLETE="complete_bash", COMP_WORDS="natsrpc st", COMP_CWORD="1"
+    )
     assert (code, out.split()) == (0, ["stats", "stub"])
 
 

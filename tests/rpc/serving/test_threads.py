@@ -185,7 +185,7 @@ async def test_calls_made_inside_handlers_have_seats_of_their_own() -> None:
     threads = Threads(1)
     outer = await threads.take()
     for depth in (2, 3):
-        inherited.set((1e9, depth))
+        inherited.set((1e9, depth, b"", None))
         (await threads.take()).give_back()
     outer.give_back()
     threads.stop()
