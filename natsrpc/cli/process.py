@@ -116,7 +116,7 @@ class WorkerProcess:
             self._health.clear()
 
     def tell(self, do: str) -> None:
-        """Send an order: "serve", "drain", "ping" or "health"."""
+        """Send an order: "serve", "drain", "force", "ping" or "health"."""
         if self.line is not None:
             self.line.write(json.dumps({"do": do}).encode() + b"\n")
 

@@ -351,10 +351,12 @@ class _Run:
         task.add_done_callback(self._jobs.discard)
 
     def _on_stop(self) -> None:
-        if self._stop.is_set():
+        if self._is_forced:
+            self._supervisor.kill()
+        elif self._stop.is_set():
             self._tell("ending at once")
             self._is_forced = True
-            self._supervisor.kill()
+            self._supervisor.force()
         else:
             self._tell("draining; once more ends at once")
             self._pool.is_draining = True

@@ -45,6 +45,7 @@ _FIRST_WAIT = 0.1  # seconds before the first replacement
 _LONGEST_WAIT = 10.0
 _SETTLED = 10.0  # a worker that lived this long did not fail at its start
 _GRACE = 4.0  # one second more than a worker allows itself, so that it ends by itself first
+_MOMENT = 1.0  # seconds in which workers that are forced to end may tell their callers
 _CARE_INTERVAL = 1.0  # seconds between two looks at the workers, at most
 
 
@@ -194,6 +195,13 @@ class Supervisor:
         if self._server is not None:
             self._server.close()
         return all(results)
+
+    def force(self) -> None:
+        """Have all workers answer what they have with 503 and end; kill those that did not in a
+        moment. A `stop` that waits for them then returns."""
+        for worker in self._all:
+            worker.tell("force")
+        asyncio.get_running_loop().call_later(_MOMENT, self.kill)
 
     def kill(self) -> None:
         """Kill all workers. A `stop` that waits for them then returns."""

@@ -9,7 +9,7 @@ connection, in lines of JSON:
 4. the supervisor, which has compared what all its workers have, sends the order "serve";
 5. the worker sends `ready` once its services can be found, or `failed` and why;
 6. from then on it answers the orders "ping", which shows that its event loop runs, and "health";
-7. the order "drain", and also the end of the connection, means: drain.
+7. the order "drain", and also the end of the connection, means: drain; "force": end now.
 
 Nothing of a worker outlives its supervisor. Its stdin is a pipe whose other end the supervisor
 holds; a thread sees it end, also while the event loop stands still, and sets a watchdog that ends
@@ -177,11 +177,16 @@ class Work:
             "ping": self._pong,
             "health": self._answer_health,
             "drain": self._stopping.drain.set,
+            "force": self._force,
         }
         with contextlib.suppress(OSError, ValueError):
             while line := await self._reader.readline():
                 orders[json.loads(line)["do"]]()
         self._stopping.drain.set()
+
+    def _force(self) -> None:
+        self._stopping.drain.set()
+        self._stopping.force.set()
 
     def _pong(self) -> None:
         self._put_off_end()
