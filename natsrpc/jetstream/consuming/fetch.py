@@ -1,0 +1,191 @@
+"""A fetch: up to so many messages, whatever came when the time is over.
+
+It is one pull. It is a further one, for the rest, where the first is void: after a reconnect, when
+the consumer moved, or was out of reach. Our own clock runs a second longer than the server's, so
+that nothing is on its way when the inbox ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from natsrpc.core import Msg, decode
+from natsrpc.errors import NoHeartbeatError, PermissionsError
+
+from .gone import why_gone
+from .pull import Asked, Pull, Target
+from .statuses import Verdict, error_of_status, limit_in, verdict_of
+
+GRACE = 1.0
+_PAUSE = 0.1
+_LONGEST_PAUSE = 2.0
+
+
+class Fetch:
+    """One fetch. `run` gives its messages; a fetch that is cancelled gives back what it has."""
+
+    def __init__(self, target: Target, asked: Asked, timeout: float) -> None:
+        self.target = target
+        self._asked = asked
+        self._link = target.api.link
+        self._deadline = self._link.loop.time() + timeout
+        self._msgs: list[Msg] = []
+        self._pull: Pull | None = None
+        self._over: asyncio.Future[Verdict] = self._link.loop.create_future()
+        self._error: Exception | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._beat: asyncio.TimerHandle | None = None
+
+    async def run(self) -> list[Msg]:
+        """Fetch.
+
+        Raises:
+            ConsumerDeletedError, NoHeartbeatError, JetStreamError, PermissionsError: nothing came,
+                and nothing will.
+            ConnectionClosedError: the connection is closed.
+        """
+        hub = self.target.api.hub
+        hub.add(self)
+        try:
+            await self._run()
+        except BaseException:
+            self._give_back()
+            raise
+        finally:
+            hub.remove(self)
+            self._end_pull()
+        if self._error is not None and not self._msgs:
+            raise self._error
+        return self._msgs
+
+    async def _run(self) -> None:
+        loop, pause = self._link.loop, _PAUSE
+        while True:
+            left = self._deadline - loop.time()
+            if left <= 0 or self._is_full:
+                return
+            verdict = await self._pull_once(left)
+            if verdict is Verdict.NOBODY:
+                self._error = await why_gone(self.target)
+            if self._error is not None or not self._goes_on(verdict):
+                return
+            if verdict is not Verdict.MOVED:
+                await asyncio.sleep(min(pause, max(self._deadline - loop.time(), 0)))
+                pause = min(2 * pause, _LONGEST_PAUSE)
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._msgs) >= self._asked.batch
+
+    @staticmethod
+    def _goes_on(verdict: Verdict) -> bool:
+        return verdict in (Verdict.MOVED, Verdict.NOBODY, Verdict.UNPINNED)
+
+    async def _pull_once(self, left: float) -> Verdict:
+        """Ask for what is missing; how that pull ended."""
+        loop = self._link.loop
+        self._over = loop.create_future()
+        if self._link.is_connected:
+            self._send(left)
+        self._timer = loop.call_later(left + GRACE, self._expired)
+        if self._asked.heartbeat:
+            self._beat = loop.call_later(self._asked.heartbeat, self._look)
+        try:
+            return await self._over
+        finally:
+            self._end_pull()
+
+    def _send(self, left: float) -> None:
+        asked = self._asked.smaller(self._asked.batch - len(self._msgs))
+        if not asked.no_wait:
+            heartbeat = asked.heartbeat if asked.heartbeat <= left / 2 else 0.0
+            asked = Asked(asked.batch, left, heartbeat, asked.max_bytes)
+        self._pull = Pull(self, asked)
+
+    def _end_pull(self) -> None:
+        for timer in (self._timer, self._beat):
+            if timer is not None:
+                timer.cancel()
+        pull, self._pull = self._pull, None
+        if pull is not None:
+            pull.end()
+
+    def _end(self, verdict: Verdict, error: Exception | None = None) -> None:
+        if not self._over.done():
+            self._error = error
+            self._over.set_result(verdict)
+
+    def _expired(self) -> None:
+        # Its end was never told: a server without the consumer may be silent.
+        no_word = self._link.is_connected and not self._msgs
+        self._end(Verdict.NOBODY if no_word else Verdict.OVER)
+
+    def _look(self) -> None:
+        """A heartbeat is due."""
+        pull = self._pull
+        self._beat = self._link.loop.call_later(self._asked.heartbeat, self._look)
+        if pull is not None and pull.asked.heartbeat:
+            pull.misses += 1
+            if pull.misses > 2:
+                self._end(Verdict.NOBODY, None if self._msgs else self._silence())
+
+    def _silence(self) -> NoHeartbeatError:
+        return NoHeartbeatError(
+            f"consumer {self.target.name} was silent for more than {2 * self._asked.heartbeat:g} s"
+        )
+
+    def _give_back(self) -> None:
+        """What nobody will get is delivered again at once."""
+        if self.target.takes_acks and not self._link.is_closed:
+            for msg in self._msgs:
+                self._link.send(msg.raw_reply, b"-NAK")
+
+    # what pulls bring
+
+    def arrived(self, pull: Pull, msg: Msg) -> None:
+        """A message came."""
+        self._msgs.append(msg)
+        if pull.left <= 0:
+            self._end(Verdict.OVER)
+
+    def told(self, pull: Pull, msg: Msg) -> None:
+        """A status came."""
+        code, text = msg.status, msg.status_text
+        verdict = verdict_of(code, text)
+        if verdict is Verdict.ALIVE:
+            return
+        error = None
+        if verdict is Verdict.UNPINNED:
+            self.target.pin = ""
+        elif verdict is Verdict.TOO_LARGE:
+            if pull.is_untouched:
+                error = error_of_status(code, text, self.target.name)
+        elif verdict is Verdict.LIMITED and limit_in(text) is None:
+            verdict = Verdict.UNPINNED  # too many pulls wait: so does this one
+        elif verdict in (Verdict.DELETED, Verdict.REFUSED, Verdict.LIMITED, Verdict.UNKNOWN):
+            error = error_of_status(code, text, self.target.name)
+        self._end(verdict, error)
+
+    def denied(self, error: PermissionsError) -> None:
+        """The server denied the pull, or its inbox."""
+        if error.operation == "publish" and error.subject != decode(self.target.subject):
+            return
+        self._end(Verdict.REFUSED, error)
+
+    # what happens to the connection
+
+    def interrupted(self) -> None:
+        """The pull is void. Without waiting, what came is all."""
+        if self._pull is not None:
+            self._pull.end()
+            self._pull = None
+        if self._asked.no_wait and self._msgs:
+            self._end(Verdict.OVER)
+
+    def restored(self) -> None:
+        """Ask anew for the rest."""
+        self._end(Verdict.MOVED)
+
+    def closed(self, error: Exception) -> None:
+        """Nothing more comes."""
+        self._end(Verdict.OVER, error)

@@ -1,0 +1,7 @@
+"""Streams: made, found, read and purged, and their consumers made."""
+
+from .manager import StreamManager
+from .stored import StoredMsg, from_direct, get, get_last
+from .stream import Stream
+
+__all__ = ["StoredMsg", "Stream", "StreamManager", "from_direct", "get", "get_last"]
