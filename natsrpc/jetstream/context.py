@@ -16,7 +16,18 @@ from natsrpc.core import (
 from natsrpc.errors import ConfigError
 
 from .api import AccountInfo, Api, StreamConfig, StreamInfo, read
-from .publishing import Pipeline, PubAck, Publisher, PublishOptions, Storing, with_options
+from .kv import Buckets, KeyValue, KeyValueConfig
+from .objects import ObjectStore, ObjectStoreConfig, Stores
+from .publishing import (
+    AGAIN_IF_LOST,
+    AGAIN_IF_REFUSED,
+    Pipeline,
+    PubAck,
+    Publisher,
+    PublishOptions,
+    Storing,
+    with_options,
+)
 from .streams import Stream, StreamManager
 
 
@@ -50,6 +61,8 @@ class JetStream:
         self._publisher = Publisher(api, storing)
         self._pipeline = Pipeline(api, storing, max_pending)
         self._streams = StreamManager(api)
+        self._buckets = Buckets(api, self._publisher, self._streams)
+        self._stores = Stores(api, self._publisher, self._pipeline, self._streams)
         self._timeout = timeout
         self._encode = connection.link.outbound.encode
 
@@ -180,7 +193,7 @@ class JetStream:
         unnamed = msg_id is expected_stream is expected_last_msg_id is None
         if unnamed and ttl is None and expected_last_seq is expected_last_subject_seq is None:
             block = self._encode(headers) if headers else b""
-            return await self._pipeline.publish(encoded, data, block, timeout, False)
+            return await self._pipeline.publish(encoded, data, block, timeout, AGAIN_IF_REFUSED)
         options: PublishOptions = {
             "msg_id": msg_id,
             "expected_stream": expected_stream,
@@ -192,8 +205,8 @@ class JetStream:
         block = self._encode(with_options(headers, options))
         if ttl is not None:
             await self._api.require(1, "publish_async(ttl=...)")
-        has_id = msg_id is not None
-        return await self._pipeline.publish(encoded, data, block, timeout, has_id)
+        again = AGAIN_IF_REFUSED if msg_id is None else AGAIN_IF_LOST
+        return await self._pipeline.publish(encoded, data, block, timeout, again)
 
     @property
     def pending_acks(self) -> int:
@@ -290,3 +303,113 @@ class JetStream:
             NatsTimeoutError, PermissionsError, ConnectionClosedError: as any call.
         """
         return await self._streams.name_by_subject(subject)
+
+    # key-value buckets
+
+    async def create_key_value(self, config: KeyValueConfig) -> KeyValue:
+        """Create a key-value bucket. One of that name is taken as it is, if it is as asked for.
+
+        Raises:
+            StreamNameInUseError: there is one of that name, and something differs: it is named.
+            JetStreamError: the server refused it, or is too old for a field.
+            ConfigTypeError, NatsTimeoutError, PermissionsError, ConnectionClosedError: as any call.
+        """
+        return await self._buckets.create(config)
+
+    async def update_key_value(self, config: KeyValueConfig) -> KeyValue:
+        """Change a key-value bucket: the fields that are set; the others stay as they are.
+
+        Raises:
+            BucketNotFoundError: there is none of that name.
+            JetStreamError: a field cannot be changed, or the server is too old for it.
+            ConfigTypeError, NatsTimeoutError, PermissionsError, ConnectionClosedError: as any call.
+        """
+        return await self._buckets.update(config)
+
+    async def create_or_update_key_value(self, config: KeyValueConfig) -> KeyValue:
+        """Change a key-value bucket as `update_key_value` does, or create it.
+
+        Raises:
+            JetStreamError, ConfigTypeError, NatsTimeoutError, PermissionsError,
+                ConnectionClosedError: as `update_key_value`.
+        """
+        return await self._buckets.create_or_update(config)
+
+    async def key_value(self, bucket: str) -> KeyValue:
+        """A key-value bucket that is there.
+
+        Raises:
+            BucketNotFoundError: it is not.
+            BadBucketError: the stream of that name is no bucket.
+            ConfigError, JetStreamError, NatsTimeoutError, PermissionsError,
+                ConnectionClosedError: as any call.
+        """
+        return await self._buckets.get(bucket)
+
+    async def delete_key_value(self, bucket: str) -> None:
+        """Delete a key-value bucket and all it holds.
+
+        Raises:
+            BucketNotFoundError: there is none of that name.
+            ConfigError, JetStreamError, NatsTimeoutError, PermissionsError,
+                ConnectionClosedError: as any call.
+        """
+        await self._buckets.delete(bucket)
+
+    def key_value_names(self) -> AsyncIterator[str]:
+        """The names of all key-value buckets.
+
+        Raises:
+            JetStreamError, NatsTimeoutError, PermissionsError, ConnectionClosedError: as any call.
+        """
+        return self._buckets.names()
+
+    # object stores
+
+    async def create_object_store(self, config: ObjectStoreConfig) -> ObjectStore:
+        """Create an object store. One of that name is taken as it is, if it is as asked for.
+
+        Raises:
+            StreamNameInUseError: there is one of that name, and something differs: it is named.
+            JetStreamError: the server refused it, or is too old for a field.
+            ConfigTypeError, NatsTimeoutError, PermissionsError, ConnectionClosedError: as any call.
+        """
+        return await self._stores.create(config)
+
+    async def update_object_store(self, config: ObjectStoreConfig) -> ObjectStore:
+        """Change an object store: the fields that are set; the others stay as they are.
+
+        Raises:
+            BucketNotFoundError: there is none of that name.
+            JetStreamError: a field cannot be changed.
+            ConfigTypeError, NatsTimeoutError, PermissionsError, ConnectionClosedError: as any call.
+        """
+        return await self._stores.update(config)
+
+    async def object_store(self, bucket: str) -> ObjectStore:
+        """An object store that is there.
+
+        Raises:
+            BucketNotFoundError: it is not.
+            ConfigError, JetStreamError, NatsTimeoutError, PermissionsError,
+                ConnectionClosedError: as any call.
+        """
+        return await self._stores.get(bucket)
+
+    async def delete_object_store(self, bucket: str) -> None:
+        """Delete an object store and all it holds.
+
+        Raises:
+            BucketNotFoundError: there is none of that name.
+            ConfigError, JetStreamError, NatsTimeoutError, PermissionsError,
+                ConnectionClosedError: as any call.
+        """
+        await self._stores.delete(bucket)
+
+    def object_store_names(self) -> AsyncIterator[str]:
+        """The names of all object stores.
+
+        Raises:
+            JetStreamError, NatsTimeoutError, PermissionsError, ConnectionClosedError: as any call.
+        """
+        return self._stores.names()

@@ -22,10 +22,21 @@ class Cluster(Startable):
         n: the number of servers.
         config: the text of a configuration file for all of them.
         args: further command-line arguments for all of them.
+        jetstream: enable JetStream on all of them, and wait at the start until it is ready.
     """
 
-    def __init__(self, n: int = 3, config: str | None = None, *, args: Sequence[str] = ()) -> None:
-        self.servers: list[NatsServer] = [NatsServer(config, args=args) for _ in range(n)]
+    def __init__(
+        self,
+        n: int = 3,
+        config: str | None = None,
+        *,
+        args: Sequence[str] = (),
+        jetstream: bool = False,
+    ) -> None:
+        self.servers: list[NatsServer] = [
+            NatsServer(config, args=args, jetstream=jetstream) for _ in range(n)
+        ]
+        self._jetstream = jetstream
         self._args = list(args)
         self._held_ports: list[socket.socket] = []
 
@@ -51,6 +62,8 @@ class Cluster(Startable):
             for index, server in enumerate(self.servers):
                 server.args = self._arguments(index)
             self.await_mesh()
+            if self._jetstream:
+                self.await_jetstream()
         except BaseException:
             self.stop()
             raise
@@ -76,6 +89,20 @@ class Cluster(Startable):
         logs = "\n".join(server.log for server in self.servers)
         raise ServerStartError(f"the cluster did not form within {timeout} s", log=logs)
 
+    def await_jetstream(self, timeout: float = 30.0) -> None:
+        """Wait until the servers have a leader for JetStream, and it sees all that run.
+
+        Raises:
+            ServerStartError: they did not within `timeout` seconds.
+        """
+        running = [server for server in self.servers if server.is_running]
+        for _ in looks(timeout):
+            # its leader says so once, when it leads
+            if any("JetStream cluster new metadata leader" in server.log for server in running):
+                return
+        logs = "\n".join(server.log for server in self.servers)
+        raise ServerStartError(f"JetStream was not ready within {timeout} s", log=logs)
+
     def _hold_ports(self) -> None:
         if not self._held_ports:
             held = [hold_port(server.host, server.cluster_port) for server in self.servers]
@@ -86,6 +113,7 @@ class Cluster(Startable):
         if own < 0 and len(self._held_ports) == len(self.servers):
             own = self._held_ports[index].getsockname()[1]
         arguments = ["--cluster_name", "natsrpc-test", "--cluster", f"nats://127.0.0.1:{own}"]
+        arguments += ["--server_name", f"server-{index}"]
         routes = [
             f"nats://127.0.0.1:{other.cluster_port}"
             for other in self.servers

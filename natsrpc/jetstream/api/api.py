@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from logging import Logger, getLogger
 from typing import Any
 
-from natsrpc.core import Connection, Msg, check_timeout
+from natsrpc.core import Connection, Msg, check_subscribe, check_timeout
 from natsrpc.errors import (
     ConfigError,
     ConfigTypeError,
@@ -53,6 +53,7 @@ class Api:
         self.connection = connection
         self.link = connection.link
         self.timeout = timeout
+        self.is_old_style = connection.options.old_style_requests
         self.hub = Hub(connection.link)
         self.prefix = "$JS.API"
         if domain:
@@ -78,7 +79,12 @@ class Api:
         subject = self.subject(call)
         timeout = self.timeout if timeout is None else timeout
         try:
-            return await self.connection.request(subject, data, timeout=timeout)
+            if self.is_old_style:
+                return await self.connection.request(subject, data, timeout=timeout)
+            # Not by the connection: the subject of a new consumer may end with a filter that has
+            # wildcards.
+            encoded = check_subscribe(subject)
+            return await self.link.requests.request(encoded, data, b"", timeout)
         except NoRespondersError as error:
             raise JetStreamNotEnabledError(
                 f"no JetStream answers on {subject!r}: it is not enabled on the server, or there "

@@ -174,6 +174,8 @@ class Pump:
         have = sum(map(self.cost, self.buffer)) if self._sized else len(self.buffer)
         have += sum(pull.left for pull in self._live)
         may_ask = not (self.is_stopped or self._halted or self._pause) and self._link.is_connected
+        if self._no_wait and self._live:
+            may_ask = False  # a second one would be told that the first wants all there is
         if have <= self._threshold and may_ask and not (self._starved and have):
             self._starved = False
             asked = self._most - have if self._sized else min(self._most - have, self._batch)

@@ -2,11 +2,14 @@
 
 from .ack import PubAck
 from .expectations import PublishOptions, ttl_of, with_options
-from .pipeline import Pipeline
+from .pipeline import AGAIN_IF_LOST, AGAIN_IF_REFUSED, ONCE, Pipeline
 from .publisher import Publisher
 from .storing import Storing
 
 __all__ = [
+    "AGAIN_IF_LOST",
+    "AGAIN_IF_REFUSED",
+    "ONCE",
     "Pipeline",
     "PubAck",
     "PublishOptions",

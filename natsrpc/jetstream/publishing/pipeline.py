@@ -18,8 +18,15 @@ from ..api import Api
 from .ack import PubAck, ack_of, is_passing
 from .storing import AGAIN, LEADERLESS, Storing, nobody_stores, unanswered
 
-Flight: TypeAlias = "tuple[asyncio.Future[PubAck], bytes, bytes, bytes, bool, float]"
-"""A publish in flight: its future, subject, data, header block, whether it has an id, deadline."""
+ONCE = 0
+"""Never sent again: the order of messages would be lost."""
+AGAIN_IF_REFUSED = 1
+"""Sent again where nobody took it."""
+AGAIN_IF_LOST = 2
+"""Sent again where its ack may be lost, too: it has an id."""
+
+Flight: TypeAlias = "tuple[asyncio.Future[PubAck], bytes, bytes, bytes, int, float]"
+"""A publish in flight: its future, subject, data, header block, when it is sent again, deadline."""
 
 
 class Pipeline:
@@ -44,9 +51,10 @@ class Pipeline:
         return len(self._waiting)
 
     async def publish(
-        self, subject: bytes, data: bytes, block: bytes, timeout: float, has_id: bool
+        self, subject: bytes, data: bytes, block: bytes, timeout: float, again: int
     ) -> asyncio.Future[PubAck]:
-        """Send a message once there is a place; the future of its ack.
+        """Send a message once there is a place; the future of its ack. `again` is one of the
+        three constants.
 
         Raises:
             ConnectionClosedError, MaxPayloadError, PermissionsError: it was not sent.
@@ -63,7 +71,7 @@ class Pipeline:
         if deadline < waiting.next:
             waiting.watch(deadline)
         future: asyncio.Future[PubAck] = self._link.loop.create_future()
-        waiting[inbox] = (future, subject, data, block, has_id, deadline)
+        waiting[inbox] = (future, subject, data, block, again, deadline)
         if self._link.congested:
             await self._link.writable()
         return future
@@ -106,12 +114,15 @@ class Pipeline:
             return
         future, subject = flight[0], flight[1]
         if msg.raw_headers and is_no_responders(msg):
-            self._look(msg.raw_subject, flight)
+            if flight[4] == ONCE:
+                self._end(future, nobody_stores(decode(subject), "nobody took it"))
+            else:
+                self._look(msg.raw_subject, flight)
             return
         try:
             ack = ack_of(msg.data, subject)
         except JetStreamError as error:
-            if is_passing(None, error):
+            if is_passing(None, error) and flight[4] != ONCE:
                 self._later(msg.raw_subject, flight)
             else:
                 self._end(future, error)
@@ -138,11 +149,11 @@ class Pipeline:
             self._idle.set_result(None)
 
     def _expired(self, inbox: bytes, flight: Flight) -> None:
-        future, subject, *_, has_id, _ = flight
+        future, subject, *_, again, _ = flight
         if subject in self._refused:
             self._end(future, nobody_stores(decode(subject), LEADERLESS))
         else:
-            self._end(future, unanswered(subject, None, has_id=has_id))
+            self._end(future, unanswered(subject, None, has_id=again == AGAIN_IF_LOST))
 
     # once more
 
@@ -190,7 +201,7 @@ class Pipeline:
     def restored(self) -> None:
         """Send again what has an id: the stream knows it if it is stored."""
         for inbox, flight in self._waiting.items():
-            if flight[4]:
+            if flight[4] == AGAIN_IF_LOST:
                 self._link.send(flight[1], flight[2], inbox, flight[3])
 
     def closed(self, error: Exception) -> None:
