@@ -14,7 +14,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any, BinaryIO, TypeAlias, cast
 
 from natsrpc.core import Payload
-from natsrpc.errors import ConfigTypeError
+from natsrpc.errors import ConfigTypeError, NatsError
 
 from ..publishing import ONCE, Pipeline, PubAck
 
@@ -26,7 +26,8 @@ _PIECE = 1024 * 1024
 
 
 class Sender:
-    """Sends the chunks of one object. `size`, `count` and `digest` are those sent so far."""
+    """Sends the chunks of one object. `size`, `count` and `digest` are those sent so far,
+    `stored` counts the chunks that the server has."""
 
     def __init__(self, pipeline: Pipeline, subject: bytes, timeout: float) -> None:
         self._pipeline = pipeline
@@ -36,6 +37,7 @@ class Sender:
         self._hash = hashlib.sha256()
         self.size: int = 0
         self.count: int = 0
+        self.stored: int = 0
 
     @property
     def digest(self) -> bytes:
@@ -59,6 +61,7 @@ class Sender:
     async def _first(self) -> None:
         await asyncio.shield(self._in_flight[0])
         self._in_flight.popleft()
+        self.stored += 1
 
     async def complete(self) -> None:
         """Wait until all chunks are stored.
@@ -74,8 +77,9 @@ class Sender:
         if self._in_flight:
             await asyncio.wait(self._in_flight)
         for future in self._in_flight:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(NatsError):
                 future.result()
+                self.stored += 1
 
 
 async def chunks_of(content: Content, size: int) -> AsyncIterator[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Coroutine, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from natsrpc.core import Headers, HeaderValues, check_publish, encode_headers, random_text
@@ -125,7 +126,7 @@ class ObjectStore:
     async def _take_back(self, sender: Sender, nuid: str) -> None:
         """Remove what was stored, once all is answered: else some would be stored behind it."""
         await sender.settle()
-        if sender.count and not self._api.link.is_closed:
+        if sender.stored and not self._api.link.is_closed:
             await self._purge(nuid)
 
     async def _to_the_end(self, work: Coroutine[Any, Any, None]) -> None:
@@ -163,7 +164,7 @@ class ObjectStore:
         subject = check_publish(self._meta(info.name))
         block = encode_headers(headers)
         ack = await self._publisher.publish(subject, to_json(info), block, self._api.timeout)
-        return dataclasses.replace(info, revision=ack.seq)
+        return dataclasses.replace(info, revision=ack.seq, mtime=datetime.now(UTC))
 
     async def _purge(self, nuid: str) -> None:
         await self._api.call(f"STREAM.PURGE.{self._stream}", {"filter": self._chunks(nuid)})
