@@ -9,7 +9,8 @@ import pytest
 
 from natsrpc.core import Connection, connect
 from natsrpc.jetstream import JetStream, Stream, StreamConfig
-from natsrpc.testing import Cluster, NatsServer
+from natsrpc.testing import Broker, Cluster, NatsServer
+from tests.jetstream.consuming.scripted import ScriptedConsumer
 
 _numbers = itertools.count()
 
@@ -67,3 +68,24 @@ async def stream(js: JetStream, name: Callable[[], str]) -> AsyncIterator[Stream
     )
     yield await js.create_stream(config)
     await js.delete_stream(unique)
+
+
+@pytest.fixture
+async def other(jetstream_server: NatsServer) -> AsyncIterator[Connection]:
+    """A second connection to the same server."""
+    async with connect(jetstream_server.url) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def played(broker: Broker) -> AsyncIterator[Connection]:
+    """A connection to a server in memory: nats-server takes no ack subjects of clients."""
+    async with connect("nats://memory:4222", **broker.options()) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def scripted(broker: Broker, name: Callable[[], str]) -> AsyncIterator[ScriptedConsumer]:
+    """A consumer that the test plays itself, to be seen through `played`."""
+    async with connect("nats://memory:4222", **broker.options()) as connection:
+        yield await ScriptedConsumer(connection, f"played.{name()}").open()

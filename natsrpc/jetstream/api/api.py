@@ -18,11 +18,11 @@ from natsrpc.errors import (
     JetStreamError,
     JetStreamNotEnabledError,
     NatsTimeoutError,
-    NoRespondersError,
     PermissionsError,
 )
 
 from .answers import error_of, parse
+from .asking import Asking
 from .hub import Hub
 from .levels import lacking
 from .names import check_name
@@ -30,6 +30,7 @@ from .names import check_name
 log: Logger = getLogger("natsrpc.jetstream")
 
 _LEVEL_TIMEOUT = 2.0
+_ONCE = ("STREAM.DELETE", "STREAM.PURGE", "STREAM.MSG.DELETE", "CONSUMER.DELETE")
 
 
 class Api:
@@ -53,8 +54,8 @@ class Api:
         self.connection = connection
         self.link = connection.link
         self.timeout = timeout
-        self.is_old_style = connection.options.old_style_requests
         self.hub = Hub(connection.link)
+        self.asking = Asking(connection, self.hub)
         self.prefix = "$JS.API"
         if domain:
             self.prefix = f"$JS.{check_name('domain', domain)}.API"
@@ -69,28 +70,31 @@ class Api:
         return f"{self.prefix}.{call}"
 
     async def ask(self, call: str, data: bytes = b"", *, timeout: float | None = None) -> Msg:
-        """Ask, and return the answer as it is.
+        """Ask, and return the answer as it is. After a reconnect it is asked again, unless it takes
+        something away.
 
         Raises:
             JetStreamNotEnabledError: nobody answers such calls: there is no JetStream.
             NatsTimeoutError: no answer came in time.
             PermissionsError, ConnectionClosedError: as `Connection.request`.
         """
-        subject = self.subject(call)
-        timeout = self.timeout if timeout is None else timeout
-        try:
-            if self.is_old_style:
-                return await self.connection.request(subject, data, timeout=timeout)
-            # Not by the connection: the subject of a new consumer may end with a filter that has
-            # wildcards.
-            encoded = check_subscribe(subject)
-            return await self.link.requests.request(encoded, data, b"", timeout)
-        except NoRespondersError as error:
+        subject = f"{self.prefix}.{call}"
+        # The subject of a new consumer may end with a filter that has wildcards.
+        encoded = check_subscribe(subject)
+        msg = await self.asking.ask(
+            encoded,
+            data,
+            b"",
+            self.timeout if timeout is None else timeout,
+            repeats=not call.startswith(_ONCE),
+        )
+        if msg is None:
             raise JetStreamNotEnabledError(
                 f"no JetStream answers on {subject!r}: it is not enabled on the server, or there "
                 "is no such domain or prefix",
                 code=503,
-            ) from error
+            )
+        return msg
 
     async def call(
         self,

@@ -175,9 +175,9 @@ class Consumer:
         priority: int | None,
     ) -> Target:
         groups = tuple(self.cached_info.config.priority_groups or ())
-        if group is None and not groups and min_pending is None and priority is None:
-            return self._plain
         asked = priority_of(call, groups, group, min_pending, min_ack_pending, priority)
+        if asked is None:
+            return self._plain
         target = Target(
             self._api,
             self._stream,

@@ -161,9 +161,9 @@ class Feed:
         config = self._cursor.config()
         name = config.name or ""
         raw = wire_config(config, name)
+        self._consumer = name  # it may be there even if no answer comes
         self.info = await make(self._api, self._stream, raw, "create", set_={})
         self._cursor.made(self.info)
-        self._consumer = name
         self._pump.target = Target(self._api, self._stream, name, takes_acks=False)
 
     def _renew(self) -> None:
@@ -193,7 +193,8 @@ class Feed:
                     await asyncio.sleep(pause * random.uniform(0.75, 1.0))
                     pause = min(2 * pause, _LONGEST_PAUSE)
         finally:
-            self._renewing = None
+            if self._renewing is asyncio.current_task():
+                self._renewing = None
         self._pump.resume(no_wait=self._catches_up)
         self._note_empty()
 
@@ -233,6 +234,9 @@ class Feed:
             self._pump.wake_all()
 
     def renews(self) -> bool:
-        """What was sent to the old session and not received is a gap."""
+        """What was sent to the old session and not received is a gap, and so are its answers."""
+        renewing, self._renewing = self._renewing, None
+        if renewing is not None:
+            renewing.cancel()
         self._renew()
         return True

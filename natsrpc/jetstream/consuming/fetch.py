@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 
 from natsrpc.core import Msg, decode
-from natsrpc.errors import NoHeartbeatError, PermissionsError
+from natsrpc.errors import ConnectionClosedError, NoHeartbeatError, PermissionsError
 
 from .gone import why_gone
 from .pull import Asked, Pull, Target
+from .silence import Silence
 from .statuses import Verdict, error_of_status, limit_in, verdict_of
 
 GRACE = 1.0
@@ -34,7 +35,7 @@ class Fetch:
         self._over: asyncio.Future[Verdict] = self._link.loop.create_future()
         self._error: Exception | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._beat: asyncio.TimerHandle | None = None
+        self._silence = Silence(self._link, asked.heartbeat, self._pulls, self._found_silent)
 
     async def run(self) -> list[Msg]:
         """Fetch.
@@ -44,8 +45,11 @@ class Fetch:
                 and nothing will.
             ConnectionClosedError: the connection is closed.
         """
+        if self._link.is_closed:
+            raise ConnectionClosedError
         hub = self.target.api.hub
         hub.add(self)
+        self._silence.start()
         try:
             await self._run()
         except BaseException:
@@ -53,6 +57,7 @@ class Fetch:
             raise
         finally:
             hub.remove(self)
+            self._silence.stop()
             self._end_pull()
         if self._error is not None and not self._msgs:
             raise self._error
@@ -65,8 +70,8 @@ class Fetch:
             if left <= 0 or self._is_full:
                 return
             verdict = await self._pull_once(left)
-            if verdict is Verdict.NOBODY:
-                self._error = await why_gone(self.target)
+            if verdict is Verdict.NOBODY and (gone := await why_gone(self.target)) is not None:
+                self._error = gone
             if self._error is not None or not self._goes_on(verdict):
                 return
             if verdict is not Verdict.MOVED:
@@ -88,8 +93,6 @@ class Fetch:
         if self._link.is_connected:
             self._send(left)
         self._timer = loop.call_later(left + GRACE, self._expired)
-        if self._asked.heartbeat:
-            self._beat = loop.call_later(self._asked.heartbeat, self._look)
         try:
             return await self._over
         finally:
@@ -103,9 +106,8 @@ class Fetch:
         self._pull = Pull(self, asked)
 
     def _end_pull(self) -> None:
-        for timer in (self._timer, self._beat):
-            if timer is not None:
-                timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         pull, self._pull = self._pull, None
         if pull is not None:
             pull.end()
@@ -120,19 +122,14 @@ class Fetch:
         no_word = self._link.is_connected and not self._msgs
         self._end(Verdict.NOBODY if no_word else Verdict.OVER)
 
-    def _look(self) -> None:
-        """A heartbeat is due."""
-        pull = self._pull
-        self._beat = self._link.loop.call_later(self._asked.heartbeat, self._look)
-        if pull is not None and pull.asked.heartbeat:
-            pull.misses += 1
-            if pull.misses > 2:
-                self._end(Verdict.NOBODY, None if self._msgs else self._silence())
+    def _pulls(self) -> tuple[Pull, ...]:
+        return () if self._pull is None else (self._pull,)
 
-    def _silence(self) -> NoHeartbeatError:
-        return NoHeartbeatError(
+    def _found_silent(self, silent: list[Pull]) -> None:
+        text = (
             f"consumer {self.target.name} was silent for more than {2 * self._asked.heartbeat:g} s"
         )
+        self._end(Verdict.NOBODY, None if self._msgs else NoHeartbeatError(text))
 
     def _give_back(self) -> None:
         """What nobody will get is delivered again at once."""

@@ -80,7 +80,7 @@ async def make(
     name = raw["name"]
     filter_ = raw.get("filter_subject", "")
     # The filter stands in the subject, so that permissions can be given by it.
-    suffix = f".{filter_}" if filter_ and not api.is_old_style else ""
+    suffix = f".{filter_}" if filter_ and not api.asking.is_old_style else ""
     request = {"stream_name": stream, "config": raw, "action": action}
     answer = await api.call(f"CONSUMER.CREATE.{stream}.{name}{suffix}", request)
     lost = dropped(set_, answer.get("config") or {})

@@ -28,6 +28,8 @@ from .message import JsMsg, Origin
 from .pull import Asked, Target
 from .pump import Supply
 
+_HEARTBEAT = 5.0
+
 
 class OrderedMessages:
     """The messages of an ordered consumer, while its block lasts. Iterating may be cancelled and go
@@ -136,7 +138,8 @@ class OrderedConsumer:
             await self.open()
         assert self._target is not None
         expires = 0.0 if asked.no_wait else left
-        heartbeat = asked.heartbeat if asked.heartbeat <= expires / 2 else 0.0
+        # An old server does not tell that the consumer is gone, and time is left to replace it.
+        heartbeat = min(asked.heartbeat or _HEARTBEAT, expires / 8) if expires >= 0.8 else 0.0
         one = Asked(batch, expires, heartbeat, asked.max_bytes, asked.no_wait)
         try:
             msgs = await Fetch(self._target, one, left).run()

@@ -19,9 +19,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from natsrpc.core import Msg, decode
-from natsrpc.errors import JetStreamError, NatsError, NoHeartbeatError, PermissionsError
+from natsrpc.errors import (
+    ConnectionClosedError,
+    JetStreamError,
+    NatsError,
+    NoHeartbeatError,
+    PermissionsError,
+)
 
 from .pull import Asked, Pull, Target, size_of
+from .silence import Silence
 from .statuses import Verdict, error_of_status, limit_in, verdict_of
 
 MAX_BATCH = 1_000_000
@@ -80,8 +87,9 @@ class Pump:
         self._starved = False
         self._in_vain = 0
         self._pause: asyncio.TimerHandle | None = None
-        self._beat: asyncio.TimerHandle | None = None
-        self._checking: asyncio.Task[None] | None = None
+        self._silence = Silence(
+            self._link, supply.heartbeat, lambda: self._live, self._found_silent
+        )
         self._told: set[str] = set()
 
     # the reader
@@ -89,8 +97,11 @@ class Pump:
     def start(self, *, no_wait: bool = False) -> None:
         """Begin to pull; with `no_wait`, what is there, until `caught_up` is told."""
         self._no_wait = no_wait
+        if self._link.is_closed:
+            self.fail(ConnectionClosedError())
+            return
         self.target.api.hub.add(self)
-        self._look_later()
+        self._silence.start()
         self.refill()
 
     def stop(self) -> None:
@@ -98,11 +109,9 @@ class Pump:
         self.is_stopped = True
         self.target.api.hub.remove(self)
         self.drop()
-        for timer in (self._pause, self._beat):
-            if timer is not None:
-                timer.cancel()
-        if self._checking is not None:
-            self._checking.cancel()
+        if self._pause is not None:
+            self._pause.cancel()
+        self._silence.stop()
         self.wake_all()
 
     def fail(self, error: Exception) -> None:
@@ -292,38 +301,12 @@ class Pump:
             self._told.add(text)
             self._link.report(error, None)
 
-    # silence
-
-    def _look_later(self) -> None:
-        if self._heartbeat:
-            self._beat = self._link.loop.call_later(self._heartbeat, self._look)
-
-    def _look(self) -> None:
-        """A heartbeat is due from each pull."""
-        self._look_later()
-        silent = False
-        for pull in self._live:
-            if pull.asked.heartbeat:
-                pull.misses += 1
-                silent = silent or pull.misses > 2
-        if silent and self._checking is None and self._link.is_connected:
-            self._checking = self._link.loop.create_task(self._make_sure(), name="natsrpc pull")
-
-    async def _make_sure(self) -> None:
-        """End the pulls that are silent still when all that the server sent is read."""
-        try:
-            await self._link.flush(max(2 * self._heartbeat, 1.0))
-        except NatsError:
-            return  # the connection is what does not answer
-        finally:
-            self._checking = None
-        silent = [pull for pull in self._live if pull.misses > 2]
+    def _found_silent(self, silent: list[Pull]) -> None:
         for pull in silent:
-            self._live.pop(pull)
+            self._live.pop(pull, None)
             pull.end()
-        if silent:
-            text = f"consumer {self.target.name} was silent for more than {2 * self._heartbeat:g} s"
-            self._owner.troubled(Verdict.NOBODY, NoHeartbeatError(text))
+        text = f"consumer {self.target.name} was silent for more than {2 * self._heartbeat:g} s"
+        self._owner.troubled(Verdict.NOBODY, NoHeartbeatError(text))
 
     # what happens to the connection
 
