@@ -58,6 +58,16 @@ class Cursor:
         self.last_seq: int = 0
         self.config()  # what cannot be is refused where it was written
 
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """The subjects that it is limited to; empty for all."""
+        return self._filters
+
+    @property
+    def is_last_per_subject(self) -> bool:
+        """Whether it begins with the latest message of each subject."""
+        return self._policy == "last_per_subject"
+
     def config(self) -> ConsumerConfig:
         """The configuration of the next consumer, under a name of its own.
 

@@ -16,7 +16,7 @@ import random
 from collections.abc import Coroutine
 from typing import Any
 
-from natsrpc.core import Msg
+from natsrpc.core import Msg, decode
 from natsrpc.errors import (
     ConnectionClosedError,
     JetStreamError,
@@ -59,7 +59,10 @@ class Feed:
         self._catches_up = marks
         self._until_mark: int | None = None
         self._initial = 0
-        self._goal: int | None = None
+        self._look_at = _CHASE
+        self._goal = 0
+        self._seen: set[bytes] = set()
+        self._missing: set[str] | None = None
         self._consumer = ""
         self._renewing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,8 +77,7 @@ class Feed:
         """
         await self._make()
         self._api.link.add_drain_hook(self.close)
-        self._pump.start(no_wait=self._catches_up)
-        self._note_empty()
+        self._pump.start(no_wait=self._note_pending())
 
     async def close(self) -> None:
         """End it, and delete its consumer. Waiting for `next` ends, too."""
@@ -112,7 +114,7 @@ class Feed:
                     pump.refill()
                 if self._cursor.take(msg):
                     if self._catches_up:
-                        self._note_initial()
+                        self._note_initial(msg)
                     return msg
                 self._renew()
             elif pump.error is not None:
@@ -124,36 +126,54 @@ class Feed:
 
     # the initial part
 
-    def _note_empty(self) -> None:
-        """Nothing is there at the beginning: that needs no pull."""
-        if self._catches_up and self.info is not None and not self.info.num_pending:
-            self._pump.wait_from_now()
+    def _note_pending(self) -> bool:
+        """Whether there is something to catch up with; nothing needs no pull."""
+        if not self._catches_up:
+            return False
+        pending = 0 if self.info is None else self.info.num_pending
+        self._look_at = max(self._look_at, 2 * pending + _CHASE)
+        if not pending:
             self._until_mark = 0
             self._pump.wake_all()
+            return False
+        return True
 
-    def _note_initial(self) -> None:
-        """A reader that is slower than the writers would never see the end: give it a goal."""
+    def _note_initial(self, msg: Msg) -> None:
+        """A reader that is slower than the writers would never see the end: after a while, and
+        again then, look what is missing."""
         self._initial += 1
-        pending = 0 if self.info is None else self.info.num_pending
-        if self._initial == 2 * pending + _CHASE:
-            self._spawn(self._set_goal())
-        goal = self._goal
-        if goal is not None and self._until_mark is None and self._cursor.last_seq >= goal:
+        self._seen.add(msg.raw_subject)
+        if self._initial >= self._look_at:
+            self._look_at = self._initial * 2 + _CHASE
+            self._spawn(self._look_what_is_missing())
+        if self._missing is None or self._until_mark is not None:
+            return
+        self._missing.discard(decode(msg.raw_subject))
+        if not self._missing and self._cursor.last_seq >= self._goal:
             self._pump.wait_from_now()
             self._until_mark = 0
 
-    async def _set_goal(self) -> None:
-        self._goal = await self._last_seq()
+    async def _look_what_is_missing(self) -> None:
+        """All up to the last sequence. Where the latest of each subject is wanted: the subjects
+        that were overwritten ahead of the reader each time."""
+        if not self._cursor.is_last_per_subject:
+            self._goal = (await self._info()).get("state", {}).get("last_seq", 0)
+            self._missing = set()
+            return
+        there: set[str] = set()
+        for filter_ in self._cursor.filters or (">",):
+            offset = 0
+            while True:
+                info = await self._info({"subjects_filter": filter_, "offset": offset})
+                page = info.get("state", {}).get("subjects") or {}
+                there |= page.keys()
+                offset += len(page)
+                if not page or offset >= info.get("total", 0):
+                    break
+        self._missing = there - {decode(subject) for subject in self._seen}
 
-    async def _last_seq(self) -> int | None:
-        try:
-            info = await self._api.call(f"STREAM.INFO.{self._stream}")
-        except StreamNotFoundError:
-            raise
-        except (NatsError, JetStreamError):
-            return None
-        last = info.get("state", {}).get("last_seq")
-        return last if isinstance(last, int) else None
+    async def _info(self, request: dict[str, Any] | None = None) -> dict[str, Any]:
+        return await self._api.call(f"STREAM.INFO.{self._stream}", request)
 
     # the consumer
 
@@ -195,15 +215,17 @@ class Feed:
         finally:
             if self._renewing is asyncio.current_task():
                 self._renewing = None
-        self._pump.resume(no_wait=self._catches_up)
-        self._note_empty()
+        self._pump.resume(no_wait=self._note_pending())
 
     async def _check_stream(self) -> None:
         """A stream of the same name that was made anew counts from 1: that is another one."""
         if not self._cursor.last_seq:
             return
-        last = await self._last_seq()
-        if last is not None and last < self._cursor.last_seq:
+        try:
+            last = (await self._info()).get("state", {}).get("last_seq")
+        except PermissionsError:
+            return
+        if isinstance(last, int) and last < self._cursor.last_seq:
             raise StreamNotFoundError(
                 f"stream {self._stream!r} was deleted and made anew: its last sequence is {last}, "
                 f"and {self._cursor.last_seq} was read from the former",

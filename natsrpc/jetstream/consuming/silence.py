@@ -53,7 +53,7 @@ class Silence:
         if not self._link.is_connected:
             return
         for pull in self._pulls():
-            if pull.asked.heartbeat:
+            if pull.asked.heartbeat or pull.asked.no_wait:  # the latter is to end at once
                 pull.misses += 1
         if self._silent() and self._checking is None:
             self._checking = self._link.loop.create_task(self._make_sure(), name="natsrpc silence")

@@ -220,7 +220,7 @@ async def test_purging_takes_no_value_that_came_meanwhile(nc: Connection, kv: Ke
     await kv.purge_deletes(older_than=-1)
     await nc.flush()
     subject = f'"filter": "$KV.{kv.bucket}.a"'.encode()
-    assert asked == [b"{%b, \"seq\": 2}" % subject, b"{%b, \"seq\": 3}" % subject]
+    assert asked == [b'{%b, "seq": 2}' % subject, b'{%b, "seq": 3}' % subject]
 
 
 async def test_its_status(kv: KeyValue) -> None:
@@ -308,9 +308,7 @@ async def test_a_key_with_a_time_to_live(js: JetStream, level: int) -> None:
     await js.delete_key_value("mortal")
 
 
-async def test_without_markers_a_bucket_allows_no_times_to_live(
-    kv: KeyValue, level: int
-) -> None:
+async def test_without_markers_a_bucket_allows_no_times_to_live(kv: KeyValue, level: int) -> None:
     if level:
         with pytest.raises(JetStreamError) as caught:
             await kv.create("a", b"", ttl=1.0)

@@ -28,14 +28,14 @@ def test_what_keys_may_be(key: str) -> None:
         (">", "'>'"),
         ("ä", "'ä'"),
         ("a:b", "':'"),
-        ("a\\b", r"'\\\\'"),
-        ("a\n", r"'\\n'"),
+        ("a\\b", repr("\\")),
+        ("a\n", repr("\n")),
     ],
 )
 def test_what_they_may_not_names_the_character(key: str, named: str) -> None:
     with pytest.raises(ConfigError) as caught:
         check_key(key)
-    assert named.replace(r"\\", "\\") in str(caught.value).replace(r"\\", "\\")
+    assert named in str(caught.value)
 
 
 def test_filters_may_have_wildcards_and_be_several() -> None:
