@@ -57,8 +57,8 @@ class Cluster(Startable):
             for index, server in enumerate(self.servers):
                 server.args = self._arguments(index)
                 server.start()
-            # The first servers were started before the ports of the last were known. Now all are,
-            # so that a server restarted later has a route to each of the others.
+            # Where ports cannot be held, the first servers were started before those of the last
+            # were known. Now all are, so that a server restarted later has a route to each.
             for index, server in enumerate(self.servers):
                 server.args = self._arguments(index)
             self.await_mesh()
@@ -90,15 +90,14 @@ class Cluster(Startable):
         raise ServerStartError(f"the cluster did not form within {timeout} s", log=logs)
 
     def await_jetstream(self, timeout: float = 30.0) -> None:
-        """Wait until the servers have a leader for JetStream, and it sees all that run.
+        """Wait until every running server knows who leads JetStream.
 
         Raises:
             ServerStartError: they did not within `timeout` seconds.
         """
         running = [server for server in self.servers if server.is_running]
         for _ in looks(timeout):
-            # its leader says so once, when it leads
-            if any("JetStream cluster new metadata leader" in server.log for server in running):
+            if all("metadata leader" in server.log for server in running):
                 return
         logs = "\n".join(server.log for server in self.servers)
         raise ServerStartError(f"JetStream was not ready within {timeout} s", log=logs)
@@ -108,17 +107,22 @@ class Cluster(Startable):
             held = [hold_port(server.host, server.cluster_port) for server in self.servers]
             self._held_ports = [holder for holder in held if holder is not None]
 
+    def _cluster_port(self, index: int) -> int:
+        """The port for routes to a server; -1 where it is not known before the server runs."""
+        port = self.servers[index].cluster_port
+        if not port and len(self._held_ports) == len(self.servers):
+            port = self._held_ports[index].getsockname()[1]
+        return port or -1
+
     def _arguments(self, index: int) -> list[str]:
-        own = self.servers[index].cluster_port or -1
-        if own < 0 and len(self._held_ports) == len(self.servers):
-            own = self._held_ports[index].getsockname()[1]
-        arguments = ["--cluster_name", "natsrpc-test", "--cluster", f"nats://127.0.0.1:{own}"]
+        ports = [self._cluster_port(each) for each in range(len(self.servers))]
+        arguments = ["--cluster_name", "natsrpc-test"]
+        arguments += ["--cluster", f"nats://127.0.0.1:{ports[index]}"]
         arguments += ["--server_name", f"server-{index}"]
-        routes = [
-            f"nats://127.0.0.1:{other.cluster_port}"
-            for other in self.servers
-            if other is not self.servers[index] and other.cluster_port
-        ]
+        others = [port for each, port in enumerate(ports) if each != index and port > 0]
+        routes = [f"nats://127.0.0.1:{port}" for port in others]
+        if self._jetstream and not routes:  # with JetStream it does not start without any
+            routes = [f"nats://127.0.0.1:{max(ports[index], 1)}"]
         if routes:
             arguments += ["--routes", ",".join(routes)]
         return arguments + self._args
