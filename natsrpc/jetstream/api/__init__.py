@@ -30,6 +30,7 @@ from .infos import (
 )
 from .levels import lacking
 from .names import check_bucket, check_name
+from .overdue import Overdue
 from .records import dropped, overlay, read, write
 from .times import NANOSECONDS, from_ns, to_moment, to_ns, to_rfc3339, to_seconds, to_ttl
 
@@ -48,6 +49,7 @@ __all__ = [
     "ConsumerLimits",
     "DeliverPolicy",
     "ExternalStream",
+    "Overdue",
     "Part",
     "PauseState",
     "PeerInfo",

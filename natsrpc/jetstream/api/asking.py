@@ -1,16 +1,20 @@
 """Requests that outlive a session: sent again in a new one, where that does no harm.
 
 An answer that was on its way when the connection was lost never comes, nor does one to a request
-that the lost server had not read. What may be done twice (reading, creating, a publish that has an
-id) is sent again with the same inbox, and the first answer counts. All else waits to its timeout.
+that the lost server had not read, or a server behind it. What may be done twice (reading, creating,
+a publish that has an id) is sent again with the same inbox, in a new session and when it is
+overdue, and the first answer counts. All else waits to its timeout.
 """
 
 from __future__ import annotations
 
+import contextlib
+
 from natsrpc.core import Connection, Headers, Msg, decode, is_no_responders
-from natsrpc.errors import NoRespondersError, PermissionsError
+from natsrpc.errors import NatsError, NoRespondersError, PermissionsError
 
 from .hub import Hub
+from .overdue import Overdue
 
 
 class Asking:
@@ -23,7 +27,7 @@ class Asking:
         self._outbound = connection.link.outbound
         self._hub = hub
         self._repeated: dict[bytes, tuple[bytes, bytes, bytes]] = {}
-        self._is_heard = False
+        self._overdue = Overdue(self._link.loop, lambda: self._repeated, self._send_again)
         self.is_old_style: bool = connection.options.old_style_requests
 
     async def ask(
@@ -42,8 +46,8 @@ class Asking:
         left = await mux.room(timeout) if self._outbound.congested else timeout
         reply = mux.begin(subject, data, block, left)
         if repeats:
-            if not self._is_heard:
-                self._is_heard = True
+            if not self._overdue.is_on:
+                self._overdue.watch()
                 self._hub.add(self)
             self._repeated[reply.inbox] = subject, data, block
         try:
@@ -69,6 +73,11 @@ class Asking:
         except NoRespondersError:
             return None
 
+    def _send_again(self, inbox: bytes) -> None:
+        subject, data, block = self._repeated[inbox]
+        with contextlib.suppress(NatsError):  # the request waits to its timeout
+            self._link.send(subject, data, inbox, block)
+
     # what happens to the connection
 
     def interrupted(self) -> None:
@@ -76,8 +85,8 @@ class Asking:
 
     def restored(self) -> None:
         """Send again what may be."""
-        for inbox, (subject, data, block) in self._repeated.items():
-            self._link.send(subject, data, inbox, block)
+        for inbox in self._repeated:
+            self._send_again(inbox)
 
     def closed(self, error: Exception) -> None:
         """The request mux tells each."""

@@ -31,6 +31,8 @@ class Fetch:
         self._link = target.api.link
         self._deadline = self._link.loop.time() + timeout
         self._msgs: list[Msg] = []
+        self.keep = self._msgs.append
+        self.waiters: tuple[object, ...] = ()
         self._pull: Pull | None = None
         self._over: asyncio.Future[Verdict] = self._link.loop.create_future()
         self._error: Exception | None = None
@@ -99,11 +101,12 @@ class Fetch:
             self._end_pull()
 
     def _send(self, left: float) -> None:
-        asked = self._asked.smaller(self._asked.batch - len(self._msgs))
-        if not asked.no_wait:
-            heartbeat = asked.heartbeat if asked.heartbeat <= left / 2 else 0.0
-            asked = Asked(asked.batch, left, heartbeat, asked.max_bytes)
-        self._pull = Pull(self, asked)
+        batch, _, heartbeat, max_bytes, no_wait = self._asked
+        if heartbeat > left / 2:
+            heartbeat = 0.0
+        expires = 0.0 if no_wait else left
+        batch -= len(self._msgs)
+        self._pull = Pull(self, Asked(batch, expires, heartbeat, max_bytes, no_wait))
 
     def _end_pull(self) -> None:
         if self._timer is not None:
@@ -139,11 +142,9 @@ class Fetch:
 
     # what pulls bring
 
-    def arrived(self, pull: Pull, msg: Msg) -> None:
-        """A message came."""
-        self._msgs.append(msg)
-        if pull.left <= 0:
-            self._end(Verdict.OVER)
+    def arrived(self, pull: Pull) -> None:
+        """The last message came."""
+        self._end(Verdict.OVER)
 
     def told(self, pull: Pull, msg: Msg) -> None:
         """A status came."""

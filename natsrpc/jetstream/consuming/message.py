@@ -62,12 +62,11 @@ class JsMsg:
     again.
     """
 
-    __slots__ = ("_is_done", "_msg", "_origin", "data")
+    __slots__ = ("_msg", "_origin", "data")
 
     def __init__(self, msg: Msg, origin: Origin) -> None:
         self._msg = msg
-        self._origin = origin
-        self._is_done = False
+        self._origin: Origin | None = origin  # None once the word was said
         self.data: bytes = msg.data
 
     def __repr__(self) -> str:
@@ -100,7 +99,7 @@ class JsMsg:
     @property
     def is_done(self) -> bool:
         """Whether it was acked, nakked or terminated."""
-        return self._is_done
+        return self._origin is None
 
     async def ack(self) -> None:
         """Say that it is handled. Nothing is waited for but room to write.
@@ -110,14 +109,15 @@ class JsMsg:
             ConnectionClosedError: the connection is closed.
             ReconnectBufferExceededError: there is no connection now, and no room to keep the word.
         """
-        if self._is_done:
+        origin = self._origin
+        if origin is None:
             raise self._said()
-        self._is_done = True
-        out = self._origin.out
+        self._origin = None
+        out = origin.out
         try:
             out.send(self._msg.raw_reply, b"+ACK")
         except BaseException:
-            self._is_done = False
+            self._origin = origin
             raise
         if out.congested:
             await out.writable()
@@ -133,25 +133,26 @@ class JsMsg:
             ConnectionClosedError: the connection is closed.
         """
         check_timeout(timeout)
-        if self._is_done:
+        origin = self._origin
+        if origin is None:
             raise self._said()
-        self._is_done = True
+        self._origin = None
         try:
-            await self._origin.request(self._msg.raw_reply, b"+ACK", timeout)
+            await origin.request(self._msg.raw_reply, b"+ACK", timeout)
         except NoRespondersError as error:
-            self._is_done = False
+            self._origin = origin
             raise ConsumerNotFoundError(
                 f"nobody takes the ack on {self.reply!r}: the consumer is gone, or takes none",
                 code=503,
             ) from error
         except NatsTimeoutError:
-            self._is_done = False
+            self._origin = origin
             raise NatsTimeoutError(
                 f"the ack of {self.subject!r} was not confirmed within {timeout:g} s",
                 subject=self.reply,
             ) from None
         except BaseException:
-            self._is_done = False
+            self._origin = origin
             raise
 
     async def nak(self, delay: float | None = None) -> None:
@@ -185,22 +186,24 @@ class JsMsg:
         Raises:
             MsgAlreadyAckedError, ConnectionClosedError, ReconnectBufferExceededError: as `ack`.
         """
-        if self._is_done:
+        origin = self._origin
+        if origin is None:
             raise self._said()
-        out = self._origin.out
+        out = origin.out
         out.send(self._msg.raw_reply, b"+WPI")
         if out.congested:
             await out.writable()
 
     async def _say(self, word: bytes) -> None:
-        if self._is_done:
+        origin = self._origin
+        if origin is None:
             raise self._said()
-        self._is_done = True
-        out = self._origin.out
+        self._origin = None
+        out = origin.out
         try:
             out.send(self._msg.raw_reply, word)
         except BaseException:
-            self._is_done = False
+            self._origin = origin
             raise
         if out.congested:
             await out.writable()

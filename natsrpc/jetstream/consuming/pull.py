@@ -9,9 +9,9 @@ also ends it at the server.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 from natsrpc.core import Msg
 from natsrpc.errors import PermissionsError
@@ -32,8 +32,7 @@ class Priority:
     priority: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What one pull asks for. Durations are seconds; 0 is none."""
 
     batch: int
@@ -41,10 +40,6 @@ class Asked:
     heartbeat: float = 0.0
     max_bytes: int = 0
     no_wait: bool = False
-
-    def smaller(self, batch: int) -> Asked:
-        """The same for fewer messages."""
-        return replace(self, batch=batch)
 
 
 class Target:
@@ -76,6 +71,8 @@ class Target:
 
     def request(self, asked: Asked) -> bytes:
         """The JSON of a pull."""
+        if not (asked.heartbeat or asked.max_bytes or asked.no_wait or self.priority):
+            return b'{"batch": %d, "expires": %d}' % (asked.batch, to_ns(asked.expires))
         request: dict[str, Any] = {"batch": asked.batch}
         if asked.expires:
             request["expires"] = to_ns(asked.expires)
@@ -100,8 +97,18 @@ class PullOwner(Protocol):
 
     target: Target
 
-    def arrived(self, pull: Pull, msg: Msg) -> None:
-        """A message came. `pull.left` counts it already."""
+    @property
+    def waiters(self) -> Collection[object]:
+        """Those who wait for a message: while there are none, no arrival is told."""
+        ...
+
+    @property
+    def keep(self) -> Callable[[Msg], object]:
+        """Takes each message."""
+        ...
+
+    def arrived(self, pull: Pull) -> None:
+        """A message came and was kept, and somebody waits, or `pull.left` is used up."""
 
     def told(self, pull: Pull, msg: Msg) -> None:
         """A status came."""
@@ -122,7 +129,7 @@ class Pull:
     the heartbeats that did not come since something was read.
     """
 
-    __slots__ = ("_owner", "_sub", "asked", "left", "misses", "sent_at")
+    __slots__ = ("_keep", "_owner", "_sub", "_waiters", "asked", "left", "misses", "sent_at")
 
     def __init__(self, owner: PullOwner, asked: Asked) -> None:
         """Send the request.
@@ -134,6 +141,8 @@ class Pull:
         target = owner.target
         link = target.api.link
         self._owner = owner
+        self._keep = owner.keep
+        self._waiters = owner.waiters
         self.asked = asked
         self.left = asked.max_bytes or asked.batch
         self.misses = 0
@@ -163,8 +172,10 @@ class Pull:
         look like a status, so they are not asked."""
         self.misses = 0
         if msg.raw_reply[:8] == PREFIX:
-            self.left -= 1
-            self._owner.arrived(self, msg)
+            self._keep(msg)
+            self.left = left = self.left - 1
+            if self._waiters or not left:
+                self._owner.arrived(self)
         else:
             self._owner.told(self, msg)
 
@@ -178,4 +189,6 @@ class Pull:
         target = self._owner.target
         if target.priority is not None and msg.raw_headers:
             target.pin = msg.headers.get(_PIN) or target.pin
-        self._owner.arrived(self, msg)
+        self._keep(msg)
+        if self._waiters or self.left <= 0:
+            self._owner.arrived(self)

@@ -69,6 +69,8 @@ class Pump:
     def __init__(self, target: Target, supply: Supply, owner: PumpOwner) -> None:
         self.target = target
         self.buffer: deque[Msg] = deque()
+        self.keep = self.buffer.append
+        self.waiters: deque[asyncio.Future[None]] = deque()
         self.spare: int = 0
         self.error: Exception | None = None
         self.is_stopped: bool = False
@@ -81,7 +83,6 @@ class Pump:
         self._expires = supply.expires
         self._heartbeat = supply.heartbeat
         self._live: dict[Pull, None] = {}
-        self._waiters: deque[asyncio.Future[None]] = deque()
         self._no_wait = False
         self._halted = False
         self._starved = False
@@ -123,27 +124,27 @@ class Pump:
     async def wait(self) -> None:
         """Wait until there may be something in the buffer, or nothing more comes."""
         waiter = self._link.loop.create_future()
-        self._waiters.append(waiter)
+        self.waiters.append(waiter)
         try:
             await waiter
         except BaseException:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+            if waiter in self.waiters:
+                self.waiters.remove(waiter)
             elif self.buffer:
                 self.wake()  # it was meant for this reader: the next one is told
             raise
 
     def wake(self) -> None:
         """Wake one reader."""
-        while self._waiters:
-            waiter = self._waiters.popleft()
+        while self.waiters:
+            waiter = self.waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 return
 
     def wake_all(self) -> None:
         """Wake all readers."""
-        while self._waiters:
+        while self.waiters:
             self.wake()
 
     def cost(self, msg: Msg) -> int:
@@ -208,10 +209,9 @@ class Pump:
             return False
         return True
 
-    def arrived(self, pull: Pull, msg: Msg) -> None:
+    def arrived(self, pull: Pull) -> None:
         """A message came."""
-        self.buffer.append(msg)
-        if self._waiters:
+        if self.waiters:
             self.wake()
         if pull.left <= 0:
             self._in_vain = 0

@@ -9,12 +9,13 @@ frees its place.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TypeAlias
 
 from natsrpc.core import Due, Msg, clock, decode, is_no_responders
-from natsrpc.errors import JetStreamError, NatsTimeoutError, PermissionsError
+from natsrpc.errors import JetStreamError, NatsError, NatsTimeoutError, PermissionsError
 
-from ..api import Api
+from ..api import Api, Overdue
 from .ack import PubAck, ack_of, is_passing
 from .storing import AGAIN, LEADERLESS, Storing, nobody_stores, unanswered
 
@@ -46,6 +47,7 @@ class Pipeline:
         self._idle: asyncio.Future[None] | None = None
         self._refused: dict[bytes, list[bytes]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._overdue = Overdue(link.loop, self._with_id, self._send_again)
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -72,6 +74,8 @@ class Pipeline:
             waiting.watch(deadline)
         future: asyncio.Future[PubAck] = self._link.loop.create_future()
         waiting[inbox] = (future, subject, data, block, again, deadline)
+        if again == AGAIN_IF_LOST and not self._overdue.is_on:
+            self._overdue.watch()
         if self._link.congested:
             await self._link.writable()
         return future
@@ -190,8 +194,12 @@ class Pipeline:
 
     def _send_again(self, inbox: bytes) -> None:
         flight = self._waiting.get(inbox)
-        if flight is not None and not self._link.is_closed:
-            self._link.send(flight[1], flight[2], inbox, flight[3])
+        if flight is not None:
+            with contextlib.suppress(NatsError):  # it waits to its deadline
+                self._link.send(flight[1], flight[2], inbox, flight[3])
+
+    def _with_id(self) -> list[bytes]:
+        return [inbox for inbox, flight in self._waiting.items() if flight[4] == AGAIN_IF_LOST]
 
     # what happens to the connection
 
@@ -200,9 +208,8 @@ class Pipeline:
 
     def restored(self) -> None:
         """Send again what has an id: the stream knows it if it is stored."""
-        for inbox, flight in self._waiting.items():
-            if flight[4] == AGAIN_IF_LOST:
-                self._link.send(flight[1], flight[2], inbox, flight[3])
+        for inbox in self._with_id():
+            self._send_again(inbox)
 
     def closed(self, error: Exception) -> None:
         """End all that is in flight."""

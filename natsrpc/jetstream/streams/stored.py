@@ -15,7 +15,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from natsrpc.core import Headers, Msg, decode
-from natsrpc.errors import JetStreamError, JetStreamNotEnabledError, MsgNotFoundError
+from natsrpc.errors import (
+    JetStreamError,
+    JetStreamNotEnabledError,
+    MsgNotFoundError,
+    NatsTimeoutError,
+)
 
 from ..api import Api, to_moment
 
@@ -130,8 +135,8 @@ async def get(api: Api, stream: str, request: dict[str, Any], *, direct: bool) -
     if direct:
         try:
             msg = await api.ask(f"DIRECT.GET.{stream}", json.dumps(request).encode())
-        except JetStreamNotEnabledError:
-            pass  # no longer allowed
+        except (JetStreamNotEnabledError, NatsTimeoutError):
+            pass  # no longer allowed, or gone: old servers say nothing
         else:
             return from_direct(msg, f"DIRECT.GET.{stream}")
     call = f"STREAM.MSG.GET.{stream}"
@@ -149,7 +154,7 @@ async def get_last(api: Api, stream: str, subject: str, *, direct: bool) -> Stor
         call = f"DIRECT.GET.{stream}.{subject}"
         try:
             msg = await api.ask(call)
-        except JetStreamNotEnabledError:
+        except (JetStreamNotEnabledError, NatsTimeoutError):
             direct = False
         else:
             return from_direct(msg, call)

@@ -391,3 +391,22 @@ async def test_dedup_needs_the_name_of_the_header_by_its_case(
         await js.publish(subject, b"", headers={"nats-msg-id": "x"})
     assert (await stream.info()).state.messages == 2
     await js.update_stream(dataclasses.replace(stream.cached_info.config, description="same"))
+
+
+async def test_what_has_an_id_and_no_answer_is_sent_again_after_a_while(nc: Connection) -> None:
+    """A server behind the connected one may die with it, and nobody says so."""
+    js = JetStream(nc)
+    taken: dict[bytes, int] = {}
+
+    async def answer(msg: Msg) -> None:
+        taken[msg.data] = taken.get(msg.data, 0) + 1
+        if taken[msg.data] == 2:
+            await msg.respond(b'{"stream":"S","seq":1}')
+
+    await nc.subscribe("forgetful", cb=answer)
+    plain = await js.publish_async("forgetful", b"plain", timeout=30.0)
+    future = await js.publish_async("forgetful", b"future", msg_id="f", timeout=30.0)
+    assert (await js.publish("forgetful", b"publish", msg_id="p", timeout=30.0)).seq == 1
+    assert (await future).seq == 1
+    assert taken == {b"plain": 1, b"future": 2, b"publish": 2}
+    plain.cancel()

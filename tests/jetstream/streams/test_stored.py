@@ -78,15 +78,15 @@ async def test_what_cannot_be_asked_for_is_refused(stream: Stream) -> None:
 
 
 async def test_where_direct_get_was_switched_off_meanwhile_the_api_answers(
-    js: JetStream, stream: Stream, level: int
+    nc: Connection, js: JetStream, stream: Stream
 ) -> None:
     """A newer server says that nobody is there; an old one is silent."""
     subject = f"{stream.name.lower()}.a"
     await js.publish(subject, b"1")
+    there = await JetStream(nc, timeout=0.5).stream(stream.name)
     await js.update_stream(StreamConfig(name=stream.name, allow_direct=False))
-    if level:
-        assert (await stream.get_last_msg(subject)).data == b"1"
-        assert (await stream.get_msg(1)).data == b"1"
+    assert (await there.get_last_msg(subject)).data == b"1"
+    assert (await there.get_msg(1)).data == b"1"
     await stream.info()
     assert (await stream.get_msg(1)).data == b"1"
 
