@@ -8,7 +8,7 @@ from natsrpc.errors import ConfigError, NatsTimeoutError
 from ..api import Api, ConsumerInfo, read
 from .checks import asked_of_fetch, check_count, check_heartbeat, priority_of
 from .fetch import Fetch
-from .message import JsMsg, Origin
+from .message import JsMsg, Origin, handed_out
 from .messages import Messages
 from .pull import Target
 from .pump import Supply
@@ -114,7 +114,7 @@ class Consumer:
         asked = asked_of_fetch(batch, timeout, max_bytes, no_wait, heartbeat)
         target = self._target("fetch", group, min_pending, min_ack_pending, priority)
         origin = self._origin
-        return [JsMsg(msg, origin) for msg in await Fetch(target, asked, timeout).run()]
+        return handed_out(await Fetch(target, asked, timeout).run(), origin)
 
     async def next(self, timeout: float = 5.0, *, group: str | None = None) -> JsMsg:
         """The next message.

@@ -106,14 +106,16 @@ class Fetch:
             heartbeat = 0.0
         expires = 0.0 if no_wait else left
         batch -= len(self._msgs)
-        self._pull = Pull(self, Asked(batch, expires, heartbeat, max_bytes, no_wait))
+        asked = Asked(batch, expires, heartbeat, max_bytes, no_wait)
+        self._pull = self.target.begin(self, asked)
 
     def _end_pull(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         pull, self._pull = self._pull, None
         if pull is not None:
-            pull.end()
+            is_clean = self._over.done() and not self._over.cancelled()
+            self.target.over(pull, is_clean=is_clean and self._over.result() is Verdict.OVER)
 
     def _end(self, verdict: Verdict, error: Exception | None = None) -> None:
         if not self._over.done():
@@ -175,7 +177,7 @@ class Fetch:
     def interrupted(self) -> None:
         """The pull is void. Without waiting, what came is all."""
         if self._pull is not None:
-            self._pull.end()
+            self.target.over(self._pull, is_clean=False)
             self._pull = None
         if self._asked.no_wait and self._msgs:
             self._end(Verdict.OVER)

@@ -72,10 +72,12 @@ class Messages:
                 self._end()
             await pump.wait()
         msg = buffer.popleft()
-        pump.spare -= pump.cost(msg) if self._is_sized else 1
-        if pump.spare <= 0:
+        pump.spare = spare = pump.spare - (pump.cost(msg) if self._is_sized else 1)
+        if spare <= 0:
             pump.refill()
-        return JsMsg(msg, self._origin)
+        msg.__class__ = JsMsg
+        msg.sub = self._origin
+        return msg  # type: ignore[return-value]  # it is one now
 
     def _end(self) -> None:
         """Tell why nothing more comes."""

@@ -24,7 +24,7 @@ from .cursor import Cursor
 from .feed import Feed
 from .fetch import Fetch
 from .making import delete, make, wire_config
-from .message import JsMsg, Origin
+from .message import JsMsg, Origin, handed_out
 from .pull import Asked, Target
 from .pump import Supply
 
@@ -70,7 +70,9 @@ class OrderedMessages:
             raise ConfigError("write 'async with ordered.messages() as messages', then iterate")
         msg = await self._feed.next()
         assert msg is not None  # it makes no marks
-        return JsMsg(msg, self._origin)
+        msg.__class__ = JsMsg
+        msg.sub = self._origin
+        return msg  # type: ignore[return-value]  # it is one now
 
 
 class OrderedConsumer:
@@ -149,7 +151,7 @@ class OrderedConsumer:
         except BaseException:
             self._target = None  # what came is lost to this consumer
             raise
-        return [JsMsg(msg, self._origin) for msg in await self._in_order(msgs)]
+        return handed_out(await self._in_order(msgs), self._origin)
 
     async def _in_order(self, msgs: list[Msg]) -> list[Msg]:
         for index, msg in enumerate(msgs):

@@ -1,25 +1,29 @@
-"""One pull request: its inbox, and what it still owes.
+"""Pull requests: their inboxes, and what each still owes.
 
-Each pull has a subscription of its own. Of two pulls on one inbox nobody could say which one a
-message belongs to, since the server serves them in turn and a pull that is filled has no end
-status. So what a pull owes is exact, its heartbeats are its own, and ending it is one UNSUB, which
-also ends it at the server.
+Each pull has a subscription of its own while it lasts. Of two pulls on one inbox nobody could say
+which one a message belongs to, since the server serves them in turn and a pull that is filled has
+no end status. So what a pull owes is exact, its heartbeats are its own, and ending it is one UNSUB,
+which also ends it at the server. An inbox whose pull is over, and owed nothing, rests for a few
+seconds and is taken for the next.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from natsrpc.core import Msg
-from natsrpc.errors import PermissionsError
+from natsrpc.errors import NatsError, PermissionsError
 
 from ..api import Api, check_name, to_ns
 from .reply import PREFIX
 
 _PIN = "Nats-Pin-Id"
+_MOST_IDLE = 4
+_REST = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,18 @@ class Asked(NamedTuple):
 class Target:
     """A consumer, as pulls reach it. `pin` is the id under which its priority group serves us."""
 
-    __slots__ = ("api", "consumer", "pin", "priority", "stream", "subject", "takes_acks")
+    __slots__ = (
+        "_idle",
+        "_is_sweeping",
+        "_link",
+        "api",
+        "consumer",
+        "pin",
+        "priority",
+        "stream",
+        "subject",
+        "takes_acks",
+    )
 
     def __init__(
         self,
@@ -63,6 +78,9 @@ class Target:
         self.takes_acks = takes_acks
         self.priority = priority
         self.pin = ""
+        self._link = api.link
+        self._idle: dict[Pull, float] = {}
+        self._is_sweeping = False
 
     @property
     def name(self) -> str:
@@ -90,6 +108,56 @@ class Target:
             if self.pin:
                 request["id"] = self.pin
         return json.dumps(request).encode()
+
+    # pulls
+
+    def begin(self, owner: PullOwner, asked: Asked) -> Pull:
+        """Send a request, in an inbox that rests or a new one.
+
+        Raises:
+            ConnectionClosedError, ConnectionDrainingError, ReconnectBufferExceededError: nothing
+                can be asked now.
+        """
+        is_plain = not asked.max_bytes and self.priority is None
+        pull = self._idle.popitem()[0] if self._idle and is_plain else Pull(self, asked)
+        try:
+            pull.begin(owner, asked)
+        except BaseException:
+            pull.end()
+            raise
+        return pull
+
+    def over(self, pull: Pull, *, is_clean: bool) -> None:
+        """End a pull. Where the server owes it nothing more (`is_clean`), its inbox rests a while:
+        a subscription costs more than all else of a fetch."""
+        is_plain = not pull.asked.max_bytes and self.priority is None
+        if not (is_clean and is_plain and len(self._idle) < _MOST_IDLE and pull.rest()):
+            pull.end()
+            return
+        self._idle[pull] = self._link.loop.time()
+        if not self._is_sweeping:
+            self._is_sweeping = True
+            self._link.loop.call_later(_REST, self._sweep)
+
+    def _sweep(self) -> None:
+        now = self._link.loop.time()
+        for pull in [pull for pull, since in self._idle.items() if since <= now - _REST]:
+            del self._idle[pull]
+            pull.end()
+        self._is_sweeping = bool(self._idle)
+        if self._idle:
+            self._link.loop.call_later(_REST, self._sweep)
+
+    def clear(self) -> None:
+        """End the inboxes that rest."""
+        while self._idle:
+            self._idle.popitem()[0].end()
+
+    def give_back(self, msg: Msg) -> None:
+        """What comes to nobody is delivered again."""
+        if self.takes_acks:
+            with contextlib.suppress(NatsError):
+                self._link.send(msg.raw_reply, b"-NAK")
 
 
 class PullOwner(Protocol):
@@ -123,44 +191,81 @@ def size_of(msg: Msg) -> int:
 
 
 class Pull:
-    """One pull, from its request to its end. Made by a fetch or a pump.
+    """An inbox for pulls, one after the other. `Target.begin` begins one, `Target.over` ends it.
 
     `left` is what it still owes, in messages, or in bytes where it asked for bytes. `misses` counts
     the heartbeats that did not come since something was read.
     """
 
-    __slots__ = ("_keep", "_owner", "_sub", "_waiters", "asked", "left", "misses", "sent_at")
+    __slots__ = (
+        "_keep",
+        "_link",
+        "_owner",
+        "_sub",
+        "_target",
+        "_waiters",
+        "asked",
+        "inbox",
+        "left",
+        "misses",
+        "sent_at",
+    )
 
-    def __init__(self, owner: PullOwner, asked: Asked) -> None:
-        """Send the request.
+    def __init__(self, target: Target, asked: Asked) -> None:
+        """Subscribe to its inbox.
 
         Raises:
-            ConnectionClosedError, ConnectionDrainingError: nothing new can be asked.
-            ReconnectBufferExceededError: there is no connection now.
+            ConnectionClosedError, ConnectionDrainingError: no new subscriptions are taken.
         """
-        target = owner.target
-        link = target.api.link
+        self._target = target
+        self._link = target.api.link
+        self._owner: PullOwner | None = None
+        self._keep: Callable[[Msg], object] = target.give_back
+        self._waiters: Collection[object] = ()
+        self.asked = asked
+        self.left = 0
+        self.misses = 0
+        self.sent_at = 0.0
+        inbox = target.api.connection.new_inbox()
+        self.inbox = inbox.encode()
+        self._sub = self._link.attach(inbox, self._sink(asked), on_denied=self._denied)
+
+    def _sink(self, asked: Asked) -> Callable[[Msg], None]:
+        is_slow = asked.max_bytes or self._target.priority is not None
+        return self._take_slowly if is_slow else self._take
+
+    def begin(self, owner: PullOwner, asked: Asked) -> None:
+        """Send a request.
+
+        Raises:
+            ConnectionClosedError, ConnectionDrainingError, ReconnectBufferExceededError: it cannot
+                be sent.
+        """
         self._owner = owner
         self._keep = owner.keep
         self._waiters = owner.waiters
         self.asked = asked
         self.left = asked.max_bytes or asked.batch
         self.misses = 0
-        self.sent_at = link.loop.time()
-        inbox = target.api.connection.new_inbox()
-        sink: Callable[[Msg], None] = self._take
-        if asked.max_bytes or target.priority is not None:
-            sink = self._take_slowly
-        self._sub = link.attach(inbox, sink, on_denied=owner.denied)
-        try:
-            link.send(target.subject, target.request(asked), inbox.encode())
-        except BaseException:
-            link.detach(self._sub)
-            raise
+        self.sent_at = self._link.loop.time()
+        target = self._target
+        self._link.send(target.subject, target.request(asked), self.inbox)
+
+    def rest(self) -> bool:
+        """Wait for the next request; whether it can. Nothing is to come meanwhile."""
+        self._owner = None
+        self._keep = self._target.give_back
+        self._waiters = ()
+        return self._sub.is_valid
 
     def end(self) -> None:
         """End it here and at the server."""
-        self._owner.target.api.link.detach(self._sub)
+        self._owner = None
+        self._link.detach(self._sub)
+
+    def _denied(self, error: PermissionsError) -> None:
+        if self._owner is not None:
+            self._owner.denied(error)
 
     @property
     def is_untouched(self) -> bool:
@@ -174,21 +279,23 @@ class Pull:
         if msg.raw_reply[:8] == PREFIX:
             self._keep(msg)
             self.left = left = self.left - 1
-            if self._waiters or not left:
+            if (self._waiters or not left) and self._owner is not None:
                 self._owner.arrived(self)
-        else:
+        elif self._owner is not None:
             self._owner.told(self, msg)
 
     def _take_slowly(self, msg: Msg) -> None:
         """The sink where bytes are counted, or a priority group names the one that it serves."""
         self.misses = 0
+        owner, target = self._owner, self._target
+        if owner is None:
+            return
         if msg.raw_reply[:8] != PREFIX:
-            self._owner.told(self, msg)
+            owner.told(self, msg)
             return
         self.left -= size_of(msg) if self.asked.max_bytes else 1
-        target = self._owner.target
         if target.priority is not None and msg.raw_headers:
             target.pin = msg.headers.get(_PIN) or target.pin
         self._keep(msg)
         if self._waiters or self.left <= 0:
-            self._owner.arrived(self)
+            owner.arrived(self)

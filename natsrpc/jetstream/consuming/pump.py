@@ -173,9 +173,13 @@ class Pump:
 
     def drop(self) -> None:
         """End all live pulls."""
-        live, self._live = self._live, {}
-        for pull in live:
-            pull.end()
+        for pull in list(self._live):
+            self._over(pull, is_clean=False)
+        self.target.clear()
+
+    def _over(self, pull: Pull, *, is_clean: bool = True) -> None:
+        self._live.pop(pull, None)
+        self.target.over(pull, is_clean=is_clean)
 
     # pulling
 
@@ -203,7 +207,7 @@ class Pump:
             no_wait=not wait,
         )
         try:
-            self._live[Pull(self, asked)] = None
+            self._live[self.target.begin(self, asked)] = None
         except NatsError as error:
             self.fail(error)
             return False
@@ -230,9 +234,8 @@ class Pump:
             self._in_vain = 0
         error = error_of_status(code, text, self.target.name)
         if verdict is Verdict.OVER and self._no_wait:
-            self._live.pop(pull)
-            pull.end()
-            self._reach_end(pull)
+            self._over(pull)
+            self._reach_end()
         elif verdict is Verdict.OVER:
             self._ended(pull, in_vain=was_empty and lived < 0.9 * self._expires)
         elif verdict is Verdict.TOO_LARGE:
@@ -240,22 +243,20 @@ class Pump:
         elif verdict is Verdict.REFUSED:
             self.fail(error)
         elif verdict in (Verdict.MOVED, Verdict.NOBODY, Verdict.DELETED):
-            self._live.pop(pull)
-            pull.end()
+            self._over(pull, is_clean=False)
             self._owner.troubled(verdict, error)
         else:
             self._note_limit(verdict, text, error)
             self._ended(pull, in_vain=True)
 
-    def _reach_end(self, pull: Pull) -> None:
+    def _reach_end(self) -> None:
         """All that was there has come: from here on, pulls wait."""
         self._no_wait = False
         self._owner.caught_up()
         self.refill()
 
     def _ended(self, pull: Pull, *, in_vain: bool = False) -> None:
-        self._live.pop(pull, None)
-        pull.end()
+        self._over(pull)
         if in_vain:
             self.again()
         else:
@@ -303,8 +304,7 @@ class Pump:
 
     def _found_silent(self, silent: list[Pull]) -> None:
         for pull in silent:
-            self._live.pop(pull, None)
-            pull.end()
+            self._over(pull, is_clean=False)
         text = f"consumer {self.target.name} was silent for more than {2 * self._heartbeat:g} s"
         self._owner.troubled(Verdict.NOBODY, NoHeartbeatError(text))
 

@@ -182,7 +182,50 @@ async def test_the_wire_of_a_pull(scripted: ScriptedConsumer, played: Connection
     expires = scripted.pulls[0]["expires"]
     assert isinstance(expires, int)
     assert 2_400_000_000 < expires <= 2_500_000_000
-    assert len(set(scripted.inboxes)) == 4
+    assert scripted.inboxes[0] == scripted.inboxes[1] == scripted.inboxes[3]
+    assert scripted.inboxes[2] != scripted.inboxes[0]  # one that is bounded by bytes may end late
+
+
+async def test_an_inbox_serves_fetches_that_follow_each_other_and_then_goes(
+    scripted: ScriptedConsumer, played: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("natsrpc.jetstream.consuming.pull._REST", 0.05)
+    consumer = await scripted.consumer(played)
+    scripted.pulled = lambda index: scripted.send(1)
+    for _ in range(3):
+        assert len(await consumer.fetch(1)) == 1
+    assert len(set(scripted.inboxes)) == 1
+    assert len(played.subscriptions) == 1
+    await eventually(lambda: not played.subscriptions)
+    assert len(await consumer.fetch(1)) == 1
+    assert len(set(scripted.inboxes)) == 2
+
+
+async def test_what_comes_to_an_inbox_that_rests_is_given_back(
+    scripted: ScriptedConsumer, played: Connection
+) -> None:
+    words: list[bytes] = []
+    await scripted.nc.subscribe("$JS.ACK.>", cb=lambda msg: words.append(msg.data))
+    consumer = await scripted.consumer(played)
+    scripted.pulled = lambda index: scripted.send(1)
+    assert len(await consumer.fetch(1)) == 1
+    scripted.send(1)
+    await eventually(lambda: words)
+    assert words == [b"-NAK"]
+
+
+async def test_an_inbox_whose_pull_has_no_end_is_not_taken_again(
+    scripted: ScriptedConsumer, played: Connection
+) -> None:
+    consumer = await scripted.consumer(played)
+    fetching = asyncio.create_task(consumer.fetch(2, timeout=30.0))
+    await eventually(lambda: scripted.pulls)
+    fetching.cancel()
+    await asyncio.wait({fetching})
+    scripted.send(1)  # into the inbox that ended
+    scripted.pulled = lambda index: scripted.send(1)
+    assert [msg.data for msg in await consumer.fetch(1)] == [b"2"]
+    assert len(set(scripted.inboxes)) == 2
 
 
 # messages and statuses

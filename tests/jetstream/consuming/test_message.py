@@ -12,6 +12,7 @@ from natsrpc.errors import (
     ConnectionClosedError,
     ConsumerNotFoundError,
     MsgAlreadyAckedError,
+    MsgNoReplyError,
     NatsTimeoutError,
 )
 from natsrpc.jetstream import Consumer, ConsumerConfig, JetStream, Stream
@@ -76,6 +77,18 @@ async def test_the_word_is_said_once(js: JetStream, stream: Stream, consumer: Co
         for word in (msg.ack(), msg.nak(), msg.term(), msg.in_progress(), msg.double_ack()):
             with pytest.raises(MsgAlreadyAckedError):
                 await word
+
+
+async def test_it_is_acked_and_not_answered(
+    js: JetStream, stream: Stream, consumer: Consumer
+) -> None:
+    await fill(js, stream, 1)
+    msg = await consumer.next()
+    with pytest.raises(MsgNoReplyError):
+        await msg.respond(b"")
+    with pytest.raises(MsgNoReplyError):
+        msg.respond_nowait(b"")
+    await msg.ack()
 
 
 async def test_of_two_tasks_one_says_it(js: JetStream, stream: Stream, consumer: Consumer) -> None:
@@ -169,12 +182,12 @@ async def test_an_ack_that_is_not_confirmed_may_be_said_again(
 ) -> None:
     await fill(js, stream, 1)
     msg = await consumer.next()
-    original = msg._msg.raw_reply  # noqa: SLF001
+    original = msg.raw_reply
     await nc.subscribe("silent.ack", cb=lambda _: None)
-    msg._msg.raw_reply = b"silent.ack"  # noqa: SLF001
+    msg.raw_reply = b"silent.ack"
     with pytest.raises(NatsTimeoutError):
         await msg.double_ack(timeout=0.05)
-    msg._msg.raw_reply = original  # noqa: SLF001
+    msg.raw_reply = original
     await msg.double_ack()
 
 

@@ -302,7 +302,20 @@ async def test_the_wire_of_its_pulls(scripted: ScriptedConsumer, played: Connect
     assert first == {"batch": 10, "expires": 20_000_000_000, "idle_heartbeat": 5_000_000_000}
     # 10, then what was handed out when no more than 4 were left
     assert [pull["batch"] for pull in scripted.pulls] == [10, 6, 6, 6, 6]
-    assert len(set(scripted.inboxes)) == 5
+    assert len(set(scripted.inboxes)) == 1  # each was filled before the next
+
+
+async def test_pulls_that_overlap_have_inboxes_of_their_own(
+    scripted: ScriptedConsumer, played: Connection
+) -> None:
+    consumer = await scripted.consumer(played)
+
+    # the first pull owes one to the end, those beside it are filled
+    scripted.pulled = lambda index: scripted.send(1 if index else 9)
+    async with consumer.messages(max_messages=10, threshold=9) as messages:
+        got = [int((await anext(messages)).data) for _ in range(15)]
+    assert got == list(range(1, 16))
+    assert scripted.inboxes[0] not in scripted.inboxes[1:]
 
 
 async def test_what_is_not_handed_out_is_given_back_on_the_wire(

@@ -173,8 +173,9 @@ async def test_deleted_messages_are_no_gap(js: JetStream, stream: Stream) -> Non
         await stream.delete_msg(seq)
     ordered = await stream.ordered_consumer()
     async with ordered.messages() as messages:
+        before = await names(stream)
         assert await take(messages, 6) == [2, 3, 6, 7, 8, 9]
-        assert len(await names(stream)) == 1
+        assert set(await names(stream)) <= set(before)  # none was replaced
 
 
 async def test_leaving_the_block_deletes_its_consumer(js: JetStream, stream: Stream) -> None:
