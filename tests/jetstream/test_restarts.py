@@ -16,6 +16,7 @@ from natsrpc.jetstream import (
     JetStream,
     KeyValueConfig,
     ObjectStoreConfig,
+    PubAck,
     StreamConfig,
 )
 from natsrpc.testing import NatsServer
@@ -68,7 +69,7 @@ async def test_messages_and_publishes_go_on(fresh_jetstream: NatsServer, way: st
                     if len(seen) == count:
                         return
 
-        futures: list[asyncio.Future[object]] = []
+        futures: list[asyncio.Future[PubAck]] = []
         tasks = [asyncio.create_task(publish()), asyncio.create_task(read())]
         for _ in range(2):
             enough = len(seen) + 200

@@ -210,7 +210,7 @@ class Feed:
                     self._pump.fail(error)
                     return
                 except NatsError:
-                    await asyncio.sleep(pause * random.uniform(0.75, 1.0))
+                    await asyncio.sleep(pause * random.uniform(0.75, 1.0))  # noqa: S311  jitter
                     pause = min(2 * pause, _LONGEST_PAUSE)
         finally:
             if self._renewing is asyncio.current_task():

@@ -269,7 +269,7 @@ class Pump:
             self.refill()
         elif self._pause is None and not self.is_stopped:
             pause = min(_FIRST_PAUSE * 2 ** (self._in_vain - _AT_ONCE - 1), _LONGEST_PAUSE)
-            pause *= random.uniform(0.75, 1.0)  # not all clients at the same time
+            pause *= random.uniform(0.75, 1.0)  # noqa: S311  jitter: not all clients at once
             self._pause = self._link.loop.call_later(pause, self._go_on)
 
     def _go_on(self) -> None:

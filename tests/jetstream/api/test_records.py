@@ -126,7 +126,8 @@ def test_what_is_read_is_written_again_with_what_is_not_known() -> None:
 
 
 def test_a_word_of_a_newer_server_is_read() -> None:
-    assert read(StreamConfig, {"name": "S", "retention": "forever"}).retention == "forever"
+    found: Any = read(StreamConfig, {"name": "S", "retention": "forever"}).retention
+    assert found == "forever"
 
 
 def test_null_is_what_is_not_there() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from natsrpc.core import Connection, Msg
@@ -20,6 +21,8 @@ class ScriptedConsumer:
         self.info: dict[str, Any] = {"name": "C", "config": {"ack_policy": "explicit"}}
         self.asked_info = 0
         self._seq = 0
+        self.pulled: Callable[[int], object] = lambda index: None
+        """What is done at each pull: nothing, unless a test replaces it."""
 
     async def open(self) -> ScriptedConsumer:
         await self.nc.subscribe(f"{self.prefix}.CONSUMER.MSG.NEXT.S.C", cb=self._take)
@@ -32,9 +35,6 @@ class ScriptedConsumer:
         self.pulls.append(json.loads(msg.data))
         self.inboxes.append(msg.reply)
         self.pulled(len(self.pulls) - 1)
-
-    def pulled(self, index: int) -> None:
-        """What is done at each pull: nothing, unless a test replaces it."""
 
     async def _tell(self, msg: Msg) -> None:
         self.asked_info += 1

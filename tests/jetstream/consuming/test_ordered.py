@@ -22,8 +22,8 @@ from tests.core.harness import eventually, no_leaks, turns
 from tests.core.harness.proxy import Proxy
 
 
-async def fill(js: JetStream, stream: Stream, count: int, token: str = "a") -> None:
-    subject = f"{stream.name.lower()}.{token}"
+async def fill(js: JetStream, stream: Stream, count: int, last: str = "a") -> None:
+    subject = f"{stream.name.lower()}.{last}"
     futures = [await js.publish_async(subject, b"%d" % n) for n in range(count)]
     await asyncio.gather(*futures)
 
@@ -80,7 +80,7 @@ async def test_where_it_begins(
     js: JetStream, stream: Stream, options: dict[str, Any], expected: list[int]
 ) -> None:
     await fill(js, stream, 3)
-    await fill(js, stream, 1, token="b")
+    await fill(js, stream, 1, last="b")
     await fill(js, stream, 1)
     ordered = await stream.ordered_consumer(**options)
     await fill(js, stream, 1)
@@ -108,7 +108,7 @@ async def test_what_cannot_be_asked_for_is_refused(stream: Stream, options: Any)
 async def test_filters_and_headers_only(js: JetStream, stream: Stream) -> None:
     prefix = stream.name.lower()
     for token in "abc":
-        await fill(js, stream, 2, token=token)
+        await fill(js, stream, 2, last=token)
     ordered = await stream.ordered_consumer(
         filter_subjects=[f"{prefix}.a", f"{prefix}.c"], headers_only=True
     )
@@ -224,7 +224,7 @@ async def test_it_is_used_with_its_block(stream: Stream) -> None:
             await messages.__aenter__()
     for options in ({"max_messages": 0}, {"heartbeat": 20.0}, {"threshold": 501}):
         with pytest.raises((ConfigError, BadTimeoutError)):
-            ordered.messages(**options)  # type: ignore[arg-type]  # of both kinds
+            ordered.messages(**options)
     await ordered.close()
 
 

@@ -126,7 +126,7 @@ async def test_a_digest_without_padding_and_missing_keys_are_read(
     await js.publish(f"$O.{store.bucket}.M.{token}", json.dumps(raw).encode(), headers=headers)
     assert await store.get_bytes("a") == b"1"
     found = await store.info("a")
-    assert (found.description, found.metadata, found.headers) == ("", {}, {})
+    assert (found.description, found.metadata, len(found.headers)) == ("", {}, 0)
 
 
 @pytest.mark.parametrize(
