@@ -188,6 +188,48 @@ async def test_ids_in_flight_are_stored_once(jetstream_cluster: Cluster) -> None
         assert (await with_leader(js, "S")).state.messages == 20
 
 
+@pytest.mark.slow
+async def test_a_server_in_lame_duck_mode_is_left_without_a_loss(
+    jetstream_cluster: Cluster,
+) -> None:
+    """Both servers bring answers while one is left, so no ack is lost, though nothing has an id."""
+    cluster, count = jetstream_cluster, 2000
+    async with connect(cluster.urls, **FAST) as nc:
+        js = JetStream(nc, timeout=30.0)
+        await is_ready(js)
+        stream = await js.create_stream(
+            StreamConfig(name="S", subjects=["s"], num_replicas=3, storage="memory")
+        )
+        consumer = await stream.create_consumer(
+            ConsumerConfig(durable_name="c", ack_wait=10.0, max_ack_pending=5000)
+        )
+        seen: set[int] = set()
+
+        async def read() -> None:
+            async with consumer.messages(max_messages=100, heartbeat=1.0) as messages:
+                async for msg in messages:
+                    await msg.ack()
+                    seen.add(int(msg.data))
+                    if len(seen) == count:
+                        return
+
+        reading = asyncio.create_task(read())
+        futures = []
+        first = nc.connected_url
+        for number in range(count):
+            futures.append(await js.publish_async("s", b"%d" % number, timeout=60.0))
+            if number == 500:
+                (server,) = [each for each in cluster.servers if each.url == first]
+                server.lame_duck()
+            if number % 20 == 0:
+                await asyncio.sleep(0.01)  # why: the server is left amid this
+        acks = await asyncio.gather(*futures)
+        assert nc.connected_url != first
+        assert len({ack.seq for ack in acks}) == count
+        await asyncio.wait_for(reading, 60.0)
+        assert (await stream.info()).state.messages == count
+
+
 # domains
 
 HUB = """
