@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from logging import Logger, getLogger
 from typing import Any
 
-from natsrpc.core import Connection, Msg, check_subscribe, check_timeout
+from natsrpc.core import Connection, Link, Msg, check_subscribe, check_timeout
 from natsrpc.errors import (
     ConfigError,
     ConfigTypeError,
@@ -52,16 +52,16 @@ class Api:
             raise ConfigError("JetStream takes either domain= or api_prefix=, not both")
         check_timeout(timeout)
         self.connection = connection
-        self.link = connection.link
+        self.link: Link = connection.link
         self.timeout = timeout
-        self.hub = Hub(connection.link)
-        self.asking = Asking(connection, self.hub)
-        self.prefix = "$JS.API"
+        self.hub: Hub = Hub(connection.link)
+        self.asking: Asking = Asking(connection, self.hub)
+        self.prefix: str = "$JS.API"
         if domain:
             self.prefix = f"$JS.{check_name('domain', domain)}.API"
         elif api_prefix:
             self.prefix = api_prefix.rstrip(".")
-        self.is_foreign = self.prefix != "$JS.API"
+        self.is_foreign: bool = self.prefix != "$JS.API"
         self._level: int | None = None
         self._asked_at = 0.0
 

@@ -30,7 +30,7 @@ class Overdue:
         self._send_again = send_again
         self._before: set[bytes] = set()
         self._pause = _FIRST
-        self.is_on = False
+        self.is_on: bool = False
 
     def watch(self) -> None:
         """Look from now on, until nothing waits. Called where something begins to wait, unless it

@@ -8,6 +8,7 @@ that nothing is on its way when the inbox ends.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from natsrpc.core import Msg, decode
 from natsrpc.errors import ConnectionClosedError, NoHeartbeatError, PermissionsError
@@ -31,7 +32,7 @@ class Fetch:
         self._link = target.api.link
         self._deadline = self._link.loop.time() + timeout
         self._msgs: list[Msg] = []
-        self.keep = self._msgs.append
+        self.keep: Callable[[Msg], object] = self._msgs.append
         self.waiters: tuple[object, ...] = ()
         self._pull: Pull | None = None
         self._over: asyncio.Future[Verdict] = self._link.loop.create_future()

@@ -7,7 +7,7 @@ tasks one wins; the mark goes if it could not be sent.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from natsrpc.core import Connection, HeaderValues, Msg, Payload, check_timeout, decode
 from natsrpc.errors import (
@@ -71,6 +71,8 @@ class JsMsg(Msg):
     """
 
     __slots__ = ()
+
+    sub: Any
 
     def __repr__(self) -> str:
         return f"<JsMsg {self.subject!r} {self.reply!r} data={len(self.data)}B>"

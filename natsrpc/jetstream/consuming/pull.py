@@ -71,13 +71,13 @@ class Target:
         takes_acks: bool = True,
         priority: Priority | None = None,
     ) -> None:
-        self.api = api
-        self.stream = stream
-        self.consumer = check_name("consumer", consumer)
-        self.subject = api.subject(f"CONSUMER.MSG.NEXT.{stream}.{consumer}").encode()
-        self.takes_acks = takes_acks
-        self.priority = priority
-        self.pin = ""
+        self.api: Api = api
+        self.stream: str = stream
+        self.consumer: str = check_name("consumer", consumer)
+        self.subject: bytes = api.subject(f"CONSUMER.MSG.NEXT.{stream}.{consumer}").encode()
+        self.takes_acks: bool = takes_acks
+        self.priority: Priority | None = priority
+        self.pin: str = ""
         self._link = api.link
         self._idle: dict[Pull, float] = {}
         self._is_sweeping = False
@@ -222,12 +222,12 @@ class Pull:
         self._owner: PullOwner | None = None
         self._keep: Callable[[Msg], object] = target.give_back
         self._waiters: Collection[object] = ()
-        self.asked = asked
-        self.left = 0
-        self.misses = 0
-        self.sent_at = 0.0
+        self.asked: Asked = asked
+        self.left: int = 0
+        self.misses: int = 0
+        self.sent_at: float = 0.0
         inbox = target.api.connection.new_inbox()
-        self.inbox = inbox.encode()
+        self.inbox: bytes = inbox.encode()
         self._sub = self._link.attach(inbox, self._sink(asked), on_denied=self._denied)
 
     def _sink(self, asked: Asked) -> Callable[[Msg], None]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,7 +70,7 @@ class Pump:
     def __init__(self, target: Target, supply: Supply, owner: PumpOwner) -> None:
         self.target = target
         self.buffer: deque[Msg] = deque()
-        self.keep = self.buffer.append
+        self.keep: Callable[[Msg], object] = self.buffer.append
         self.waiters: deque[asyncio.Future[None]] = deque()
         self.spare: int = 0
         self.error: Exception | None = None

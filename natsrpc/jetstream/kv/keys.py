@@ -67,16 +67,16 @@ class Subjects:
     """
 
     def __init__(self, api: Api, bucket: str, config: StreamConfig) -> None:
-        self.stream = PREFIX + bucket
+        self.stream: str = PREFIX + bucket
         origin, put_prefix = bucket, ""
         if config.mirror is not None and config.mirror.name:
             origin = config.mirror.name.removeprefix(PREFIX)
             external = config.mirror.external
             put_prefix = external.api if external is not None and external.api else ""
-        self.read = f"$KV.{origin}."
+        self.read: str = f"$KV.{origin}."
         if not put_prefix and api.is_foreign:
             put_prefix = api.prefix
-        self.write = f"{put_prefix}.{self.read}" if put_prefix else self.read
+        self.write: str = f"{put_prefix}.{self.read}" if put_prefix else self.read
 
     def filters(self, filters: Sequence[str]) -> list[str]:
         """The subjects that filters of keys stand for."""
