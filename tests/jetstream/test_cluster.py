@@ -224,7 +224,7 @@ async def test_a_server_in_lame_duck_mode_is_left_without_a_loss(
             if number % 20 == 0:
                 await asyncio.sleep(0.01)  # why: the server is left amid this
         acks = await asyncio.gather(*futures)
-        assert nc.connected_url != first
+        await eventually(lambda: nc.is_connected and nc.connected_url != first, 20.0)
         assert len({ack.seq for ack in acks}) == count
         await asyncio.wait_for(reading, 60.0)
         assert (await stream.info()).state.messages == count

@@ -199,9 +199,13 @@ async def test_a_put_that_is_cancelled_leaves_nothing(js: JetStream, store: Obje
         await store.info("a")
 
 
+async def stored_at_last(msg: Msg) -> None:
+    await msg.respond(b'{"stream": "OBJ_once", "seq": 1}')
+
+
 async def test_a_chunk_is_sent_once_whatever_comes_back(nc: Connection, store: ObjectStore) -> None:
     """A second copy, or one behind later chunks, would spoil the object for ever."""
-    js = JetStream(nc, api_prefix="once", timeout=0.2)
+    js = JetStream(nc, api_prefix="once", timeout=0.8)
     chunks: list[Msg] = []
 
     async def answer(msg: Msg) -> None:
@@ -214,8 +218,12 @@ async def test_a_chunk_is_sent_once_whatever_comes_back(nc: Connection, store: O
 
     await nc.subscribe("once.>", cb=answer)
     scripted = await js.object_store("once")
+    putting = asyncio.create_task(scripted.put("a", b"x" * 10))
+    await asyncio.sleep(0.1)  # why: nobody took the chunk, and now somebody would
+    taker = await nc.subscribe("$O.once.>", cb=stored_at_last)
     with pytest.raises(NoStreamResponseError):
-        await scripted.put("a", b"x" * 10)
+        await putting
+    await taker.unsubscribe()
     await nc.subscribe("$O.once.C.>", cb=chunks.append)
     with pytest.raises(TimeoutError):
         await scripted.put("a", b"x" * 10)
