@@ -29,7 +29,14 @@ settings.load_profile("steady")
 
 _pid = os.getpid()
 
-SERVER_FIXTURES = {"nats_server", "fresh_server", "nats_cluster"}
+SERVER_FIXTURES = {
+    "nats_server",
+    "fresh_server",
+    "nats_cluster",
+    "jetstream_server",
+    "fresh_jetstream",
+    "jetstream_cluster",
+}
 """A test that takes one of these is marked `live`; one that starts servers itself says so."""
 
 _left_out_by_phase = pytest.StashKey[bool]()

@@ -39,7 +39,14 @@ PROMISED = [
     "no_deadline",
     "run",
 ]
-FACES = ["natsrpc", "natsrpc.codecs", "natsrpc.core", "natsrpc.rpc", "natsrpc.testing"]
+FACES = [
+    "natsrpc",
+    "natsrpc.codecs",
+    "natsrpc.core",
+    "natsrpc.jetstream",
+    "natsrpc.rpc",
+    "natsrpc.testing",
+]
 
 
 @pytest.mark.parametrize("name", PROMISED)

@@ -64,6 +64,13 @@ def test_core_loads_neither_types_nor_services() -> None:
     assert loaded & (COSTLY | PYDANTIC | {"glob", "pathlib"}) == set()
 
 
+def test_jetstream_loads_neither_types_nor_services() -> None:
+    loaded = loaded_by("import natsrpc; natsrpc.jetstream.JetStream")
+    ours = {"natsrpc.core", "natsrpc.errors", "natsrpc.jetstream", "natsrpc.version"}
+    assert rooms(loaded) == ours
+    assert loaded & PYDANTIC == set()
+
+
 @pytest.mark.parametrize("name", ["Client", "Service", "connect", "run"])
 def test_a_name_of_rpc_loads_no_codec_and_nothing_that_serves(name: str) -> None:
     loaded = loaded_by(f"import natsrpc; natsrpc.{name}")

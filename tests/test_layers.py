@@ -42,8 +42,12 @@ IMPURE = names(
 # What all sub-rooms of core stand on: files beside them, each a room of its own.
 GROUND = names("errors core.options core.stats core.timers core.throttle core.events core.opening")
 CONTRACT = names("errors core codecs rpc.contract")
+JETSTREAM = names(
+    "errors core jetstream.api jetstream.publishing jetstream.consuming jetstream.streams"
+)
 EVERY_ROOM = names(
-    "errors version core codecs rpc sync discovery describe observe server testing web console cli"
+    "errors version core codecs rpc sync jetstream discovery describe observe server testing web "
+    "console cli"
 )
 ROOMS = {
     "errors": Room(),
@@ -88,7 +92,13 @@ ROOMS = {
         packages=names("typing_extensions"),
     ),
     "sync": Room(names("errors core codecs rpc"), packages=names("typing_extensions")),
-    "jetstream": Room(names("errors core")),
+    "jetstream.api": Room(names("errors core")),
+    "jetstream.publishing": Room(names("errors core jetstream.api")),
+    "jetstream.consuming": Room(names("errors core jetstream.api")),
+    "jetstream.streams": Room(names("errors core jetstream.api jetstream.consuming")),
+    "jetstream.kv": Room(JETSTREAM),
+    "jetstream.objects": Room(JETSTREAM),
+    "jetstream": Room(JETSTREAM | names("jetstream.kv jetstream.objects")),
     "durable": Room(names("errors core codecs rpc jetstream")),
     "discovery": Room(names("errors core rpc")),
     "describe": Room(names("errors codecs rpc")),
@@ -107,12 +117,14 @@ ROOMS = {
         optional=names("prometheus_client"),
     ),
     "__main__": Room(names("cli")),
-    "": Room(names("errors version core codecs rpc discovery describe observe sync testing")),
+    "": Room(
+        names("errors version core codecs rpc jetstream discovery describe observe sync testing")
+    ),
 }
 
 LAZY = {
     "errors": names("core"),  # the class of the headers that an error came with
-    "": names("core codecs rpc sync discovery describe observe testing"),
+    "": names("core codecs rpc sync jetstream discovery describe observe testing"),
     "codecs": names("codecs"),
     "rpc": names("testing"),
     "rpc.serving": names("discovery"),

@@ -1,5 +1,6 @@
 """docs/parity.md: every feature of the seed client has a test, and the page says which."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,3 +16,15 @@ def test_every_row_of_the_parity_page_names_the_tests_that_prove_it() -> None:
         check=False,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_page_on_jetstream_names_tests_that_are_there() -> None:
+    page = ROOT / "docs" / "parity-jetstream.md"
+    named = re.findall(r"\[(test_\w+)\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    assert len(named) > 80
+    missing = [
+        f"{path}: {name}"
+        for name, path in named
+        if f"def {name}(" not in (page.parent / path).read_text(encoding="utf-8")
+    ]
+    assert missing == []

@@ -9,6 +9,7 @@ from .events import (
     ConnectionEvent,
     Disconnected,
     LameDuck,
+    Listener,
     Reconnected,
     ReconnectFailed,
     ServersDiscovered,
@@ -21,7 +22,7 @@ from .session import find_creds
 from .stats import Statistics, Status
 from .subscriptions import MsgCallback, Subscription, SubscriptionKind
 from .throttle import Throttle
-from .timers import Due, clock
+from .timers import Due, check_timeout, clock
 from .wire import (
     Headers,
     HeaderValues,
@@ -32,11 +33,14 @@ from .wire import (
     check_literal,
     check_publish,
     check_queue_group,
+    check_reply,
     check_subscribe,
+    decode,
     encode_headers,
     join,
     matches,
     overlaps,
+    payload_bytes,
 )
 
 __all__ = [
@@ -53,6 +57,7 @@ __all__ = [
     "Headers",
     "LameDuck",
     "Link",
+    "Listener",
     "Msg",
     "MsgCallback",
     "Opening",
@@ -72,9 +77,12 @@ __all__ = [
     "check_literal",
     "check_publish",
     "check_queue_group",
+    "check_reply",
     "check_subscribe",
+    "check_timeout",
     "clock",
     "connect",
+    "decode",
     "encode_headers",
     "find_creds",
     "is_no_responders",
@@ -82,5 +90,6 @@ __all__ = [
     "matches",
     "new_inbox",
     "overlaps",
+    "payload_bytes",
     "random_text",
 ]

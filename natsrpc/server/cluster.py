@@ -22,10 +22,21 @@ class Cluster(Startable):
         n: the number of servers.
         config: the text of a configuration file for all of them.
         args: further command-line arguments for all of them.
+        jetstream: enable JetStream on all of them, and wait at the start until it is ready.
     """
 
-    def __init__(self, n: int = 3, config: str | None = None, *, args: Sequence[str] = ()) -> None:
-        self.servers: list[NatsServer] = [NatsServer(config, args=args) for _ in range(n)]
+    def __init__(
+        self,
+        n: int = 3,
+        config: str | None = None,
+        *,
+        args: Sequence[str] = (),
+        jetstream: bool = False,
+    ) -> None:
+        self.servers: list[NatsServer] = [
+            NatsServer(config, args=args, jetstream=jetstream) for _ in range(n)
+        ]
+        self._jetstream = jetstream
         self._args = list(args)
         self._held_ports: list[socket.socket] = []
 
@@ -46,11 +57,13 @@ class Cluster(Startable):
             for index, server in enumerate(self.servers):
                 server.args = self._arguments(index)
                 server.start()
-            # The first servers were started before the ports of the last were known. Now all are,
-            # so that a server restarted later has a route to each of the others.
+            # Where ports cannot be held, the first servers were started before those of the last
+            # were known. Now all are, so that a server restarted later has a route to each.
             for index, server in enumerate(self.servers):
                 server.args = self._arguments(index)
             self.await_mesh()
+            if self._jetstream:
+                self.await_jetstream()
         except BaseException:
             self.stop()
             raise
@@ -76,21 +89,40 @@ class Cluster(Startable):
         logs = "\n".join(server.log for server in self.servers)
         raise ServerStartError(f"the cluster did not form within {timeout} s", log=logs)
 
+    def await_jetstream(self, timeout: float = 30.0) -> None:
+        """Wait until every running server knows who leads JetStream.
+
+        Raises:
+            ServerStartError: they did not within `timeout` seconds.
+        """
+        running = [server for server in self.servers if server.is_running]
+        for _ in looks(timeout):
+            if all("metadata leader" in server.log for server in running):
+                return
+        logs = "\n".join(server.log for server in self.servers)
+        raise ServerStartError(f"JetStream was not ready within {timeout} s", log=logs)
+
     def _hold_ports(self) -> None:
         if not self._held_ports:
             held = [hold_port(server.host, server.cluster_port) for server in self.servers]
             self._held_ports = [holder for holder in held if holder is not None]
 
+    def _cluster_port(self, index: int) -> int:
+        """The port for routes to a server; -1 where it is not known before the server runs."""
+        port = self.servers[index].cluster_port
+        if not port and len(self._held_ports) == len(self.servers):
+            port = self._held_ports[index].getsockname()[1]
+        return port or -1
+
     def _arguments(self, index: int) -> list[str]:
-        own = self.servers[index].cluster_port or -1
-        if own < 0 and len(self._held_ports) == len(self.servers):
-            own = self._held_ports[index].getsockname()[1]
-        arguments = ["--cluster_name", "natsrpc-test", "--cluster", f"nats://127.0.0.1:{own}"]
-        routes = [
-            f"nats://127.0.0.1:{other.cluster_port}"
-            for other in self.servers
-            if other is not self.servers[index] and other.cluster_port
-        ]
+        ports = [self._cluster_port(each) for each in range(len(self.servers))]
+        arguments = ["--cluster_name", "natsrpc-test"]
+        arguments += ["--cluster", f"nats://127.0.0.1:{ports[index]}"]
+        arguments += ["--server_name", f"server-{index}"]
+        others = [port for each, port in enumerate(ports) if each != index and port > 0]
+        routes = [f"nats://127.0.0.1:{port}" for port in others]
+        if self._jetstream and not routes:  # with JetStream it does not start without any
+            routes = [f"nats://127.0.0.1:{max(ports[index], 1)}"]
         if routes:
             arguments += ["--routes", ",".join(routes)]
         return arguments + self._args

@@ -47,6 +47,7 @@ class NatsServer(Startable):
         port: the port for clients; 0 means a free one, chosen at the first start.
         host: the address to listen on.
         executable: the program, instead of the one that `find_server()` finds.
+        jetstream: enable JetStream, with its store in `folder`. It outlasts `kill` and `restart`.
         ready_timeout: seconds within which the server must be ready, and a reload be over.
 
     `cluster_port`, `websocket_port` and `monitor_port` are the ports of these listeners, 0 where
@@ -62,9 +63,11 @@ class NatsServer(Startable):
         port: int = 0,
         host: str = "127.0.0.1",
         executable: Path | None = None,
+        jetstream: bool = False,
         ready_timeout: float = 10.0,
     ) -> None:
         self.config = config
+        self.jetstream: bool = jetstream
         self.args: list[str] = list(args)
         self.host = host
         self.port: int = port
@@ -252,6 +255,8 @@ class NatsServer(Startable):
         arguments = ["-a", self.host, "-p", port, "--ports_file_dir", str(self.folder)]
         if self.config is not None:
             arguments += ["-c", str(self.folder / "server.conf")]
+        if self.jetstream:
+            arguments += ["-js", "-sd", str(self.folder / "jetstream")]
         return arguments + self.args
 
     def _hold_port(self) -> None:

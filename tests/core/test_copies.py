@@ -72,6 +72,11 @@ def test_send_writes_as_the_transport_does() -> None:
     assert text(in_place) == WRITE
 
 
+def test_put_writes_and_counts_as_send_does() -> None:
+    send, put = body(Outbound.send), body(Outbound.put)
+    assert text(put) == text(starting_at(send, "transport = self.transport"))
+
+
 def test_publish_does_in_place_what_send_does() -> None:
     send = body(Outbound.send)
     build = branch(send, "reply").orelse

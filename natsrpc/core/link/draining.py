@@ -80,6 +80,7 @@ class Draining:
         self._timeout = timeout
         self._hooks: list[Callable[[], Awaitable[None]]] = []
         self._task: asyncio.Task[None] | None = None
+        self._waiting: set[asyncio.Task[object]] = set()
 
     def add_hook(self, hook: Callable[[], Awaitable[None]]) -> None:
         """Have an async function awaited at the start of the drain."""
@@ -105,8 +106,18 @@ class Draining:
         runs_callback = self._subscriptions.excuse(task) or self._callbacks.runs_in(task)
         if runs_callback or task is self._task:
             return
-        await asyncio.wait({self._task})
+        if task is not None:
+            self._waiting.add(task)
+        try:
+            await asyncio.wait({self._task})
+        finally:
+            if task is not None:
+                self._waiting.discard(task)
         self._task.result()
+
+    def is_awaited_by(self, task: asyncio.Task[object] | None) -> bool:
+        """Whether a task waits for the drain, so that a hook must not wait for the task."""
+        return task in self._waiting
 
     async def wait(self) -> None:
         """Wait until a drain that was begun is over; return at once if none was."""

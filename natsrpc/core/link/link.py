@@ -59,7 +59,8 @@ class Link:
     They build on these names, which are kept as those of `Connection` are: `loop`, `read_at` (the
     `loop.time()` of the latest chunk), `send`, `attach`, `detach`, `congested`, `writable`, `push`,
     `max_payload`, `outbound` and `requests` (the parts themselves, for hot paths),
-    `add_drain_hook`, `remove_drain_hook`, `add_listener`, `remove_listener`, `flush`, `drained`,
+    `add_drain_hook`, `remove_drain_hook`, `is_drained_by`, `add_listener`, `remove_listener`,
+    `flush`, `drained`,
     `is_closed`, `is_connected`, `report`, `interrupted_at` (the `loop.time()` at which a session
     was last lost, or replaced by another), `stalls`, and `renew`: a function that gives the header
     block of a request which waited in the reconnect buffer, from its reply subject and the block
@@ -172,6 +173,10 @@ class Link:
     def remove_drain_hook(self, hook: Callable[[], Awaitable[None]]) -> None:
         """Undo `add_drain_hook`; nothing happens if it was not added."""
         self.draining.remove_hook(hook)
+
+    def is_drained_by(self, task: asyncio.Task[object] | None) -> bool:
+        """Whether a task waits for the drain: a drain hook must not wait for what it does."""
+        return self.draining.is_awaited_by(task)
 
     async def drained(self) -> None:
         """Wait for a drain that was begun in a callback, which could not; at once if none was."""

@@ -119,6 +119,27 @@ class Outbound:
         self.sent_msgs += 1
         self.sent_bytes += size
 
+    def put(self, frame: bytes, size: int) -> None:
+        """Publish a frame that the caller has built, with `size` bytes of data: `send` for the acks
+        of JetStream, whose frames differ in one field.
+
+        Raises:
+            ConnectionClosedError, ConnectionDrainingError, ReconnectBufferExceededError: as `send`.
+        """
+        transport = self.transport
+        if transport is None:
+            self._divert(frame)
+        else:
+            collected = transport.frames
+            if not collected:
+                transport.begin()
+            collected.append(frame)
+            transport.unsent = unsent = transport.unsent + len(frame)
+            if unsent >= HIGH_WATER:
+                transport.press(congested=True)
+        self.sent_msgs += 1
+        self.sent_bytes += size
+
     def _send_large(
         self, subject: bytes, data: bytes, reply: bytes, headers: bytes, size: int
     ) -> None:

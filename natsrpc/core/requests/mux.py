@@ -251,7 +251,7 @@ class RequestMux:
         """Whether a reply subject is one of ours that nobody waits at any more."""
         if not inbox.startswith(self._prefix):
             return False
-        return inbox not in self.pending and inbox[self._cut :] not in self.streams
+        return inbox not in self.pending and self.token_in(inbox) not in self.streams
 
     def _resume(self) -> None:
         """Resume the tasks whose replies are there, each in its own context."""

@@ -32,9 +32,9 @@ class Responder(Protocol):
         """Wait until the write buffer has room again."""
 
 
-@final
 class Msg:
-    """One message, received or made to be published.
+    """One message, received or made to be published. A room above core may give what it received
+    another class, with the same fields: a JetStream message is one with more methods.
 
     `data` is the payload. `raw_subject`, `raw_reply` and `raw_headers` are bytes as on the wire
     (`b""` if absent); `subject`, `reply` and `headers` are the same as text. `sid` is the number of

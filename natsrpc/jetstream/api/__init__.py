@@ -1,0 +1,82 @@
+"""The JetStream API as data and as requests: configurations, what the server tells, one caller."""
+
+from .answers import CONSUMER_GONE, error_of, parse
+from .api import Api
+from .configs import (
+    STREAM_LEVELS,
+    ConsumerLimits,
+    ExternalStream,
+    Placement,
+    Republish,
+    StreamConfig,
+    StreamSource,
+    SubjectTransform,
+)
+from .consumer_configs import CONSUMER_LEVELS, ConsumerConfig, DeliverPolicy, ReplayPolicy
+from .hub import Part
+from .infos import (
+    AccountInfo,
+    AccountLimits,
+    ApiStats,
+    ClusterInfo,
+    ConsumerInfo,
+    PauseState,
+    PeerInfo,
+    PriorityGroupState,
+    SequenceInfo,
+    SourceInfo,
+    StreamInfo,
+    StreamState,
+)
+from .levels import lacking
+from .names import check_bucket, check_name
+from .overdue import Overdue
+from .records import dropped, overlay, read, write
+from .times import NANOSECONDS, from_ns, to_moment, to_ns, to_rfc3339, to_seconds, to_ttl
+
+__all__ = [
+    "CONSUMER_GONE",
+    "CONSUMER_LEVELS",
+    "NANOSECONDS",
+    "STREAM_LEVELS",
+    "AccountInfo",
+    "AccountLimits",
+    "Api",
+    "ApiStats",
+    "ClusterInfo",
+    "ConsumerConfig",
+    "ConsumerInfo",
+    "ConsumerLimits",
+    "DeliverPolicy",
+    "ExternalStream",
+    "Overdue",
+    "Part",
+    "PauseState",
+    "PeerInfo",
+    "Placement",
+    "PriorityGroupState",
+    "ReplayPolicy",
+    "Republish",
+    "SequenceInfo",
+    "SourceInfo",
+    "StreamConfig",
+    "StreamInfo",
+    "StreamSource",
+    "StreamState",
+    "SubjectTransform",
+    "check_bucket",
+    "check_name",
+    "dropped",
+    "error_of",
+    "from_ns",
+    "lacking",
+    "overlay",
+    "parse",
+    "read",
+    "to_moment",
+    "to_ns",
+    "to_rfc3339",
+    "to_seconds",
+    "to_ttl",
+    "write",
+]

@@ -1,0 +1,32 @@
+"""Consuming: pulls, and what stands on them."""
+
+from .consumer import Consumer
+from .cursor import Cursor
+from .feed import Feed
+from .making import delete, make, name_of, too_old, wire_config, with_filters
+from .message import JsMsg, Origin
+from .messages import Messages
+from .ordered import OrderedConsumer, OrderedMessages
+from .pump import Supply
+from .reply import Metadata, metadata_of, tokens_of
+
+__all__ = [
+    "Consumer",
+    "Cursor",
+    "Feed",
+    "JsMsg",
+    "Messages",
+    "Metadata",
+    "OrderedConsumer",
+    "OrderedMessages",
+    "Origin",
+    "Supply",
+    "delete",
+    "make",
+    "metadata_of",
+    "name_of",
+    "tokens_of",
+    "too_old",
+    "wire_config",
+    "with_filters",
+]

@@ -1,0 +1,107 @@
+"""Consumers made and deleted at the server: the calls that all who need a consumer share."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Literal
+
+from natsrpc.core import random_text
+from natsrpc.errors import ConfigError, JetStreamError, NatsError
+
+from ..api import (
+    CONSUMER_LEVELS,
+    Api,
+    ConsumerConfig,
+    ConsumerInfo,
+    check_name,
+    dropped,
+    lacking,
+    read,
+    write,
+)
+
+Action = Literal["", "create", "update"]
+
+_DELETE_TIMEOUT = 2.0
+_NAME_SIZE = 16
+
+
+def wire_config(config: ConsumerConfig, name: str) -> dict[str, Any]:
+    """A configuration as the server takes it: one filter, or several, never both.
+
+    Raises:
+        ConfigError: it has filters both ways, and they differ.
+    """
+    raw = write(config)
+    one, several = raw.pop("filter_subject", None), raw.pop("filter_subjects", None)
+    if one and several and [one] != several:
+        raise ConfigError(
+            f"ConsumerConfig has filter_subject={one!r} and filter_subjects={several!r}: "
+            "give filter_subjects= alone"
+        )
+    filters = several or ([one] if one else [])
+    raw.setdefault("ack_policy", "explicit")  # the server's own default is none
+    return with_filters(raw, filters, name)
+
+
+def with_filters(raw: dict[str, Any], filters: list[str], name: str) -> dict[str, Any]:
+    """The same with its filters and its name put in."""
+    if len(filters) == 1:
+        raw["filter_subject"] = filters[0]
+    elif filters:
+        raw["filter_subjects"] = filters
+    if raw.get("durable_name"):
+        raw["durable_name"] = name
+    raw["name"] = name
+    return raw
+
+
+def name_of(config: ConsumerConfig) -> str:
+    """The name of a consumer: that in its configuration, or a fresh one."""
+    name = config.durable_name or config.name
+    return check_name("consumer", name) if name else random_text(_NAME_SIZE).decode()
+
+
+async def make(
+    api: Api, stream: str, raw: dict[str, Any], action: Action, *, set_: dict[str, Any]
+) -> ConsumerInfo:
+    """Create or update a consumer; `set_` is what the user asked for.
+
+    Raises:
+        ConsumerNameInUseError, ConsumerNotFoundError, StreamNotFoundError, JetStreamError: the
+            server refused it, or is too old for a field.
+        NatsTimeoutError, PermissionsError, ConnectionClosedError: as any request.
+    """
+    for field, level in CONSUMER_LEVELS.items():
+        if set_.get(field):
+            await api.require(level, f"ConsumerConfig({field}=...)")
+    if set_.get("priority_policy") == "prioritized":
+        await api.require(2, "ConsumerConfig(priority_policy='prioritized')")
+    name = raw["name"]
+    filter_ = raw.get("filter_subject", "")
+    # The filter stands in the subject, so that permissions can be given by it.
+    suffix = f".{filter_}" if filter_ and not api.asking.is_old_style else ""
+    request = {"stream_name": stream, "config": raw, "action": action}
+    answer = await api.call(f"CONSUMER.CREATE.{stream}.{name}{suffix}", request)
+    lost = dropped(set_, answer.get("config") or {})
+    lost = [field for field in lost if not field.startswith("filter_subject")]
+    if lost:
+        level = max((CONSUMER_LEVELS.get(field, 0) for field in lost), default=0)
+        raise too_old("consumer", name, lost, level)
+    return read(ConsumerInfo, answer)
+
+
+def too_old(kind: str, name: str, fields: list[str], level: int) -> JetStreamError:
+    """The error for fields that the server did not take: it made the thing without them."""
+    listed = ", ".join(f"{field}=" for field in fields)
+    if level:
+        error = lacking(listed, level)
+        return JetStreamError(f"{kind} {name!r} is there, but without {listed}: {error}", code=412)
+    return JetStreamError(f"{kind} {name!r} is there, but the server did not take {listed}")
+
+
+async def delete(api: Api, stream: str, consumer: str) -> None:
+    """Delete a consumer of ours, if it can be told now; else it goes by its inactivity."""
+    if api.link.is_connected and not api.link.is_closed:
+        with contextlib.suppress(NatsError):
+            await api.call(f"CONSUMER.DELETE.{stream}.{consumer}", timeout=_DELETE_TIMEOUT)

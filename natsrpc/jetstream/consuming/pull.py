@@ -1,0 +1,301 @@
+"""Pull requests: their inboxes, and what each still owes.
+
+Each pull has a subscription of its own while it lasts. Of two pulls on one inbox nobody could say
+which one a message belongs to, since the server serves them in turn and a pull that is filled has
+no end status. So what a pull owes is exact, its heartbeats are its own, and ending it is one UNSUB,
+which also ends it at the server. An inbox whose pull is over, and owed nothing, rests for a few
+seconds and is taken for the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from natsrpc.core import Msg
+from natsrpc.errors import NatsError, PermissionsError
+
+from ..api import Api, check_name, to_ns
+from .reply import PREFIX
+
+_PIN = "Nats-Pin-Id"
+_MOST_IDLE = 4
+_REST = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Priority:
+    """What a pull says about its priority group."""
+
+    group: str = ""
+    min_pending: int | None = None
+    min_ack_pending: int | None = None
+    priority: int | None = None
+
+
+class Asked(NamedTuple):
+    """What one pull asks for. Durations are seconds; 0 is none."""
+
+    batch: int
+    expires: float = 0.0
+    heartbeat: float = 0.0
+    max_bytes: int = 0
+    no_wait: bool = False
+
+
+class Target:
+    """A consumer, as pulls reach it. `pin` is the id under which its priority group serves us."""
+
+    __slots__ = (
+        "_idle",
+        "_is_sweeping",
+        "_link",
+        "api",
+        "consumer",
+        "pin",
+        "priority",
+        "stream",
+        "subject",
+        "takes_acks",
+    )
+
+    def __init__(
+        self,
+        api: Api,
+        stream: str,
+        consumer: str,
+        *,
+        takes_acks: bool = True,
+        priority: Priority | None = None,
+    ) -> None:
+        self.api: Api = api
+        self.stream: str = stream
+        self.consumer: str = check_name("consumer", consumer)
+        self.subject: bytes = api.subject(f"CONSUMER.MSG.NEXT.{stream}.{consumer}").encode()
+        self.takes_acks: bool = takes_acks
+        self.priority: Priority | None = priority
+        self.pin: str = ""
+        self._link = api.link
+        self._idle: dict[Pull, float] = {}
+        self._is_sweeping = False
+
+    @property
+    def name(self) -> str:
+        """Stream and consumer, for people."""
+        return f"{self.stream}/{self.consumer}"
+
+    def request(self, asked: Asked) -> bytes:
+        """The JSON of a pull."""
+        if not (asked.heartbeat or asked.max_bytes or asked.no_wait or self.priority):
+            return b'{"batch": %d, "expires": %d}' % (asked.batch, to_ns(asked.expires))
+        request: dict[str, Any] = {"batch": asked.batch}
+        if asked.expires:
+            request["expires"] = to_ns(asked.expires)
+        if asked.heartbeat:
+            request["idle_heartbeat"] = to_ns(asked.heartbeat)
+        if asked.max_bytes:
+            request["max_bytes"] = asked.max_bytes
+        if asked.no_wait:
+            request["no_wait"] = True
+        if self.priority is not None:
+            for name in ("group", "min_pending", "min_ack_pending", "priority"):
+                value = getattr(self.priority, name)
+                if value is not None and value != "":
+                    request[name] = value
+            if self.pin:
+                request["id"] = self.pin
+        return json.dumps(request).encode()
+
+    # pulls
+
+    def begin(self, owner: PullOwner, asked: Asked) -> Pull:
+        """Send a request, in an inbox that rests or a new one.
+
+        Raises:
+            ConnectionClosedError, ConnectionDrainingError, ReconnectBufferExceededError: nothing
+                can be asked now.
+        """
+        is_plain = not asked.max_bytes and self.priority is None
+        pull = self._idle.popitem()[0] if self._idle and is_plain else Pull(self, asked)
+        try:
+            pull.begin(owner, asked)
+        except BaseException:
+            pull.end()
+            raise
+        return pull
+
+    def over(self, pull: Pull, *, is_clean: bool) -> None:
+        """End a pull. Where the server owes it nothing more (`is_clean`), its inbox rests a while:
+        a subscription costs more than all else of a fetch."""
+        is_plain = not pull.asked.max_bytes and self.priority is None
+        if not (is_clean and is_plain and len(self._idle) < _MOST_IDLE and pull.rest()):
+            pull.end()
+            return
+        self._idle[pull] = self._link.loop.time()
+        if not self._is_sweeping:
+            self._is_sweeping = True
+            self._link.loop.call_later(_REST, self._sweep)
+
+    def _sweep(self) -> None:
+        now = self._link.loop.time()
+        for pull in [pull for pull, since in self._idle.items() if since <= now - _REST]:
+            del self._idle[pull]
+            pull.end()
+        self._is_sweeping = bool(self._idle)
+        if self._idle:
+            self._link.loop.call_later(_REST, self._sweep)
+
+    def clear(self) -> None:
+        """End the inboxes that rest."""
+        while self._idle:
+            self._idle.popitem()[0].end()
+
+    def give_back(self, msg: Msg) -> None:
+        """What comes to nobody is delivered again."""
+        if self.takes_acks:
+            with contextlib.suppress(NatsError):
+                self._link.send(msg.raw_reply, b"-NAK")
+
+
+class PullOwner(Protocol):
+    """What pulls, as its pulls need it. It is called in the socket read, and must not raise."""
+
+    target: Target
+
+    @property
+    def waiters(self) -> Collection[object]:
+        """Those who wait for a message: while there are none, no arrival is told."""
+        ...
+
+    @property
+    def keep(self) -> Callable[[Msg], object]:
+        """Takes each message."""
+        ...
+
+    def arrived(self, pull: Pull) -> None:
+        """A message came and was kept, and somebody waits, or `pull.left` is used up."""
+
+    def told(self, pull: Pull, msg: Msg) -> None:
+        """A status came."""
+
+    def denied(self, error: PermissionsError) -> None:
+        """The server denied the subscription to the inbox."""
+
+
+def size_of(msg: Msg) -> int:
+    """The bytes of a message as the server counts them for `max_bytes`."""
+    return len(msg.raw_subject) + len(msg.raw_reply) + len(msg.raw_headers) + len(msg.data)
+
+
+class Pull:
+    """An inbox for pulls, one after the other. `Target.begin` begins one, `Target.over` ends it.
+
+    `left` is what it still owes, in messages, or in bytes where it asked for bytes. `misses` counts
+    the heartbeats that did not come since something was read.
+    """
+
+    __slots__ = (
+        "_keep",
+        "_link",
+        "_owner",
+        "_sub",
+        "_target",
+        "_waiters",
+        "asked",
+        "inbox",
+        "left",
+        "misses",
+        "sent_at",
+    )
+
+    def __init__(self, target: Target, asked: Asked) -> None:
+        """Subscribe to its inbox.
+
+        Raises:
+            ConnectionClosedError, ConnectionDrainingError: no new subscriptions are taken.
+        """
+        self._target = target
+        self._link = target.api.link
+        self._owner: PullOwner | None = None
+        self._keep: Callable[[Msg], object] = target.give_back
+        self._waiters: Collection[object] = ()
+        self.asked: Asked = asked
+        self.left: int = 0
+        self.misses: int = 0
+        self.sent_at: float = 0.0
+        inbox = target.api.connection.new_inbox()
+        self.inbox: bytes = inbox.encode()
+        self._sub = self._link.attach(inbox, self._sink(asked), on_denied=self._denied)
+
+    def _sink(self, asked: Asked) -> Callable[[Msg], None]:
+        is_slow = asked.max_bytes or self._target.priority is not None
+        return self._take_slowly if is_slow else self._take
+
+    def begin(self, owner: PullOwner, asked: Asked) -> None:
+        """Send a request.
+
+        Raises:
+            ConnectionClosedError, ConnectionDrainingError, ReconnectBufferExceededError: it cannot
+                be sent.
+        """
+        self._owner = owner
+        self._keep = owner.keep
+        self._waiters = owner.waiters
+        self.asked = asked
+        self.left = asked.max_bytes or asked.batch
+        self.misses = 0
+        self.sent_at = self._link.loop.time()
+        target = self._target
+        self._link.send(target.subject, target.request(asked), self.inbox)
+
+    def rest(self) -> bool:
+        """Wait for the next request; whether it can. Nothing is to come meanwhile."""
+        self._owner = None
+        self._keep = self._target.give_back
+        self._waiters = ()
+        return self._sub.is_valid
+
+    def end(self) -> None:
+        """End it here and at the server."""
+        self._owner = None
+        self._link.detach(self._sub)
+
+    def _denied(self, error: PermissionsError) -> None:
+        if self._owner is not None:
+            self._owner.denied(error)
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether it brought no message."""
+        return self.left == (self.asked.max_bytes or self.asked.batch)
+
+    def _take(self, msg: Msg) -> None:
+        """The sink: data has an ack subject, a status has none. A publisher may send headers that
+        look like a status, so they are not asked."""
+        self.misses = 0
+        if msg.raw_reply[:8] == PREFIX:
+            self._keep(msg)
+            self.left = left = self.left - 1
+            if (self._waiters or not left) and self._owner is not None:
+                self._owner.arrived(self)
+        elif self._owner is not None:
+            self._owner.told(self, msg)
+
+    def _take_slowly(self, msg: Msg) -> None:
+        """The sink where bytes are counted, or a priority group names the one that it serves."""
+        self.misses = 0
+        owner, target = self._owner, self._target
+        if owner is None:
+            return
+        if msg.raw_reply[:8] != PREFIX:
+            owner.told(self, msg)
+            return
+        self.left -= size_of(msg) if self.asked.max_bytes else 1
+        if target.priority is not None and msg.raw_headers:
+            target.pin = msg.headers.get(_PIN) or target.pin
+        self._keep(msg)
+        if self._waiters or self.left <= 0:
+            owner.arrived(self)

@@ -1,0 +1,73 @@
+"""Silence: heartbeats of pulls that did not come, counted, and made sure of.
+
+A pull that brought nothing for more than two heartbeats is taken for dead only after a round trip
+to the server: until then its heartbeats may lie unread in the socket, behind a loop that was
+blocked. While there is no session, nothing is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from natsrpc.core import Link
+from natsrpc.errors import NatsError
+
+from .pull import Pull
+
+_MOST_MISSED = 2
+
+
+class Silence:
+    """Watches the pulls that `pulls` gives, and calls `found` with those that are dead."""
+
+    def __init__(
+        self,
+        link: Link,
+        heartbeat: float,
+        pulls: Callable[[], Iterable[Pull]],
+        found: Callable[[list[Pull]], None],
+    ) -> None:
+        self._link = link
+        self._heartbeat = heartbeat
+        self._pulls = pulls
+        self._found = found
+        self._timer: asyncio.TimerHandle | None = None
+        self._checking: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Watch from now on."""
+        if self._heartbeat:
+            self._timer = self._link.loop.call_later(self._heartbeat, self._look)
+
+    def stop(self) -> None:
+        """Watch no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._checking is not None:
+            self._checking.cancel()
+
+    def _look(self) -> None:
+        """A heartbeat is due from each pull."""
+        self.start()
+        if not self._link.is_connected:
+            return
+        for pull in self._pulls():
+            if pull.asked.heartbeat or pull.asked.no_wait:  # the latter is to end at once
+                pull.misses += 1
+        if self._silent() and self._checking is None:
+            self._checking = self._link.loop.create_task(self._make_sure(), name="natsrpc silence")
+
+    def _silent(self) -> list[Pull]:
+        return [pull for pull in self._pulls() if pull.misses > _MOST_MISSED]
+
+    async def _make_sure(self) -> None:
+        try:
+            await self._link.flush(max(2 * self._heartbeat, 1.0))
+        except NatsError:
+            return  # the connection is what does not answer
+        finally:
+            self._checking = None
+        silent = self._silent()
+        if silent:
+            self._found(silent)

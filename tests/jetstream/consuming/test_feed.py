@@ -1,0 +1,133 @@
+"""Feeds, against a stream that the test plays: gaps, new sessions, and the end of the beginning."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from natsrpc.core import Connection, Msg, connect
+from natsrpc.jetstream import JetStream, OrderedConsumer
+from natsrpc.jetstream.api import Api
+from natsrpc.jetstream.consuming import Cursor, Feed, Supply
+from natsrpc.testing import Broker
+from tests.core.harness import eventually
+
+
+class PlayedStream:
+    """The API of one stream `S`, whose consumers the test plays."""
+
+    def __init__(self, nc: Connection) -> None:
+        self.nc = nc
+        self.made: list[dict[str, Any]] = []
+        self.pulls: list[tuple[str, dict[str, Any]]] = []
+        self.num_pending = 0
+
+    async def open(self) -> PlayedStream:
+        await self.nc.subscribe("played.CONSUMER.CREATE.S.>", cb=self._make)
+        await self.nc.subscribe("played.CONSUMER.MSG.NEXT.S.*", cb=self._pull)
+        await self.nc.subscribe("played.CONSUMER.DELETE.S.*", cb=self._delete)
+        await self.nc.subscribe("played.STREAM.INFO.S", cb=self._tell)
+        await self.nc.flush()
+        return self
+
+    async def _make(self, msg: Msg) -> None:
+        config = json.loads(msg.data)["config"]
+        self.made.append(config)
+        info = {"name": config["name"], "config": config, "num_pending": self.num_pending}
+        await msg.respond(json.dumps(info).encode())
+
+    def _pull(self, msg: Msg) -> None:
+        self.pulls.append((msg.reply, json.loads(msg.data)))
+
+    async def _delete(self, msg: Msg) -> None:
+        await msg.respond(b'{"success": true}')
+
+    async def _tell(self, msg: Msg) -> None:
+        await msg.respond(b'{"config": {"name": "S"}, "state": {"last_seq": 100}}')
+
+    def send(self, *seqs: tuple[int, int]) -> None:
+        """Messages with (stream sequence, consumer sequence), into the latest pull."""
+        inbox = self.pulls[-1][0].encode()
+        for stream_seq, consumer_seq in seqs:
+            reply = b"$JS.ACK.S.C.1.%d.%d.1700000000000000000.0" % (stream_seq, consumer_seq)
+            self.nc.link.send(inbox, b"%d" % stream_seq, reply)
+
+
+@pytest.fixture
+async def there(broker: Broker) -> Any:
+    async with connect("nats://memory:4222", **broker.options()) as nc:
+        yield await PlayedStream(nc).open()
+
+
+async def ordered(nc: Connection, **options: Any) -> OrderedConsumer:
+    stream = await JetStream(nc, api_prefix="played").stream("S")
+    return await stream.ordered_consumer(**options)
+
+
+async def test_a_gap_is_asked_for_again(there: PlayedStream, played: Connection) -> None:
+    reader = await ordered(played)
+    async with reader.messages() as messages:
+        await eventually(lambda: there.pulls)
+        there.send((5, 1), (6, 2), (9, 4))  # the third was lost
+        got = [(await anext(messages)).metadata.stream_seq for _ in range(2)]
+        waiting = messages.__anext__()
+        count = len(there.made)
+
+        async def again() -> None:
+            await eventually(lambda: len(there.made) > count)
+            await eventually(lambda: there.pulls[-1][0] != there.pulls[0][0])
+            there.send((7, 1), (9, 2))
+
+        answering = asyncio.create_task(again())
+        got += [(await waiting).metadata.stream_seq, (await anext(messages)).metadata.stream_seq]
+        await answering
+    assert got == [5, 6, 7, 9]
+    last = there.made[-1]
+    assert (last["deliver_policy"], last["opt_start_seq"]) == ("by_start_sequence", 7)
+    assert len({config["name"] for config in there.made}) == len(there.made)
+
+
+async def test_a_new_session_begins_anew_though_no_gap_is_seen(
+    there: PlayedStream, broker: Broker
+) -> None:
+    """What was lost may be the last for a long time."""
+    options: Any = {**broker.options(), "reconnect_wait": 0.01, "name": "reader"}
+    async with connect("nats://memory:4222", **options) as nc:
+        reader = await ordered(nc)
+        async with reader.messages() as messages:
+            await eventually(lambda: there.pulls)
+            there.send((5, 1))
+            await anext(messages)
+            count = len(there.made)
+            await nc.force_reconnect()
+            await eventually(lambda: len(there.made) > count)
+            assert there.made[-1]["opt_start_seq"] == 6
+
+
+async def test_of_pulls_that_do_not_wait_one_is_out_at_a_time(
+    there: PlayedStream, played: Connection
+) -> None:
+    """A second one would be told that the first wants all there is, which is not the end."""
+    there.num_pending = 300
+    api = Api(played, api_prefix="played")
+    feed = Feed(api, "S", Cursor(), Supply(10, 5, 30.0, 5.0), marks=True)
+    await feed.open()
+    await eventually(lambda: there.pulls)
+    there.send(*((seq, seq) for seq in range(1, 9)))  # two are owed
+    for _ in range(8):
+        assert await feed.next() is not None
+    await played.flush()
+    assert [pull for _, pull in there.pulls] == [{"batch": 10, "no_wait": True}]
+    there.send((9, 9), (10, 10))
+    assert await feed.next() is not None
+    assert await feed.next() is not None
+    await eventually(lambda: len(there.pulls) == 2)
+    inbox = there.pulls[-1][0].encode()
+    there.nc.link.send(inbox, b"", b"", b"NATS/1.0 404 No Messages\r\n\r\n")
+    assert await feed.next() is None
+    await eventually(lambda: len(there.pulls) == 3)
+    assert "no_wait" not in there.pulls[-1][1]
+    await feed.close()
