@@ -29,6 +29,8 @@ from ..signature import (
     describe,
     guarded,
     located,
+    peel,
+    plain,
     plan,
 )
 from ..signature import names as naming
@@ -190,11 +192,8 @@ def _type(target: str | Event[Any], call_plan: CallPlan) -> Any:
     if not call_plan.whole:
         _check_fields(target, call_plan)
         return wanted
-    wanted = codecs.nameless(wanted)
-    if wanted == target.type or wanted in (Any, UNANNOTATED, object):
-        return target.type
-    classes = isinstance(wanted, type) and isinstance(target.type, type)
-    if classes and _is_subclass(target.type, wanted):
+    wanted = codecs.nameless(wanted)  # an event is of its own type, also beside tokens
+    if wanted in (Any, UNANNOTATED, object) or _takes(wanted, target.type):
         return target.type
     parameter = call_plan.body[0].name
     raise ConfigError(
@@ -222,10 +221,20 @@ def _check_fields(event: Event[Any], call_plan: CallPlan) -> None:
         )
 
 
+def _takes(wanted: Any, carried: Any) -> bool:
+    """Whether a parameter takes what an event carries: its type by whatever name, or a wider class.
+    Constraints of the event need not be repeated; others than the event's would never be looked
+    at."""
+    parameter, event = peel(wanted), peel(codecs.described(plain(carried)).type)
+    if parameter.metadata and repr(parameter.metadata) != repr(event.metadata):
+        return False
+    return bool(parameter.type == event.type) or _is_subclass(event.type, parameter.type)
+
+
 def _is_subclass(cls: Any, base: Any) -> bool:
     try:
         return issubclass(cls, base)
-    except TypeError:  # list[int] is a class to `isinstance` alone
+    except TypeError:  # one of them is no class
         return False
 
 

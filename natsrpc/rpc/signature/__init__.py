@@ -1,6 +1,7 @@
 """Signatures of handlers, read once at registration: a function becomes its call plan."""
 
 from . import names, registry
+from .aliases import peel, plain
 from .annotations import UNANNOTATED, Parameter, hints, parameters
 from .callables import Style, style
 from .callers import caller, depth_of_caller, place_of
@@ -44,8 +45,10 @@ __all__ = [
     "marked_methods",
     "names",
     "parameters",
+    "peel",
     "place",
     "place_of",
+    "plain",
     "plan",
     "public_methods",
     "registry",
