@@ -21,7 +21,7 @@ from natsrpc.errors import (
     RpcError,
     UnknownCodecError,
 )
-from natsrpc.rpc import Call, Client, Context, Next, Service, connect
+from natsrpc.rpc import Call, Client, Context, Event, Next, Service, connect
 from natsrpc.testing import NatsServer
 from tests.core.harness import eventually
 from tests.rpc.paths import either_path
@@ -139,8 +139,11 @@ async def test_a_request_of_the_wrong_shape_is_told_the_right_one(
 async def test_targets_that_cannot_be_called(client: Client) -> None:
     async def stranger() -> None: ...
 
-    with pytest.raises(ConfigError, match="'stranger' is not registered"):
+    with pytest.raises(ConfigError, match=r"'stranger' is not registered.*include"):
         await client.call(stranger)
+    event: Any = Event("shop.placed", int)
+    with pytest.raises(ConfigError, match=r"cannot call Event.*an event is published"):
+        await client.call(event)
     with pytest.raises(ConfigError, match="expected a subject or a handler"):
         await client.call(5)  # type: ignore[call-overload]  # the mistake
     with pytest.raises(BadSubjectError):

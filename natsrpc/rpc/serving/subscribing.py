@@ -29,6 +29,7 @@ from ..signature import (
     describe,
     guarded,
     located,
+    parameters,
     peel,
     plain,
     plan,
@@ -112,6 +113,9 @@ def read(target: str | Event[Any], function: Callable[..., Any]) -> CallPlan:
     """
     _, _, tokens = _place(target)
     with located(function):
+        if inspect.isroutine(function) and parameters(function)[1] is UNANNOTATED:
+            text = "has no annotation: write '-> None', for nobody is answered"
+            raise ConfigError(f"the result of subscriber {describe(function)!r} {text}")
         call_plan = plan(function, tokens)
         _check_result(call_plan)
         return dataclasses.replace(call_plan, request_type=_type(target, call_plan))

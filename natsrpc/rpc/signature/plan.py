@@ -291,13 +291,18 @@ def all_dependencies(found: tuple[tuple[str, Dependency], ...]) -> Iterator[Depe
         yield from all_dependencies(each.dependencies)
 
 
+_NAMES_OF_OURS = {"client": "natsrpc.Client", "context": "natsrpc.Context", "msg": "natsrpc.Msg"}
+"""What a parameter without a type most likely is, by its name."""
+
+
 def _check_body(
     name: str, function: Callable[..., Any], body: list[Parameter], whole: bool
 ) -> None:
     for parameter in body:
         where = _where(name, parameter)
         if parameter.type is UNANNOTATED:
-            way = f"write its type, as in '{parameter.name}: int'"
+            type_ = _NAMES_OF_OURS.get(parameter.name, "int")
+            way = f"write its type, as in '{parameter.name}: {type_}'"
             if not place(function):
                 way = "wrap it in a function of your own, with annotations"
             elif parameter is body[0] and inspect.isfunction(function) and "." in name:

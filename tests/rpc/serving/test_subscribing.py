@@ -200,6 +200,9 @@ async def asks(event: Placed, where: Annotated[str, Token("nowhere")]) -> None: 
 async def untyped(event) -> None: ...  # type: ignore[no-untyped-def]
 
 
+async def undecided(event: Placed): ...  # type: ignore[no-untyped-def]
+
+
 @pytest.mark.parametrize(
     ("function", "told"),
     [
@@ -208,6 +211,7 @@ async def untyped(event) -> None: ...  # type: ignore[no-untyped-def]
         (uploads, "streams: an event is one message"),
         (asks, "nowhere"),
         (untyped, "'event' of"),
+        (undecided, "result of subscriber 'undecided' has no annotation: write '-> None'"),
         (3, "3"),
         (Placed, "class"),
     ],

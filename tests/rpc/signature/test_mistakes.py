@@ -18,6 +18,9 @@ MISTAKES = """
 #: no annotation | parameter 'a' of handler 'f' has no annotation | 'a: int'
 @handler("x")
 async def f(a) -> int: ...
+#: no annotation of what is ours | parameter 'client' of handler 'f' | 'client: natsrpc.Client'
+@handler("x")
+async def f(client) -> int: ...
 #: no annotation of the result | the result of handler 'f' has no annotation | '-> None' is an empty
 @handler("x")
 async def f(a: int): ...
