@@ -13,6 +13,7 @@ from .marks import HandlerOptions, Mark, mark_of, marked_methods, public_methods
 from .places import located, place
 from .plan import CallPlan, Dependency, all_dependencies, plan, substitute
 from .rehearsal import check_guards, guarded, rehearse
+from .sources import token_of, token_text
 
 __all__ = [
     "MISSING",
@@ -56,4 +57,6 @@ __all__ = [
     "set_mark",
     "style",
     "substitute",
+    "token_of",
+    "token_text",
 ]

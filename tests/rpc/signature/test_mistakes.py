@@ -18,6 +18,9 @@ MISTAKES = """
 #: no annotation | parameter 'a' of handler 'f' has no annotation | 'a: int'
 @handler("x")
 async def f(a) -> int: ...
+#: an alias that is a token's name | parameter 'who' of handler 'f' has the alias | Token('user')
+@handler("users.{user}.pay")
+async def f(amount: int, who: str = Field(alias="user")) -> int: ...
 #: no annotation of what is ours | parameter 'client' of handler 'f' | 'client: natsrpc.Client'
 @handler("x")
 async def f(client) -> int: ...
