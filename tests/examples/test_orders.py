@@ -133,7 +133,7 @@ def connections(server: NatsServer) -> Counter[str]:
     """How many connections of each name the server has, by its own count."""
     with urlopen(f"http://127.0.0.1:{server.monitor_port}/connz?limit=1000") as answer:
         found: dict[str, Any] = json.load(answer)
-    return Counter(each["name"] for each in found["connections"])
+    return Counter(each.get("name", "") for each in found["connections"])
 
 
 async def reload(pool: Command) -> None:
@@ -143,6 +143,7 @@ async def reload(pool: Command) -> None:
 
 
 @pytest.mark.live
+@pytest.mark.slow
 async def test_each_worker_has_one_connection_and_300_orders_outlive_a_rolling_reload(
     folder: Path,
 ) -> None:
