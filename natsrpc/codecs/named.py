@@ -37,8 +37,9 @@ def also_named(type_: Any, name: str) -> Any:
 
 
 def nameless(type_: Any) -> Any:
-    """The type that `also_named` was given; any other as it is. For a codec without objects."""
+    """The type that `also_named` was given; any other as it is. For a body that is no object."""
     if get_origin(type_) is not Annotated:
         return type_
     inner, *metadata = get_args(type_)
-    return inner if all(isinstance(each, AlsoNamed) for each in metadata) else type_
+    kept = [each for each in metadata if not isinstance(each, AlsoNamed)]
+    return Annotated[(inner, *kept)] if kept else inner

@@ -10,25 +10,37 @@ import collections.abc
 import types
 import typing
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from natsrpc.errors import RpcError
 from natsrpc.rpc import EndpointContract, Proxy, gives_stream, hints, remote_methods
 
 from .stream import Stream
 
+Tokens: TypeAlias = dict[str, str] | None
+"""Values for the tokens of a subject; None where a method takes none."""
+
 
 class Calls(Protocol):
     """The ways to call that a proxy uses: those of a blocking client."""
 
-    def call(self, target: EndpointContract, request: Any, *, timeout: float | None) -> Any:
+    def call(
+        self, target: EndpointContract, request: Any, *, timeout: float | None, tokens: Tokens
+    ) -> Any:
         """Call an endpoint that answers with one message."""
 
-    def upload(self, target: EndpointContract, items: Iterable[Any], request: Any) -> Any:
+    def upload(
+        self, target: EndpointContract, items: Iterable[Any], request: Any, *, tokens: Tokens
+    ) -> Any:
         """Call an endpoint that reads a stream, and answers with one message."""
 
     def stream(
-        self, target: EndpointContract, request: Any, *, items: Iterable[Any] | None
+        self,
+        target: EndpointContract,
+        request: Any,
+        *,
+        items: Iterable[Any] | None,
+        tokens: Tokens,
     ) -> Stream[Any]:
         """Call an endpoint that answers with a stream."""
         ...
@@ -49,16 +61,16 @@ def make_proxy(
 
     def caller(split: Callable[..., Any], contract: EndpointContract) -> Callable[..., Any]:
         def unary(*args: Any, **kwargs: Any) -> Any:
-            request, _ = split(args, kwargs)
-            return calls.call(contract, request, timeout=timeout)
+            request, _, tokens = split(args, kwargs)
+            return calls.call(contract, request, timeout=timeout, tokens=tokens)
 
         def upload(*args: Any, **kwargs: Any) -> Any:
-            request, items = split(args, kwargs)
-            return calls.upload(contract, items, request)
+            request, items, tokens = split(args, kwargs)
+            return calls.upload(contract, items, request, tokens=tokens)
 
         def stream(*args: Any, **kwargs: Any) -> Any:
-            request, items = split(args, kwargs)
-            return calls.stream(contract, request, items=items)
+            request, items, tokens = split(args, kwargs)
+            return calls.stream(contract, request, items=items, tokens=tokens)
 
         if gives_stream(contract.kind):
             return stream

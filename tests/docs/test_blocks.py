@@ -114,5 +114,6 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_of_the_repository_that_are_named_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    named = set(re.findall(r"\b(?:natsrpc|tests|scripts|benchmarks|examples|docs)/[\w./]*\w", text))
+    folders = "natsrpc|tests|scripts|benchmarks|examples|docs"
+    named = set(re.findall(rf"\b(?:{folders})/[\w./-]*\w", text))
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import date
+from enum import StrEnum
 from typing import Annotated, Any, Protocol
 
 import pytest
@@ -21,7 +23,7 @@ from natsrpc.errors import (
     RpcError,
     UnknownCodecError,
 )
-from natsrpc.rpc import Call, Client, Context, Next, Service, connect
+from natsrpc.rpc import Call, Client, Context, Event, Next, Service, Token, connect, endpoint
 from natsrpc.testing import NatsServer
 from tests.core.harness import eventually
 from tests.rpc.paths import either_path
@@ -95,6 +97,55 @@ async def test_a_proxy_of_the_serving_class_leaves_out_what_is_not_the_callers(
         assert await proxy.greet("ann") == f"hello ann on {unique}.greet"
 
 
+class Region(StrEnum):
+    eu = "eu-1"
+
+
+class Ledger:
+    @endpoint("ledger.{region}.{day}.{user}.add")
+    async def add(
+        self, region: Region, day: date, who: Annotated[bytes, Token("user")], amount: int
+    ) -> str:
+        return f"{region.value} {day} {who!r} {amount}"
+
+    @endpoint("ledger.{user}.get")
+    async def get(self, context: Context, *, user: int) -> str:
+        return f"{user} {context.subject}"
+
+    @endpoint("ledger.{user}.count")
+    async def count(self, user: str, until: int = 2) -> AsyncIterator[str]:
+        for number in range(until):
+            yield f"{user} {number}"
+
+    @endpoint("ledger.{user}.total")
+    async def total(self, user: str, numbers: AsyncIterator[int]) -> str:
+        return f"{user} {sum([number async for number in numbers])}"
+
+
+async def one_to_three() -> AsyncIterator[int]:
+    for number in (1, 2, 3):
+        yield number
+
+
+async def test_a_proxy_takes_the_tokens_of_the_subject(client: Client, unique: str) -> None:
+    service = Service("ledger", version="1.0.0")
+    service.register(Ledger(), prefix=unique)
+    ledger: Any = client.bind(Ledger, unique)
+    async with client.serve(service):
+        day = date(2026, 11, 30)
+        assert await ledger.add(Region.eu, day, b"ada", 5) == "eu-1 2026-11-30 b'ada' 5"
+        assert await ledger.add("eu-1", day, amount=5, who=b"b") == "eu-1 2026-11-30 b'b' 5"
+        assert await ledger.get(user=7) == f"7 {unique}.ledger.7.get"
+        assert [item async for item in ledger.count("ada", 1)] == ["ada 0"]
+        assert [item async for item in ledger.count(user="ada")] == ["ada 0", "ada 1"]
+        assert await ledger.total("ada", one_to_three()) == "ada 6"
+        for wrong in ("a.b", "", "*", "a b"):
+            with pytest.raises(ConfigError, match="expected one token"):
+                await ledger.total(wrong, one_to_three())
+        with pytest.raises(TypeError, match="user"):
+            ledger.count()
+
+
 async def test_what_cannot_be_bound(client: Client) -> None:
     class Empty: ...
 
@@ -139,8 +190,11 @@ async def test_a_request_of_the_wrong_shape_is_told_the_right_one(
 async def test_targets_that_cannot_be_called(client: Client) -> None:
     async def stranger() -> None: ...
 
-    with pytest.raises(ConfigError, match="'stranger' is not registered"):
+    with pytest.raises(ConfigError, match=r"'stranger' is not registered.*include"):
         await client.call(stranger)
+    event: Any = Event("shop.placed", int)
+    with pytest.raises(ConfigError, match=r"cannot call Event.*an event is published"):
+        await client.call(event)
     with pytest.raises(ConfigError, match="expected a subject or a handler"):
         await client.call(5)  # type: ignore[call-overload]  # the mistake
     with pytest.raises(BadSubjectError):

@@ -57,6 +57,23 @@ def test_the_protocol_of_an_async_client_blocks_as_well(client: natsrpc.sync.Cli
     assert desk.total([1, 2]) == 3
 
 
+def test_tokens_of_the_subject_are_arguments(client: natsrpc.sync.Client) -> None:
+    class ByToken(Protocol):
+        @natsrpc.endpoint("desk.{what}")
+        def ask(self, what: str, a: int, b: int) -> int: ...
+
+        @natsrpc.endpoint("desk.{what}")
+        def read(self, n: int, *, what: str) -> Iterator[int]: ...
+
+        @natsrpc.endpoint("desk.{what}")
+        def send(self, what: str, numbers: Iterable[int]) -> int: ...
+
+    desk = client.bind(ByToken)
+    assert desk.ask("add", 1, b=5) == 6
+    assert list(desk.read(2, what="count")) == [0, 1]
+    assert desk.send("total", [1, 2]) == 3
+
+
 def test_local_names_and_generators_are_understood(client: natsrpc.sync.Client) -> None:
     class Number(RootModel[int]): ...  # a name that only this function knows
 

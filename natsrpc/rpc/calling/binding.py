@@ -10,8 +10,8 @@ from natsrpc.errors import BadSubjectError, ConfigError, ConfigTypeError, Encode
 
 from ..contract import EndpointContract, check_errors
 from ..headers import DeadlineClock, check_deadline_clock, is_reserved
+from ..signature import Event, registry
 from ..signature import names as naming
-from ..signature import registry
 from ..streams import Conversations, Patience, conversations_of
 from .bound import NOTHING, BoundCall, NotGiven
 from .call import Call
@@ -112,7 +112,8 @@ class Binder:
         elif callable(target):
             contract = registry.find(target).contract
         else:
-            raise ConfigError(f"cannot call {target!r}: expected a subject or a handler")
+            way = ", and an event is published" if isinstance(target, Event) else ""
+            raise ConfigError(f"cannot call {target!r}: expected a subject or a handler{way}")
         if streams != (contract.kind != "unary"):
             ways = "stream() or upload()" if contract.kind != "unary" else "call()"
             raise ConfigError(f"endpoint {contract.name!r} is to be called with {ways}")

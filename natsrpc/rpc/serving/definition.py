@@ -239,11 +239,15 @@ def check_overlap(handler: Handler, others: list[Handler], service: str) -> None
         if not new.queue_group or new.queue_group != other.queue_group:
             continue
         if new.subject == other.subject:
+            few, way = "requests", "give one of them another subject"
+            if new.kind == "event":
+                few, way = "events", "give one of them another queue_group"
+                if each.plan.function is handler.plan.function:
+                    way = "a prefix does not touch events: include their router once"
             raise ConfigError(
                 f"service {service!r} already serves {new.subject!r} in queue group "
                 f"{new.queue_group!r}: {place_of(each.plan.function)} and "
-                f"{place_of(handler.plan.function)} would each get only some of the requests; "
-                "give one of them another subject"
+                f"{place_of(handler.plan.function)} would each get only some of the {few}; {way}"
             )
         if overlaps(new.subject, other.subject):
             warnings.warn(

@@ -29,6 +29,9 @@ from ..signature import (
     describe,
     guarded,
     located,
+    parameters,
+    peel,
+    plain,
     plan,
 )
 from ..signature import names as naming
@@ -110,6 +113,9 @@ def read(target: str | Event[Any], function: Callable[..., Any]) -> CallPlan:
     """
     _, _, tokens = _place(target)
     with located(function):
+        if inspect.isroutine(function) and parameters(function)[1] is UNANNOTATED:
+            text = "has no annotation: write '-> None', for nobody is answered"
+            raise ConfigError(f"the result of subscriber {describe(function)!r} {text}")
         call_plan = plan(function, tokens)
         _check_result(call_plan)
         return dataclasses.replace(call_plan, request_type=_type(target, call_plan))
@@ -190,11 +196,8 @@ def _type(target: str | Event[Any], call_plan: CallPlan) -> Any:
     if not call_plan.whole:
         _check_fields(target, call_plan)
         return wanted
-    wanted = codecs.nameless(wanted)
-    if wanted == target.type or wanted in (Any, UNANNOTATED, object):
-        return target.type
-    classes = isinstance(wanted, type) and isinstance(target.type, type)
-    if classes and _is_subclass(target.type, wanted):
+    wanted = codecs.nameless(wanted)  # an event is of its own type, also beside tokens
+    if wanted in (Any, UNANNOTATED, object) or _takes(wanted, target.type):
         return target.type
     parameter = call_plan.body[0].name
     raise ConfigError(
@@ -222,10 +225,20 @@ def _check_fields(event: Event[Any], call_plan: CallPlan) -> None:
         )
 
 
+def _takes(wanted: Any, carried: Any) -> bool:
+    """Whether a parameter takes what an event carries: its type by whatever name, or a wider class.
+    Constraints of the event need not be repeated; others than the event's would never be looked
+    at."""
+    parameter, event = peel(wanted), peel(codecs.described(plain(carried)).type)
+    if parameter.metadata and repr(parameter.metadata) != repr(event.metadata):
+        return False
+    return bool(parameter.type == event.type) or _is_subclass(event.type, parameter.type)
+
+
 def _is_subclass(cls: Any, base: Any) -> bool:
     try:
         return issubclass(cls, base)
-    except TypeError:  # list[int] is a class to `isinstance` alone
+    except TypeError:  # one of them is no class
         return False
 
 

@@ -1,6 +1,7 @@
 """Signatures of handlers, read once at registration: a function becomes its call plan."""
 
 from . import names, registry
+from .aliases import peel, plain
 from .annotations import UNANNOTATED, Parameter, hints, parameters
 from .callables import Style, style
 from .callers import caller, depth_of_caller, place_of
@@ -12,6 +13,7 @@ from .marks import HandlerOptions, Mark, mark_of, marked_methods, public_methods
 from .places import located, place
 from .plan import CallPlan, Dependency, all_dependencies, plan, substitute
 from .rehearsal import check_guards, guarded, rehearse
+from .sources import token_of, token_text
 
 __all__ = [
     "MISSING",
@@ -44,8 +46,10 @@ __all__ = [
     "marked_methods",
     "names",
     "parameters",
+    "peel",
     "place",
     "place_of",
+    "plain",
     "plan",
     "public_methods",
     "registry",
@@ -53,4 +57,6 @@ __all__ = [
     "set_mark",
     "style",
     "substitute",
+    "token_of",
+    "token_text",
 ]

@@ -99,9 +99,10 @@ def parse_template(template: str) -> tuple[str, dict[str, int]]:
             tokens[match[1]] = index
             parts[index] = "*"
         elif "{" in part or "}" in part:
+            dots = " (a dot, not a slash, ends a part)" if "/" in part else ""
             raise ConfigError(
                 f"bad subject {template!r}: {part!r} mixes a token with text; a token in braces "
-                "is a whole part, as in 'orders.{user}.get'"
+                f"is a whole part{dots}, as in 'orders.{{user}}.get'"
             )
     subject = ".".join(parts)
     check_subscribe(subject)

@@ -107,6 +107,7 @@ def _plan(function: Callable[..., Any], tokens: dict[str, int]) -> CallPlan:
     whole = len(body) == 1 and body[0].marker is None
     _check_body(name, function, body, whole)
     body = _describe(name, body, whole)
+    _check_aliases(name, body, tokens)
     if whole and any(each.marker is None and each.name in tokens for each in found):
         body = [beside_tokens(body[0])]
     response_type, streams, awaits = response(name, function, returns)
@@ -291,13 +292,18 @@ def all_dependencies(found: tuple[tuple[str, Dependency], ...]) -> Iterator[Depe
         yield from all_dependencies(each.dependencies)
 
 
+_NAMES_OF_OURS = {"client": "natsrpc.Client", "context": "natsrpc.Context", "msg": "natsrpc.Msg"}
+"""What a parameter without a type most likely is, by its name."""
+
+
 def _check_body(
     name: str, function: Callable[..., Any], body: list[Parameter], whole: bool
 ) -> None:
     for parameter in body:
         where = _where(name, parameter)
         if parameter.type is UNANNOTATED:
-            way = f"write its type, as in '{parameter.name}: int'"
+            type_ = _NAMES_OF_OURS.get(parameter.name, "int")
+            way = f"write its type, as in '{parameter.name}: {type_}'"
             if not place(function):
                 way = "wrap it in a function of your own, with annotations"
             elif parameter is body[0] and inspect.isfunction(function) and "." in name:
@@ -326,6 +332,19 @@ def _describe(name: str, body: list[Parameter], whole: bool) -> list[Parameter]:
                 )
             taken[field] = parameter.name
     return found
+
+
+def _check_aliases(name: str, body: list[Parameter], tokens: dict[str, int]) -> None:
+    """Refuse a field that has the name of a token by its alias: it may be the token that is meant,
+    and the body must not speak for it."""
+    for parameter in body:
+        for alias in parameter.names:
+            if alias in tokens and not isinstance(parameter.marker, EmbedMarker):
+                raise ConfigError(
+                    f"{_where(name, parameter)} has the alias {alias!r}, the name of the token "
+                    f"{{{alias}}} of its subject: mark it Token({alias!r}) to read that, or Embed "
+                    "if a field of the body is meant"
+                )
 
 
 def _request_type(body: list[Parameter], whole: bool) -> Any:

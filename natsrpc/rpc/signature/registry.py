@@ -71,7 +71,10 @@ def find(target: Callable[..., Any]) -> Registered:
             raise ConfigError(
                 f"{describe(target)!r} is a subscriber, which nobody can call: publish its event"
             )
-        raise ConfigError(f"{describe(target)!r} is not registered as a handler of any service")
+        raise ConfigError(
+            f"{describe(target)!r} is not registered as a handler of any service: decorate it; if "
+            "a router has it, import the module that includes the router, or call it by subject"
+        )
     subjects = sorted({entry.contract.template for entry in entries})
     if len(subjects) > 1:
         raise ConfigError(

@@ -98,6 +98,28 @@ def source_of(where: str, parameter: Parameter, tokens: dict[str, int]) -> Sourc
     return found
 
 
+def token_of(parameter: Parameter, tokens: dict[str, int]) -> str | None:
+    """The token of the subject that a parameter is, if it is one."""
+    if isinstance(parameter.marker, TokenMarker):
+        return parameter.marker.name or parameter.name
+    if parameter.marker is not None or parameter.name not in tokens:
+        return None
+    return None if any(special_class(each) for each, _ in parts(parameter.type)) else parameter.name
+
+
+def token_text(type_: Any) -> Callable[[Any], str]:
+    """From a value to the token that is read as it: what `source_of` reads, the other way round."""
+    if base_of(type_) in RAW:
+        return lambda value: bytes(value).decode("utf-8", "surrogateescape")
+    encode = codecs.get("json").bind(type_).encode
+
+    def convert(value: Any) -> str:
+        found = json.loads(encode(value))
+        return found if isinstance(found, str) else json.dumps(found)
+
+    return convert
+
+
 def _special_source(where: str, parameter: Parameter) -> Source | None:
     type_ = parameter.type
     inside = (special_class(each) for each, _ in parts(type_))

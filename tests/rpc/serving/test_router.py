@@ -205,6 +205,17 @@ def test_a_conflict_names_both_functions_with_file_and_line() -> None:
         assert f"test_router.py:{line})" in str(refused.value)
 
 
+def test_subscribers_of_a_router_are_served_once_however_it_is_prefixed() -> None:
+    service, router = natsrpc.Service("bill", version="1.0.0"), natsrpc.Router("r")
+
+    @router.subscriber("shop.placed")
+    async def charge(order: int) -> None: ...
+
+    service.include(router, prefix="v1")
+    with pytest.raises(ConfigError, match="only some of the events; a prefix does not touch"):
+        service.include(router, prefix="v2")
+
+
 def test_a_warning_of_overlap_is_about_the_program_s_own_line() -> None:
     router, service = Router("orders"), shop()
     router.handler("*", name="any")(place)

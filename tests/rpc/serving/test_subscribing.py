@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, NewType
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+from typing_extensions import TypeAliasType
 
 import natsrpc
 from natsrpc import Depends, Event, Token
@@ -98,6 +100,51 @@ def test_a_parameter_takes_the_events_type_or_a_wider_one(kind: Any) -> None:
     assert contract(service).request_type is Placed
 
 
+@pytest.mark.parametrize("kind", [int, str, datetime.date, Annotated[int, Field(ge=1)]])
+def test_an_event_of_a_scalar_is_of_its_own_type_beside_tokens(kind: Any) -> None:
+    service = new()
+
+    async def charge(event: Any, region: str) -> None: ...
+
+    charge.__annotations__["event"] = kind
+    service.subscriber(Event("shop.{region}.paid", kind))(charge)
+    assert contract(service).request_type == kind
+
+
+Alias = TypeAliasType("Alias", Placed)
+Many = TypeAliasType("Many", list[Placed])
+Number = NewType("Number", int)
+Told: Any = Annotated[Placed, Field(description="of yesterday")]
+Small: Any = Annotated[int, Field(le=9)]
+
+
+@pytest.mark.parametrize(
+    ("carried", "kind"),
+    [
+        (Alias, Alias),
+        (Alias, Placed),
+        (Placed, Alias),
+        (Alias, BaseModel),
+        (Many, Many),
+        (Many, list[Placed]),
+        (Number, Number),
+        (Told, Told),
+        (Told, Placed),
+        (Small, Small),
+        (Small, int),
+        (Placed, Placed | None),
+    ],
+)
+def test_a_type_is_the_same_under_another_name(carried: Any, kind: Any) -> None:
+    service = new()
+
+    async def charge(event: Any) -> None: ...
+
+    charge.__annotations__["event"] = kind
+    service.subscriber(Event("shop.paid", carried))(charge)
+    assert contract(service).request_type == carried
+
+
 async def test_several_parameters_are_fields_of_the_event() -> None:
     service, got = new(), list[tuple[int, int, str]]()
 
@@ -153,6 +200,9 @@ async def asks(event: Placed, where: Annotated[str, Token("nowhere")]) -> None: 
 async def untyped(event) -> None: ...  # type: ignore[no-untyped-def]
 
 
+async def undecided(event: Placed): ...  # type: ignore[no-untyped-def]
+
+
 @pytest.mark.parametrize(
     ("function", "told"),
     [
@@ -161,6 +211,7 @@ async def untyped(event) -> None: ...  # type: ignore[no-untyped-def]
         (uploads, "streams: an event is one message"),
         (asks, "nowhere"),
         (untyped, "'event' of"),
+        (undecided, "result of subscriber 'undecided' has no annotation: write '-> None'"),
         (3, "3"),
         (Placed, "class"),
     ],

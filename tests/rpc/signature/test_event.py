@@ -44,6 +44,7 @@ def test_an_event_is_frozen_data() -> None:
         ("shop.{a}.*", "a wildcard has no name"),
         ("shop.{a}.{a}", "named twice"),
         ("shop.x{a}", "mixes a token with text"),
+        ("/shop/{a}", "a dot, not a slash, ends a part"),
     ],
 )
 def test_a_subject_that_is_no_events_is_refused(subject: Any, told: str) -> None:
