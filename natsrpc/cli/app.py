@@ -8,7 +8,7 @@ import typer
 
 from natsrpc.version import __version__
 
-from . import call, contract, demo, info, ls, ping, run, server, stats, stub
+from . import call, contract, demo, info, ls, permissions, ping, run, server, stats, stub
 from .command import connecting
 
 __all__ = ["app"]
@@ -51,4 +51,5 @@ app.command("server", context_settings={"allow_extra_args": True, "ignore_unknow
 )
 app.add_typer(contract.app, name="contract")
 app.command("stub")(connecting(stub.stub))
+app.command("permissions")(connecting(permissions.permissions))
 app.command("demo")(demo.demo)
