@@ -100,6 +100,6 @@ def _print_roles(name: str, inboxes: Inboxes, roles: Mapping[str, Permissions]) 
 def _print_account(contract: Mapping[str, Any], account: str, *, json: bool) -> None:
     if json:
         raise ConfigError("--account prints configuration: leave --json out")
-    name = contract["name"]
+    name, imported = contract["name"], imports(contract, account)
     print(f"# the account that serves {name}\n{exports(contract)}\n")
-    print(f"# the account of callers\n{imports(contract, account)}")
+    print(f"# the account of callers\n{imported}")

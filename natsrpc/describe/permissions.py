@@ -178,8 +178,8 @@ def everything(contract: Mapping[str, Any]) -> list[str]:
     """Return the subjects of a contract that are no subjects of its own: those that begin with a
     wildcard, so that to allow them is to allow nearly all."""
     read = _Contract(contract)
-    subjects = (*(each.partition(" ")[0] for each in read.listens), *read.calls, *read.published)
-    return [each for each in dict.fromkeys(subjects) if each.startswith(("*", ">"))]
+    subjects = dict.fromkeys((*read.calls, *read.events, *read.published))
+    return [each for each in subjects if each[0] in "*>" and "._NATSRPC." not in each]
 
 
 class _Contract:

@@ -1,4 +1,4 @@
-"""`natsrpc permissions`: it prints blocks that nats-server takes, from modules and live services."""
+"""`natsrpc permissions`: it prints blocks that nats-server takes, for modules and live services."""
 
 from __future__ import annotations
 

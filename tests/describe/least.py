@@ -231,13 +231,21 @@ async def _try(
             )
             return await stack.enter_async_context(login)
 
-        names = ("calc", "caller", "publisher", "observer", "admin")
-        clients = [await user(name) for name in names]
+        served = await user("calc")
         try:
-            server = await stack.enter_async_context(clients[0].serve(service(told)))
+            server = await stack.enter_async_context(served.serve(service(told)))
         except natsrpc.NatsError as error:
             return {START: str(error)}
-        users = Users(*clients, told, server.services[0].id, patience)
+        users = Users(
+            service=served,
+            caller=await user("caller"),
+            publisher=await user("publisher"),
+            observer=await user("observer"),
+            admin=await user("admin"),
+            told=told,
+            id=server.services[0].id,
+            patience=patience,
+        )
 
         async def note(_: natsrpc.Msg) -> None:
             users.done.set()
