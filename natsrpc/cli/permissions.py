@@ -14,7 +14,7 @@ from natsrpc.errors import ConfigError
 from .context import Destination
 from .contract import contract_of
 from .duration import parse_seconds
-from .output import print_json, say
+from .output import print_json, say, show
 from .query import AsJson, Timeout
 
 __all__ = ["permissions"]
@@ -90,16 +90,19 @@ async def permissions(
 
 
 def _print_roles(name: str, inboxes: Inboxes, roles: Mapping[str, Permissions]) -> None:
-    blocks = []
-    for role, each in roles.items():
+    for place, (role, each) in enumerate(roles.items()):
         title = _TITLES[role].format(name=name, inbox=getattr(inboxes, role, ""))
-        blocks.append(f"# {title}\n{each.config}\n")
-    print("\n".join(blocks), end="")
+        _show(*([""] if place else []), f"# {title}", each.config)
+
+
+def _show(*blocks: str) -> None:
+    for line in "\n".join(blocks).split("\n"):
+        show(line)
 
 
 def _print_account(contract: Mapping[str, Any], account: str, *, json: bool) -> None:
     if json:
         raise ConfigError("--account prints configuration: leave --json out")
     name, imported = contract["name"], imports(contract, account)
-    print(f"# the account that serves {name}\n{exports(contract)}\n")
-    print(f"# the account of callers\n{imported}")
+    _show(f"# the account that serves {name}", exports(contract), "")
+    _show("# the account of callers", imported)

@@ -201,7 +201,7 @@ class _Contract:
 
     def _read(self, endpoint: Mapping[str, Any]) -> None:
         subject, group = _checked(endpoint["subject"]), endpoint["queue_group"]
-        if not _group(group):
+        if not _group(group) or not group.isprintable():
             raise ConfigError(f"bad queue group {group!r} of endpoint {endpoint['name']!r}")
         grouped = f" {group}" if group else ""
         self.listens.append(subject + grouped)
@@ -223,7 +223,8 @@ class _Contract:
 
 
 def _checked(subject: str) -> str:
-    if not _subject(subject) or subject.startswith(("$", "_INBOX.")) or "_NATSRPC" in subject:
+    foreign = subject.startswith(("$", "_INBOX.")) or "_NATSRPC" in subject
+    if foreign or not _subject(subject) or not subject.isprintable():
         raise ConfigError(
             f"this contract names {subject!r}, which no service serves or publishes: expected "
             "tokens joined by dots, neither of the server ('$…') nor of an inbox ('_INBOX.…')"

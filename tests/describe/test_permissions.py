@@ -166,6 +166,8 @@ def test_what_another_line_covers_is_left_out() -> None:
         (("_INBOX.>",), {}),
         (('a" ]  publish: ">',), {}),
         (("a\nb",), {}),
+        (("a\x9bm",), {}),
+        (("a\u202eb",), {}),
         (("a..b",), {}),
         (("a._NATSRPC.cancel",), {}),
         (("a",), {"queue_group": '>"'}),
