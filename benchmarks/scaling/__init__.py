@@ -1,5 +1,5 @@
-"""What natsrpc costs NATS past one machine, counted on real servers: the figures of docs/scaling.md.
+"""What natsrpc costs NATS past one machine, counted on real servers, for docs/scaling.md.
 
-`python -m benchmarks.scaling` lists the measurements. Each starts its own servers on loopback, is
-bounded, and lowers its own priority, as the machine may have other work.
+Each file is a program: `nice python -m benchmarks.scaling.cost`. It starts its own servers on
+loopback, is bounded, and prints what the page says.
 """

@@ -24,8 +24,8 @@ ANSWERS = '{ max: -1, expires: "1h" }'
 of one of them. The server's own defaults, one message within two minutes, end every stream."""
 
 _DISCOVERY = ("$SRV.*", "$SRV.*.{name}", "$SRV.*.{name}.*")
-_TOKEN = r"(?:[^\x00-\x20\x7f.*>\"\\{}]+|\*)"
-_subject = re.compile(rf"(?:{_TOKEN}\.)*(?:{_TOKEN}|>)").fullmatch
+_PART = r"(?:[^\x00-\x20\x7f.*>\"\\{}]+|\*)"
+_subject = re.compile(rf"(?:{_PART}\.)*(?:{_PART}|>)").fullmatch
 _name = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _group = re.compile(r"[^\x00-\x20\x7f*>\"\\]*").fullmatch
 _parameter = re.compile(r"\{[^{}]*\}")
@@ -249,12 +249,12 @@ def _covers(wide: str, narrow: str) -> bool:
     if group != own:
         return False
     wanted, given = narrow.split("."), wide.split(".")
-    for place, token in enumerate(given):
-        if token == ">":
+    for place, part in enumerate(given):
+        if part == ">":
             return len(wanted) > place
         if place >= len(wanted) or wanted[place] == ">":
             return False
-        if token not in ("*", wanted[place]):
+        if part not in ("*", wanted[place]):
             return False
     return len(wanted) == len(given)
 

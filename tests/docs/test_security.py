@@ -1,4 +1,4 @@
-"""SECURITY.md: the tests that it names exist, and natsrpc has nothing of what it says it has not."""
+"""SECURITY.md: the tests that it names exist, and what it says is not there is not."""
 
 from __future__ import annotations
 
