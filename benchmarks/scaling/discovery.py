@@ -13,7 +13,7 @@ import time
 import natsrpc
 from natsrpc import discovery
 
-from .servers import one_server, subscriptions, until
+from .servers import one_server, resident, subscriptions, until
 
 PER_CONNECTION = 500
 
@@ -76,7 +76,9 @@ async def main(total: int = 10_000, endpoints: int = 1, processes: int = 4) -> N
                 assert await child.stdout.readline() == b"ready\n", "an instance did not start"
             expected = total // processes * processes * (3 * endpoints + 3)
             until(lambda: subscriptions(server) >= expected, "subscriptions")
-            print(f"{total} instances of {endpoints} endpoints: {subscriptions(server)} interests")
+            size = resident(server.pid) / 2**20
+            print(f"{total} instances of {endpoints} endpoints: {subscriptions(server)} interests, "
+                  f"resident size of the server {size:.0f} MiB")  # fmt: skip
             asking = (sys.executable, "-m", __spec__.name, "ask", server.url, "20")
             await (await asyncio.create_subprocess_exec(*asking)).wait()
         finally:

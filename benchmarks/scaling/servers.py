@@ -98,8 +98,8 @@ def _urls(ports: list[int]) -> str:
 
 
 def _is_joined(server: NatsServer) -> bool:
-    gates = look(server, "/gatewayz")
-    return bool(gates.get("outbound_gateways")) and bool(gates.get("inbound_gateways"))
+    gates, routes = look(server, "/gatewayz"), look(server, "/routez")
+    return bool(gates.get("outbound_gateways")) and bool(routes["num_routes"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +138,10 @@ def subscriptions(server: NatsServer) -> int:
     """Subscriptions that a server keeps, those of its routes included."""
     found: int = look(server, "/subsz")["num_subscriptions"]
     return found
+
+
+def gateway_interest(server: NatsServer) -> int:
+    """What a server knows of the interest of the clusters that its gateways lead to."""
+    gates = (look(server, "/gatewayz?accs=1&subs=1").get("outbound_gateways") or {}).values()
+    accounts = [each for gate in gates for each in gate.get("accounts") or []]
+    return sum(each.get("num_subs", 0) for each in accounts if each["name"] == "$G")

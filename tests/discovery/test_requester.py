@@ -17,6 +17,13 @@ from tests.core.harness import eventually
 Question = Callable[[Connection], Awaitable[list[Any]]]
 
 
+def identity(number: int) -> bytes:
+    return json.dumps({"name": "fleet", "id": f"i{number}", "version": "1.0.0"}).encode()
+
+
+SIZE = len(identity(0))
+
+
 async def ping(connection: Connection) -> list[Any]:
     return list(await discovery.ping(connection, "fleet", timeout=10, stall=0.2))
 
@@ -30,15 +37,14 @@ async def answering(connection: Connection, count: int) -> None:
 
     async def answer(msg: Msg) -> None:
         for number in range(count):
-            found = {"name": "fleet", "id": f"i{number}", "version": "1.0.0"}
-            await msg.respond(json.dumps(found).encode())
+            await msg.respond(identity(number))
 
     await connection.subscribe("$SRV.*.fleet", cb=answer)
     await connection.flush()
 
 
 @pytest.mark.parametrize("question", [ping, schemas])
-@pytest.mark.parametrize(("name", "bound"), [("MAX_ANSWERS", 7), ("MAX_BYTES", 7 * 48)])
+@pytest.mark.parametrize(("name", "bound"), [("MAX_ANSWERS", 7), ("MAX_BYTES", 7 * SIZE)])
 async def test_discovery_takes_so_many_instances(
     nats_server: NatsServer,
     monkeypatch: pytest.MonkeyPatch,
