@@ -16,6 +16,7 @@ from . import (
     demo,
     info,
     ls,
+    permissions,
     ping,
     run,
     server,
@@ -66,4 +67,5 @@ app.command("server", context_settings={"allow_extra_args": True, "ignore_unknow
 )
 app.add_typer(contract.app, name="contract")
 app.command("stub")(connecting(stub.stub))
+app.command("permissions")(connecting(permissions.permissions))
 app.command("demo")(demo.demo)

@@ -1,4 +1,4 @@
-"""A service's contract as text: JSON Schema, AsyncAPI, client modules, differences of two.
+"""A service's contract as text: schemas, AsyncAPI, client modules, permissions, differences of two.
 
 Everything here is pure: a contract or its document goes in, text or plain data comes out. The
 command line calls it, and discovery for the answer to SCHEMA.
@@ -7,6 +7,7 @@ command line calls it, and discovery for the answer to SCHEMA.
 from .asyncapi import asyncapi
 from .diff import Change, ContractDiff, Step, diff, next_version, version_numbers
 from .document import document, read_document
+from .permissions import Inboxes, Permissions, everything, exports, imports, permissions
 from .schemas import RAW, endpoint_schema, error_schema, event_schema, published, schema
 from .stub import stub
 
@@ -14,6 +15,8 @@ __all__ = [
     "RAW",
     "Change",
     "ContractDiff",
+    "Inboxes",
+    "Permissions",
     "Step",
     "asyncapi",
     "diff",
@@ -21,7 +24,11 @@ __all__ = [
     "endpoint_schema",
     "error_schema",
     "event_schema",
+    "everything",
+    "exports",
+    "imports",
     "next_version",
+    "permissions",
     "published",
     "read_document",
     "schema",

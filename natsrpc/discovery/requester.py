@@ -1,22 +1,33 @@
 """The asking side: who is there, what do they serve, how are they doing.
 
 Nobody knows how many instances will answer. The first may take `timeout` seconds; after that, it is
-over when none has answered for `stall` seconds. An instance asked for by its id is one answer.
+over when none has answered for `stall` seconds. An instance asked for by its id is one answer. Nor
+does anybody know who answers: answers are taken up to a number and a size in all.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from logging import Logger, getLogger
 from typing import Any, TypedDict, TypeVar, Unpack
 
-from natsrpc.core import Connection
+from natsrpc.core import Connection, Msg
 from natsrpc.errors import ConfigError, NoRespondersError, RpcError
 from natsrpc.rpc import from_wire, is_error
 
 from .reader import ServiceIdentity, ServiceInfo, ServiceStats, read, read_object
 from .responder import PREFIX
 
+log: Logger = getLogger("natsrpc.discovery")
+
 TIMEOUT = 2.0
 STALL = 0.3
+
+MAX_ANSWERS = 65_536
+"""Answers to one question that are taken: more instances than that are asked for by name."""
+
+MAX_BYTES = 256 * 1024 * 1024
+"""Bytes of all these answers together."""
 
 Identity = TypeVar("Identity", bound=ServiceIdentity)
 
@@ -33,6 +44,10 @@ async def ping(
     connection: Connection, name: str = "", id: str = "", **options: Unpack[Asking]
 ) -> list[ServiceIdentity]:
     """Return the instances that answer, in the order they did, with their round-trip times.
+
+    At most 65 536 answers of 256 MiB in all are taken; the log says where there were more. Ten
+    thousand instances answer within a second; where their answers are large (many endpoints), give
+    `timeout` more than its two seconds.
 
     Args:
         connection: where to ask.
@@ -119,7 +134,7 @@ async def schemas(
     """
     subject = _subject("SCHEMA", name, "", prefix)
     replies = connection.request_many(subject, timeout=timeout, stall=stall)
-    answers = [read_object(msg.data) async for msg in replies]
+    answers = [read_object(msg.data) async for msg in _bounded(replies, subject)]
     return [each for each in answers if each is not None]
 
 
@@ -127,6 +142,18 @@ def _subject(verb: str, name: str, id_: str, prefix: str) -> str:
     if id_ and not name:
         raise ConfigError(f"an instance is asked for by name and id: id is {id_!r} without a name")
     return ".".join(filter(None, (prefix, verb, name, id_)))
+
+
+async def _bounded(replies: AsyncIterator[Msg], subject: str) -> AsyncIterator[Msg]:
+    """The replies, up to what one question may bring into memory."""
+    count = size = 0
+    async for msg in replies:
+        count, size = count + 1, size + len(msg.data)
+        if count > MAX_ANSWERS or size > MAX_BYTES:
+            text = "took %d answers to %r and no more: ask for one name, or one instance"
+            log.warning(text, count - 1, subject)
+            return
+        yield msg
 
 
 async def _ask(
@@ -147,7 +174,7 @@ async def _ask(
         subject, timeout=timeout, stall=stall, max_msgs=1 if id_ else None
     )
     try:
-        async for msg in replies:
+        async for msg in _bounded(replies, subject):
             each = read(msg, kind, connection.link.loop.time() - asked)
             if each is not None:
                 found.setdefault((each.name, each.id), each)
