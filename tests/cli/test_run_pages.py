@@ -90,6 +90,8 @@ class Pages:
         assert code == 200
         lines = [line.rpartition(" ") for line in text.splitlines() if line[0] != "#"]
         assert len({name for name, _, _ in lines}) == len(lines)
+        types = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
+        assert len(set(types)) == len(types)
         return {name: float(value) for name, _, value in lines}
 
     async def requests(self) -> Counter[tuple[str, str, str]]:

@@ -160,3 +160,19 @@ async def test_a_worker_that_holds_too_much_is_replaced_without_a_gap(
         assert pool.supervisor.restarts == 0
     finally:
         assert await pool.supervisor.stop()
+
+
+async def test_reloads_asked_for_amid_one_are_one_more(
+    target: Path, nats_server: NatsServer
+) -> None:
+    pool = Pool(target, nats_server)
+    await pool.supervisor.start()
+    try:
+        first = asyncio.create_task(pool.supervisor.reload())
+        await eventually(lambda: len(pool.supervisor.workers) == 2)
+        assert (
+            await asyncio.gather(first, *(pool.supervisor.reload() for _ in range(4))) == [True] * 5
+        )
+        assert pool.said == ["all workers are replaced"] * 2
+    finally:
+        assert await pool.supervisor.stop()
