@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from natsrpc.core import Connection, Msg, connect
+from natsrpc.errors import StreamNotFoundError
 from natsrpc.jetstream import JetStream, OrderedConsumer
 from natsrpc.jetstream.api import Api
 from natsrpc.jetstream.consuming import Cursor, Feed, Supply
@@ -24,6 +25,7 @@ class PlayedStream:
         self.made: list[dict[str, Any]] = []
         self.pulls: list[tuple[str, dict[str, Any]]] = []
         self.num_pending = 0
+        self.last_seq = 100
 
     async def open(self) -> PlayedStream:
         await self.nc.subscribe("played.CONSUMER.CREATE.S.>", cb=self._make)
@@ -46,7 +48,8 @@ class PlayedStream:
         await msg.respond(b'{"success": true}')
 
     async def _tell(self, msg: Msg) -> None:
-        await msg.respond(b'{"config": {"name": "S"}, "state": {"last_seq": 100}}')
+        state = {"last_seq": self.last_seq}
+        await msg.respond(json.dumps({"config": {"name": "S"}, "state": state}).encode())
 
     def send(self, *seqs: tuple[int, int]) -> None:
         """Messages with (stream sequence, consumer sequence), into the latest pull."""
@@ -131,3 +134,19 @@ async def test_of_pulls_that_do_not_wait_one_is_out_at_a_time(
     await eventually(lambda: len(there.pulls) == 3)
     assert "no_wait" not in there.pulls[-1][1]
     await feed.close()
+
+
+async def test_a_stream_of_the_same_name_that_counts_anew_is_told(
+    there: PlayedStream, broker: Broker
+) -> None:
+    options: Any = {**broker.options(), "reconnect_wait": 0.01}
+    async with connect("nats://memory:4222", **options) as nc:
+        reader = await ordered(nc)
+        async with reader.messages() as messages:
+            await eventually(lambda: there.pulls)
+            there.send((5, 1))
+            await anext(messages)
+            there.last_seq = 3
+            await nc.force_reconnect()
+            with pytest.raises(StreamNotFoundError, match="made anew"):
+                await anext(messages)
