@@ -1,8 +1,7 @@
-"""What one core carries: CPU of nats-server, of a worker and of a caller, for each kind of message.
+"""What one core carries: CPU of nats-server, of a worker and of a caller, by kind of message.
 
 Each is a process of its own, and its CPU time is read before and after. So other work on the
-machine makes it slower and changes the figures little: what counts is microseconds of CPU, not of
-the clock.
+machine makes it slower and changes the figures little: microseconds of CPU count, not of the clock.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import natsrpc
+from natsrpc import discovery
 from natsrpc.server import NatsServer
 
 from .servers import (
@@ -51,7 +52,12 @@ def service(endpoints: int = 0) -> natsrpc.Service:
         for number in range(endpoints):
             made.handler(f"fleet.endpoint{number}", name=f"endpoint{number}")(echo)
         return made
-    for name, function in (("echo", echo), ("count", count), ("size", size), ("fill", fill)):
+
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    named = (("echo", echo), ("count", count), ("size", size), ("fill", fill), ("wait", wait))
+    for name, function in named:
         made.handler(f"fleet.{name}")(function)
     return made
 
@@ -113,6 +119,19 @@ async def event(client: natsrpc.Client) -> int:
     return CALLS
 
 
+async def cancelled(client: natsrpc.Client) -> int:
+    for _ in range(100):
+        calling = asyncio.ensure_future(client.call("fleet.wait"))
+        await client.connection.flush()
+        calling.cancel()
+        await asyncio.wait([calling])
+    return 100
+
+
+async def find(client: natsrpc.Client) -> int:
+    return len(await discovery.ping(client.connection, "fleet"))
+
+
 WORK: dict[str, tuple[Callable[[natsrpc.Client], Awaitable[int]], str]] = {
     "call, 128 B both ways": (call, "call"),
     "the same, timeout=None": (call_without_deadline, "call"),
@@ -120,6 +139,8 @@ WORK: dict[str, tuple[Callable[[natsrpc.Client], Awaitable[int]], str]] = {
     "upload of 128 B": (upload, "item"),
     "reply of 4 MiB": (large_reply, "MiB"),
     "event of 128 B": (event, "event"),
+    "call that is cancelled": (cancelled, "call"),
+    "discovery": (find, "instance"),
 }
 
 
@@ -132,7 +153,7 @@ async def work(sites: Sites, kind: str) -> None:
         number = await do(sites.caller)
         await settled(sites)
         sent, got = counts(sites.near) - there, counts(sites.far) - back
-        print(f"  {name:24} a {unit:5}: {said(sent, kind, number)} there, "
+        print(f"  {name:24} a {unit:8}: {said(sent, kind, number)} there, "
               f"{said(got, kind, number)} back")  # fmt: skip
 
 
@@ -193,6 +214,7 @@ async def between(near: NatsServer, far: NatsServer, kind: str) -> None:
         natsrpc.connect(near.url) as caller,
         natsrpc.connect(far.url) as worker,
         worker.serve(service(), subscriber(1), subscriber(2)),
+        worker.serve(service()),
     ):
         await asyncio.sleep(1)  # for servers to tell each other
         await work(Sites(near, far, caller, worker), kind)
@@ -200,6 +222,7 @@ async def between(near: NatsServer, far: NatsServer, kind: str) -> None:
 
 async def main() -> None:
     with cluster(3) as servers:
+        await asyncio.sleep(2)  # for the servers to have told each other of themselves
         print("a cluster of three, interest added:")
         await interest(servers[0], {"another server": lambda: subscriptions(servers[1])})
         print("from one server to another, over a route:")
@@ -207,6 +230,7 @@ async def main() -> None:
         routes = look(servers[0], "/routez")["num_routes"]
         print(f"routes of a server: {routes}")
     with supercluster(2) as (east, west):
+        await asyncio.sleep(2)
         print("two clusters of two, interest added:")
         known: Looks = {
             "its cluster": lambda: subscriptions(east[1]),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from natsrpc.describe import Inboxes, Permissions, everything, exports, imports
+from natsrpc.describe import Inboxes, Permissions, exports, imports, leading_wildcards
 from natsrpc.describe import permissions as derive
 from natsrpc.errors import ConfigError
 
@@ -67,9 +67,9 @@ async def permissions(
     and another imports.
     """
     contract = await contract_of(destination, target, parse_seconds(timeout))
-    wide = everything(contract)
+    wide = leading_wildcards(contract)
     if wide:
-        text = "begin with a wildcard: whoever is allowed them is allowed nearly everything"
+        text = "begin with a wildcard: whoever is allowed them is allowed nearly leading_wildcards"
         say(f"warning: {', '.join(map(repr, wide))} of {contract['name']!r} {text}")
     if account:
         _print_account(contract, account, json=json)

@@ -7,7 +7,7 @@ command line calls it, and discovery for the answer to SCHEMA.
 from .asyncapi import asyncapi
 from .diff import Change, ContractDiff, Step, diff, next_version, version_numbers
 from .document import document, read_document
-from .permissions import Inboxes, Permissions, everything, exports, imports, permissions
+from .permissions import Inboxes, Permissions, exports, imports, leading_wildcards, permissions
 from .schemas import RAW, endpoint_schema, error_schema, event_schema, published, schema
 from .stub import stub
 
@@ -24,9 +24,9 @@ __all__ = [
     "endpoint_schema",
     "error_schema",
     "event_schema",
-    "everything",
     "exports",
     "imports",
+    "leading_wildcards",
     "next_version",
     "permissions",
     "published",

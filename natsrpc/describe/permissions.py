@@ -174,7 +174,7 @@ def imports(contract: Mapping[str, Any], account: str) -> str:
     return "\n".join(("imports: [", *lines, "]"))
 
 
-def everything(contract: Mapping[str, Any]) -> list[str]:
+def leading_wildcards(contract: Mapping[str, Any]) -> list[str]:
     """Return the subjects of a contract that are no subjects of its own: those that begin with a
     wildcard, so that to allow them is to allow nearly all."""
     read = _Contract(contract)

@@ -77,6 +77,7 @@ async def _evil(connection: Connection) -> None:
         ("info", "evil", "--schema"), ("stats",), ("stats", "--json"), ("ping",),
         ("call", "evil.fails"), ("call", "evil.answers"), ("call", f"evil.{EVIL}"),
         ("contract", "export", "evil"), ("contract", "diff", "evil", "evil"), ("stub", "evil"),
+        ("permissions", "evil"), ("permissions", EVIL),
         ("info", EVIL), ("--context", EVIL, "ls"), ("ls", "--server", EVIL), ("run", EVIL),
     ],
     ids=lambda command: " ".join(command)[:25],

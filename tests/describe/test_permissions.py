@@ -16,9 +16,9 @@ from natsrpc.describe import (
     Inboxes,
     Permissions,
     document,
-    everything,
     exports,
     imports,
+    leading_wildcards,
     permissions,
     read_document,
 )
@@ -193,7 +193,7 @@ def test_a_name_that_is_none_is_refused() -> None:
 
 
 def test_subjects_that_are_nearly_everything_are_told() -> None:
-    assert everything(contract(">", "*.get", "calc.add")) == [">", "*.get"]
+    assert leading_wildcards(contract(">", "*.get", "calc.add")) == [">", "*.get"]
 
 
 @pytest.mark.parametrize("prefix", ["", "_INBOX.>", "_INBOX.*", "a b", "a..b", 'a"'])
