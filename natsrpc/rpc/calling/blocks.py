@@ -6,17 +6,26 @@ import time
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from natsrpc.core import Headers
+from natsrpc.core import Headers, encode_headers
 
-from ..headers import deadline_line
+from ..headers import REQUEST_ID, deadline_line
 
 Block: TypeAlias = "tuple[bytes, float | None]"
 """A header block, and how many seconds to wait for the reply."""
 
+_FIRST = b"NATS/1.0\r\n"
+_OURS = frozenset(("content-type", REQUEST_ID.lower()))
+"""Names of lines in our blocks, beside those that begin with `Natsrpc-`."""
+
 
 def with_headers(block: bytes, headers: Mapping[str, str]) -> bytes:
-    """A header block with a caller's own headers, which override ours of the same name."""
+    """A header block with a caller's own headers, which override ours of the same name.
+
+    Most have names that are none of ours: their lines are put behind ours, which are not read.
+    """
     given = {name.lower() for name in headers}
+    if not any(name in _OURS or name.startswith("natsrpc-") for name in given):
+        return block[:-2] + encode_headers(headers)[len(_FIRST) :]
     ours = Headers.decode(block).items()
     merged = Headers([(name, value) for name, value in ours if name.lower() not in given])
     for name, value in Headers(headers).items():

@@ -13,6 +13,7 @@ from .error_headers import (
     to_wire,
 )
 from .middleware import Middleware, Next, compose
+from .passing import PASSING, lasting
 from .relay import is_end_of_time, real_error, relayed
 from .reserved import TOKEN, check_event_subject, is_reserved
 from .tables import (
@@ -35,6 +36,7 @@ __all__ = [
     "MAX_WAITING_BYTES",
     "MAX_WAITING_EVENTS",
     "OVER",
+    "PASSING",
     "TOKEN",
     "Afterwards",
     "Context",
@@ -59,6 +61,7 @@ __all__ = [
     "is_error",
     "is_ours",
     "is_reserved",
+    "lasting",
     "real_error",
     "refused_request",
     "relayed",

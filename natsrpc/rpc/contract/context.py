@@ -57,7 +57,8 @@ class Context:
     served on. `reply_headers` is sent with the reply; what the request's headers held is never
     copied there. `written` holds an answer and its bytes, where they had to be written before the
     handler's dependencies cleaned up. `shared_headers` are the request's headers as all requests
-    with the same header block share them: to be read, and never changed.
+    of a caller share them, without those that differ with each request and only pass through, such
+    as a trace's: to be read, and never changed.
     """
 
     __slots__ = (

@@ -14,7 +14,7 @@ from natsrpc import codecs
 from natsrpc.core import Msg
 from natsrpc.errors import ConfigError, HeadersTooLargeError, UnsupportedCodecError
 
-from ..contract import EndpointContract
+from ..contract import EndpointContract, lasting
 from ..headers import MAX_HEADERS
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")
@@ -68,6 +68,10 @@ class Codings:
             raise HeadersTooLargeError(f"headers of {len(block)} bytes: at most {MAX_HEADERS}")
         if msg.status is not None and not msg.data:
             return None
+        block = lasting(block)
+        known = self.known.get(block)
+        if known is not None:
+            return known
         coding = self._by_content_type(msg.headers.get("Content-Type"))
         if len(block) <= MAX_BLOCK:
             if len(self.known) >= MAX_KNOWN:

@@ -1,7 +1,8 @@
 """`Terms`: what a request's header block asks for, read once per distinct block.
 
 Most requests of a caller carry the same bytes (same codec, same timeout), so an endpoint keeps what
-they mean in a small table keyed by the block itself and reads no header twice.
+they mean in a small table keyed by the block itself and reads no header twice. Lines that differ
+with each request and ask for nothing (a trace's, a request's id) are cut out of the key.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from natsrpc.errors import (
     UnsupportedCodecError,
 )
 
-from ..contract import EndpointContract, Limits
+from ..contract import EndpointContract, Limits, lasting
 from ..headers import (
     MAX_DEPTH,
     MAX_HEADERS,
@@ -57,7 +58,8 @@ class Terms:
     response, or an item of it. `credit` is what a request that opens a stream allows at first.
     `max_reply` is the size up to which the caller takes a reply in frames, 0 if it takes none.
     `timeout` is in seconds from the socket read, `NO_DEADLINE` without one. `reply_headers` goes
-    with a successful reply. `headers` is the block, parsed; requests share it.
+    with a successful reply. `headers` is the block, parsed, without what only passes through
+    (`PASSING`); requests share it.
     """
 
     __slots__ = (
@@ -168,26 +170,29 @@ class TermsBook:
                 handler's types.
             OverloadedError: it comes from too deep in a chain of calls.
         """
-        dated = self.dated.get(msg.raw_headers)
-        if dated is None:
-            terms = self._read(msg)
-            moment = read_deadline(terms.headers)
-            if moment is None:
-                self._keep(msg.raw_headers, terms)
-                return terms
-            dated = Dated(terms, terms.timeout, self._now() + moment - time.time())
-            if len(msg.raw_headers) <= MAX_BLOCK:
-                if len(self.dated) >= MAX_DATED:
-                    del self.dated[next(iter(self.dated))]
-                self.dated[msg.raw_headers] = dated
-        dated.terms.timeout = min(dated.timeout, dated.until - read_at)
-        return dated.terms
-
-    def _read(self, msg: Msg) -> Terms:
         block = msg.raw_headers
         if len(block) > MAX_HEADERS:
             raise HeadersTooLargeError(f"headers of {len(block)} bytes: at most {MAX_HEADERS}")
-        headers, msg.decoded = msg.headers, None  # shared by requests: the handler gets its own
+        block = lasting(block)
+        known = self.known.get(block)
+        if known is not None:
+            return known
+        dated = self.dated.get(block)
+        if dated is None:
+            terms = self._read(Headers.decode(block))
+            moment = read_deadline(terms.headers)
+            if moment is None:
+                self._keep(block, terms)
+                return terms
+            dated = Dated(terms, terms.timeout, self._now() + moment - time.time())
+            if len(block) <= MAX_BLOCK:
+                if len(self.dated) >= MAX_DATED:
+                    del self.dated[next(iter(self.dated))]
+                self.dated[block] = dated
+        dated.terms.timeout = min(dated.timeout, dated.until - read_at)
+        return dated.terms
+
+    def _read(self, headers: Headers) -> Terms:
         content_type = headers.get("Content-Type")
         codec = self._codec if content_type is None else codecs.by_content_type(content_type)
         if codec is None:

@@ -20,7 +20,7 @@ from natsrpc import codecs
 from natsrpc.core import Msg
 from natsrpc.errors import ConfigError, DecodeError, InvalidRequestError
 
-from ..contract import Context, check_text
+from ..contract import PASSING, Context, check_text
 from .aliases import base_of, parts, plain
 from .annotations import UNANNOTATED, Parameter
 from .markers import MISSING, HeaderMarker, TokenMarker
@@ -252,8 +252,11 @@ def _header_source(where: str, parameter: Parameter, marker: HeaderMarker) -> So
     default, is_required = parameter.default, parameter.default is MISSING
     is_made = isinstance(default, codecs.Factory)
 
+    is_shared = header.lower() not in PASSING
+
     def read(context: Context) -> Any:
-        text = context.shared_headers.get(header)
+        headers = context.shared_headers if is_shared else context.headers
+        text = headers.get(header)
         if text is None:
             if is_required:
                 raise _refused(path, "is required")
@@ -267,8 +270,11 @@ def _list_reader(where: str, parameter: Parameter, header: str, path: str) -> So
     convert = _list_converter(where, parameter.type, path)
     is_required = parameter.default is MISSING
 
+    is_shared = header.lower() not in PASSING
+
     def read(context: Context) -> Any:
-        texts = context.shared_headers.get_all(header)
+        headers = context.shared_headers if is_shared else context.headers
+        texts = headers.get_all(header)
         if texts:
             return convert(texts)
         if is_required:
