@@ -4,8 +4,17 @@ from typing import TYPE_CHECKING
 
 from natsrpc.errors import RpcError
 
+from .calling import (
+    Attempt,
+    Call,
+    CallObserver,
+    GivenHeaders,
+    Policy,
+    Publication,
+    Reply,
+    endpoint_of,
+)
 from .calling import NOTHING as NOTHING
-from .calling import Call, Policy, Reply
 from .calling import Failure as Failure
 from .calling import Proxy as Proxy
 from .calling import remote_methods as remote_methods
@@ -28,6 +37,7 @@ from .contract import (
     users_part,
 )
 from .contract import gives_stream as gives_stream
+from .created import on_created
 from .encoded import Encoded
 from .headers import REQUEST_ID, CurrentRequest, current_request, no_deadline
 from .headers import DeadlineClock as DeadlineClock
@@ -47,10 +57,17 @@ from .serving import (
     Dependencies,
     Endpoint,
     Group,
+    Meter,
+    Observer,
+    OnFailed,
     Router,
+    Run,
+    RunEvent,
     RunningService,
     Server,
     Subscriber,
+    ended,
+    failure_of,
 )
 from .serving import method_endpoint as endpoint
 from .signature import Depends, Embed, Event, HandlerOptions, Header, Token
@@ -79,7 +96,9 @@ __all__ = [
     "GRACE",
     "REQUEST_ID",
     "Attachment",
+    "Attempt",
     "Call",
+    "CallObserver",
     "Caller",
     "Client",
     "ClientOptions",
@@ -93,19 +112,26 @@ __all__ = [
     "EndpointContract",
     "Event",
     "EventContract",
+    "GivenHeaders",
     "Group",
     "HandlerOptions",
     "Header",
     "Kind",
     "Lifespan",
     "Limits",
+    "Meter",
     "Middleware",
     "Next",
+    "Observer",
     "OfClient",
+    "OnFailed",
     "Policy",
+    "Publication",
     "Reply",
     "Router",
     "RpcError",
+    "Run",
+    "RunEvent",
     "RunningService",
     "Server",
     "Service",
@@ -118,11 +144,15 @@ __all__ = [
     "connect",
     "current_request",
     "end_process",
+    "ended",
     "endpoint",
+    "endpoint_of",
     "error_id_of",
+    "failure_of",
     "from_wire",
     "is_error",
     "no_deadline",
+    "on_created",
     "on_signals",
     "opening",
     "relayed",

@@ -34,6 +34,7 @@ from natsrpc.errors import (
 from .calling import (
     NOTHING,
     Call,
+    CallObserver,
     Errors,
     Failure,
     Pipeline,
@@ -44,6 +45,7 @@ from .calling import (
     scoped,
 )
 from .contract import Context, EndpointContract, Middleware
+from .created import created
 from .headers import DeadlineClock, inherited
 from .serving import Servable, Server
 from .signature import Event
@@ -111,6 +113,7 @@ class Client:
         self._outbound = link.outbound
         self._abandon = link.requests.abandon
         self._begin = link.requests.begin
+        created(self)
 
     @property
     def policy(self) -> Policy | None:
@@ -492,6 +495,20 @@ class Client:
         """Put `async def mw(call, call_next)` around all calls; the first is outermost."""
         self._pipeline.add(function)
         return function
+
+    def observe(self, observer: CallObserver | None) -> None:
+        """Have an observer see all calls and all that is published, outside of all middleware and
+        in the place of the one that there was. `observer` is the one that there is.
+
+        `natsrpc.observe.otel` gives spans by it.
+        """
+        self._pipeline.observe(observer)
+        self._publisher.observe(observer)
+
+    @property
+    def observer(self) -> CallObserver | None:
+        """The observer that sees all calls; None for none."""
+        return self._pipeline.observer
 
     def serve(self, *services: Servable) -> Opening[Server]:
         """Serve services on this connection: await it, or enter it with `async with`.

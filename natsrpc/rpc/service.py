@@ -15,6 +15,7 @@ from natsrpc.errors import ConfigError
 from .client import Client
 from .connecting import ClientOptions
 from .contract import Context, Middleware, ServiceContract
+from .created import created
 from .serving import (
     MAX_CONCURRENCY,
     MAX_WAITING,
@@ -122,6 +123,7 @@ class Service(Endpoints):
         )
         level = Level(queue_group=queue_group).guarded(f"service {name!r}", dependencies)
         super().__init__(definition, level)
+        created(self)
 
     @property
     def definition(self) -> Definition:

@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from .binding import Errors
+from .binding import Errors, endpoint_of
 from .bound import NOTHING
 from .call import Call
 from .gather import Failure
+from .observing import CallObserver, GivenHeaders, Publication
 from .pipeline import Pipeline
-from .policy import Policy, scoped
+from .policy import Attempt, Policy, scoped
 from .proxy import Proxy, make_proxy, remote_methods
 from .publishing import Publisher
 from .reply import Reply
@@ -30,15 +31,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NOTHING",
+    "Attempt",
     "Call",
+    "CallObserver",
     "Errors",
     "Failure",
+    "GivenHeaders",
     "Pipeline",
     "Policy",
     "Proxy",
+    "Publication",
     "Publisher",
     "Reply",
     "Requests",
+    "endpoint_of",
     "make_proxy",
     "remote_methods",
     "scoped",

@@ -26,6 +26,20 @@ MAX_BOUND = 2048
 """Bound calls kept at most; then all are forgotten, and made again as they are needed."""
 
 
+def endpoint_of(target: Any) -> EndpointContract:
+    """The endpoint that a handler, or a contract, names.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    if isinstance(target, EndpointContract):
+        return target
+    if callable(target):
+        return registry.find(target).contract
+    way = ", and an event is published" if isinstance(target, Event) else ""
+    raise ConfigError(f"cannot call {target!r}: expected a subject or a handler{way}")
+
+
 class Binder:
     """Makes the bound calls of one client, and keeps them.
 
@@ -107,13 +121,7 @@ class Binder:
         codec = self._codec if call.codec is None else codecs.get(call.codec)
         if isinstance(target, str):
             return self._for_subject(target, call, codec)
-        if isinstance(target, EndpointContract):
-            contract = target
-        elif callable(target):
-            contract = registry.find(target).contract
-        else:
-            way = ", and an event is published" if isinstance(target, Event) else ""
-            raise ConfigError(f"cannot call {target!r}: expected a subject or a handler{way}")
+        contract = endpoint_of(target)
         if streams != (contract.kind != "unary"):
             ways = "stream() or upload()" if contract.kind != "unary" else "call()"
             raise ConfigError(f"endpoint {contract.name!r} is to be called with {ways}")

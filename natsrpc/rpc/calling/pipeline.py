@@ -15,6 +15,7 @@ from ..streams import Patience
 from .binding import Binder
 from .call import Call
 from .gather import Gather
+from .observing import CallObserver
 from .policy import Attempts, Policy
 from .streams import Streams
 from .unary import Unary
@@ -38,6 +39,7 @@ class Pipeline:
         self._streams = Streams(connection, self.binder, self.attempts)
         self._gather = Gather(connection, self.binder)
         self._middleware: list[Middleware[Call]] = []
+        self.observer: CallObserver | None = None
         self._old_style = connection.options.old_style_requests
         self._decide()
 
@@ -59,7 +61,20 @@ class Pipeline:
     def add(self, middleware: Middleware[Call]) -> None:
         """Put a middleware around all calls, inside of those that are there."""
         self._middleware.append(middleware)
-        self.around = compose(self._middleware, self._perform)
+        self._compose()
+
+    def observe(self, observer: CallObserver | None) -> None:
+        """Have an observer see all calls, from outside of all middleware, in the place of the one
+        that there was."""
+        self.observer = observer
+        self.attempts.observe = None if observer is None else observer.attempts
+        self.unary.headers = self._streams.headers = None if observer is None else observer.headers
+        self._compose()
+
+    def _compose(self) -> None:
+        outer = [] if self.observer is None else [self.observer.call]
+        around = [*outer, *self._middleware]
+        self.around = compose(around, self._perform) if around else None
         self._decide()
 
     async def perform(self, call: Call) -> Any:

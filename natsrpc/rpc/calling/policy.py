@@ -16,7 +16,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from natsrpc.core import Connection, ConnectionEvent, Reconnected
 from natsrpc.errors import (
@@ -32,6 +32,13 @@ from natsrpc.errors import (
 
 Attempt = Callable[[float | None], Awaitable[Any]]
 """One attempt at a call, within so many seconds."""
+
+
+class Observe(Protocol):
+    """Has the attempts at one call seen; see `CallObserver.attempts`."""
+
+    def __call__(self, attempt: Attempt, *, is_once: bool) -> Attempt: ...
+
 
 _REFUSALS = (OverloadedError.default_code, UnavailableError.default_code)
 
@@ -132,10 +139,12 @@ class _SentAgainError(Exception):
 
 
 class Attempts:
-    """Carries out policies for the calls of one client; `default` is the client's own."""
+    """Carries out policies for the calls of one client; `default` is the client's own,
+    `observe` has the attempts seen."""
 
     def __init__(self, connection: Connection) -> None:
         self.default: Policy | None = None
+        self.observe: Observe | None = None
         self._link = connection.link
         self._budget = BUDGET
         self._resendable: set[asyncio.Future[Any]] = set()
@@ -167,6 +176,8 @@ class Attempts:
         time = self._link.loop.time
         if policy.idempotent is not None:
             idempotent = policy.idempotent
+        if self.observe is not None:
+            attempt = self.observe(attempt, is_once=policy is ONCE)
         deadline = None if timeout is None else time() + timeout
         self._budget = min(BUDGET, self._budget + BUDGET_PER_CALL)
         tries = 0

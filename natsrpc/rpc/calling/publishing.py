@@ -7,8 +7,8 @@ given) is made once and kept; publishing one costs no more than publishing to a 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 from natsrpc import codecs
 from natsrpc.core import Connection, check_literal, encode_headers
@@ -18,12 +18,27 @@ from ..contract import check_event_subject
 from ..signature import Event
 from ..signature import names as naming
 from .blocks import with_headers
+from .observing import CallObserver, GivenHeaders, Publication
 
 MAX_BOUND = 1024
 """Events kept ready to be sent, of one client."""
 
 MAX_SUBJECTS = 1024
 """Subjects kept of one event: for so many different tokens."""
+
+
+class Publish(Protocol):
+    """Sends a value to a subject, or as an event: `Client.publish`."""
+
+    def __call__(
+        self,
+        target: str | Event[Any],
+        value: Any,
+        *,
+        headers: Mapping[str, str] | None,
+        codec: str | codecs.Codec | None,
+        tokens: Mapping[str, str] | None,
+    ) -> Awaitable[None]: ...
 
 
 class BoundEvent:
@@ -74,8 +89,29 @@ class Publisher:
         self._link = connection.link
         self._codec = codec
         self._events: dict[Any, BoundEvent] = {}
+        self.publish: Publish = self._publish
 
-    async def publish(
+    def observe(self, observer: CallObserver | None) -> None:
+        """Have an observer see what is published, in the place of the one that there was."""
+        self.publish = self._publish if observer is None else self._observed(observer)
+
+    def _observed(self, observer: CallObserver) -> Publish:
+        async def publish(
+            target: str | Event[Any],
+            value: Any,
+            *,
+            headers: Mapping[str, str] | None,
+            codec: str | codecs.Codec | None,
+            tokens: Mapping[str, str] | None,
+        ) -> None:
+            def send(headers: GivenHeaders) -> Awaitable[None]:
+                return self._publish(target, value, headers=headers, codec=codec, tokens=tokens)
+
+            await observer.publish(Publication(target, tokens, headers), send)
+
+        return publish
+
+    async def _publish(
         self,
         target: str | Event[Any],
         value: Any,

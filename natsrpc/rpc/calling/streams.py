@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from natsrpc.errors import ConfigTypeError
 from .binding import Binder
 from .bound import BoundCall
 from .call import Call
+from .observing import GivenHeaders
 from .outgoing import Outgoing, stream_items
 from .policy import Attempts, Policy
 
@@ -27,6 +28,7 @@ class Streams:
         self._connection = connection
         self._binder = binder
         self._attempts = attempts
+        self.headers: Callable[[GivenHeaders], GivenHeaders] | None = None
 
     def stream(self, call: Call) -> AsyncGenerator[Any, None]:
         """The items of a stream, which is opened with the first one."""
@@ -70,7 +72,8 @@ class Streams:
         return await self._open(bound, call, call.timeout).answer()
 
     def _open(self, bound: BoundCall, call: Call, timeout: float | None) -> Outgoing:
-        data, block, wait = bound.prepare(call.request, timeout, call.headers)
+        given = call.headers if self.headers is None else self.headers(call.headers)
+        data, block, wait = bound.prepare(call.request, timeout, given)
         if call.items is not None and not isinstance(call.items, AsyncIterable):
             raise ConfigTypeError(
                 f"items are {type(call.items).__name__}: expected an async iterable, "

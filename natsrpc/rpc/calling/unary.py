@@ -15,6 +15,7 @@ from natsrpc.errors import DecodeError, MaxPayloadError, NatsTimeoutError
 from .binding import Binder
 from .bound import BoundCall
 from .call import Call
+from .observing import GivenHeaders
 from .outgoing import Outgoing
 from .policy import ONCE, Attempts, Policy
 
@@ -34,6 +35,7 @@ class Unary:
         self._binder = binder
         self._attempts = attempts
         old_style = connection.options.old_style_requests
+        self.headers: Callable[[GivenHeaders], GivenHeaders] | None = None
         self._request = self._request_alone if old_style else connection.link.requests.request
 
     def perform(self, call: Call) -> Awaitable[Any]:
@@ -55,7 +57,8 @@ class Unary:
         """Make a call, repeated as the policy in force says: its own, the scope's, the client's."""
 
         def attempt(seconds: float | None) -> Awaitable[Any]:
-            return self.attempt(bound, request, seconds, headers)
+            given = headers if self.headers is None else self.headers(headers)
+            return self.attempt(bound, request, seconds, given)
 
         return await self._attempts.run(
             self._attempts.chosen(policy) or ONCE,

@@ -60,7 +60,8 @@ class EndpointContract:
     the same as it was written, with `{token}`s. `queue_group` is "" where queueing is off.
     `request_type` and `response_type` are None where nothing is read or answered. Where the answer
     is a stream, `response_type` is the type of its items; `stream_type` that of a request stream's.
-    Of a subscriber (`kind` is "event") `request_type` is what it reads of an event.
+    Of a subscriber (`kind` is "event") `request_type` is what it reads of an event. `service` is
+    the name of the service that it is an endpoint of; "" where that is not known.
     """
 
     name: str
@@ -76,6 +77,7 @@ class EndpointContract:
     template: str = ""
     codec: str = "json"
     idempotent: bool = False
+    service: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

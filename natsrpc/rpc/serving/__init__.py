@@ -6,7 +6,10 @@ from .endpoint import Endpoint
 from .endpoints import Endpoints, Group
 from .level import Level
 from .lifespan import lifespan_of
+from .meters import Meter, Run, RunEvent, ended, failure_of
 from .objects import endpoint as method_endpoint
+from .observers import Observer
+from .outcomes import OnFailed
 from .replies import check_prefixes
 from .router import Router
 from .running import Attachment, RunningService
@@ -23,12 +26,19 @@ __all__ = [
     "Endpoints",
     "Group",
     "Level",
+    "Meter",
+    "Observer",
+    "OnFailed",
     "Router",
+    "Run",
+    "RunEvent",
     "RunningService",
     "Servable",
     "Server",
     "Subscriber",
     "check_prefixes",
+    "ended",
+    "failure_of",
     "lifespan_of",
     "method_endpoint",
 ]

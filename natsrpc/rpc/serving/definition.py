@@ -43,6 +43,7 @@ from ..signature import names as naming
 from ..streams import Patience
 from .level import at_least, check_timeout
 from .meters import Meter
+from .observers import Observer
 
 MAX_CONCURRENCY = 256
 MAX_WAITING = 1024
@@ -74,7 +75,7 @@ class Definition:
     them is added, and may refuse it; then `on_added`. `lifespan` is a function of the client that
     the service is given.
     `meters` make, from the service's name and an endpoint's contract, what counts that endpoint's
-    requests.
+    requests. `observers` see all that runs, the first one outermost.
 
     Raises:
         ConfigError: a name, a version or a limit is refused.
@@ -102,6 +103,7 @@ class Definition:
     on_added: list[Callable[[Handler], None]] = field(default_factory=list)
     on_dropped: list[Callable[[str], object]] = field(default_factory=list)
     meters: list[Callable[[str, EndpointContract], Meter]] = field(default_factory=list)
+    observers: list[Observer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         naming.check_name("service", self.name)
@@ -161,7 +163,9 @@ class Definition:
             there = [*self.handlers, *new]
             check_overlap(handler, there, self.name)
             _check_subscriber(handler, there, self.name)
-            new.append(handler if handler.is_named else _with_own_name(handler, there))
+            named = handler if handler.is_named else _with_own_name(handler, there)
+            contract = dataclasses.replace(named.contract, service=self.name)
+            new.append(named._replace(contract=contract))
         for handler in new:
             for check in self.on_adding:
                 check(handler)
@@ -173,6 +177,18 @@ class Definition:
                 registry.register(function, handler.contract, handler.plan)
             for serve in list(self.on_added):
                 serve(handler)
+
+    def check_not_served(self, what: str) -> None:
+        """Refuse, before `what` is done, a service that is served: its endpoints are made.
+
+        Raises:
+            ConfigError: it is served.
+        """
+        if self.on_added:
+            raise ConfigError(
+                f"service {self.name!r} is served already: call {what} before it is, where the "
+                "service is made"
+            )
 
     def remove(self, contract: EndpointContract) -> None:
         """Forget an endpoint, which nobody serves from the next start on; nothing happens if it is

@@ -73,6 +73,8 @@ from .answers import Answers
 from .decoding import LARGE_BODY, decode_large
 from .eager import is_unstarted, task_starter
 from .meters import Meter, Run, metered
+from .observers import Observer
+from .outcomes import OnFailed
 from .receiving import Bodies
 from .slots import Admitted, Gate, Lane, Waiting
 from .streams import Incoming
@@ -177,6 +179,10 @@ class Endpoint:
         """Count its requests by `meter`, too."""
         self._perform = metered(self._perform, meter)
         self.answers.meters.append(meter)
+
+    def observe(self, observer: Observer, on_failed: list[OnFailed]) -> None:
+        """Have an observer see its requests."""
+        self._perform = observer.request(self.service.name, self.contract, self._perform)
 
     # the fast path
 
@@ -298,7 +304,7 @@ class Endpoint:
             except Exception as error:
                 deadline = NO_DEADLINE if context.deadline is None else context.deadline
                 is_out = await self._send_otherwise(admitted, terms, deadline, reply, error)
-        admitted.msg = None
+        admitted.msg, admitted.ended = None, perf_counter_ns()
         self._end_talk(admitted)
         if is_out:
             for meter in self.answers.meters:
@@ -426,12 +432,13 @@ class Endpoint:
         msg = admitted.msg
         assert msg is not None  # `_run` looked
         if not isinstance(error, MaxPayloadError) or len(reply[0]) > terms.max_reply:
-            admitted.msg = None
+            admitted.msg, admitted.failure = None, error
             self.answers.unsendable(msg, error, terms.max_reply)
             return False
         if not self._move_to_sending(admitted):
-            admitted.msg = None
-            self.answers.answer(msg, UnavailableError(NO_PLACE))
+            refused = UnavailableError(NO_PLACE)
+            admitted.msg, admitted.failure = None, refused
+            self.answers.answer(msg, refused)
             return False
         stop = partial(self._cancel, admitted)
         try:
@@ -545,7 +552,7 @@ class Endpoint:
             if is_end_of_time(found, deadline - self._time()):
                 found = self._too_late()
             added = context.reply_headers if context else None
-            msg, admitted.msg = admitted.msg, None
+            msg, admitted.msg, admitted.failure = admitted.msg, None, found
             self.answers.answer_failure(msg, found, added)
 
     def _withdraw(self, admitted: Admitted, error: RpcError) -> None:

@@ -76,6 +76,26 @@ def metered_event(run: RunEvent, meter: Meter, lost: set[Msg]) -> RunEvent:
     return run_metered
 
 
+def failure_of(admitted: Admitted) -> BaseException | None:
+    """What a request that has ended was answered with, if that is an error."""
+    if admitted.msg is not None:
+        return None
+    for name in ("failure", "why"):
+        found: BaseException | None = getattr(admitted, name, None)
+        if found is not None:
+            return found
+    return None
+
+
+def ended(admitted: Admitted) -> int:
+    """When a request was answered that has no message any more, in `perf_counter_ns()`: where its
+    handler left work for after the answer, before that."""
+    try:
+        return admitted.ended
+    except AttributeError:
+        return perf_counter_ns()
+
+
 def metered(run: Run, meter: Meter) -> Run:
     """The same run, counted."""
 
@@ -85,7 +105,8 @@ def metered(run: Run, meter: Meter) -> Run:
         try:
             await run(admitted, msg, terms, deadline)
         finally:
-            meter.ended(perf_counter_ns() - began)
+            now = perf_counter_ns() if admitted.msg is not None else ended(admitted)
+            meter.ended(now - began)
             if admitted.msg is not None:  # who answers with an error takes the message away
                 meter.succeeded()
 

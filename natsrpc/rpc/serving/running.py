@@ -141,6 +141,8 @@ class RunningService:
         """Enter the lifespan and subscribe the endpoints: the subscriptions that must be accepted
         before `complete` is called."""
         try:
+            for observer in self.definition.observers:
+                observer.client(self._client)
             if self.definition.lifespan is not None:
                 manager = self.definition.lifespan(self._client)
                 self.state = await self._lifespan.enter_async_context(manager)
@@ -229,7 +231,10 @@ class RunningService:
         made.answers.on_dropped = self.definition.on_dropped
         for meter in self.definition.meters:
             made.measure(meter(self.contract.name, handler.contract))
-        middleware = [*self.definition.middlewares, *handler.middlewares]
+        for observer in reversed(self.definition.observers):
+            made.observe(observer, self.on_failed)
+        seen = (observer.items(handler.contract) for observer in self.definition.observers)
+        middleware = [*filter(None, seen), *self.definition.middlewares, *handler.middlewares]
         if middleware or handler.plan.shape == "general":
             invoker = Invoker(handler.plan, self._dependencies, self._threads)
             after = AfterReply(self._threads, made.answers, handler.plan.name)

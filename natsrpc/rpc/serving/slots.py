@@ -50,7 +50,7 @@ _HELD = 1 << 40
 class Admitted:
     """One request that an endpoint has taken, from its admission to the end of its handler.
 
-    Made and moved by `Endpoint` alone, which sets all but `run` and `why`. There is no constructor:
+    Made and moved by `Endpoint` alone, which sets all but `run`, `why`, `failure` and `ended`. There is no constructor:
     it would be a tenth of what a request takes here.
 
     - `msg`: the message to answer; None once it is answered for by another than its handler.
@@ -58,11 +58,14 @@ class Admitted:
       given them back.
     - `task`: runs the handler; None before.
     - `run`: of a request that waits: makes the coroutine for its task.
-    - `why`: set with `msg` to None: the error that it was answered with.
+    - `why`: set with `msg` to None: the error that it was answered with while it waited or ran.
+    - `failure`: set with `msg` to None: what its handler, or sending its answer, ended with.
+    - `ended`: of a request with work for after its answer: when it was answered, in
+      `perf_counter_ns()`.
     - `key`, `deadline`: of its entry in `Endpoint.taken`; the key is None before it is there.
     """
 
-    __slots__ = ("deadline", "key", "lane", "msg", "run", "task", "why")
+    __slots__ = ("deadline", "ended", "failure", "key", "lane", "msg", "run", "task", "why")
 
     deadline: float
     key: object
@@ -71,6 +74,8 @@ class Admitted:
     run: Callable[[Admitted], Coroutine[Any, Any, None]]
     task: asyncio.Task[None] | None
     why: RpcError
+    ended: int
+    failure: BaseException
 
 
 class Hungry(Protocol):

@@ -61,6 +61,7 @@ from .codings import Coding, Codings
 from .eager import is_unstarted, task_starter
 from .endpoint import STUBBORN_AFTER, direct
 from .meters import Meter, RunEvent, metered_event
+from .observers import Observer
 from .outcomes import OnFailed, Outcomes
 from .slots import Gate
 from .threads import thread_clock
@@ -141,6 +142,11 @@ class Subscriber:
         """Count its events by `meter`, too."""
         self._perform = metered_event(self._perform, meter, self.answers.lost)
         self.answers.meters.append(meter)
+
+    def observe(self, observer: Observer, on_failed: list[OnFailed]) -> None:
+        """Have an observer see its events."""
+        service = self.service.name
+        self._perform = observer.event(service, self.contract, self._perform, on_failed)
 
     # the path of every event
 

@@ -1,0 +1,203 @@
+"""Spans of what a service runs: SERVER for requests, CONSUMER for events.
+
+A span stands around the run of a request, from the moment that it has its slots, so that it is
+current for all that belongs to the request: dependencies, middleware, the log line of a handler
+that failed, and what is done after the answer. It stays current to the end of the request's task,
+which has a context of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter_ns, time_ns
+from typing import Any
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.metrics import Histogram
+from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
+
+from natsrpc.core import Msg
+from natsrpc.errors import InternalError, RpcError, UnavailableError
+from natsrpc.rpc import (
+    Context,
+    EndpointContract,
+    Middleware,
+    Next,
+    OnFailed,
+    Run,
+    RunEvent,
+    ended,
+    error_id_of,
+    failure_of,
+    relayed,
+)
+
+from . import conventions as names
+from .propagation import Propagation
+
+Attributes = dict[str, str | int]
+
+
+class ServiceSpans:
+    """Makes the spans of any number of services; an `Observer` of `natsrpc.rpc`.
+
+    Args:
+        tracer: makes the spans.
+        request_duration, event_duration: where their times are recorded, if anywhere.
+        trace_client: has the client traced that handlers are given.
+        items: whether items of streams are events of their span.
+    """
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        *,
+        request_duration: Histogram | None,
+        event_duration: Histogram | None,
+        trace_client: Callable[[Any], None],
+        items: bool,
+    ) -> None:
+        self._tracer = tracer
+        self._request_duration = request_duration
+        self._event_duration = event_duration
+        self._propagation = Propagation()
+        self._items = items
+        self.client = trace_client
+
+    def request(self, service: str, endpoint: EndpointContract, run: Run) -> Run:
+        """The same run of a request, in a span."""
+        name = names.method_of(service, endpoint.name)
+        attributes: Attributes = {names.RPC_SYSTEM_NAME: "natsrpc", names.RPC_METHOD: name}
+        start, extract = self._tracer.start_span, self._propagation.extract
+        attach, set_span = otel_context.attach, trace.set_span_in_context
+        duration, declared, kind = self._request_duration, endpoint.errors, SpanKind.SERVER
+        has_tokens = endpoint.subject != endpoint.template
+
+        async def run_traced(admitted: Any, msg: Msg, terms: Any, deadline: float) -> None:
+            if admitted.msg is None:  # it was answered before its task began
+                await run(admitted, msg, terms, deadline)
+                return
+            began = perf_counter_ns()
+            parent = extract(msg.raw_headers)
+            span = start(name, parent, kind, attributes)
+            attach(set_span(span, parent))
+            if has_tokens and span.is_recording():
+                span.set_attribute(names.SUBJECT, msg.subject)
+            try:
+                await run(admitted, msg, terms, deadline)
+            finally:
+                failure = now = None
+                if admitted.msg is None:
+                    now, failure = ended(admitted), failure_of(admitted)
+                noted = None if failure is None else note_answer(span, failure, declared)
+                if now is None:
+                    span.end()
+                else:  # its work after the answer is no part of its time
+                    span.end(time_ns() - (perf_counter_ns() - now))
+                if duration is not None:
+                    took = ((now or perf_counter_ns()) - began) / 1e9
+                    duration.record(took, {**attributes, **noted} if noted else attributes)
+
+        return run_traced
+
+    def event(
+        self, service: str, subscriber: EndpointContract, run: RunEvent, on_failed: list[OnFailed]
+    ) -> RunEvent:
+        """The same run of an event, in a span, which is a child of its publisher's."""
+        template = subscriber.template or subscriber.subject
+        name = f"{names.PROCESS} {template}"
+        attributes = destination(template, names.PROCESS, names.PROCESS)
+        attributes[names.RPC_METHOD] = names.method_of(service, subscriber.name)
+        if subscriber.queue_group:
+            attributes[names.MESSAGING_CONSUMER_GROUP_NAME] = subscriber.queue_group
+        start, extract = self._tracer.start_span, self._propagation.extract
+        attach, set_span = otel_context.attach, trace.set_span_in_context
+        duration, kind = self._event_duration, SpanKind.CONSUMER
+        has_tokens = subscriber.subject != template
+        running: dict[Msg, BaseException | None] = {}
+
+        def note_failure(contract: EndpointContract, msg: Msg, error: BaseException) -> None:
+            if contract is subscriber and msg in running:
+                running[msg] = error
+
+        on_failed.append(note_failure)
+
+        async def run_traced(msg: Msg, deadline: float) -> None:
+            began = perf_counter_ns()
+            parent = extract(msg.raw_headers)
+            span = start(name, parent, kind, attributes)
+            attach(set_span(span, parent))
+            if has_tokens and span.is_recording():
+                span.set_attribute(names.SUBJECT, msg.subject)
+            running[msg] = None
+            try:
+                await run(msg, deadline)
+            finally:
+                failure = running.pop(msg)
+                noted = None if failure is None else note_answer(span, failure, ())
+                span.end()
+                if duration is not None:
+                    took = (perf_counter_ns() - began) / 1e9
+                    duration.record(took, {**attributes, **noted} if noted else attributes)
+
+        return run_traced
+
+    def items(self, endpoint: EndpointContract) -> Middleware[Context] | None:
+        """A middleware that makes events of a stream's items, if that was asked for."""
+        if not self._items or endpoint.kind in ("unary", "event"):
+            return None
+        return _note_items
+
+
+async def _note_items(context: Context, call_next: Next[Context]) -> Any:
+    span = trace.get_current_span()
+    if span.is_recording():
+        context.encode = _counting(context.encode, span, "sent")
+        context.decode_item = _counting(context.decode_item, span, "received")
+    return await call_next(context)
+
+
+def _counting(function: Callable[[Any], Any], span: Span, direction: str) -> Callable[[Any], Any]:
+    number = 0
+
+    def count(item: Any) -> Any:
+        nonlocal number
+        number += 1
+        span.add_event(names.ITEM, {"direction": direction, "number": number})
+        return function(item)
+
+    return count
+
+
+def destination(template: str, name: str, kind: str) -> Attributes:
+    """The attributes of a span for events: their subject, or its template where it has tokens."""
+    has_tokens = any(sign in template for sign in "{*>")
+    where = names.MESSAGING_DESTINATION_TEMPLATE if has_tokens else names.MESSAGING_DESTINATION_NAME
+    return {
+        names.MESSAGING_SYSTEM: "nats",
+        names.MESSAGING_OPERATION_NAME: name,
+        names.MESSAGING_OPERATION_TYPE: kind,
+        where: template,
+    }
+
+
+def note_answer(
+    span: Span, error: BaseException, declared: tuple[type[RpcError], ...]
+) -> Attributes | None:
+    """Note on a span the error that its request ends with, as its caller is told it; what of that
+    is an attribute of its duration, too."""
+    answer = relayed(error) or error
+    if not isinstance(answer, Exception):  # cancelled from within
+        answer = UnavailableError("the handler was cancelled")
+    code = answer.code if isinstance(answer, RpcError) else InternalError.default_code
+    noted: Attributes = {names.RPC_RESPONSE_STATUS_CODE: str(code)}
+    if names.is_failure(answer, declared, at_caller=False):
+        noted[names.ERROR_TYPE] = names.type_of(answer)
+        span.set_status(StatusCode.ERROR, str(answer))
+        if not isinstance(answer, RpcError):
+            span.set_attribute(names.ERROR_ID, error_id_of(error))
+        if answer is error:
+            span.record_exception(error)
+    span.set_attributes(noted)
+    return noted
