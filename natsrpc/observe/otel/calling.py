@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import perf_counter_ns
 from typing import Any
 
 from opentelemetry import context as otel_context
-from opentelemetry import trace
 from opentelemetry.metrics import Histogram
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 
@@ -31,7 +30,7 @@ from natsrpc.rpc import (
 )
 
 from . import conventions as names
-from .propagation import Propagation
+from .propagation import Propagation, with_span
 from .serving import Attributes, destination
 
 _IN_ATTEMPT = otel_context.create_key("natsrpc attempt")
@@ -75,8 +74,9 @@ class ClientSpans:
         except TypeError:  # it cannot be hashed
             method = None
         name, attributes, declared, tells = method or self._method(target)
-        span = self._start(name, None, SpanKind.CLIENT, attributes)
-        context = trace.set_span_in_context(span)
+        current = otel_context.get_current()
+        span = self._start(name, current, SpanKind.CLIENT, attributes)
+        context = with_span(current, span)
         self._inject(call.headers, span, context)
         if tells:
             span.set_attribute(names.RPC_METHOD_ORIGINAL, str(target))
@@ -153,10 +153,8 @@ class ClientSpans:
         if not tells:
             if len(self._methods) >= names.MAX_NAMES:
                 self._methods.clear()
-            try:
+            with suppress(TypeError):
                 self._methods[target] = method
-            except TypeError:
-                pass
         return method
 
     def attempts(self, attempt: Attempt, *, is_once: bool) -> Attempt:
@@ -170,8 +168,9 @@ class ClientSpans:
             if is_once and number == 1:
                 return await attempt(seconds)
             told = {names.RPC_SYSTEM_NAME: "natsrpc", names.ATTEMPT: number}
-            span = self._start(f"attempt {number}", None, SpanKind.CLIENT, told)
-            context = otel_context.set_value(_IN_ATTEMPT, span, trace.set_span_in_context(span))
+            current = otel_context.get_current()
+            span = self._start(f"attempt {number}", current, SpanKind.CLIENT, told)
+            context = otel_context.set_value(_IN_ATTEMPT, span, with_span(current, span))
             token = otel_context.attach(context)
             try:
                 with _noting(span):
@@ -205,9 +204,10 @@ class ClientSpans:
         where = where or attributes.get(names.MESSAGING_DESTINATION_TEMPLATE)
         name = f"publish {where}" if where else "publish"
         began = perf_counter_ns()
-        span = self._start(name, None, SpanKind.PRODUCER, attributes)
+        current = otel_context.get_current()
+        span = self._start(name, current, SpanKind.PRODUCER, attributes)
         headers = dict(publication.headers or {})
-        self._inject(headers, span, trace.set_span_in_context(span))
+        self._inject(headers, span, with_span(current, span))
         noted: Attributes | None = None
         try:
             await send(headers)

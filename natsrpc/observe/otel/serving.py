@@ -34,7 +34,7 @@ from natsrpc.rpc import (
 )
 
 from . import conventions as names
-from .propagation import Propagation
+from .propagation import Propagation, with_span
 
 Attributes = dict[str, str | int]
 
@@ -70,7 +70,7 @@ class ServiceSpans:
         name = names.method_of(service, endpoint.name)
         attributes: Attributes = {names.RPC_SYSTEM_NAME: "natsrpc", names.RPC_METHOD: name}
         start, extract = self._tracer.start_span, self._propagation.extract
-        attach, set_span = otel_context.attach, trace.set_span_in_context
+        attach = otel_context.attach
         duration, declared, kind = self._request_duration, endpoint.errors, SpanKind.SERVER
         has_tokens = endpoint.subject != endpoint.template
 
@@ -81,7 +81,7 @@ class ServiceSpans:
             began = perf_counter_ns()
             parent = extract(msg.raw_headers)
             span = start(name, parent, kind, attributes)
-            attach(set_span(span, parent))
+            attach(with_span(parent, span))
             if has_tokens and span.is_recording():
                 span.set_attribute(names.SUBJECT, msg.subject)
             try:
@@ -112,7 +112,7 @@ class ServiceSpans:
         if subscriber.queue_group:
             attributes[names.MESSAGING_CONSUMER_GROUP_NAME] = subscriber.queue_group
         start, extract = self._tracer.start_span, self._propagation.extract
-        attach, set_span = otel_context.attach, trace.set_span_in_context
+        attach = otel_context.attach
         duration, kind = self._event_duration, SpanKind.CONSUMER
         has_tokens = subscriber.subject != template
         running: dict[Msg, BaseException | None] = {}
@@ -127,7 +127,7 @@ class ServiceSpans:
             began = perf_counter_ns()
             parent = extract(msg.raw_headers)
             span = start(name, parent, kind, attributes)
-            attach(set_span(span, parent))
+            attach(with_span(parent, span))
             if has_tokens and span.is_recording():
                 span.set_attribute(names.SUBJECT, msg.subject)
             running[msg] = None

@@ -23,9 +23,12 @@ def with_headers(block: bytes, headers: Mapping[str, str]) -> bytes:
 
     Most have names that are none of ours: their lines are put behind ours, which are not read.
     """
-    given = {name.lower() for name in headers}
-    if not any(name in _OURS or name.startswith("natsrpc-") for name in given):
+    for name in headers:
+        if (folded := name.lower()) in _OURS or folded.startswith("natsrpc-"):
+            break
+    else:
         return block[:-2] + encode_headers(headers)[len(_FIRST) :]
+    given = {name.lower() for name in headers}
     ours = Headers.decode(block).items()
     merged = Headers([(name, value) for name, value in ours if name.lower() not in given])
     for name, value in Headers(headers).items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from typing import Any
 
 from natsrpc import codecs
@@ -77,23 +77,26 @@ class Pipeline:
         self.around = compose(around, self._perform) if around else None
         self._decide()
 
-    async def perform(self, call: Call) -> Any:
+    def perform(self, call: Call) -> Awaitable[Any]:
         """Make a call, by its `kind`; the response."""
-        return await (self._perform if self.around is None else self.around)(call)
+        return (self._perform if self.around is None else self.around)(call)
 
     def stream(self, call: Call) -> AsyncGenerator[Any, None]:
         """Make a call that streams; its items."""
         return self._streams.stream(call) if self.around is None else _through(self.around, call)
 
-    async def _perform(self, call: Call) -> Any:
+    def _perform(self, call: Call) -> Awaitable[Any]:
         """The innermost of the middleware: the call itself."""
+        if call.kind in ("call", "request"):
+            return self.unary.perform(call)
+        return self._perform_otherwise(call)
+
+    async def _perform_otherwise(self, call: Call) -> Any:
         if call.kind == "stream":
             return self._streams.stream(call)
         if call.kind == "upload":
             return await self._streams.upload(call)
-        if call.kind == "gather":
-            return await self._gather.perform(call)
-        return await self.unary.perform(call)
+        return await self._gather.perform(call)
 
 
 async def _through(call_next: Next[Call], call: Call) -> AsyncGenerator[Any, None]:

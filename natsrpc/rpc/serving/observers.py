@@ -1,7 +1,7 @@
 """`Observer`: sees what a service runs, from outside: spans are made by one.
 
-It stands around the run of each request and event, outside of all middleware, and sees how it ended.
-An endpoint that has none pays nothing for it.
+It stands around the run of each request and event, outside of all middleware, and sees how it
+ended. An endpoint that has none pays nothing for it.
 """
 
 from __future__ import annotations
