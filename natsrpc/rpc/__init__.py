@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from natsrpc.errors import RpcError
 
+from .calling import NOTHING as NOTHING
 from .calling import (
     Attempt,
     Call,
@@ -14,7 +15,6 @@ from .calling import (
     Reply,
     endpoint_of,
 )
-from .calling import NOTHING as NOTHING
 from .calling import Failure as Failure
 from .calling import Proxy as Proxy
 from .calling import remote_methods as remote_methods

@@ -22,7 +22,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 from natsrpc import codecs
 from natsrpc.core import Opening
 from natsrpc.errors import ConfigError, RpcError
-from natsrpc.rpc import NOTHING, Call, Context, EndpointContract, Event, Middleware, Policy
+from natsrpc.rpc import (
+    NOTHING,
+    Call,
+    CallObserver,
+    Context,
+    EndpointContract,
+    Event,
+    Middleware,
+    Policy,
+)
 from natsrpc.rpc import Client as AsyncClient
 
 from .items import Feed, Items
@@ -387,6 +396,19 @@ class Client:
         """
         self._portal.add(function)
         return function
+
+    def observe(self, observer: CallObserver | None) -> None:
+        """Have an observer see all calls and all that is published, outside of all middleware and
+        in the place of the one that there was. `observer` is the one that there is.
+
+        `natsrpc.observe.otel` gives spans by it.
+        """
+        self._portal.observer = observer
+
+    @property
+    def observer(self) -> CallObserver | None:
+        """The observer that sees all calls; None for none."""
+        return self._portal.observer
 
     def drain(self) -> None:
         """Finish what is under way, then close.

@@ -16,7 +16,7 @@ from typing import Any
 
 from natsrpc.core import Opening
 from natsrpc.errors import ConfigError, NatsError
-from natsrpc.rpc import Call, Client, Middleware, Policy
+from natsrpc.rpc import Call, CallObserver, Client, Middleware, Policy
 
 from .background import Background, closed
 from .job import Job
@@ -81,6 +81,7 @@ class Portal:
         self._is_closed = False
         self._policy: Policy | None = None
         self._middleware: list[Middleware[Call]] = []
+        self._observer: CallObserver | None = None
         self.session: Session | None = None
         _portals.add(self)
 
@@ -102,6 +103,18 @@ class Portal:
             self._middleware.append(middleware)
             if self.session is not None:
                 self.session.run(_add_middleware, self.session.client, middleware)
+
+    @property
+    def observer(self) -> CallObserver | None:
+        """The observer of the async client, of each that is opened."""
+        return self._observer
+
+    @observer.setter
+    def observer(self, observer: CallObserver | None) -> None:
+        with self._lock:
+            self._observer = observer
+            if self.session is not None:
+                self.session.run(_set_observer, self.session.client, observer)
 
     def open(self) -> Session:
         """Return the session, opened if there is none.
@@ -136,7 +149,7 @@ class Portal:
         opened.append(session)
         # a client that is dropped, and was not closed, leaves no thread behind
         weakref.finalize(self, session.background.leave).atexit = False
-        if self._policy is not None or self._middleware:
+        if self._policy is not None or self._middleware or self._observer is not None:
             session.run(self._furnish, session.client)
         self.session = session
         if session.background.is_ended:  # before it was known here: the connection is closed
@@ -147,6 +160,8 @@ class Portal:
         client.policy = self._policy
         for middleware in self._middleware:
             client.middleware(middleware)
+        if self._observer is not None:
+            client.observe(self._observer)
 
     def end(self, function: Callable[[Client], Awaitable[Any]]) -> None:
         """Close for good, by what an async client is closed with.
@@ -178,6 +193,10 @@ async def _opened(opening: Callable[[], Opening[Client]]) -> Client:
 
 async def _set_policy(client: Client, policy: Policy | None) -> None:
     client.policy = policy
+
+
+async def _set_observer(client: Client, observer: CallObserver | None) -> None:
+    client.observe(observer)
 
 
 async def _add_middleware(client: Client, middleware: Middleware[Call]) -> None:

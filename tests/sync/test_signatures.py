@@ -19,7 +19,7 @@ from natsrpc.rpc.calling import Requests
 from natsrpc.sync.requests import Requests as BlockingRequests
 
 ROOT = Path(__file__).parents[2] / "natsrpc"
-WAYS = ["call", "request", "stream", "upload", "gather", "bind", "publish", "middleware"]
+WAYS = ["call", "request", "stream", "upload", "gather", "bind", "publish", "middleware", "observe"]
 ONLY_ASYNC = {"connection", "codec", "serve"}
 """What belongs to a loop, or serves."""
 
@@ -48,7 +48,7 @@ def public(client: type) -> set[str]:
 def test_every_way_to_call_is_there() -> None:
     theirs = (public(natsrpc.Client) | {"request"}) - ONLY_ASYNC
     assert public(natsrpc.sync.Client) | {"request"} == theirs
-    assert set(WAYS) | {"policy", "drain", "close"} == theirs
+    assert set(WAYS) | {"policy", "observer", "drain", "close"} == theirs
 
 
 @pytest.mark.parametrize("name", WAYS)
@@ -105,4 +105,4 @@ def test_overloads_are_the_same(name: str) -> None:
 def test_both_say_what_they_raise() -> None:
     for name in WAYS:
         text = inspect.getdoc(method(natsrpc.sync.Client, name)) or ""
-        assert "Raises:" in text or name in ("middleware", "request"), name
+        assert "Raises:" in text or name in ("middleware", "request", "observe"), name

@@ -18,6 +18,7 @@ except ModuleNotFoundError as _error:
         "natsrpc.observe.otel needs OpenTelemetry: pip install 'natsrpc[otel]'", name=_error.name
     ) from _error
 
+from natsrpc import sync
 from natsrpc.errors import ConfigError
 from natsrpc.rpc import Client, Service
 
@@ -27,7 +28,7 @@ __all__ = ["Instrumentor", "instrument"]
 
 
 def instrument(
-    *targets: Service | Client,
+    *targets: Service | Client | sync.Client,
     tracer_provider: TracerProvider | None = None,
     meter_provider: MeterProvider | None = None,
     items: bool = False,
@@ -38,7 +39,7 @@ def instrument(
     again is so by the last call alone.
 
     Args:
-        targets: services, before they are served, and clients.
+        targets: services, before they are served, and clients; those that block, too.
         tracer_provider: the provider of the tracer; OpenTelemetry's global one if not given.
         meter_provider: where durations are recorded, if it is given: `rpc.server.call.duration`,
             `rpc.client.call.duration`, and those of events.
@@ -50,7 +51,7 @@ def instrument(
     for target in targets:
         if isinstance(target, Service):
             target.definition.check_not_served("otel.instrument")
-        elif not isinstance(target, Client):
+        elif not isinstance(target, Client | sync.Client):
             raise ConfigError(f"instrument takes services and clients, not {target!r}")
     spans = Spans(tracer_provider, meter_provider, items=items)
     for target in targets:

@@ -167,7 +167,7 @@ class ClientSpans:
             number += 1
             if is_once and number == 1:
                 return await attempt(seconds)
-            told = {names.RPC_SYSTEM_NAME: "natsrpc", names.ATTEMPT: number}
+            told: Attributes = {names.RPC_SYSTEM_NAME: "natsrpc", names.ATTEMPT: number}
             current = otel_context.get_current()
             span = self._start(f"attempt {number}", current, SpanKind.CLIENT, told)
             context = otel_context.set_value(_IN_ATTEMPT, span, with_span(current, span))

@@ -10,6 +10,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.metrics import Histogram, MeterProvider
 from opentelemetry.trace import TracerProvider
 
+from natsrpc import sync
 from natsrpc.rpc import Client, Service, on_created
 from natsrpc.version import __version__
 
@@ -34,9 +35,9 @@ class Spans:
             self._meter = metrics.get_meter("natsrpc", __version__, meter_provider)
         self._items = items
 
-    def add(self, target: Service | Client, *, is_default: bool = False) -> None:
+    def add(self, target: Service | Client | sync.Client, *, is_default: bool = False) -> None:
         """Instrument a service or a client; `is_default`: unless it is already."""
-        if isinstance(target, Client):
+        if not isinstance(target, Service):
             if not is_default or target.observer is None:
                 target.observe(self._of_client())
             return

@@ -50,8 +50,8 @@ _HELD = 1 << 40
 class Admitted:
     """One request that an endpoint has taken, from its admission to the end of its handler.
 
-    Made and moved by `Endpoint` alone, which sets all but `run`, `why`, `failure` and `ended`. There
-    is no constructor: it would be a tenth of what a request takes here.
+    Made and moved by `Endpoint` alone, which sets all but `run`, `why`, `failure` and `ended`.
+    There is no constructor: it would be a tenth of what a request takes here.
 
     - `msg`: the message to answer; None once it is answered for by another than its handler.
     - `lane`: the lane that it waits in, or whose slot (and whose gate's) it holds; None when it has
