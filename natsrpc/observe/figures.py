@@ -18,13 +18,25 @@ import json
 import logging
 import mmap
 import os
+import weakref
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from natsrpc.rpc import EndpointContract, Service
+from natsrpc.core import (
+    AsyncError,
+    Closed,
+    Connected,
+    Connection,
+    ConnectionEvent,
+    Disconnected,
+    Reconnected,
+    Status,
+)
+from natsrpc.errors import SlowConsumerError
+from natsrpc.rpc import Client, EndpointContract, Service
 
 __all__ = ["BUCKETS", "EndpointFigures", "Ledger", "Page", "Series", "measure", "render"]
 
@@ -33,6 +45,12 @@ logger: logging.Logger = logging.getLogger("natsrpc.observe")
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """The upper bounds of histograms' buckets, in seconds."""
 
+
+def help_of(name: str) -> str:
+    """What a series is, for those who read a page of metrics."""
+    return _HELP.get(name, name)
+
+
 CAPACITY = 65_536
 """Doubles of a page: of what is not used the system keeps nothing."""
 
@@ -40,6 +58,10 @@ _HELP = {
     "natsrpc_server_requests": "Requests that were answered, or ended without a reply subject.",
     "natsrpc_server_seconds": "Seconds that handlers took.",
     "natsrpc_server_running": "Requests being handled.",
+    "natsrpc_server_wait_seconds": "Seconds that requests waited which found no free slot.",
+    "natsrpc_connection_up": "Connections to a NATS server.",
+    "natsrpc_connection_reconnects": "Connections that were lost and made again.",
+    "natsrpc_connection_slow_consumers": "Times that messages were dropped unread.",
     "natsrpc_server_dropped": "Messages that neither ran nor could be answered.",
     "natsrpc_pool_workers": "Worker processes by state.",
     "natsrpc_pool_restarts": "Workers that were replaced because they had ended unasked.",
@@ -63,8 +85,52 @@ class Series:
         return self.name, tuple(sorted(self.labels.items()))
 
 
+class Figures(Protocol):
+    """Where one process counts: a `Page` that others read, or a `Sheet` of its own."""
+
+    @property
+    def values(self) -> Any:
+        """The values, by index: `values[index] += 1` counts."""
+        ...
+
+    def add(
+        self, name: str, kind: str, labels: Mapping[str, str], bounds: Sequence[float] = ()
+    ) -> int:
+        """Begin a series of that kind ("counter", "gauge", "histogram"); the index of its first
+        value."""
+        ...
+
+
+def _size(kind: str, bounds: Sequence[float]) -> int:
+    return len(bounds) + 2 if kind == "histogram" else 1
+
+
+class Sheet:
+    """Figures that only this process reads."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        self._rows: list[tuple[int, str, str, Mapping[str, str], Sequence[float]]] = []
+
+    def add(
+        self, name: str, kind: str, labels: Mapping[str, str], bounds: Sequence[float] = ()
+    ) -> int:
+        """Begin a series; the index of its first value."""
+        index = len(self.values)
+        self.values.extend([0.0] * _size(kind, bounds))
+        self._rows.append((index, name, kind, labels, bounds))
+        return index
+
+    def series(self) -> list[Series]:
+        """All series with their values of now. Any thread may ask."""
+        return [
+            Series(name, kind, labels, self.values[index : index + _size(kind, bounds)], bounds)
+            for index, name, kind, labels, bounds in list(self._rows)
+        ]
+
+
 class Page:
-    """The figures of this process.
+    """The figures of this process, which others read.
 
     Args:
         name: the path of the page without a suffix; `NAME.values` and `NAME.names` are made.
@@ -89,7 +155,7 @@ class Page:
     ) -> int:
         """Begin a series of that kind ("counter", "gauge", "histogram"); the index of its first
         value. Where the page is full its values go nowhere, which is logged once."""
-        size = len(bounds) + 2 if kind == "histogram" else 1
+        size = _size(kind, bounds)
         index = self._next
         if index + size > CAPACITY - 64:
             if not self._is_full:
@@ -123,9 +189,10 @@ class EndpointFigures:
         "_seconds",
         "_sum",
         "_values",
+        "_wait",
     )
 
-    def __init__(self, page: Page, labels: Mapping[str, str], bounds: Sequence[float]) -> None:
+    def __init__(self, page: Figures, labels: Mapping[str, str], bounds: Sequence[float]) -> None:
         self._page = page
         self._values = page.values
         self._labels = dict(labels)
@@ -136,6 +203,7 @@ class EndpointFigures:
         self._dropped = page.add("natsrpc_server_dropped", "counter", labels)
         self._seconds = page.add("natsrpc_server_seconds", "histogram", labels, bounds)
         self._sum = self._seconds + len(bounds) + 1
+        self._wait = page.add("natsrpc_server_wait_seconds", "histogram", labels, bounds)
 
     def _code(self, code: int) -> int:
         index = self._codes.get(code)
@@ -143,6 +211,12 @@ class EndpointFigures:
             labels = {**self._labels, "code": str(code)}
             index = self._codes[code] = self._page.add("natsrpc_server_requests", "counter", labels)
         return index
+
+    def waited(self, seconds: float) -> None:
+        """A request that had to wait for its slots has them after that time."""
+        values, bounds = self._values, self._bounds
+        values[self._wait + bisect_left(bounds, seconds * 1e9)] += 1.0
+        values[self._wait + len(bounds) + 1] += seconds
 
     def began(self) -> None:
         """A handler begins."""
@@ -168,15 +242,70 @@ class EndpointFigures:
         self._values[self._dropped] += 1.0
 
 
-def measure(page: Page, *services: Service, bounds: Sequence[float] = BUCKETS) -> None:
-    """Count the requests of these services, and of endpoints they get later, into a page. Call it
-    before they are served."""
+CONNECTION = {
+    "natsrpc_connection_up": "gauge",
+    "natsrpc_connection_reconnects": "counter",
+    "natsrpc_connection_slow_consumers": "counter",
+}
+"""What is counted of connections, and of what kind it is."""
+
+
+class ConnectionFigures:
+    """Counts what becomes of connections, however many, by `add(name, amount)`."""
+
+    def __init__(self, add: Callable[[str, float], object]) -> None:
+        self._add = add
+        self._seen: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+    @classmethod
+    def of(cls, page: Figures) -> ConnectionFigures:
+        """Those that are counted into a page."""
+        values = page.values
+        places = {name: page.add(name, kind, {}) for name, kind in CONNECTION.items()}
+
+        def add(name: str, amount: float) -> None:
+            values[places[name]] += amount
+
+        return cls(add)
+
+    def watch(self, client: Client) -> None:
+        """Count what becomes of a client's connection, from now on."""
+        connection = client.connection
+        if connection in self._seen:
+            return
+        self._seen.add(connection)
+        is_up = connection.status is Status.CONNECTED
+        self._add("natsrpc_connection_up", is_up)
+
+        def hear(event: ConnectionEvent) -> None:
+            nonlocal is_up
+            if isinstance(event, (Connected, Reconnected, Disconnected, Closed)):
+                was_up, is_up = is_up, isinstance(event, (Connected, Reconnected))
+                self._add("natsrpc_connection_up", is_up - was_up)
+                if isinstance(event, Reconnected):
+                    self._add("natsrpc_connection_reconnects", 1.0)
+            elif isinstance(event, AsyncError) and isinstance(event.error, SlowConsumerError):
+                self._add("natsrpc_connection_slow_consumers", 1.0)
+
+        connection.link.add_listener(hear)
+
+
+def measure(page: Figures, *services: Service, bounds: Sequence[float] = BUCKETS) -> None:
+    """Count into a page the requests of these services, and of endpoints they get later, and what
+    becomes of the connections that they are served on.
+
+    Raises:
+        ConfigError: one of them is served already.
+    """
 
     def make(service: str, endpoint: EndpointContract) -> EndpointFigures:
         return EndpointFigures(page, {"service": service, "endpoint": endpoint.name}, bounds)
 
+    connections = ConnectionFigures.of(page)
     for service in services:
+        service.definition.check_not_served("measure")
         service.definition.meters.append(make)
+        service.definition.on_client.append(connections.watch)
 
 
 class Ledger:
@@ -221,7 +350,7 @@ def _series(
     line: tuple[int, str, str, dict[str, str], list[float]], values: memoryview[float]
 ) -> Series:
     index, name, kind, labels, bounds = line
-    size = len(bounds) + 2 if kind == "histogram" else 1
+    size = _size(kind, bounds)
     return Series(name, kind, labels, list(values[index : index + size]), bounds)
 
 
@@ -249,7 +378,7 @@ def render(series: Iterable[Series]) -> str:
 def _family(members: list[Series]) -> Iterator[str]:
     first = members[0]
     name = first.name + ("_total" if first.kind == "counter" else "")
-    yield f"# HELP {name} {_HELP.get(first.name, first.name)}"
+    yield f"# HELP {name} {help_of(first.name)}"
     yield f"# TYPE {name} {first.kind}"
     for each in sorted(members, key=lambda series: series.key):
         if each.kind != "histogram":

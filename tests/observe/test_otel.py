@@ -188,10 +188,15 @@ async def test_a_declared_error_is_no_failure_whatever_its_code() -> None:
 
 async def test_a_request_that_was_wrong_failed_at_its_caller_alone() -> None:
     traced = Traced()
+
+    @traced.service.handler("double")
+    async def double(number: int) -> int:
+        return number * 2
+
     async with traced.service.test() as client:
         otel.instrument(client, tracer_provider=traced.provider)
         with pytest.raises(natsrpc.InvalidRequestError):
-            await client.call("echo", {"not": "text"})
+            await client.call("double", "none")
     spans = traced.spans()
     assert spans[SpanKind.SERVER].status.status_code is StatusCode.UNSET
     assert spans[SpanKind.CLIENT].status.status_code is StatusCode.ERROR

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 import natsrpc
+from natsrpc.observe.figures import Sheet, measure, render
 from natsrpc.observe.prometheus import Metrics
+from natsrpc.testing import NatsServer
 
 
 class Shop:
@@ -146,3 +155,177 @@ def test_other_targets_are_refused() -> None:
     other: Any = "shop"
     with pytest.raises(natsrpc.ConfigError, match="takes services, not 'shop'"):
         Metrics(registry=CollectorRegistry()).instrument(other)
+
+
+async def test_what_waited_for_a_slot_is_seen_of_requests_and_of_events() -> None:
+    shop, go = Shop(), asyncio.Event()
+    begun = asyncio.Semaphore(0)
+
+    @shop.service.subscriber("placed", max_concurrency=1)
+    async def placed(order: int) -> None:
+        await go.wait()
+
+    @shop.service.handler("queue", max_concurrency=1)
+    async def queue() -> None:
+        begun.release()
+        await go.wait()
+
+    async with shop.service.test() as client:
+        calls = [asyncio.ensure_future(client.call("queue")) for _ in range(3)]
+        for order in range(3):
+            await client.publish("placed", order)
+        await client.connection.flush()
+        await begun.acquire()
+        go.set()
+        await asyncio.gather(*calls)
+        await client.settled()
+    for endpoint in ("queue", "placed"):
+        assert shop.value("wait_seconds_count", endpoint) == 2
+        assert shop.value("seconds_count", endpoint) == 3
+
+
+async def test_a_refused_request_is_counted_by_its_code_and_takes_no_time() -> None:
+    shop = Shop()
+    async with shop.service.test() as client:
+        with pytest.raises(natsrpc.UnsupportedCodecError):
+            await client.call("echo", "x", headers={"Content-Type": "no/such"})
+    assert shop.requests("echo", "415") == 1
+    assert shop.value("seconds_count", "echo") == 0
+
+
+async def test_what_becomes_of_connections_is_seen() -> None:
+    shop, back = Shop(), asyncio.Event()
+
+    def value(name: str) -> float | None:
+        return shop.registry.get_sample_value(f"natsrpc_connection_{name}")
+
+    async with NatsServer() as server:
+        connecting = natsrpc.connect(server.url, on_reconnect=lambda *_: back.set())
+        async with connecting as serving, serving.serve(shop.service):
+            assert (value("up"), value("reconnects_total")) == (1, 0)
+            server.restart()
+            await asyncio.wait_for(back.wait(), 10)
+            assert (value("up"), value("reconnects_total")) == (1, 1)
+        assert value("up") == 0
+
+
+async def test_a_slow_consumer_is_seen() -> None:
+    shop, told = Shop(), asyncio.Event()
+    async with (
+        NatsServer() as server,
+        natsrpc.connect(server.url) as serving,
+        serving.serve(shop.service),
+    ):
+        serving.connection.link.add_listener(lambda _: told.set())
+        slow = await serving.connection.subscribe("flood", pending_msgs_limit=1)
+        for _ in range(4):
+            await serving.connection.publish("flood")
+        await asyncio.wait_for(told.wait(), 10)
+        assert slow.dropped
+        name = "natsrpc_connection_slow_consumers_total"
+        assert shop.registry.get_sample_value(name) == 1
+
+
+async def test_a_service_that_is_served_is_refused() -> None:
+    shop = Shop()
+    async with shop.service.test():
+        with pytest.raises(natsrpc.ConfigError, match="'shop' is served already"):
+            Metrics(registry=CollectorRegistry()).instrument(shop.service)
+
+
+def test_a_registry_takes_one() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry=registry)
+    with pytest.raises(ValueError, match="natsrpc_server"):
+        Metrics(registry=registry)
+
+
+SHARED = """
+import asyncio, natsrpc
+from prometheus_client import CollectorRegistry, generate_latest, multiprocess
+from natsrpc.observe.prometheus import Metrics
+service = natsrpc.Service("shop", version="1.0.0")
+@service.handler("echo", max_concurrency=1)
+async def echo(text: str) -> str:
+    return text
+@service.handler("sell")
+async def sell() -> None:
+    raise natsrpc.ConflictError("gone")
+async def main() -> None:
+    Metrics(registry=CollectorRegistry()).instrument(service)
+    async with service.test() as client:
+        await asyncio.gather(*(client.call(echo, "x") for _ in range(3)))
+        for _ in range(2):
+            try:
+                await client.call(sell)
+            except natsrpc.ConflictError:
+                pass
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)
+    print(generate_latest(registry).decode())
+asyncio.run(main())
+"""
+
+
+def test_the_multiprocess_mode_of_prometheus_client_has_them_in_its_files(tmp_path: Path) -> None:
+    env = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", SHARED], env=env, capture_output=True, text=True, check=True
+    )
+    found = {
+        (sample.name, sample.labels.get("endpoint", ""), sample.labels.get("code", "")): (
+            sample.value
+        )
+        for family in text_string_to_metric_families(done.stdout)
+        for sample in family.samples
+        if "le" not in sample.labels
+    }
+    assert found["natsrpc_server_requests_total", "echo", "200"] == 3
+    assert found["natsrpc_server_requests_total", "sell", "409"] == 2
+    assert found["natsrpc_server_seconds_count", "echo", ""] == 3
+    assert found["natsrpc_server_running", "echo", ""] == 0
+    assert found["natsrpc_connection_up", "", ""] == 0
+
+
+def families(text: str) -> dict[str, str]:
+    return {family.name: family.type for family in text_string_to_metric_families(text)}
+
+
+async def test_a_pool_and_a_program_show_the_same_metrics() -> None:
+    shop, sheet = Shop(), Sheet()
+    measure(sheet, shop.service)
+    async with shop.service.test() as client:
+        await client.call("echo", "x")
+    ours = families(generate_latest(shop.registry).decode())
+    assert len(ours) == 8
+    assert families(render(sheet.series())) == ours
+
+
+async def test_the_dashboard_uses_only_metrics_and_labels_that_exist() -> None:
+    shop, sheet = Shop(), Sheet()
+    measure(sheet, shop.service)
+    async with shop.service.test() as client:
+        await client.call("echo", "x")
+    samples = {
+        sample.name: set(sample.labels)
+        for family in text_string_to_metric_families(render(sheet.series()))
+        for sample in family.samples
+    }
+    samples |= {"natsrpc_pool_workers": {"target", "state"}, "natsrpc_pool_restarts_total": set()}
+    path = Path(__file__).parents[2] / "deploy" / "grafana" / "natsrpc.json"
+    board = json.loads(path.read_text())
+    assert {each["name"] for each in board["templating"]["list"]} == {"source", "service"}
+    queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    used: set[str] = set()
+    for query in queries:
+        names = set(re.findall(r"natsrpc_\w+", query))
+        assert names, query
+        assert names <= samples.keys(), query
+        used |= names
+        inside = re.findall(r'(\w+)\s*(?:=~|!~|!=|=)\s*"', query)
+        grouped = re.findall(r"by \(([^)]*)\)", query)
+        labels = {*inside, *(each.strip() for group in grouped for each in group.split(","))}
+        assert labels <= set.union(*(samples[name] for name in names)), query
+        assert query.count("(") == query.count(")"), query
+    shown = {re.sub(r"_(bucket|sum|count)$", "", name) for name in samples}
+    assert {name.removesuffix("_bucket") for name in used} == shown

@@ -41,12 +41,13 @@ class Spans:
             if not is_default or target.observer is None:
                 target.observe(self._of_client())
             return
-        observers = target.definition.observers
+        observers, on_client = target.definition.observers, target.definition.on_client
         found = [each for each in observers if isinstance(each, ServiceSpans)]
         if found and is_default:
             return
         for each in found:
             observers.remove(each)
+            on_client.remove(each.trace_client)
         spans = ServiceSpans(
             self._tracer,
             request_duration=self._duration(names.RPC_SERVER_CALL_DURATION),
@@ -55,6 +56,7 @@ class Spans:
             items=self._items,
         )
         observers.insert(0, spans)
+        on_client.append(spans.trace_client)
 
     def _lend(self, client: Any) -> None:
         """Trace the client that handlers are given, unless somebody has had it traced."""

@@ -45,7 +45,7 @@ class ServiceSpans:
     Args:
         tracer: makes the spans.
         request_duration, event_duration: where their times are recorded, if anywhere.
-        trace_client: has the client traced that handlers are given.
+        trace_client: has the client traced that handlers are given, when a service starts.
         items: whether items of streams are events of their span.
     """
 
@@ -63,7 +63,7 @@ class ServiceSpans:
         self._event_duration = event_duration
         self._propagation = Propagation()
         self._items = items
-        self.client = trace_client
+        self.trace_client = trace_client
 
     def request(self, service: str, endpoint: EndpointContract, run: Run) -> Run:
         """The same run of a request, in a span."""

@@ -21,6 +21,9 @@ from .slots import Gate
 class Backlog:
     """The slots of one subscriber, and the events that wait for one.
 
+    `times` are when those came that wait, where somebody counts them; `since` is when the one came
+    that was taken last.
+
     Args:
         gate: the service's slots for events.
         limits: how many events run at once, and how many, and how many bytes, may wait.
@@ -36,7 +39,9 @@ class Backlog:
         "hungry",
         "limit",
         "msgs",
+        "since",
         "size",
+        "times",
     )
 
     def __init__(self, gate: Gate, limits: Limits, start: Callable[[Msg], None]) -> None:
@@ -46,6 +51,8 @@ class Backlog:
         self.hungry: bool = False
         self.msgs: deque[Msg] = deque()
         self.size: int = 0
+        self.times: deque[float] = deque()
+        self.since: float = 0.0
         self._most = limits.max_waiting
         self._most_bytes = limits.max_waiting_bytes
         self._start = start
@@ -90,5 +97,7 @@ class Backlog:
 
     def _take(self) -> Msg:
         msg = self.msgs.popleft()
+        if self.times:
+            self.since = self.times.popleft()
         self.size -= len(msg.data) + len(msg.raw_headers)
         return msg

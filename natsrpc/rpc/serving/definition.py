@@ -75,7 +75,8 @@ class Definition:
     them is added, and may refuse it; then `on_added`. `lifespan` is a function of the client that
     the service is given.
     `meters` make, from the service's name and an endpoint's contract, what counts that endpoint's
-    requests. `observers` see all that runs, the first one outermost.
+    requests. `observers` see all that runs, the first one outermost. `on_client` are told of the
+    client that the handlers are given, each time that the service starts.
 
     Raises:
         ConfigError: a name, a version or a limit is refused.
@@ -104,6 +105,7 @@ class Definition:
     on_dropped: list[Callable[[str], object]] = field(default_factory=list)
     meters: list[Callable[[str, EndpointContract], Meter]] = field(default_factory=list)
     observers: list[Observer] = field(default_factory=list)
+    on_client: list[Callable[[Any], object]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         naming.check_name("service", self.name)

@@ -475,7 +475,8 @@ class Endpoint:
         """Let a request wait for slots; if there is no room it is refused, and the result is
         false. A message without a reply subject, whose sender cannot be told, has more room."""
         size = len(msg.data) + len(msg.raw_headers)
-        entry = Waiting(size, self._link.read_at, deadline)
+        admitted.since = self._link.read_at
+        entry = Waiting(size, admitted.since, deadline)
         if lane.put(admitted, entry, is_event=not msg.raw_reply):
             if self._variables is None:
                 self._variables = contextvars.copy_context()
@@ -495,6 +496,8 @@ class Endpoint:
         """
         variables = self._variables
         assert variables is not None  # `_wait` set it
+        for meter in self.answers.meters:
+            meter.waited(self._time() - admitted.since)
         admitted.task = variables.copy().run(self._start_task, admitted.run(admitted))
 
     def shed(self, admitted: Admitted) -> None:

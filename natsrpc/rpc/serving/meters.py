@@ -31,6 +31,10 @@ class Meter(Protocol):
     by `began` and `ended` besides.
     """
 
+    def waited(self, seconds: float) -> None:
+        """A request, or an event, that had to wait for its slots has them after that time."""
+        ...
+
     def began(self) -> None:
         """A handler begins."""
         ...

@@ -6,7 +6,7 @@ ended. An endpoint that has none pays nothing for it.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from ..contract import Context, EndpointContract, Middleware
 from .meters import Run, RunEvent
@@ -29,8 +29,4 @@ class Observer(Protocol):
 
     def items(self, endpoint: EndpointContract) -> Middleware[Context] | None:
         """A middleware that sees the items of an endpoint's streams; None for none."""
-        ...
-
-    def client(self, client: Any) -> None:
-        """The `natsrpc.Client` that the service's handlers are given, before it is used."""
         ...

@@ -141,8 +141,8 @@ class RunningService:
         """Enter the lifespan and subscribe the endpoints: the subscriptions that must be accepted
         before `complete` is called."""
         try:
-            for observer in self.definition.observers:
-                observer.client(self._client)
+            for tell in self.definition.on_client:
+                tell(self._client)
             if self.definition.lifespan is not None:
                 manager = self.definition.lifespan(self._client)
                 self.state = await self._lifespan.enter_async_context(manager)

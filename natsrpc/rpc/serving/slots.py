@@ -50,8 +50,8 @@ _HELD = 1 << 40
 class Admitted:
     """One request that an endpoint has taken, from its admission to the end of its handler.
 
-    Made and moved by `Endpoint` alone, which sets all but `run`, `why`, `failure` and `ended`.
-    There is no constructor: it would be a tenth of what a request takes here.
+    Made and moved by `Endpoint` alone, which sets all but `run`, `since`, `why`, `failure` and
+    `ended`. There is no constructor: it would be a tenth of what a request takes here.
 
     - `msg`: the message to answer; None once it is answered for by another than its handler.
     - `lane`: the lane that it waits in, or whose slot (and whose gate's) it holds; None when it has
@@ -59,13 +59,25 @@ class Admitted:
     - `task`: runs the handler; None before.
     - `run`: of a request that waits: makes the coroutine for its task.
     - `why`: set with `msg` to None: the error that it was answered with while it waited or ran.
+    - `since`: of a request that waits: when it was read (`loop.time()`).
     - `failure`: set with `msg` to None: what its handler, or sending its answer, ended with.
     - `ended`: of a request with work for after its answer: when it was answered, in
       `perf_counter_ns()`.
     - `key`, `deadline`: of its entry in `Endpoint.taken`; the key is None before it is there.
     """
 
-    __slots__ = ("deadline", "ended", "failure", "key", "lane", "msg", "run", "task", "why")
+    __slots__ = (
+        "deadline",
+        "ended",
+        "failure",
+        "key",
+        "lane",
+        "msg",
+        "run",
+        "since",
+        "task",
+        "why",
+    )
 
     deadline: float
     key: object
@@ -74,6 +86,7 @@ class Admitted:
     run: Callable[[Admitted], Coroutine[Any, Any, None]]
     task: asyncio.Task[None] | None
     why: RpcError
+    since: float
     ended: int
     failure: BaseException
 

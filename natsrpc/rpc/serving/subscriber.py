@@ -161,6 +161,8 @@ class Subscriber:
         if not backlog.put(msg):
             text = f"{backlog.waiting} events ({backlog.size} bytes) wait already"
             self.answers.drop(msg, OverloadedError(text))
+        elif self.answers.meters:
+            backlog.times.append(self._time())
 
     @property
     def sink(self) -> Sink:
@@ -192,6 +194,8 @@ class Subscriber:
         now are of the handler whose end made room for it."""
         variables = self._variables
         assert variables is not None  # `accept` set it
+        for meter in self.answers.meters:
+            meter.waited(self._time() - self.backlog.since)
         variables.copy().run(self._start, msg)
 
     async def _run(self, msg: Msg, deadline: float) -> None:
