@@ -103,7 +103,8 @@ ROOMS = {
     "discovery": Room(names("errors core rpc")),
     "describe": Room(names("errors codecs rpc")),
     "observe": Room(
-        names("errors core rpc sync"), optional=names("opentelemetry prometheus_client")
+        names("errors version core rpc sync"),
+        optional=names("opentelemetry prometheus_client"),
     ),
     "server": Room(names("errors")),
     "testing": Room(names("errors core rpc server"), packages=names("pytest")),
