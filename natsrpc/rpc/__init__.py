@@ -67,7 +67,7 @@ from .serving import (
     Server,
     Subscriber,
     ended,
-    failure_of,
+    take_failure,
 )
 from .serving import method_endpoint as endpoint
 from .signature import Depends, Embed, Event, HandlerOptions, Header, Token
@@ -148,7 +148,6 @@ __all__ = [
     "endpoint",
     "endpoint_of",
     "error_id_of",
-    "failure_of",
     "from_wire",
     "is_error",
     "no_deadline",
@@ -158,6 +157,7 @@ __all__ = [
     "relayed",
     "run",
     "serve_until",
+    "take_failure",
     "until_stopped",
     "users_part",
     "watch_over_end",

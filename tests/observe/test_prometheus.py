@@ -159,7 +159,8 @@ def test_other_targets_are_refused() -> None:
 
 async def test_what_waited_for_a_slot_is_seen_of_requests_and_of_events() -> None:
     shop, go = Shop(), asyncio.Event()
-    begun = asyncio.Semaphore(0)
+    begun, loop = asyncio.Semaphore(0), asyncio.get_running_loop()
+    began = loop.time()
 
     @shop.service.subscriber("placed", max_concurrency=1)
     async def placed(order: int) -> None:
@@ -181,6 +182,9 @@ async def test_what_waited_for_a_slot_is_seen_of_requests_and_of_events() -> Non
         await client.settled()
     for endpoint in ("queue", "placed"):
         assert shop.value("wait_seconds_count", endpoint) == 2
+        waited = shop.value("wait_seconds_sum", endpoint)
+        assert waited is not None
+        assert 0 < waited <= 2 * (loop.time() - began)
         assert shop.value("seconds_count", endpoint) == 3
 
 

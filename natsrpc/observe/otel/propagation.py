@@ -71,7 +71,7 @@ class Propagation:
                 if start < 0:
                     return _EMPTY
                 found = _PARENT.match(block, start)
-                if found is not None and folded.find(b"\r\ntraceparent:", start + 1) < 0:
+                if found is not None:
                     return _with_parent(found)
         headers = Headers.decode(block)
         return propagate.extract(headers, context=Context(), getter=_READER)

@@ -8,6 +8,7 @@ which has a context of its own.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from time import perf_counter_ns, time_ns
 from typing import Any
@@ -17,7 +18,7 @@ from opentelemetry import trace
 from opentelemetry.metrics import Histogram
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 
-from natsrpc.core import Msg
+from natsrpc.core import Msg, Throttle
 from natsrpc.errors import InternalError, RpcError, UnavailableError
 from natsrpc.rpc import (
     Context,
@@ -29,14 +30,21 @@ from natsrpc.rpc import (
     RunEvent,
     ended,
     error_id_of,
-    failure_of,
     relayed,
+    take_failure,
 )
 
 from . import conventions as names
 from .propagation import Propagation, with_span
 
 Attributes = dict[str, str | int]
+
+_log = Throttle(logging.getLogger("natsrpc.observe"))
+
+
+def broken(what: str, error: Exception) -> None:
+    """Tell that what makes or takes spans raised: it must keep nothing from being served."""
+    _log.warning(what, "a span was not %s: %r", what, error)
 
 
 class ServiceSpans:
@@ -79,25 +87,34 @@ class ServiceSpans:
                 await run(admitted, msg, terms, deadline)
                 return
             began = perf_counter_ns()
-            parent = extract(msg.raw_headers)
-            span = start(name, parent, kind, attributes)
+            try:
+                parent = extract(msg.raw_headers)
+                span = start(name, parent, kind, attributes)
+                if has_tokens and span.is_recording():
+                    span.set_attribute(names.SUBJECT, msg.subject)
+            except Exception as error:  # of a sampler, a processor: the request is served anyway
+                broken("made", error)
+                await run(admitted, msg, terms, deadline)
+                return
             attach(with_span(parent, span))
-            if has_tokens and span.is_recording():
-                span.set_attribute(names.SUBJECT, msg.subject)
             try:
                 await run(admitted, msg, terms, deadline)
             finally:
-                failure = now = None
-                if admitted.msg is None:
-                    now, failure = ended(admitted), failure_of(admitted)
-                noted = None if failure is None else note_answer(span, failure, declared)
-                if now is None:
-                    span.end()
-                else:  # its work after the answer is no part of its time
-                    span.end(time_ns() - (perf_counter_ns() - now))
-                if duration is not None:
-                    took = ((now or perf_counter_ns()) - began) / 1e9
-                    duration.record(took, {**attributes, **noted} if noted else attributes)
+                try:
+                    over, failure, noted = None, None, None
+                    if admitted.msg is None:
+                        over, failure = ended(admitted), take_failure(admitted)
+                    if failure is not None:
+                        noted = note_answer(span, failure, declared)
+                    if over is None:
+                        span.end()
+                    else:  # its work after the answer is no part of its time
+                        span.end(time_ns() - (perf_counter_ns() - over))
+                    if duration is not None:
+                        took = ((over or perf_counter_ns()) - began) / 1e9
+                        duration.record(took, {**attributes, **noted} if noted else attributes)
+                except Exception as error:
+                    broken("taken", error)
 
         return run_traced
 
@@ -125,21 +142,29 @@ class ServiceSpans:
 
         async def run_traced(msg: Msg, deadline: float) -> None:
             began = perf_counter_ns()
-            parent = extract(msg.raw_headers)
-            span = start(name, parent, kind, attributes)
+            try:
+                parent = extract(msg.raw_headers)
+                span = start(name, parent, kind, attributes)
+                if has_tokens and span.is_recording():
+                    span.set_attribute(names.SUBJECT, msg.subject)
+            except Exception as error:
+                broken("made", error)
+                await run(msg, deadline)
+                return
             attach(with_span(parent, span))
-            if has_tokens and span.is_recording():
-                span.set_attribute(names.SUBJECT, msg.subject)
             running[msg] = None
             try:
                 await run(msg, deadline)
             finally:
                 failure = running.pop(msg)
-                noted = None if failure is None else note_answer(span, failure, ())
-                span.end()
-                if duration is not None:
-                    took = (perf_counter_ns() - began) / 1e9
-                    duration.record(took, {**attributes, **noted} if noted else attributes)
+                try:
+                    noted = None if failure is None else note_answer(span, failure, ())
+                    span.end()
+                    if duration is not None:
+                        took = (perf_counter_ns() - began) / 1e9
+                        duration.record(took, {**attributes, **noted} if noted else attributes)
+                except Exception as error:
+                    broken("taken", error)
 
         return run_traced
 

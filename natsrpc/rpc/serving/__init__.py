@@ -6,7 +6,7 @@ from .endpoint import Endpoint
 from .endpoints import Endpoints, Group
 from .level import Level
 from .lifespan import lifespan_of
-from .meters import Meter, Run, RunEvent, ended, failure_of
+from .meters import Meter, Run, RunEvent, ended, take_failure
 from .objects import endpoint as method_endpoint
 from .observers import Observer
 from .outcomes import OnFailed
@@ -38,7 +38,7 @@ __all__ = [
     "Subscriber",
     "check_prefixes",
     "ended",
-    "failure_of",
     "lifespan_of",
     "method_endpoint",
+    "take_failure",
 ]

@@ -163,6 +163,7 @@ class Endpoint:
         self._streams = contract.kind != "unary"
         self._variables: contextvars.Context | None = None
         self._perform: Run = self._run
+        self._keeps_failures = False
         self._start_task = task_starter(link.loop, f"natsrpc handler {plan.name}")
         self._time = clock(link.loop)
         self._clock = thread_clock(link.loop, self._time)
@@ -183,6 +184,7 @@ class Endpoint:
     def observe(self, observer: Observer, on_failed: list[OnFailed]) -> None:
         """Have an observer see its requests."""
         self._perform = observer.request(self.service.name, self.contract, self._perform)
+        self._keeps_failures = True
 
     # the fast path
 
@@ -555,7 +557,9 @@ class Endpoint:
             if is_end_of_time(found, deadline - self._time()):
                 found = self._too_late()
             added = context.reply_headers if context else None
-            msg, admitted.msg, admitted.failure = admitted.msg, None, found
+            msg, admitted.msg = admitted.msg, None
+            if self._keeps_failures:  # it holds the frames that it went through
+                admitted.failure = found
             self.answers.answer_failure(msg, found, added)
 
     def _withdraw(self, admitted: Admitted, error: RpcError) -> None:

@@ -80,15 +80,16 @@ def metered_event(run: RunEvent, meter: Meter, lost: set[Msg]) -> RunEvent:
     return run_metered
 
 
-def failure_of(admitted: Admitted) -> BaseException | None:
-    """What a request that has ended was answered with, if that is an error."""
+def take_failure(admitted: Admitted) -> BaseException | None:
+    """What a request that has ended was answered with, if that is an error. It is told once: an
+    error that stays with its request keeps both from being freed."""
     if admitted.msg is not None:
         return None
-    for name in ("failure", "why"):
-        found: BaseException | None = getattr(admitted, name, None)
-        if found is not None:
-            return found
-    return None
+    found: BaseException | None = getattr(admitted, "failure", None)
+    if found is None:
+        return getattr(admitted, "why", None)
+    del admitted.failure
+    return found
 
 
 def ended(admitted: Admitted) -> int:

@@ -17,8 +17,7 @@ class Observer(Protocol):
     """Sees the requests and events of the services that it is given to."""
 
     def request(self, service: str, endpoint: EndpointContract, run: Run) -> Run:
-        """The same run of a request, seen. A request that ends with an error has no `msg` then, and
-        the error in `why`."""
+        """The same run of a request, seen; `take_failure` is the error that it ended with."""
         ...
 
     def event(

@@ -60,7 +60,8 @@ class Admitted:
     - `run`: of a request that waits: makes the coroutine for its task.
     - `why`: set with `msg` to None: the error that it was answered with while it waited or ran.
     - `since`: of a request that waits: when it was read (`loop.time()`).
-    - `failure`: set with `msg` to None: what its handler, or sending its answer, ended with.
+    - `failure`: set with `msg` to None, for an observer: what its handler, or sending its answer,
+      ended with.
     - `ended`: of a request with work for after its answer: when it was answered, in
       `perf_counter_ns()`.
     - `key`, `deadline`: of its entry in `Endpoint.taken`; the key is None before it is there.

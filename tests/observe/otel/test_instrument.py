@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from opentelemetry import baggage, propagate, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode, TraceFlags, TraceState
@@ -25,6 +26,7 @@ import natsrpc.sync
 from natsrpc.core import encode_headers
 from natsrpc.observe import otel
 from natsrpc.observe.otel.propagation import Propagation
+from natsrpc.rpc.serving.slots import Admitted
 from natsrpc.testing import NatsServer
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -574,3 +576,60 @@ async def test_the_propagator_of_the_program_counts() -> None:
         assert trace.get_current_span(read).get_span_context() == (
             trace.get_current_span(again).get_span_context()
         )
+
+
+class Broken(SpanProcessor):
+    """Raises where spans begin, or where they end."""
+
+    def __init__(self, when: str) -> None:
+        self.when = when
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        if self.when == "start":
+            raise ValueError("no collector")
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if self.when == "end":
+            raise ValueError("no collector")
+
+
+@pytest.mark.parametrize("when", ["start", "end"])
+async def test_what_takes_spans_keeps_nothing_from_being_served(
+    when: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    traced, heard = Traced(), asyncio.Semaphore(0)
+    traced.provider.add_span_processor(Broken(when))
+
+    @traced.service.handler("one", max_concurrency=1)
+    async def one() -> int:
+        return 1
+
+    @traced.service.subscriber("placed", max_concurrency=1)
+    async def placed() -> None:
+        heard.release()
+
+    async with traced.service.test() as client:
+        for _ in range(3):
+            assert await client.call(one) == 1
+            await client.publish("placed")
+            await heard.acquire()
+        assert await client.settled() == []
+    assert "no collector" in caplog.text
+
+
+async def test_errors_and_their_requests_are_freed_at_once() -> None:
+    traced = Traced()
+    async with traced.service.test() as client:
+        with pytest.raises(Sold):
+            await client.call("sell")
+        gc.collect()
+        gc.disable()
+        try:
+            before = sum(isinstance(each, Admitted) for each in gc.get_objects())
+            for _ in range(3):
+                with pytest.raises(Sold):
+                    await client.call("sell")
+            after = sum(isinstance(each, Admitted) for each in gc.get_objects())
+        finally:
+            gc.enable()
+    assert after == before
