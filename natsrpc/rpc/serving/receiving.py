@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from logging import getLogger
 
-from natsrpc.core import Msg
+from natsrpc.core import Msg, Throttle
 from natsrpc.errors import (
     DeadlineExceededError,
+    NatsError,
     OverloadedError,
     RpcError,
     UnavailableError,
@@ -22,6 +24,8 @@ from natsrpc.errors import (
 from ..streams import Conversations, Patience, Receiving
 from .answers import Answers
 from .slots import Gate
+
+_log = Throttle(getLogger("natsrpc.rpc"))
 
 
 class Bodies:
@@ -86,15 +90,19 @@ class Bodies:
     async def _receive(self, msg: Msg, receiving: Receiving) -> None:
         task = asyncio.current_task()
         assert task is not None
-        error: RpcError | None = None
+        # only a body that is here, whole, lets the request in: whatever else ends this refuses it
+        error: RpcError | None = UnavailableError("the service cannot receive the request's body")
         try:
             msg.data = await receiving.body()
+            error = None
         except asyncio.CancelledError:
             error = self._tasks[task] or UnavailableError("the service is stopping")
         except TimeoutError:
             error = DeadlineExceededError("the deadline passed before the request's body was here")
         except RpcError as failure:
             error = failure
+        except NatsError as failure:  # its inbox is denied, or the connection is closed
+            _log.warning("body", "a large request was refused: %s", failure)
         finally:
             del self._tasks[task]
             if error is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from natsrpc.errors import PermissionsError
+from natsrpc.errors import PermissionsError, UnavailableError
 from natsrpc.rpc import Client, Service, connect
 from natsrpc.rpc.streams import conversations_of, large
 from natsrpc.testing import NatsServer
@@ -133,3 +133,29 @@ async def test_a_denial_ends_no_other_conversation() -> None:
             for _ in range(1000):
                 assert await anext(stream) == 1
             await stream.aclose()
+
+
+async def test_a_worker_that_may_not_listen_to_its_inbox_runs_no_large_request() -> None:
+    """No part of a body can come to it, so that its handler would see an empty one."""
+    seen: list[int] = []
+    service = Service("calc", version="1.0.0")
+
+    @service.handler("calc.size")
+    async def size(data: bytes) -> int:
+        seen.append(len(data))
+        return len(data)
+
+    permissions = users(c=ALL, s='publish: ">", subscribe: ["calc.>", "$SRV.>"]')
+    with NatsServer(permissions) as server:
+        async with (
+            connect(server.url, user="c", password="c") as client,
+            connect(server.url, user="s", password="s") as worker,
+            worker.serve(service) as running,
+        ):
+            async with asyncio.timeout(10):
+                with pytest.raises(UnavailableError):
+                    await client.call("calc.size", bytes(2 * MIB), int, timeout=60)
+                assert await client.call("calc.size", b"abc", int) == 3
+            assert seen == [3]
+            assert running.inflight == 0
+            assert not conversations_of(worker.connection.link)
