@@ -219,6 +219,21 @@ async def answer(_: User) -> None:
     assert told[0].startswith("_INBOX.shop.")
 
 
+async def own_inbox(_: User) -> None:
+    config = CONFIGS["one account"].replace(', "_INBOX.calc.>"]', "]", 1)
+    with NatsServer(config) as server:
+        topology = Topology(server.url, server.url, options("calc"), options("shop"))
+        async with opened(topology) as cell:
+            told = errors_of(cell.worker)
+            await ALL["value"](cell)
+            for name in ("upload", "large_request", "large_reply", "long_stream"):
+                with pytest.raises(natsrpc.RpcError) as caught:
+                    await asyncio.wait_for(ALL[name](cell), 10)
+                assert caught.value.code in (500, 503), name
+            await eventually(lambda: bool(told), what="the denied inbox")
+    assert told[0].startswith("_INBOX.calc.")
+
+
 def errors_of(client: natsrpc.Client) -> list[str]:
     """The subjects of what the server denies from now on, as `on_error` is told."""
     told: list[str] = []
@@ -241,6 +256,7 @@ REFUSED: dict[str, Callable[[User], Awaitable[None]]] = {
     "listening to what others are asked": listen,
     "an event that is not allowed": event,
     "a service that may not answer its caller": answer,
+    "a service that may not listen to its own inbox": own_inbox,
 }
 """The lines of the page's last table, each tried."""
 
