@@ -136,6 +136,13 @@ class Answers:
                 meter.failed(UnavailableError.default_code)
             self._not_sent(error)
 
+    def unheard(self, failure: NatsError) -> UnavailableError:
+        """The answer where nothing of a conversation can come here, as the server denies this
+        connection its own inbox; logged, once a second."""
+        text = "endpoint %r: a stream or a large body was refused: %s"
+        self._log.warning("unheard", text, self._endpoint, failure)
+        return UnavailableError("the service may not listen to its own inbox: it takes no frames")
+
     def close(self) -> None:
         """Tell what was lost and not told yet: no more messages come."""
         self._losses.close()

@@ -49,6 +49,7 @@ from natsrpc.errors import (
     MaxPayloadError,
     NatsError,
     OverloadedError,
+    PermissionsError,
     RpcError,
     UnavailableError,
 )
@@ -361,16 +362,20 @@ class Endpoint:
         terms = self._terms.get(msg.raw_headers) or self._read_terms(msg)
         if terms is not None:
             deadline = self._link.read_at + terms.timeout
-            talk = Incoming(
-                self._all,
-                msg,
-                terms,
-                deadline,
-                self.contract.kind,
-                max_body=self._max_body,
-                patience=self._patience,
-                admits=self._admits,
-            )
+            try:
+                talk = Incoming(
+                    self._all,
+                    msg,
+                    terms,
+                    deadline,
+                    self.contract.kind,
+                    max_body=self._max_body,
+                    patience=self._patience,
+                    admits=self._admits,
+                )
+            except NatsError as error:
+                self.answers.refuse(msg, self.answers.unheard(error))
+                return
             self.accept(msg, talk)
 
     def accept_large(self, msg: Msg) -> None:
@@ -453,6 +458,10 @@ class Endpoint:
                 patience=self._patience,
                 admits=self._admits,
             )
+        except PermissionsError as failure:
+            admitted.msg = None
+            self.answers.answer(msg, self.answers.unheard(failure))
+            return False
         except (NatsError, RpcError) as failure:
             self.answers.note_error(str(failure))
             return False

@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from logging import getLogger
 
-from natsrpc.core import Msg, Throttle
+from natsrpc.core import Msg
 from natsrpc.errors import (
     DeadlineExceededError,
     NatsError,
@@ -24,8 +23,6 @@ from natsrpc.errors import (
 from ..streams import Conversations, Patience, Receiving
 from .answers import Answers
 from .slots import Gate
-
-_log = Throttle(getLogger("natsrpc.rpc"))
 
 
 class Bodies:
@@ -82,6 +79,9 @@ class Bodies:
         except RpcError as error:
             self._answers.refuse(msg, error)
             return
+        except NatsError as failure:
+            self._answers.refuse(msg, self._answers.unheard(failure))
+            return
         gate.free -= 1
         task = asyncio.ensure_future(self._receive(msg, receiving))
         self._tasks[task] = None
@@ -91,7 +91,7 @@ class Bodies:
         task = asyncio.current_task()
         assert task is not None
         # only a body that is here, whole, lets the request in: whatever else ends this refuses it
-        error: RpcError | None = UnavailableError("the service cannot receive the request's body")
+        error: RpcError | None = UnavailableError("the request's body was not received")
         try:
             msg.data = await receiving.body()
             error = None
@@ -101,8 +101,8 @@ class Bodies:
             error = DeadlineExceededError("the deadline passed before the request's body was here")
         except RpcError as failure:
             error = failure
-        except NatsError as failure:  # its inbox is denied, or the connection is closed
-            _log.warning("body", "a large request was refused: %s", failure)
+        except NatsError as failure:
+            error = self._answers.unheard(failure)
         finally:
             del self._tasks[task]
             if error is None:

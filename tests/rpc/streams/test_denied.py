@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from natsrpc.errors import PermissionsError, UnavailableError
+from natsrpc.errors import PermissionsError, RpcError, UnavailableError
 from natsrpc.rpc import Client, Service, connect
 from natsrpc.rpc.streams import conversations_of, large
 from natsrpc.testing import NatsServer
@@ -159,3 +159,21 @@ async def test_a_worker_that_may_not_listen_to_its_inbox_runs_no_large_request()
             assert seen == [3]
             assert running.inflight == 0
             assert not conversations_of(worker.connection.link)
+
+
+async def test_what_a_worker_may_not_listen_to_its_inbox_for_is_refused_each_time() -> None:
+    """Also once its connection knows of the denial: every request gets an answer."""
+    permissions = users(c=ALL, s='publish: ">", subscribe: ["calc.>", "$SRV.>"]')
+    with NatsServer(permissions) as server:
+        async with (
+            connect(server.url, user="c", password="c") as client,
+            connect(server.url, user="s", password="s") as worker,
+            worker.serve(calc()) as running,
+        ):
+            for _ in range(3):
+                with pytest.raises(RpcError, match=r"own inbox|is gone|internal error"):
+                    await asyncio.wait_for(read(client), 4)
+                with pytest.raises(RpcError, match=r"own inbox|is gone|internal error"):
+                    await client.call("calc.text", 2 * MIB, str, timeout=60)
+            assert running.inflight == 0
+            await eventually(lambda: not conversations_of(worker.connection.link), 2)
