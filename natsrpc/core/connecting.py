@@ -9,7 +9,7 @@ from natsrpc.errors import ConfigError
 
 from .connection import Connection, opened
 from .opening import Opening
-from .options import DEFAULT_URL, Credentials, Dialer, Options, Secret, UserInfo
+from .options import DEFAULT_URL, Credentials, Dialer, Options, Secret, UserInfo, WsHeaders
 from .subscriptions import Subscription
 
 # No `from __future__ import annotations`: TypedDict would compile each of the 46 strings, which
@@ -51,8 +51,8 @@ class ConnectOptions(TypedDict, total=False):
     these."""
 
     tls: bool | ssl.SSLContext | None
-    """True: TLS, verified. False: never. None: if the server or a `tls://` URL asks for it. Or an
-    `ssl.SSLContext` of your own."""
+    """True: TLS, verified. False: never. None: if the server or a `tls://` or `wss://` URL asks for
+    it. Or an `ssl.SSLContext` of your own."""
 
     tls_ca: str | PathLike[str] | Sequence[str | PathLike[str]] | None
     """One or several PEM files of authorities to trust in place of the system's. Read anew for each
@@ -69,6 +69,10 @@ class ConnectOptions(TypedDict, total=False):
 
     tls_handshake_first: bool
     """Start TLS before the server's INFO, for servers that are configured so."""
+
+    ws_headers: WsHeaders | None
+    """HTTP headers for the request that opens a WebSocket, or a function that gives them: what a
+    proxy in front of the servers asks for."""
 
     connect_timeout: float
     """Seconds for one attempt to connect, the handshake included."""

@@ -30,6 +30,9 @@ Credentials: TypeAlias = (
     | tuple[str, str | Sign]
     | Callable[[], tuple[str, str | Sign] | Awaitable[tuple[str, str | Sign]]]
 )
+WsHeaders: TypeAlias = (
+    Mapping[str, str] | Callable[[], Mapping[str, str] | Awaitable[Mapping[str, str]]]
+)
 Dialer: TypeAlias = Callable[
     [Callable[[], asyncio.Protocol], str, int],
     Awaitable[tuple[asyncio.Transport, asyncio.BaseProtocol]],
@@ -43,10 +46,10 @@ class Options:
     `connect` makes them of its keyword arguments (`ConnectOptions`); `connect(options=...)` takes
     them ready-made.
 
-    Secrets (`token`, `nkey_seed`, `credentials`, `user_info`) may be functions, plain or async.
-    They are called, and files are read, anew for every attempt to connect. Credentials in the URL
-    of a server hide all of these for that server. Discovered servers get these, or those of the URL
-    they were discovered through if there are none.
+    Secrets (`token`, `nkey_seed`, `credentials`, `user_info`, `ws_headers`) may be functions, plain
+    or async. They are called, and files are read, anew for every attempt to connect. Credentials in
+    the URL of a server hide those of the options for that server. Discovered servers get these, or
+    those of the URL they were discovered through if there are none.
 
     Each TLS option asks for TLS, and a server without it is then refused.
 
@@ -61,7 +64,8 @@ class Options:
     servers: str | Sequence[str] = DEFAULT_URL
     """One URL, several joined by commas, or a sequence of them: `nats://`, `tls://` or no scheme;
     port 4222 if none; `user:password@` or `token@` in front of the host. One `tls://` URL turns TLS
-    on for all of them."""
+    on for all of them. Or all `ws://` or all `wss://` (WebSocket, ports 80 and 443), with a path if
+    you like."""
 
     first_server: str | None = None
     """The URL that is tried before all others."""
@@ -92,8 +96,8 @@ class Options:
     these."""
 
     tls: bool | ssl.SSLContext | None = None
-    """True: TLS, verified. False: never. None: if the server or a `tls://` URL asks for it. Or an
-    `ssl.SSLContext` of your own."""
+    """True: TLS, verified. False: never. None: if the server or a `tls://` or `wss://` URL asks for
+    it. Or an `ssl.SSLContext` of your own."""
 
     tls_ca: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None
     """One or several PEM files of authorities to trust in place of the system's. Read anew for each
@@ -110,6 +114,10 @@ class Options:
 
     tls_handshake_first: bool = False
     """Start TLS before the server's INFO, for servers that are configured so."""
+
+    ws_headers: WsHeaders | None = None
+    """HTTP headers for the request that opens a WebSocket, or a function that gives them: what a
+    proxy in front of the servers asks for."""
 
     connect_timeout: float = 2.0
     """Seconds for one attempt to connect, the handshake included."""
@@ -238,6 +246,12 @@ class Options:
             if not (value is None or _is_one(value, expected)):
                 # the value may be a secret: only its type is named
                 raise ConfigTypeError(f"{option} must be {expected}, not {type(value).__name__}")
+        headers = self.ws_headers
+        if not (headers is None or callable(headers) or isinstance(headers, Mapping)):
+            raise ConfigTypeError(
+                "ws_headers must be a mapping of str to str or a function that gives one, "
+                f"not {type(headers).__name__}"
+            )
         if self.password is not None and self.user is None:
             raise ConfigError("password needs a user beside it")
         if self.user_info is not None and self.user is not None:
@@ -309,7 +323,7 @@ class Options:
 
 
 _NAMES = frozenset(f.name for f in fields(Options))
-_SECRET = frozenset({"password", "token", "nkey_seed", "credentials", "user_info"})
+_SECRET = frozenset({"password", "token", "nkey_seed", "credentials", "user_info", "ws_headers"})
 _CALLBACKS = (*sorted(n for n in _NAMES if n.startswith("on_")), "reconnect_delay_cb", "dialer")
 _KINDS: dict[str, type] = {
     "allow_reconnect": bool,

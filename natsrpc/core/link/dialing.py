@@ -28,7 +28,14 @@ from natsrpc.errors import (
 
 from ..options import Options
 from ..servers import Backoff, PoolServer, ServerPool
-from ..session import Session, SessionHost, TlsPolicy, check_files
+from ..session import (
+    Session,
+    SessionHost,
+    TlsPolicy,
+    check_files,
+    check_headers,
+    check_package,
+)
 from ..wire import ServerInfo
 
 log: Logger = getLogger("natsrpc.core")
@@ -87,7 +94,7 @@ class Connector:
             ConfigError: a credentials file cannot be read (then nothing was dialed), or a function
                 that gives credentials raised.
         """
-        check_files(self._options)
+        self._check()
         attempts: list[tuple[str, BaseException]] = []
         tried: set[str] = set()
         while server := next((s for s in self.pool.servers if s.host_port not in tried), None):
@@ -99,6 +106,17 @@ class Connector:
             except NatsError as error:
                 attempts.append((server.address, error))
         raise _most_telling(attempts)
+
+    def _check(self) -> None:
+        """Find mistakes of the user's before anything is dialed."""
+        check_files(self._options)
+        headers = self._options.ws_headers
+        if self.pool.is_websocket:
+            check_package()
+            if headers is not None and not callable(headers):
+                check_headers(headers)
+        elif headers is not None:
+            raise ConfigError(f"ws_headers need ws:// or wss:// servers, not {self.pool.scheme}://")
 
     async def _attempt(self, server: PoolServer) -> Session:
         """Dial one server, and remember why it failed."""

@@ -63,7 +63,7 @@ async def connect_fields(options: Options, server: PoolServer, nonce: str) -> di
         return _url_fields(server)
     fields: dict[str, str] = {}
     if options.user_info is not None:
-        fields |= _user_fields(await _called(options.user_info, "user_info"))
+        fields |= _user_fields(await called(options.user_info, "user_info"))
     elif options.user is not None:
         fields |= {"user": options.user, "pass": options.password or ""}
     if options.token is not None:
@@ -104,7 +104,7 @@ async def _jwt_fields(source: Any, nonce: str) -> dict[str, str]:
         return {"jwt": jwt}
     if isinstance(signer, _KeyPair):
         return {"jwt": jwt, "sig": signer.sign(nonce)}
-    signature = await _called(signer, "credentials' signing", nonce.encode())
+    signature = await called(signer, "credentials' signing", nonce.encode())
     if not isinstance(signature, (bytes, bytearray, str)):
         raise ConfigTypeError(
             f"the credentials' signing function must give bytes, not {type(signature).__name__}"
@@ -147,8 +147,12 @@ def _base64url(signature: bytes | bytearray | str) -> str:
     return base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
 
 
-async def _called(function: Callable[..., Any], option: str, *args: object) -> Any:
-    """What a function of the user's gives, plain or async; its exception becomes the cause."""
+async def called(function: Callable[..., Any], option: str, *args: object) -> Any:
+    """What a function of the user's gives, plain or async.
+
+    Raises:
+        ConfigError: it raised; its exception is the cause.
+    """
     try:
         value = function(*args)
         return await value if inspect.isawaitable(value) else value
@@ -160,7 +164,7 @@ async def _called(function: Callable[..., Any], option: str, *args: object) -> A
 
 
 async def _given(source: Any, option: str) -> Any:
-    return await _called(source, option) if callable(source) else source
+    return await called(source, option) if callable(source) else source
 
 
 def _text(value: object, option: str) -> str:
