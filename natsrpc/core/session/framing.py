@@ -44,28 +44,25 @@ def _tables() -> list[bytes]:
     return [bytes(byte ^ key for byte in range(256)) for key in range(256)]
 
 
-def masked(data: bytes, key: bytes) -> bytes | bytearray:
-    """Data under a key of four bytes; the same once more gives the data."""
-    size = len(data)
-    if size < _BY_TABLE_FROM:
-        keys = int.from_bytes((key * (size // 4 + 1))[:size], "little")
-        return (int.from_bytes(data, "little") ^ keys).to_bytes(size, "little")
-    tables, out = _tables(), bytearray(data)
-    for place, byte in enumerate(key):
-        out[place::4] = out[place::4].translate(tables[byte])
-    return out
-
-
-def framed(data: bytes, key: bytes) -> bytes:
-    """One binary frame, masked with `key`."""
+def framed(data: bytes, key: bytes) -> bytes | bytearray:
+    """One binary frame, masked with `key`, of four bytes."""
     size = len(data)
     if size <= _LARGEST_CONTROL:
-        return b"".join((b"\x82%c" % (_MASKED | size), key, masked(data, key)))
-    if size < 1 << 16:
+        head = b"\x82%c" % (_MASKED | size)
+    elif size < 1 << 16:
         head = b"\x82\xfe" + size.to_bytes(2, "big")
     else:
         head = b"\x82\xff" + size.to_bytes(8, "big")
-    return b"".join((head, key, masked(data, key)))
+    if size < _BY_TABLE_FROM:
+        keys = int.from_bytes((key * (size // 4 + 1))[:size], "little")
+        masked = (int.from_bytes(data, "little") ^ keys).to_bytes(size, "little")
+        return b"".join((head, key, masked))
+    start = len(head) + 4
+    out, tables = bytearray(start + size), _tables()
+    out[:start] = head + key
+    for place, byte in enumerate(key):
+        out[start + place :: 4] = data[place::4].translate(tables[byte])
+    return out
 
 
 class Cutter:

@@ -151,23 +151,22 @@ class WebSocket(asyncio.Protocol):
 
     def _close_received(self, frame: Control) -> bool:
         """Take a control frame other than a PING; False if it ends the connection."""
-        from wsproto.events import CloseConnection  # noqa: PLC0415  an extra
-        from wsproto.utilities import RemoteProtocolError as Bad  # noqa: PLC0415
+        from wsproto.connection import ConnectionState  # noqa: PLC0415  an extra
+        from wsproto.events import CloseConnection  # noqa: PLC0415
 
         assert self._controls is not None and self._socket is not None
-        try:
-            self._controls.receive_data(frame.raw)
-            events = list(self._controls.events())
-        except Bad as error:
-            self._refuse(RemoteProtocolError(f"bad WebSocket frame from the server: {error}"))
-            return False
-        for event in events:
-            if isinstance(event, CloseConnection):
-                self._closed_by = self._closed(int(event.code), event.reason or "")
-                if not self._is_full:
-                    self._socket.write(self._controls.send(event.response()))
-                self.abort()
+        self._controls.receive_data(frame.raw)
+        for event in self._controls.events():
+            if not isinstance(event, CloseConnection):
+                continue  # a PONG that nobody asked for
+            if self._controls.state is not ConnectionState.REMOTE_CLOSING:
+                self._refuse(RemoteProtocolError(f"bad WebSocket frame: {event.reason}"))
                 return False
+            self._closed_by = self._closed(int(event.code), event.reason or "")
+            if not self._is_full:
+                self._socket.write(self._controls.send(event.response()))
+            self.abort()
+            return False
         return True
 
     def _closed(self, code: int, reason: str) -> Exception:

@@ -16,6 +16,7 @@ import zlib
 from pathlib import Path
 from typing import Any, Literal
 
+import nats
 import pytest
 import trustme
 
@@ -26,7 +27,19 @@ from .proxy import Proxy
 
 Transport = Literal["ws", "wss"]
 
-LEFT_OUT: dict[str, str] = {}
+_MASKED = "reads the wire, which is masked"
+_PLAIN = "speaks of plain ports"
+LEFT_OUT: dict[str, str] = {
+    "session/test_websocket.py": "speaks WebSocket by itself",
+    "session/test_tls.py": "TLS that is asked for by INFO, and URLs of plain ports",
+    "session/test_auth.py::test_users_and_passwords": _PLAIN,
+    "test_connect.py::test_what_the_server_says_of_itself_is_there": _PLAIN,
+    "test_connect.py::test_verbose_and_pedantic_work_at_the_first_connect_and_after": _MASKED,
+    "test_errors.py::test_what_is_refused_here_is_quoted_and_never_sent": _MASKED,
+    "test_errors.py::test_a_fault_that_closes_is_told_and_reconnected_from": (
+        "over WebSocket nats-server hangs up without its -ERR"
+    ),
+}
 """Tests, by the start of their names, that make no sense over WebSocket, and why."""
 
 _BEGIN = "\n# the WebSocket port of tests\n"
@@ -81,6 +94,14 @@ def use(transport: Transport) -> None:
     ]
     for owner, name, value in patches:
         setattr(owner, name, value)
+    connect = nats.connect
+
+    async def connect_plainly(url: str, **options: Any) -> Any:
+        """A client written by others speaks plain NATS, as ever."""
+        plain = next((p for p, ws in servers.ports.items() if url == f"{here}:{ws}"), None)
+        return await connect(f"nats://127.0.0.1:{plain}" if plain else url, **options)
+
+    nats.connect = connect_plainly
 
 
 class _Servers:
