@@ -91,7 +91,7 @@ class Link:
         self.stall_at: float = math.inf
         # bound here: a method of ours would be one more call
         self.send: Send = self.outbound.send
-        self.subscriptions: Subscriptions = Subscriptions(self)
+        self.subscriptions: Subscriptions = Subscriptions(self, ping_interval=options.ping_interval)
         self.sinks: dict[bytes, Sink] = self.subscriptions.sinks
         self.requests: RequestMux = RequestMux(
             self.outbound, self.subscriptions.listen, options.inbox_prefix
@@ -297,6 +297,16 @@ class Link:
             if not handover.old.is_lost:
                 yield handover.old
 
+    def pause_reading(self) -> None:
+        """Read nothing more from any session: a subscription is full, and is to block."""
+        for session in self._live_sessions():
+            session.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        for session in self._live_sessions():
+            session.transport.resume_reading()
+
     async def flush(self, timeout: float | None = 10.0) -> None:
         """Wait for a PONG behind all that was sent: as `Connection.flush`, which describes it."""
         if timeout is not None:
@@ -365,6 +375,8 @@ class Link:
             self.status = Status.CONNECTED
         self._callbacks.tell(told.Connected() if first else told.Reconnected())
         session.go_live()
+        if self.subscriptions.blockade.is_active:
+            session.transport.pause_reading()
 
     def _use(self, session: Session) -> None:
         self.last_error = None
@@ -489,6 +501,8 @@ class Link:
         self.requests.allow_again()
         self.outbound.write_to(session.transport)
         session.go_live()
+        if self.subscriptions.blockade.is_active:
+            session.transport.pause_reading()
         return True
 
     def settled(self, *, lossless: bool) -> None:

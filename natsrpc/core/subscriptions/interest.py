@@ -28,15 +28,17 @@ from natsrpc.errors import (
 )
 
 from ..wire import Msg
+from .blocking import Blockade
 from .handling import Handling
 from .pending import DEFAULT_LIMITS, Limits
-from .sinks import Intake, MsgCallback, check_max_msgs
+from .sinks import Intake, MsgCallback, OnFull, check_max_msgs
 
 
 class InterestHost(Protocol):
     """The registry, as one of its entries needs it."""
 
     loop: asyncio.AbstractEventLoop
+    blockade: Blockade
 
     @property
     def is_closed(self) -> bool:
@@ -98,6 +100,7 @@ class Interest:
         into: asyncio.Queue[Msg] | None = None,
         max_msgs: int | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        on_full: OnFull = "drop_new",
         asks: str = "",
     ) -> None:
         self._host = host
@@ -115,7 +118,14 @@ class Interest:
         self.end_error: Exception | None = None
         self.on_closed: Callable[[Any], None] | None = None
         self.intake: Intake = Intake(
-            self, host.loop, cb=cb, into=into, max_msgs=max_msgs, limits=limits
+            self,
+            host.loop,
+            cb=cb,
+            into=into,
+            max_msgs=max_msgs,
+            limits=limits,
+            on_full=on_full,
+            blockade=host.blockade,
         )
 
     def begin(self, sub: Any) -> None:
@@ -218,6 +228,14 @@ class Interest:
         if self.is_valid or self.is_denied:
             self._host.send_unsub(self)
             self._end(BadSubscriptionError(f"{self.sub!r} was unsubscribed"))
+
+    def end_as_slow(self) -> None:
+        """It is full, and to end then: what is pending stays readable, then the error is raised."""
+        if self.is_valid or self.is_denied:
+            error = self.slow_consumer()
+            self._host.send_unsub(self)
+            self._end(error, keep_pending=True)
+            self.report(error)
 
     def end_by_limit(self) -> None:
         """All of `max_msgs` were received."""

@@ -71,6 +71,25 @@ class Pending:
             self.wake_one()
         return True
 
+    def keep(self, msg: Msg) -> None:
+        """Queue a message whatever the limits are, and wake a waiter."""
+        self.msgs.append(msg)
+        self.size += len(msg.data) + len(msg.raw_headers)
+        self.wake_one()
+
+    def make_room(self, msg: Msg) -> int:
+        """Discard the oldest messages until there is room for one more; how many. None are, if it
+        is larger than all the room."""
+        size = len(msg.data) + len(msg.raw_headers)
+        before = len(self.msgs)
+        if size > self.bytes_limit:
+            return 0
+        while self.msgs and (
+            len(self.msgs) + 1 > self.msgs_limit or self.size + size > self.bytes_limit
+        ):
+            self.take()
+        return before - len(self.msgs)
+
     def take(self) -> Msg:
         """The oldest message; there must be one."""
         msg = self.msgs.popleft()
