@@ -7,7 +7,7 @@ them all and keeps it connected.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from time import perf_counter
 from types import TracebackType
 
@@ -381,6 +381,23 @@ class Connection:
         Ref: nats.go `Conn.ForceReconnect`.
         """
         self._link.force_reconnect()
+
+    def set_servers(self, servers: str | Sequence[str]) -> None:
+        """Use these servers from the next reconnect on, in place of those known so far, the
+        discovered ones included. The session that stands goes on, whatever its server is;
+        `force_reconnect` leaves it. The next INFO adds the members of its cluster again, unless
+        `ignore_discovered_servers` is set.
+
+        Args:
+            servers: as for `connect`; of the same scheme.
+
+        Raises:
+            ConfigError: one is no server's URL, there are none, or the scheme is another.
+            ConnectionClosedError: the connection is closed.
+
+        Ref: nats.go `Conn.SetServerPool`.
+        """
+        self._link.set_servers(servers)
 
     # the end
 

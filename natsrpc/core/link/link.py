@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from logging import Logger, getLogger
 from typing import Any
 
@@ -470,6 +470,12 @@ class Link:
             failure.__cause__ = error
             error = failure
         self.report(error, sub)
+
+    def set_servers(self, servers: str | Sequence[str]) -> None:
+        """Use other servers: as `Connection.set_servers`, which describes it."""
+        if self.status is Status.CLOSED:
+            raise ConnectionClosedError
+        self._connector.set_servers(servers)
 
     def force_reconnect(self) -> None:
         """Drop the session now and reconnect: as `Connection.force_reconnect`, which describes

@@ -129,8 +129,9 @@ def _split(url: str) -> tuple[SplitResult | None, int | None]:
         return None, None
 
 
-def parse_servers(servers: str | Sequence[str]) -> list[PoolServer]:
-    """One URL, several joined by commas, or a sequence of them; the default if there are none.
+def parse_servers(servers: str | Sequence[str], *, default: bool = True) -> list[PoolServer]:
+    """One URL, several joined by commas, or a sequence of them; the default, if there is to be one,
+    where there are none.
 
     Raises:
         ConfigError: one is not a server's URL.
@@ -147,7 +148,7 @@ def parse_servers(servers: str | Sequence[str]) -> list[PoolServer]:
             raise ConfigTypeError(f"a server must be a str, not {_kind(item)}")
         urls += [url for url in item.split(",") if url.strip()]
     parsed: dict[str, PoolServer] = {}
-    for url in urls or [DEFAULT_URL]:
+    for url in urls or ([DEFAULT_URL] if default else []):
         server = parse_server(url)
         parsed.setdefault(server.host_port, server)
     return list(parsed.values())
@@ -218,6 +219,35 @@ class ServerPool:
             self.servers.remove(known)
             first = first if first.has_credentials else known
         self.servers.insert(0, first)
+
+    def replace(self, servers: str | Sequence[str]) -> None:
+        """Take other servers in place of those that were configured or discovered. What is known of
+        one that stays is kept.
+
+        Raises:
+            ConfigError: one is no server's URL, there are none, or they would need another kind of
+                connection.
+        """
+        fresh = parse_servers(servers, default=False)
+        if not fresh:
+            raise ConfigError("set_servers needs at least one server")
+        scheme = _one_scheme(fresh)
+        if scheme != self.scheme and (scheme, self.scheme) != ("nats", "tls"):
+            raise ConfigError(
+                f"set_servers cannot go from {self.scheme}:// to {scheme}://: "
+                "open another connection"
+            )
+        if self._shuffled:
+            self._rng.shuffle(fresh)
+        known = {server.host_port: server for server in self.servers}
+        if self.current is not None:
+            known[self.current.host_port] = self.current
+        self.servers = [_merged(server, known.get(server.host_port)) for server in fresh]
+        for server in self.servers:
+            server.scheme = self.scheme
+        if self.current in self.servers:
+            self._put_first(self.current)
+        self._gone.clear()
 
     def succeeded(self, server: PoolServer) -> None:
         """Note that `server` is the one connected to. What it names from now on lives: those that
@@ -319,6 +349,16 @@ class ServerPool:
     def addresses(self, *, discovered: bool = False) -> list[str]:
         """The servers' addresses without credentials; only the discovered ones if asked."""
         return [s.address for s in self.servers if s.discovered or not discovered]
+
+
+def _merged(named: PoolServer, known: PoolServer | None) -> PoolServer:
+    """A server as it is named now, which is known already, or not: the same object then, for the
+    session that has it."""
+    if known is None:
+        return named
+    known.user, known.password, known.token = named.user, named.password, named.token
+    known.target, known.discovered, known.is_final = named.target, False, False
+    return known
 
 
 def _gossiped(host_port: str) -> PoolServer | None:
