@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from time import perf_counter
 from types import TracebackType
 
-from natsrpc.errors import InvalidMsgError, NoRespondersError
+from natsrpc.errors import InvalidMsgError, NatsTimeoutError, NoRespondersError
 
 from .events import CALLBACK_NAMES, Callbacks, ConnectionEvent
 from .link import Link
@@ -356,6 +356,30 @@ class Connection:
         Ref: nats.go `Conn.FlushTimeout`.
         """
         await self._link.flush(timeout)
+
+    async def barrier(self, timeout: float | None = 10.0) -> None:
+        """Wait until the callbacks have handled all messages that were received before this call.
+
+        A plain function has handled each when it was received; this waits for async ones, each of
+        which handles one message at a time. Messages that come meanwhile are not waited for, nor
+        are those which nobody has a callback for. With `flush` in front of it, all that the server
+        had for us is handled. Called from a callback, it does not wait for that one. Cancelling it
+        is safe.
+
+        Raises:
+            NatsTimeoutError: it took longer than `timeout` seconds.
+            ConnectionClosedError: the connection is closed, or was closed meanwhile.
+            BadTimeoutError: `timeout` is not above 0.
+
+        Ref: nats.go `Conn.Barrier`.
+        """
+        if timeout is not None:
+            check_timeout(timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._link.subscriptions.catch_up()
+        except TimeoutError:
+            raise NatsTimeoutError(f"callbacks were still busy after {timeout:g} s") from None
 
     async def rtt(self) -> float:
         """Seconds that a round trip to the server takes now.

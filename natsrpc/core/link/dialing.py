@@ -252,7 +252,8 @@ class Connector:
         self.hurry()
 
     async def _pause(self, delay: float) -> None:
-        """Wait, unless `hurry` is called or other servers were set meanwhile; at least one loop turn, so that all else goes on."""
+        """Wait, unless `hurry` is called or other servers were set meanwhile; at least one loop
+        turn, so that all else goes on."""
         if delay <= 0 or self._has_others:
             self._has_others = False
             await asyncio.sleep(0)

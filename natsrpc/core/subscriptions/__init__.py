@@ -1,5 +1,6 @@
 """Subscriptions: what is done with messages that arrive."""
 
+from .interest import SubscriptionStatus
 from .pending import PENDING_BYTES_LIMIT, PENDING_MSGS_LIMIT, limits_of
 from .registry import Subscriptions
 from .sinks import (
@@ -19,6 +20,7 @@ __all__ = [
     "OnFull",
     "Subscription",
     "SubscriptionKind",
+    "SubscriptionStatus",
     "Subscriptions",
     "check_consumer",
     "check_max_msgs",

@@ -11,7 +11,6 @@ socket is not stopped and started for each message.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import Protocol
 
 from ..wire import Msg
@@ -48,6 +47,10 @@ class Blockade:
         """Whether the socket is not to be read now."""
         return bool(self._timers)
 
+    def holds(self, gate: Gate) -> bool:
+        """Whether it is one of the full ones."""
+        return gate in self._timers
+
     def begin(self, gate: Gate) -> None:
         """A subscription is full."""
         if not self._timers:
@@ -71,7 +74,12 @@ class Gate:
         self._blockade = blockade
         self._pending = pending
         self._gave_up = False
-        pending.msgs = _Watched(self)
+        pending.watch(self.note_taken)
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether the socket is not read because of it."""
+        return self._blockade.holds(self)
 
     def keep(self, msg: Msg) -> bool:
         """Keep a message that finds no room, and stop the socket: what was read with it still
@@ -97,16 +105,3 @@ class Gate:
         """There is room, or nothing more to be kept: read on."""
         self._gave_up = False
         self._blockade.end(self)
-
-
-class _Watched(deque[Msg]):
-    """A queue that tells what is taken: so that others, the most, need not look."""
-
-    def __init__(self, gate: Gate) -> None:
-        super().__init__()
-        self._gate = gate
-
-    def popleft(self) -> Msg:
-        msg = super().popleft()
-        self._gate.note_taken(len(self))
-        return msg

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
-from natsrpc.errors import PermissionsError, ServerError
+from natsrpc.errors import ConnectionClosedError, PermissionsError, ServerError
 
 from ..wire import Msg, Sink, check_fit, check_queue_group, check_subscribe, frames
 from .blocking import Blockade
@@ -272,6 +272,18 @@ class Subscriptions:
         """Let no drain wait for `task`; True if it runs a callback, so that it must not wait."""
         excused = [one.excuse(task) for one in (*self._live.values(), *self._finishing)]
         return any(excused)
+
+    async def catch_up(self) -> None:
+        """Wait until the callbacks have handled all that was received so far.
+
+        Raises:
+            ConnectionClosedError: the connection was closed meanwhile.
+        """
+        known = [one for one in (*self._live.values(), *self._finishing) if not one.is_inbox]
+        asking = asyncio.current_task()
+        await asyncio.gather(*(one.catch_up(asking) for one in known))
+        if self._host.is_closed:
+            raise ConnectionClosedError
 
     async def drain(self) -> list[BaseException | None]:
         """End what users subscribed, and wait until all of it is handled: how each drain went.

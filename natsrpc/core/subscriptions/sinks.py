@@ -56,6 +56,9 @@ class IntakeHost(Protocol):
     def end_as_slow(self) -> None:
         """End it because it is full, and tell so."""
 
+    def note_slow(self) -> None:
+        """It is full, and was not before."""
+
     def report(self, error: Exception) -> None:
         """Tell an error that no call can raise."""
 
@@ -73,12 +76,12 @@ class Intake:
         "_gate",
         "_host",
         "_into",
-        "_is_slow",
         "_plain_blocks",
         "_statuses",
         "cb",
         "dropped",
         "handed",
+        "is_slow",
         "kind",
         "limits",
         "max_msgs",
@@ -110,7 +113,7 @@ class Intake:
         self.on_full: OnFull = on_full
         self._into = into
         self._statuses = 0
-        self._is_slow: bool = False
+        self.is_slow: bool = False
         # Header blocks known to be well-formed and without a status: callers repeat theirs, and
         # reading one costs more (3 us) than the rest of a delivery.
         self._plain_blocks: set[bytes] | frozenset[bytes] = _NO_BLOCKS
@@ -169,7 +172,7 @@ class Intake:
         if self.max_msgs is not None:
             self._reap()
         if self.pending.put(msg):  # type: ignore[union-attr]  # chosen only where there is one
-            self._is_slow = False
+            self.is_slow = False
         else:
             self._overflow(msg)
 
@@ -190,7 +193,7 @@ class Intake:
             self._host.discard()
         else:
             self.handed += 1
-            self._is_slow = False
+            self.is_slow = False
 
     def _look_at_headers(self, msg: Msg) -> None:
         """Report bad headers, and take a status of the server's out of the count in advance: the
@@ -219,8 +222,12 @@ class Intake:
     def _overflow(self, msg: Msg) -> None:
         """A message finds no room."""
         assert self.pending is not None
-        if self._gate is not None and self._gate.keep(msg):
-            return
+        if self._gate is not None:
+            blocked = self._gate.is_shut
+            if self._gate.keep(msg):
+                if not blocked:
+                    self._host.note_slow()
+                return
         if self.on_full == "error":
             self.dropped += 1
             self._host.end_as_slow()
@@ -247,11 +254,17 @@ class Intake:
 
     def _drop(self, count: int = 1) -> None:
         self.dropped += count
-        if not self._is_slow:
-            self._is_slow = self.slow_untold = True
+        if not self.is_slow:
+            self.is_slow = self.slow_untold = True
+            self._host.note_slow()
             self._host.report(self._host.slow_consumer())
 
     # figures
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the latest message found no room."""
+        return self.is_slow or (self._gate is not None and self._gate.is_shut)
 
     @property
     def is_complete(self) -> bool:
