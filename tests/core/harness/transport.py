@@ -101,7 +101,7 @@ def use(transport: Transport) -> None:
         plain = next((p for p, ws in servers.ports.items() if url == f"{here}:{ws}"), None)
         return await connect(f"nats://127.0.0.1:{plain}" if plain else url, **options)
 
-    nats.connect = connect_plainly
+    setattr(nats, "connect", connect_plainly)  # noqa: B010  its type is another
 
 
 class _Servers:

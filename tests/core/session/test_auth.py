@@ -463,10 +463,11 @@ async def test_an_nkey_whose_seed_is_elsewhere(monkeypatch: pytest.MonkeyPatch) 
         assert len(set(asked)) == 2
         with pytest.raises(AuthorizationError):
             await connect(server.url, nkey=(key.public, lambda nonce: key.sign(nonce + b"x")))
-        for wrong, told in [
+        wrongs: list[tuple[Any, str]] = [
             (lambda nonce: 5, "the nkey's signing function must give bytes, not int"),
             (lambda nonce: 1 / 0, "the nkey's signing function raised ZeroDivisionError"),
-        ]:
+        ]
+        for wrong, told in wrongs:
             with pytest.raises(ConfigError, match=told):
                 await connect(server.url, nkey=(key.public, wrong))
 

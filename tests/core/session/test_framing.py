@@ -31,7 +31,7 @@ def test_a_mask_is_an_xor_with_the_key_over_and_over(size: int) -> None:
 def test_a_server_reads_our_frames(size: int) -> None:
     data = os.urandom(size)
     server = Connection(ConnectionType.SERVER)
-    server.receive_data(framed(data, os.urandom(4)))
+    server.receive_data(bytes(framed(data, os.urandom(4))))
     events = [event for event in server.events() if isinstance(event, BytesMessage)]
     assert b"".join(bytes(event.data) for event in events) == data
     assert events[-1].message_finished

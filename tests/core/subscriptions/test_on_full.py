@@ -58,7 +58,7 @@ async def drained(sub: Any) -> list[bytes]:
 )
 async def test_new_ones_are_dropped_or_old_ones(on_full: Any, kept: list[bytes]) -> None:
     told: list[Any] = []
-    options = {"on_error": lambda *event: told.append(event[2])}
+    options: dict[str, Any] = {"on_error": lambda *event: told.append(event[2])}
     async with connected(**options) as (nc, peer, _):
         sub = await nc.subscribe("a", pending_msgs_limit=3, on_full=on_full)
         sid = await sid_of(peer, b"a")
@@ -101,7 +101,7 @@ async def test_old_ones_leave_a_queue_of_the_users_too() -> None:
 async def test_an_error_ends_it_behind_what_is_pending() -> None:
     told: list[Any] = []
     closed: list[Any] = []
-    options = {"on_error": lambda *event: told.append(event[1:])}
+    options: dict[str, Any] = {"on_error": lambda *event: told.append(event[1:])}
     async with connected(**options) as (nc, peer, _):
         sub = await nc.subscribe("a", pending_msgs_limit=2, on_full="error")
         sub.on_closed = closed.append
@@ -213,7 +213,9 @@ async def test_one_huge_message_blocks_until_it_is_read() -> None:
 @warped
 async def test_it_drops_when_it_blocked_for_too_long_and_blocks_again_later() -> None:
     told: list[Any] = []
-    options = {"on_error": lambda *event: told.append(event[2]), "ping_interval": 2.0}
+    options: dict[str, Any] = {
+        "on_error": lambda *event: told.append(event[2]), "ping_interval": 2.0,
+    }  # fmt: skip
     async with connected(**options) as (nc, peer, _):
         sub = await nc.subscribe("a", pending_msgs_limit=1, on_full="block")
         sid = await sid_of(peer, b"a")

@@ -189,7 +189,7 @@ def test_functions_that_cannot_be_are_refused() -> None:
         calc(on_error=coroutine)
     service = calc()
     with pytest.raises(ConfigError, match="stats must be a plain function"):
-        service.stats(coroutine)
+        service.stats(coroutine)  # type: ignore[type-var]
     with pytest.raises(ConfigTypeError, match="stats must be given a function, not 5"):
         service.stats(5)  # type: ignore[type-var]
     service.stats(lambda endpoint: {})
