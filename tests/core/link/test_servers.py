@@ -22,6 +22,7 @@ async def left(nc: Connection) -> None:
     await eventually(lambda: nc.is_connected)
 
 
+@pytest.mark.parity("L-servers")
 async def test_other_servers_are_used_from_the_next_reconnect_on() -> None:
     async with ScriptedServer() as old, ScriptedServer() as new, connect(old.url, **QUICK) as nc:
         nc.set_servers([new.url])
@@ -82,6 +83,7 @@ async def test_servers_that_cannot_be_are_refused_and_nothing_changes(
         nc.set_servers("nats://a")
 
 
+@pytest.mark.parity("L-servers")
 async def test_a_function_chooses_the_server_of_each_attempt() -> None:
     offered: list[list[str]] = []
 

@@ -441,6 +441,7 @@ async def test_nkeys(tmp_path: Path) -> None:
                 await connect(server.url, **options)
 
 
+@pytest.mark.parity("L-signers")
 @live
 async def test_an_nkey_whose_seed_is_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """The signer alone has the seed; the package nkeys is not even needed."""
@@ -501,6 +502,7 @@ def test_one_key_is_enough() -> None:
         Options.of({"nkey": pair, "nkey_seed": "x.nk"})
 
 
+@pytest.mark.parity("L-signers")
 def test_the_text_of_credentials_is_looked_at_as_a_file_is() -> None:
     operator, key = Operator(), Key()
     jwt = operator.user(key)

@@ -50,6 +50,7 @@ def here(server: NatsServer, scheme: str = "ws", user: str = "", path: str = "")
 # real servers
 
 
+@pytest.mark.parity("L-websocket")
 @pytest.mark.live
 async def test_requests_events_and_large_bodies_go_both_ways() -> None:
     body = bytes(range(256)) * 3000
@@ -86,6 +87,7 @@ async def test_credentials_in_the_url_and_in_options() -> None:
             await connect(here(server, user="me:wrong@"))
 
 
+@pytest.mark.parity("L-websocket")
 @pytest.mark.live
 async def test_tls_comes_first_and_is_verified(tmp_path: Path) -> None:
     authority, stranger = trustme.CA(), trustme.CA()
@@ -114,6 +116,7 @@ async def test_tls_comes_first_and_is_verified(tmp_path: Path) -> None:
             await connect(here(server), connect_timeout=0.5)
 
 
+@pytest.mark.parity("L-websocket")
 @pytest.mark.live
 async def test_what_a_cluster_names_is_reached_by_websocket_too() -> None:
     async with Cluster(2, PLAIN) as cluster:
@@ -137,6 +140,7 @@ async def test_the_two_kinds_of_ports_are_told_apart() -> None:
 # opening
 
 
+@pytest.mark.parity("L-websocket")
 async def test_the_request_has_the_path_and_the_users_own_headers() -> None:
     async with ScriptedWebSocket() as server:
         calls = 0
@@ -230,6 +234,7 @@ REFUSALS = [
 ]  # fmt: skip
 
 
+@pytest.mark.parity("L-websocket")
 @pytest.mark.parametrize(("answer", "status", "told"), REFUSALS)
 async def test_another_answer_than_101_is_told_with_its_status(
     answer: str, status: int, told: str
@@ -409,6 +414,7 @@ async def test_an_endless_frame_ends_where_its_message_is_too_large() -> None:
         assert isinstance(lost[0], RemoteProtocolError)
 
 
+@pytest.mark.parity("L-websocket")
 @pytest.mark.parametrize(
     ("payload", "code", "told"),
     [

@@ -30,6 +30,7 @@ async def test_nothing_to_wait_for_is_no_wait() -> None:
         assert idle.is_valid
 
 
+@pytest.mark.parity("L-barrier")
 async def test_all_that_was_received_before_is_handled_and_nothing_more_waited_for() -> None:
     async with connected() as (nc, peer, _):
         gates = [asyncio.Event() for _ in range(6)]

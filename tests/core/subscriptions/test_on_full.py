@@ -53,6 +53,7 @@ async def drained(sub: Any) -> list[bytes]:
     return got
 
 
+@pytest.mark.parity("L-full")
 @pytest.mark.parametrize(
     ("on_full", "kept"), [("drop_new", [b"0", b"1", b"2"]), ("drop_old", [b"4", b"5", b"6"])]
 )
@@ -98,6 +99,7 @@ async def test_old_ones_leave_a_queue_of_the_users_too() -> None:
         assert sub.dropped == 3
 
 
+@pytest.mark.parity("L-full")
 async def test_an_error_ends_it_behind_what_is_pending() -> None:
     told: list[Any] = []
     closed: list[Any] = []
@@ -154,6 +156,7 @@ async def test_an_error_ends_a_callback_and_a_queue_as_well() -> None:
 # blocking
 
 
+@pytest.mark.parity("L-full")
 @pytest.mark.live
 async def test_a_blocking_one_loses_nothing_and_makes_the_publisher_no_slower(
     nats_server: NatsServer,
@@ -210,6 +213,7 @@ async def test_one_huge_message_blocks_until_it_is_read() -> None:
         assert (await sub.next_msg()).data == b"y"
 
 
+@pytest.mark.parity("L-full")
 @warped
 async def test_it_drops_when_it_blocked_for_too_long_and_blocks_again_later() -> None:
     told: list[Any] = []

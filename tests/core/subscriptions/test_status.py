@@ -22,6 +22,7 @@ class Told(list[SubscriptionStatus]):
         self.append(status)
 
 
+@pytest.mark.parity("L-status")
 @pytest.mark.parametrize("on_full", ["drop_new", "drop_old", "block"])
 async def test_slowness_is_told_once_an_episode(on_full: Any) -> None:
     async with connected() as (nc, peer, _):
@@ -51,6 +52,7 @@ async def test_an_end_by_slowness_is_told_as_an_end() -> None:
         assert sub.status is CLOSED
 
 
+@pytest.mark.parity("L-status")
 @pytest.mark.parametrize("how", ["unsubscribe", "drain", "close", "limit"])
 async def test_its_end_is_told(how: str) -> None:
     async with connected() as (nc, peer, _):
@@ -83,6 +85,7 @@ async def test_its_end_is_told(how: str) -> None:
         go.set()
 
 
+@pytest.mark.parity("L-status")
 @pytest.mark.live
 async def test_a_denial_and_its_end_are_told() -> None:
     def config(denied: str) -> str:

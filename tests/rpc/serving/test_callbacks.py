@@ -32,6 +32,7 @@ def calc(**options: Any) -> Service:
 # the end
 
 
+@pytest.mark.parity("L-micro-callbacks")
 @pytest.mark.live
 @pytest.mark.parametrize("how", ["drain", "close", "connection closes", "connection drains"])
 async def test_its_end_is_told_once_when_all_is_answered(how: str, nats_server: NatsServer) -> None:
@@ -89,6 +90,7 @@ async def test_a_service_that_never_started_has_no_end(nats_server: NatsServer) 
 # errors
 
 
+@pytest.mark.parity("L-micro-callbacks")
 @pytest.mark.live
 async def test_a_denied_subscription_is_told_with_its_subject(
     caplog: pytest.LogCaptureFixture,
@@ -131,6 +133,7 @@ async def test_lost_messages_are_told() -> None:
 # figures
 
 
+@pytest.mark.parity("L-micro-stats")
 async def test_figures_stand_at_the_top_of_data_and_ours_beside() -> None:
     service = calc()
     asked: list[str] = []
