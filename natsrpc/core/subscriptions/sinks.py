@@ -73,7 +73,7 @@ class Intake:
     """
 
     __slots__ = (
-        "_gate",
+        "_full",
         "_host",
         "_into",
         "_plain_blocks",
@@ -85,7 +85,6 @@ class Intake:
         "kind",
         "limits",
         "max_msgs",
-        "on_full",
         "pending",
         "received",
         "received_before",
@@ -110,7 +109,7 @@ class Intake:
         blockade: Blockade | None = None,
     ) -> None:
         self._host = host
-        self.on_full: OnFull = on_full
+        self._full: OnFull | Gate = on_full
         self._into = into
         self._statuses = 0
         self.is_slow: bool = False
@@ -130,9 +129,8 @@ class Intake:
         # An idle subscription keeps nothing that it does not need: a queue takes 856 bytes.
         keeps = self.sink == self._take_pending
         self.pending: Pending | None = Pending(loop, limits) if keeps else None
-        self._gate: Gate | None = None
         if on_full == "block" and self.pending is not None and blockade is not None:
-            self._gate = Gate(blockade, self.pending)
+            self._full = Gate(blockade, self.pending)
 
     def _choose_sink(self) -> tuple[SubscriptionKind, Sink]:
         if self._into is not None:
@@ -222,17 +220,18 @@ class Intake:
     def _overflow(self, msg: Msg) -> None:
         """A message finds no room."""
         assert self.pending is not None
-        if self._gate is not None:
-            blocked = self._gate.is_shut
-            if self._gate.keep(msg):
+        full = self._full
+        if isinstance(full, Gate):
+            blocked = full.is_shut
+            if full.keep(msg):
                 if not blocked:
                     self._host.note_slow()
                 return
-        if self.on_full == "error":
+        if full == "error":
             self.dropped += 1
             self._host.end_as_slow()
             return
-        if self.on_full == "drop_old" and (discarded := self.pending.make_room(msg)):
+        if full == "drop_old" and (discarded := self.pending.make_room(msg)):
             self.pending.put(msg)
             self._drop(discarded)
         else:
@@ -240,11 +239,11 @@ class Intake:
 
     def _overflow_into(self, msg: Msg) -> None:
         """A message finds no room in the user's queue."""
-        if self.on_full == "error":
+        if self._full == "error":
             self.dropped += 1
             self._host.end_as_slow()
             return
-        if self.on_full == "drop_old":
+        if self._full == "drop_old":
             queue: Any = self._into
             queue.get_nowait()
             if hasattr(queue, "task_done"):  # else `join` would wait for it for ever
@@ -264,7 +263,7 @@ class Intake:
     @property
     def is_full(self) -> bool:
         """Whether the latest message found no room."""
-        return self.is_slow or (self._gate is not None and self._gate.is_shut)
+        return self.is_slow or (isinstance(self._full, Gate) and self._full.is_shut)
 
     @property
     def is_complete(self) -> bool:
@@ -296,8 +295,8 @@ class Intake:
 
     def wake_readers(self, *, keep_pending: bool) -> None:
         """Wake all who wait for a message, at the end; what is pending is kept or discarded."""
-        if self._gate is not None:
-            self._gate.open()
+        if isinstance(self._full, Gate):
+            self._full.open()
         if self.pending is not None:
             if not keep_pending:
                 self.pending.clear()
