@@ -83,7 +83,8 @@ class Gate:
 
     def keep(self, msg: Msg) -> bool:
         """Keep a message that finds no room, and stop the socket: what was read with it still
-        comes, 64 KiB at most. False after the longest time, when it is to be dropped."""
+        comes, 64 KiB at most, 256 KiB with TLS. False after the longest time, when it is to be
+        dropped."""
         if self._gave_up:
             return False
         self._pending.keep(msg)

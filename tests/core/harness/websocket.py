@@ -7,9 +7,9 @@ import base64
 import hashlib
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from .frames import Frame, FrameReader
 from .server import INFO, reset_socket
@@ -114,7 +114,9 @@ class ScriptedWebSocket:
         *,
         tls: ssl.SSLContext | None = None,
         greets: bool = True,
+        info: Mapping[str, Any] | None = None,
     ) -> None:
+        self._info = {**INFO, **(info or {})}
         self.peers: list[WebSocketPeer] = []
         self.port = 0
         self._answer = answer
@@ -162,7 +164,7 @@ class ScriptedWebSocket:
             peer.head = await reader.readuntil(b"\r\n\r\n")
             writer.write(self._answer(peer.head))
             if self._greets:
-                peer.nats(b"INFO " + json.dumps(INFO).encode() + b"\r\n")
+                peer.nats(b"INFO " + json.dumps(self._info).encode() + b"\r\n")
             await peer.run(reader)
         except (OSError, EOFError):
             pass

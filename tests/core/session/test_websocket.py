@@ -256,6 +256,7 @@ GARBAGE = [
     ("SSH-2.0-OpenSSH_9.6\r\n", "does not speak HTTP"),
     ("HTTP/1.1 101 Switching Protocols\r\nX: " + "x" * 20_000, "headers of more than 16384 bytes"),
     ("HTTP/1.1 101 Switching Protocols\r\n" + "X: y\r\n" * 5000, "more than 16384 bytes"),
+    ("HTTP/1.1 502 Bad\r\n" + "X: y\r\n" * 3000 + "\r\n", "more than 16384 bytes"),
     ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
      "Sec-WebSocket-Accept: bm90IHRoZSByaWdodCBvbmU=\r\n\r\n", "no proper answer"),
     ("HTTP/1.1 101 Switching Protocols\r\n\r\n", "no proper answer"),
@@ -298,6 +299,15 @@ async def test_a_server_that_hangs_up_or_falls_silent_while_it_opens(part: bytes
             await connect(server.url, connect_timeout=0.2)
         assert isinstance(caught.value, NoServersError)
         assert isinstance(caught.value.attempts[0][1], ConnectTimeoutError)
+
+
+async def test_what_info_says_of_tls_does_not_matter() -> None:
+    """A proxy in front of it may have had the TLS that the server speaks of."""
+    async with (
+        ScriptedWebSocket(info={"tls_required": True}) as server,
+        connect(server.url) as nc,
+    ):
+        await nc.flush()
 
 
 async def test_an_answer_and_info_may_come_byte_by_byte() -> None:
