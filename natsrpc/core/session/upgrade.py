@@ -96,7 +96,7 @@ class Upgrade:
         self._address = address
         self._http = H11Handshake(ConnectionType.CLIENT)
         self._head = b""
-        self.rest = b""
+        self.rest: bytes = b""
         self.request: bytes = self._http.send(
             Request(host=host_port, target=target, extra_headers=headers)
         )

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from natsrpc.core import Throttle
 from natsrpc.errors import ConfigError, ConfigTypeError
 
-logger = logging.getLogger("natsrpc.server")
+logger: logging.Logger = logging.getLogger("natsrpc.server")
 
 OnDone: TypeAlias = Callable[[], Any]
 """Called, plain or async, when a service has ended on one connection."""
