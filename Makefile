@@ -5,7 +5,7 @@
 ARGS ?=
 OLDEST := 2.10.25
 
-.PHONY: demo test ci check soak test-oldest bench budgets fix venv js lock fuzz clean
+.PHONY: demo test ci check soak websocket test-oldest bench budgets fix venv js lock fuzz clean
 
 demo:
 	@scripts/venv .venv cli,server
@@ -24,6 +24,11 @@ check: venv js
 # Long proofs: rolling restarts under load, a million items, streams killed and cancelled by the thousand.
 soak: venv
 	@.venv/bin/python -m pytest -m soak -s tests/soak $(ARGS)
+
+# The live tests of the core over WebSocket, with TLS and without.
+websocket: venv
+	@.venv/bin/python -m pytest tests/core --transport ws $(ARGS)
+	@.venv/bin/python -m pytest tests/core --transport wss $(ARGS)
 
 # Count anew what messages and calls take, on every Python found, into tests/perf/budgets.json.
 budgets: venv

@@ -105,6 +105,8 @@ from .errors import (
     UnsentMessagesError,
     UnsupportedCodecError,
     UpstreamError,
+    WebSocketClosedError,
+    WebSocketError,
     WrongLastRevisionError,
     WrongLastSequenceError,
 )
@@ -372,6 +374,8 @@ __all__ = [
     "UnsentMessagesError",
     "UnsupportedCodecError",
     "UpstreamError",
+    "WebSocketClosedError",
+    "WebSocketError",
     "WrongLastRevisionError",
     "WrongLastSequenceError",
     "__version__",

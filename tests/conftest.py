@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, settings
 from natsrpc.codecs import registry
 from natsrpc.errors import RpcError, ServerNotFoundError
 from natsrpc.testing import find_server
+from tests.core.harness import transport
 
 pytest_plugins = ["natsrpc.testing.fixtures"]
 
@@ -44,6 +45,10 @@ _left_out_by_phase = pytest.StashKey[bool]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--phase", choices=["together", "alone"], help="without, or only, `alone`")
+    parser.addoption(
+        "--transport", choices=["ws", "wss"], help="run the live tests of the core over WebSocket"
+    )
+    parser.addoption("--tenth", action="store_true", help="with --transport: a tenth of them")
     parser.addoption("--progress", metavar="FILE", help="where to tell how many tests are done")
 
 
@@ -58,6 +63,8 @@ def _interrupt(number: int, frame: object) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _interrupt)
+    if config.getoption("transport"):
+        transport.use(config.getoption("transport"))
     file = config.getoption("progress")
     if file:
         config.pluginmanager.register(Progress(Path(file)))
@@ -120,6 +127,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 @pytest.hookimpl(trylast=True)  # what other options select is known then
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     items.sort(key=is_alone)
+    if config.getoption("transport"):
+        transport.select(config, items, tenth=config.getoption("tenth"))
     phase = config.getoption("phase")
     if phase is None:
         return

@@ -61,7 +61,7 @@ ROOMS = {
     "core.events": Room(names("errors core.throttle")),
     "core.servers": Room(GROUND | names("core.wire")),
     "core.session": Room(
-        GROUND | names("core.wire core.servers"), optional=names("nkeys cryptography")
+        GROUND | names("core.wire core.servers"), optional=names("nkeys cryptography wsproto")
     ),
     "core.subscriptions": Room(GROUND | names("core.wire")),
     "core.requests": Room(GROUND | names("core.wire core.subscriptions")),

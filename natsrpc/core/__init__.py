@@ -20,7 +20,7 @@ from .options import DEFAULT_URL, Options
 from .requests import Reply, is_no_responders, new_inbox, random_text
 from .session import find_creds
 from .stats import Statistics, Status
-from .subscriptions import MsgCallback, Subscription, SubscriptionKind
+from .subscriptions import MsgCallback, OnFull, Subscription, SubscriptionKind, SubscriptionStatus
 from .throttle import Throttle
 from .timers import Due, check_timeout, clock
 from .wire import (
@@ -60,6 +60,7 @@ __all__ = [
     "Listener",
     "Msg",
     "MsgCallback",
+    "OnFull",
     "Opening",
     "Options",
     "Payload",
@@ -73,6 +74,7 @@ __all__ = [
     "Status",
     "Subscription",
     "SubscriptionKind",
+    "SubscriptionStatus",
     "Throttle",
     "check_literal",
     "check_publish",

@@ -9,7 +9,7 @@ from natsrpc.errors import ConfigError
 
 from .connection import Connection, opened
 from .opening import Opening
-from .options import DEFAULT_URL, Credentials, Dialer, Options, Secret, UserInfo
+from .options import DEFAULT_URL, Credentials, Dialer, Options, Secret, Sign, UserInfo, WsHeaders
 from .subscriptions import Subscription
 
 # No `from __future__ import annotations`: TypedDict would compile each of the 46 strings, which
@@ -46,13 +46,17 @@ class ConnectOptions(TypedDict, total=False):
     nkey_seed: Secret | PathLike[str] | None
     """An nkey seed, the path of a file with one, or a function that gives one."""
 
+    nkey: tuple[str, Sign] | None
+    """(public key, signing function): the user of an nkey whose seed is elsewhere, in a vault or a
+    hardware module. The function gets the bytes to sign, and gives the signature."""
+
     credentials: Credentials | None
-    """The path of a `.creds` file, (JWT, seed or signing function), or a function that gives one of
-    these."""
+    """The path of a `.creds` file, its text (bytes, or a str with the lines that it begins with),
+    (JWT, seed or signing function), or a function that gives one of these."""
 
     tls: bool | ssl.SSLContext | None
-    """True: TLS, verified. False: never. None: if the server or a `tls://` URL asks for it. Or an
-    `ssl.SSLContext` of your own."""
+    """True: TLS, verified. False: never. None: if the server or a `tls://` or `wss://` URL asks for
+    it. Or an `ssl.SSLContext` of your own."""
 
     tls_ca: str | PathLike[str] | Sequence[str | PathLike[str]] | None
     """One or several PEM files of authorities to trust in place of the system's. Read anew for each
@@ -69,6 +73,10 @@ class ConnectOptions(TypedDict, total=False):
 
     tls_handshake_first: bool
     """Start TLS before the server's INFO, for servers that are configured so."""
+
+    ws_headers: WsHeaders | None
+    """HTTP headers for the request that opens a WebSocket, or a function that gives them: what a
+    proxy in front of the servers asks for."""
 
     connect_timeout: float
     """Seconds for one attempt to connect, the handshake included."""
@@ -91,6 +99,10 @@ class ConnectOptions(TypedDict, total=False):
     reconnect_delay_cb: Callable[[int], float] | None
     """A function from the number of fruitless passes over all servers to the seconds to wait before
     the next pass; it replaces `reconnect_wait` and the jitter."""
+
+    reconnect_server_cb: Callable[[list[str]], str | None] | None
+    """A function that chooses the server of the next attempt to reconnect: it gets the addresses in
+    the order in which they would be tried, and gives one of them, or None for the first."""
 
     reconnect_buffer_size: int
     """Bytes of messages that are kept while reconnecting; 0: the default, negative: none."""

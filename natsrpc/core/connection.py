@@ -7,11 +7,11 @@ them all and keeps it connected.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from time import perf_counter
 from types import TracebackType
 
-from natsrpc.errors import InvalidMsgError, NoRespondersError
+from natsrpc.errors import InvalidMsgError, NatsTimeoutError, NoRespondersError
 
 from .events import CALLBACK_NAMES, Callbacks, ConnectionEvent
 from .link import Link
@@ -23,9 +23,11 @@ from .subscriptions import (
     PENDING_BYTES_LIMIT,
     PENDING_MSGS_LIMIT,
     MsgCallback,
+    OnFull,
     Subscription,
     check_consumer,
     check_max_msgs,
+    check_on_full,
     limits_of,
 )
 from .timers import check_timeout
@@ -275,6 +277,7 @@ class Connection:
         max_msgs: int | None = None,
         pending_msgs_limit: int | None = PENDING_MSGS_LIMIT,
         pending_bytes_limit: int | None = PENDING_BYTES_LIMIT,
+        on_full: OnFull = "drop_new",
         check: bool = False,
     ) -> Subscription:
         """Subscribe to a subject, which may hold wildcards.
@@ -285,11 +288,19 @@ class Connection:
             cb: called for each message. An async function runs in one task, one message at a time,
                 in order; a plain function is called in place from the socket read, and must not
                 wait.
-            into: a queue that messages are put into; one that is full drops them.
+            into: a queue that messages are put into.
             max_msgs: end after so many messages.
-            pending_msgs_limit: how many messages may wait to be handled; further ones are dropped,
-                counted and reported to `on_error`. None or negative: no limit.
+            pending_msgs_limit: how many messages may wait to be handled; None or negative: no
+                limit.
             pending_bytes_limit: as much in bytes of headers and payload.
+            on_full: what to do with a message beyond these limits, or that finds `into` full.
+                "drop_new" drops it, "drop_old" the oldest ones in its place: both are counted, and
+                reported to `on_error`. "error" ends the subscription; once what is pending is
+                read, `SlowConsumerError` is raised. "block" drops nothing and has the socket read
+                no more until half of the room is free again: everything on this connection waits,
+                replies as well, so that it is not for a subscription with `cb` or `into`. After
+                `ping_interval`, or 8 s if that is less, it drops new messages instead, until there
+                is room.
             check: wait for the server's word that it accepts the subscription.
 
         Without `cb` and `into`, read with `async for` or `next_msg`. While reconnecting, the
@@ -297,7 +308,8 @@ class Connection:
 
         Raises:
             BadSubjectError, BadQueueNameError: a name is malformed.
-            ConfigError: a limit is not above 0, or both `cb` and `into` were given.
+            ConfigError: a limit is not above 0, both `cb` and `into` were given, or `on_full` is
+                none of these, or contradicts the way in which messages are consumed.
             PermissionsError: with `check`, the server denied it.
             NatsTimeoutError, FlushInterruptedError: with `check`, as `flush`; it is then ended.
             ConnectionClosedError, ConnectionDrainingError: no new subscriptions are taken.
@@ -305,12 +317,19 @@ class Connection:
         Ref: nats.go `Conn.Subscribe`.
         """
         check_consumer(cb, into)
+        check_on_full(on_full, cb, into)
         if max_msgs is not None:
             check_max_msgs(max_msgs)
         limits = limits_of(pending_msgs_limit, pending_bytes_limit)
         self._link.check_open()
         sub = self._link.subscriptions.add(
-            subject, queue_group, cb=cb, into=into, max_msgs=max_msgs, limits=limits
+            subject,
+            queue_group,
+            cb=cb,
+            into=into,
+            max_msgs=max_msgs,
+            limits=limits,
+            on_full=on_full,
         )
         if check:
             await self._link.check_accepted(sub)
@@ -338,6 +357,30 @@ class Connection:
         """
         await self._link.flush(timeout)
 
+    async def barrier(self, timeout: float | None = 10.0) -> None:
+        """Wait until the callbacks have handled all messages that were received before this call.
+
+        A plain function has handled each when it was received; this waits for async ones, each of
+        which handles one message at a time. Messages that come meanwhile are not waited for, nor
+        are those which nobody has a callback for. With `flush` in front of it, all that the server
+        had for us is handled. Called from a callback, it does not wait for that one. Cancelling it
+        is safe.
+
+        Raises:
+            NatsTimeoutError: it took longer than `timeout` seconds.
+            ConnectionClosedError: the connection is closed, or was closed meanwhile.
+            BadTimeoutError: `timeout` is not above 0.
+
+        Ref: nats.go `Conn.Barrier`.
+        """
+        if timeout is not None:
+            check_timeout(timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._link.subscriptions.catch_up()
+        except TimeoutError:
+            raise NatsTimeoutError(f"callbacks were still busy after {timeout:g} s") from None
+
     async def rtt(self) -> float:
         """Seconds that a round trip to the server takes now.
 
@@ -362,6 +405,23 @@ class Connection:
         Ref: nats.go `Conn.ForceReconnect`.
         """
         self._link.force_reconnect()
+
+    def set_servers(self, servers: str | Sequence[str]) -> None:
+        """Use these servers from the next reconnect on, in place of those known so far, the
+        discovered ones included. The session that stands goes on, whatever its server is;
+        `force_reconnect` leaves it. The next INFO adds the members of its cluster again, unless
+        `ignore_discovered_servers` is set.
+
+        Args:
+            servers: as for `connect`; of the same scheme.
+
+        Raises:
+            ConfigError: one is no server's URL, there are none, or the scheme is another.
+            ConnectionClosedError: the connection is closed.
+
+        Ref: nats.go `Conn.SetServerPool`.
+        """
+        self._link.set_servers(servers)
 
     # the end
 

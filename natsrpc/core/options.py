@@ -24,11 +24,12 @@ MIB = 1024 * 1024
 Secret: TypeAlias = str | Callable[[], str | Awaitable[str]]
 UserInfo: TypeAlias = Callable[[], tuple[str, str] | Awaitable[tuple[str, str]]]
 Sign: TypeAlias = Callable[[bytes], bytes | str | Awaitable[bytes | str]]
+_SomeCredentials: TypeAlias = str | bytes | PathLike[str] | tuple[str, str | Sign]
 Credentials: TypeAlias = (
-    str
-    | PathLike[str]
-    | tuple[str, str | Sign]
-    | Callable[[], tuple[str, str | Sign] | Awaitable[tuple[str, str | Sign]]]
+    _SomeCredentials | Callable[[], _SomeCredentials | Awaitable[_SomeCredentials]]
+)
+WsHeaders: TypeAlias = (
+    Mapping[str, str] | Callable[[], Mapping[str, str] | Awaitable[Mapping[str, str]]]
 )
 Dialer: TypeAlias = Callable[
     [Callable[[], asyncio.Protocol], str, int],
@@ -43,10 +44,10 @@ class Options:
     `connect` makes them of its keyword arguments (`ConnectOptions`); `connect(options=...)` takes
     them ready-made.
 
-    Secrets (`token`, `nkey_seed`, `credentials`, `user_info`) may be functions, plain or async.
-    They are called, and files are read, anew for every attempt to connect. Credentials in the URL
-    of a server hide all of these for that server. Discovered servers get these, or those of the URL
-    they were discovered through if there are none.
+    Secrets (`token`, `nkey_seed`, `credentials`, `user_info`, `ws_headers`) may be functions, plain
+    or async. They are called, and files are read, anew for every attempt to connect. Credentials in
+    the URL of a server hide those of the options for that server. Discovered servers get these, or
+    those of the URL they were discovered through if there are none.
 
     Each TLS option asks for TLS, and a server without it is then refused.
 
@@ -61,7 +62,8 @@ class Options:
     servers: str | Sequence[str] = DEFAULT_URL
     """One URL, several joined by commas, or a sequence of them: `nats://`, `tls://` or no scheme;
     port 4222 if none; `user:password@` or `token@` in front of the host. One `tls://` URL turns TLS
-    on for all of them."""
+    on for all of them. Or all `ws://` or all `wss://` (WebSocket, ports 80 and 443), with a path if
+    you like."""
 
     first_server: str | None = None
     """The URL that is tried before all others."""
@@ -87,13 +89,17 @@ class Options:
     nkey_seed: Secret | PathLike[str] | None = None
     """An nkey seed, the path of a file with one, or a function that gives one."""
 
+    nkey: tuple[str, Sign] | None = None
+    """(public key, signing function): the user of an nkey whose seed is elsewhere, in a vault or a
+    hardware module. The function gets the bytes to sign, and gives the signature."""
+
     credentials: Credentials | None = None
-    """The path of a `.creds` file, (JWT, seed or signing function), or a function that gives one of
-    these."""
+    """The path of a `.creds` file, its text (bytes, or a str with the lines that it begins with),
+    (JWT, seed or signing function), or a function that gives one of these."""
 
     tls: bool | ssl.SSLContext | None = None
-    """True: TLS, verified. False: never. None: if the server or a `tls://` URL asks for it. Or an
-    `ssl.SSLContext` of your own."""
+    """True: TLS, verified. False: never. None: if the server or a `tls://` or `wss://` URL asks for
+    it. Or an `ssl.SSLContext` of your own."""
 
     tls_ca: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None
     """One or several PEM files of authorities to trust in place of the system's. Read anew for each
@@ -110,6 +116,10 @@ class Options:
 
     tls_handshake_first: bool = False
     """Start TLS before the server's INFO, for servers that are configured so."""
+
+    ws_headers: WsHeaders | None = None
+    """HTTP headers for the request that opens a WebSocket, or a function that gives them: what a
+    proxy in front of the servers asks for."""
 
     connect_timeout: float = 2.0
     """Seconds for one attempt to connect, the handshake included."""
@@ -132,6 +142,10 @@ class Options:
     reconnect_delay_cb: Callable[[int], float] | None = None
     """A function from the number of fruitless passes over all servers to the seconds to wait before
     the next pass; it replaces `reconnect_wait` and the jitter."""
+
+    reconnect_server_cb: Callable[[list[str]], str | None] | None = None
+    """A function that chooses the server of the next attempt to reconnect: it gets the addresses in
+    the order in which they would be tried, and gives one of them, or None for the first."""
 
     reconnect_buffer_size: int = 8 * MIB
     """Bytes of messages that are kept while reconnecting; 0: the default, negative: none."""
@@ -238,12 +252,19 @@ class Options:
             if not (value is None or _is_one(value, expected)):
                 # the value may be a secret: only its type is named
                 raise ConfigTypeError(f"{option} must be {expected}, not {type(value).__name__}")
+        headers = self.ws_headers
+        if not (headers is None or callable(headers) or isinstance(headers, Mapping)):
+            raise ConfigTypeError(
+                "ws_headers must be a mapping of str to str or a function that gives one, "
+                f"not {type(headers).__name__}"
+            )
         if self.password is not None and self.user is None:
             raise ConfigError("password needs a user beside it")
         if self.user_info is not None and self.user is not None:
             raise ConfigError("user and user_info contradict each other: give one")
-        if self.nkey_seed is not None and self.credentials is not None:
-            raise ConfigError("nkey_seed and credentials contradict each other: give one")
+        keys = [name for name in _KEYS if getattr(self, name) is not None]
+        if len(keys) > 1:
+            raise ConfigError(f"{' and '.join(keys)} contradict each other: give one")
 
     def _check_tls(self) -> None:
         if not (self.tls is None or isinstance(self.tls, (bool, ssl.SSLContext))):
@@ -309,8 +330,13 @@ class Options:
 
 
 _NAMES = frozenset(f.name for f in fields(Options))
-_SECRET = frozenset({"password", "token", "nkey_seed", "credentials", "user_info"})
-_CALLBACKS = (*sorted(n for n in _NAMES if n.startswith("on_")), "reconnect_delay_cb", "dialer")
+_SECRET = frozenset({"password", "token", "nkey_seed", "credentials", "user_info", "ws_headers"})
+_CALLBACKS = (
+    *sorted(n for n in _NAMES if n.startswith("on_")),
+    "reconnect_delay_cb",
+    "reconnect_server_cb",
+    "dialer",
+)
 _KINDS: dict[str, type] = {
     "allow_reconnect": bool,
     "echo": bool,
@@ -335,13 +361,18 @@ _A_STR = "a str"
 _A_FUNCTION = "a function that gives (user, password)"
 _A_SECRET = "a str or a function that gives one"  # noqa: S105  words
 _A_SEED = "a seed, a path or a function that gives one"
-_AN_IDENTITY = "a path, (JWT, seed or signing function) or a function that gives one"
+_A_SIGNER = "(public key, signing function)"
+_KEYS = ("nkey_seed", "nkey", "credentials")
+_AN_IDENTITY = (
+    "a path, the text of a file, (JWT, seed or signing function) or a function that gives one"
+)
 _IDENTITY = {
     "user": _A_STR,
     "password": _A_STR,
     "token": _A_SECRET,
     "user_info": _A_FUNCTION,
     "nkey_seed": _A_SEED,
+    "nkey": _A_SIGNER,
     "credentials": _AN_IDENTITY,
 }
 _POSITIVE = ("connect_timeout", "drain_timeout", "write_timeout", "max_message_size")
@@ -350,10 +381,16 @@ _NOT_NEGATIVE = ("reconnect_wait", "reconnect_jitter", "reconnect_jitter_tls")
 
 def _is_one(value: object, expected: str) -> bool:
     """Whether a value is of the kind that these words of `_IDENTITY` describe."""
+    if isinstance(value, (tuple, list)):
+        if expected == _A_SIGNER:
+            return len(value) == 2 and isinstance(value[0], str) and callable(value[1])
+        return expected == _AN_IDENTITY and len(value) == 2
+    if expected == _A_SIGNER:
+        return False
     if expected != _A_STR and callable(value):
         return True
-    if expected == _AN_IDENTITY and isinstance(value, (tuple, list)):
-        return len(value) == 2
+    if expected == _AN_IDENTITY and isinstance(value, (bytes, bytearray)):
+        return b"-----BEGIN" in value
     if expected in (_A_SEED, _AN_IDENTITY) and isinstance(value, PathLike):
         return True
     return expected != _A_FUNCTION and isinstance(value, str)

@@ -69,6 +69,13 @@ class EndpointStats:
     data: Any = None
     metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
+    @property
+    def natsrpc(self) -> Mapping[str, Any]:
+        """The figures in `data` of a natsrpc service: `health`, `inflight`, `refused` and
+        `dropped`; empty for others. What else is in `data` are those of the service's program."""
+        found = self.data.get("natsrpc") if isinstance(self.data, dict) else None
+        return found if isinstance(found, dict) else {}
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceStats(ServiceIdentity):
@@ -91,7 +98,7 @@ class ServiceStats(ServiceIdentity):
     def health(self) -> Mapping[str, Any] | None:
         """The health that a natsrpc service reports; None of others."""
         for endpoint in self.endpoints:
-            found = endpoint.data.get("health") if isinstance(endpoint.data, dict) else None
+            found = endpoint.natsrpc.get("health")
             if isinstance(found, dict):
                 return found
         return None

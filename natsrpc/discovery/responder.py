@@ -17,6 +17,7 @@ import asyncio
 import importlib
 import json
 from collections.abc import Callable
+from functools import partial
 from logging import Logger, getLogger
 from typing import Any, TypeAlias
 
@@ -162,15 +163,16 @@ class Discovery:
         connection, denied = self._connection, self._running.denials.subjects
         if denied:
             health = {**health, "status": "unwell", "denied": denied}
-        data = {
-            "health": {
+        definition = self._running.definition
+        return shapes.stats(
+            self._running,
+            {
                 **health,
                 "connection": connection.status.name.lower(),
                 "reconnects": connection.stats().reconnects,
             },
-            "inflight": self._running.inflight,
-        }
-        return shapes.stats(self._running, data)
+            partial(definition.callbacks.shown, definition.name),
+        )
 
     def _reply(self, msg: Msg, value: Any) -> None:
         data = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)

@@ -9,7 +9,7 @@ Ref: ADR-32.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -22,6 +22,9 @@ SCHEMA_TYPE = "io.natsrpc.v1.schema_response"
 
 KIND_KEY = "natsrpc.kind"
 """The metadata key of what is no endpoint to call: "event" for a subscriber."""
+
+OURS = "natsrpc"
+"""The key of the `data` in STATS under which our own figures stand."""
 
 SCHEMA_KEY = "natsrpc.schema"
 """The endpoint's metadata key whose value is the subject that answers with its schema."""
@@ -94,16 +97,21 @@ def info(running: Running, *, schema_subject: str = "") -> dict[str, Any]:
     }
 
 
-def stats(running: Running, data: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the response to STATS; `data` is attached to each endpoint unless None.
+def stats(
+    running: Running,
+    health: Mapping[str, Any] | None = None,
+    shown: Callable[[str], Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Return the response to STATS, with `data` for each endpoint unless there is no `health`.
 
-    ADR-32 leaves `data` to the service; what we count beyond it stands there under "natsrpc".
+    ADR-32 leaves `data` to the service: at its top stand the figures of the program itself, which
+    `shown` gives for an endpoint's name; ours stand there under "natsrpc".
     """
     return {
         **_identity(STATS_TYPE, running),
         "started": timestamp(running.started),
         "endpoints": [
-            {**_counters(endpoint), **_kind(endpoint.contract), **_data(endpoint, data)}
+            {**_counters(endpoint), **_kind(endpoint.contract), **_data(endpoint, health, shown)}
             for endpoint in running.served
         ],
     }
@@ -115,14 +123,22 @@ def _kind(contract: EndpointContract) -> dict[str, Any]:
     return {} if kind is None else {"metadata": {KIND_KEY: kind}}
 
 
-def _data(endpoint: Counted, data: Mapping[str, Any] | None) -> dict[str, Any]:
-    if data is None:
+def _data(
+    endpoint: Counted,
+    health: Mapping[str, Any] | None,
+    shown: Callable[[str], Mapping[str, Any]] | None,
+) -> dict[str, Any]:
+    if health is None:
         return {}
     counters = endpoint.answers
-    ours = {"refused": int(counters.num_refused), "dropped": int(counters.num_dropped)}
-    if KIND_KEY in endpoint.contract.metadata:
-        ours["inflight"] = int(endpoint.inflight)
-    return {"data": {**data, "natsrpc": ours}}
+    ours = {
+        "health": dict(health),
+        "inflight": int(endpoint.inflight),
+        "refused": int(counters.num_refused),
+        "dropped": int(counters.num_dropped),
+    }
+    theirs = {} if shown is None else shown(endpoint.contract.name)
+    return {"data": {**theirs, OURS: ours}}
 
 
 def schema(

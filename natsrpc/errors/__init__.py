@@ -9,11 +9,12 @@ NatsRpcError                           ServerNotFoundError (FileNotFoundError), 
 │  │                                   SlowConsumerError, UnsentMessagesError
 │  ├─ NatsTimeoutError (TimeoutError)  DrainTimeoutError, ConnectTimeoutError,
 │  │                                   NoServersTimeoutError
-│  ├─ ConnectError (ConnectionError)   NoServersError
+│  ├─ ConnectError (ConnectionError)   NoServersError, WebSocketError
 │  │  ├─ TLSError                      SecureConnectionRequiredError,
 │  │  │                                SecureConnectionUnavailableError
 │  │  └─ AuthorizationError            AuthExpiredError, AuthRevokedError
-│  ├─ ConnectionClosedError (ConnectionError)   FlushInterruptedError, StaleConnectionError
+│  ├─ ConnectionClosedError (ConnectionError)   FlushInterruptedError, StaleConnectionError,
+│  │                                   WebSocketClosedError
 │  ├─ ProtocolError                    RemoteProtocolError
 │  │  └─ LocalProtocolError (ValueError)   BadHeaderError, BadQueueNameError, BadSubjectError,
 │  │        BadTimeoutError, HeadersNotSupportedError, InvalidMsgError, MaxPayloadError
@@ -115,6 +116,8 @@ from .nats import (
     SyncSubRequiredError,
     TLSError,
     UnsentMessagesError,
+    WebSocketClosedError,
+    WebSocketError,
 )
 from .root import (
     ConfigError,
@@ -241,6 +244,8 @@ __all__ = [
     "UnsentMessagesError",
     "UnsupportedCodecError",
     "UpstreamError",
+    "WebSocketClosedError",
+    "WebSocketError",
     "WrongLastRevisionError",
     "WrongLastSequenceError",
 ]

@@ -76,6 +76,17 @@ class SecureConnectionUnavailableError(TLSError):
     """TLS was asked for, and the server does not offer it."""
 
 
+class WebSocketError(ConnectError):
+    """A server, or a proxy in front of it, did not open a WebSocket.
+
+    `status` is the HTTP status that it answered instead.
+    """
+
+    def __init__(self, message: str, *, server: str = "", status: int = 0) -> None:
+        super().__init__(message, server=server)
+        self.status = status
+
+
 class AuthorizationError(ConnectError):
     """The server refused the credentials."""
 
@@ -101,6 +112,15 @@ class FlushInterruptedError(ConnectionClosedError):
 
 class StaleConnectionError(ConnectionClosedError):
     """The server left more than `max_pings_out` PINGs unanswered."""
+
+
+class WebSocketClosedError(ConnectionClosedError):
+    """The server closed the WebSocket. `code` and `reason` are those of its close frame."""
+
+    def __init__(self, message: str, *, code: int = 1005, reason: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
 
 
 class ConnectionDrainingError(NatsError):

@@ -22,6 +22,7 @@ from .serving import (
     Definition,
     Endpoints,
     Level,
+    ServiceCallbacks,
     check_prefixes,
     lifespan_of,
 )
@@ -32,6 +33,7 @@ from .trial import TestClient
 
 M = TypeVar("M", bound=Middleware[Context])
 P = TypeVar("P", bound=Callable[[], Any])
+S = TypeVar("S", bound=Callable[[str], Mapping[str, Any]])
 
 Around: TypeAlias = AbstractAsyncContextManager[Any]
 
@@ -79,6 +81,10 @@ class Service(Endpoints):
             is served on, to an async context manager; what it yields is `Context.state`.
         dependencies: `Depends(...)` that run before each request, before those of its routers,
             groups and handlers.
+        on_done: called, plain or async, when it has ended on a connection that it was served on:
+            drained, or closed with the connection.
+        on_error: called with the subject of an endpoint and an error that no answer tells: a
+            subscription that the server denies, messages that were lost. It must not wait.
 
     Raises:
         ConfigError: an argument is refused.
@@ -103,6 +109,8 @@ class Service(Endpoints):
         publishes: Sequence[Event[Any]] = (),
         lifespan: Lifespan | None = None,
         dependencies: Sequence[Any] = (),
+        on_done: Callable[[], Any] | None = None,
+        on_error: Callable[[str, Exception], object] | None = None,
     ) -> None:
         codec = get_codec(codec)
         definition = Definition(
@@ -120,6 +128,7 @@ class Service(Endpoints):
             reply_prefixes=check_prefixes(reply_prefixes),
             publishes=event_contracts(publishes, codec.name),
             lifespan=None if lifespan is None else lifespan_of(self, Client, lifespan),
+            callbacks=ServiceCallbacks(on_done, on_error),
         )
         level = Level(queue_group=queue_group).guarded(f"service {name!r}", dependencies)
         super().__init__(definition, level)
@@ -171,6 +180,22 @@ class Service(Endpoints):
         It is unwell if it raises or returns False; a mapping it returns is shown as it is.
         """
         self._definition.probes.append(function)
+        return function
+
+    def stats(self, function: S) -> S:
+        """Have this function give figures of the program's own, which ADR-32's STATS shows.
+
+        It is called with an endpoint's name, for each endpoint each time that somebody asks, and
+        gives a mapping that goes to JSON. Its keys stand at the top of the endpoint's `data`, where
+        tools of others look; ours are there under "natsrpc". It must not wait. Where it raises, or
+        gives something else, that is logged and the figures are left out.
+
+        Raises:
+            ConfigError: it is async, or there is one already.
+
+        Ref: nats.go micro `StatsHandler`.
+        """
+        self._definition.callbacks.add_figures(function)
         return function
 
     async def health(self) -> dict[str, Any]:

@@ -142,10 +142,10 @@ async def test_wildcards_are_published_requested_and_replied_to_as_they_are(
         await nc.publish_msg(Msg(odd, b"2"))
         assert (await nc.request(odd, b"3")).data == b"yes"
         assert [msg.data async for msg in nc.request_many(odd, b"4", max_msgs=1)] == [b"yes"]
+        assert [msg.data for msg in seen if msg.subject == odd] == [b"1", b"2", b"3", b"4"]
         back = await nc.subscribe("p.>")
         await nc.publish("q", b"5", reply="p.*")
         assert (await back.next_msg(2)).subject == "p.*"
-        assert [msg.data for msg in seen if msg.subject == odd] == [b"1", b"2", b"3", b"4"]
 
 
 @pytest.mark.parity("P5", "E11")

@@ -74,7 +74,7 @@ def test_what_is_sloppy_is_put_right() -> None:
                         "last_error": None,
                         "processing_time": 51000.7,
                         "average_processing_time": "x",
-                        "data": {"health": {"status": "ok"}},
+                        "data": {"health": 5, "natsrpc": {"health": {"status": "ok"}}},
                     },
                     "not an endpoint",
                 ],
@@ -109,11 +109,12 @@ def test_endpoints_that_are_no_list_are_none(endpoints: Any) -> None:
         assert found.endpoints == ()
 
 
-@pytest.mark.parametrize("data", [None, 5, [], "x", {"health": 5}])
+@pytest.mark.parametrize("data", [None, 5, [], "x", {"natsrpc": 5}, {"health": {}}])
 def test_health_is_none_of_others(data: Any) -> None:
     found = read(msg({"name": "a", "id": "b", "endpoints": [{"data": data}]}), ServiceStats)
     assert found is not None
     assert found.health is None
+    assert found.endpoints[0].natsrpc == {}
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,7 @@ async def test_health_is_told_in_the_data(
     assert stats.health is not None
     assert stats.health["status"] == "unwell"
     assert stats.health["probes"]["disk"] is False
-    assert [each.data["inflight"] for each in stats.endpoints] == [0, 0]
+    assert [each.natsrpc["inflight"] for each in stats.endpoints] == [0, 0]
 
 
 async def test_a_probe_that_hangs_does_not_hide_the_service(

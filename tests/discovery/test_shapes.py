@@ -115,10 +115,10 @@ def test_the_average_of_no_requests_is_zero() -> None:
 
 def test_data_is_attached_to_each_endpoint_if_there_is_any() -> None:
     endpoints = [add(num_refused=3, num_dropped=2), add()]
-    found = shapes.stats(running(served=endpoints), {"health": {}})
+    found = shapes.stats(running(served=endpoints), {"status": "ok"})
     assert [each["data"] for each in found["endpoints"]] == [
-        {"health": {}, "natsrpc": {"refused": 3, "dropped": 2}},
-        {"health": {}, "natsrpc": {"refused": 0, "dropped": 0}},
+        {"natsrpc": {"health": {"status": "ok"}, "inflight": 0, "refused": 3, "dropped": 2}},
+        {"natsrpc": {"health": {"status": "ok"}, "inflight": 0, "refused": 0, "dropped": 0}},
     ]
     assert "data" not in shapes.stats(running(served=[add()]))["endpoints"][0]
 
@@ -157,6 +157,12 @@ def test_a_subscriber_tells_its_kind_and_what_waits() -> None:
     ]
     bill, called = shapes.stats(one, {})["endpoints"]
     assert bill["metadata"] == {"natsrpc.kind": "event"}
-    assert bill["data"]["natsrpc"] == {"refused": 0, "dropped": 0, "inflight": 7}
+    assert bill["data"]["natsrpc"] == {"health": {}, "inflight": 7, "refused": 0, "dropped": 0}
     assert "metadata" not in called
-    assert called["data"]["natsrpc"] == {"refused": 0, "dropped": 0}
+    assert called["data"]["natsrpc"]["inflight"] == 0
+
+
+def test_the_programs_own_figures_stand_at_the_top() -> None:
+    found = shapes.stats(running(served=[add()]), {}, lambda name: {"cached": 3, "of": name})
+    data = found["endpoints"][0]["data"]
+    assert (data["cached"], data["of"], sorted(data)) == (3, "add", ["cached", "natsrpc", "of"])

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,23 @@ async def test_javascript_finds_our_service_and_calls_it(
     assert invalid["code"] == 422
     counted, _ = stats["endpoints"]
     assert (counted["num_requests"], counted["num_errors"]) == (3, 2)
+
+
+async def test_javascript_and_we_meet_over_websocket(node: str) -> None:
+    version = await asyncio.to_thread(subprocess.check_output, [node, "--version"], text=True)
+    # until 22, what browsers have is behind a flag
+    flags = ["--experimental-websocket"] if int(version[1:].partition(".")[0]) < 22 else []
+    config = 'websocket { host: "127.0.0.1", port: -1, no_tls: true }'
+    async with NatsServer(config) as server:
+        url = f"ws://127.0.0.1:{server.websocket_port}"
+        body = {"a": 1, "b": 2}
+        large = ["x" * 10_000] * 5
+        async with natsrpc.connect(url) as client, client.serve(service):
+            lists = json.dumps([["js.add", body]]), json.dumps([["js.each", large]])
+            got = await ran(node, *flags, "caller.mjs", url, "for-js", *lists)
+    assert got["answers"] == [{"value": 3}]
+    assert got["streams"] == [large]
+    assert [one["name"] for one in got["info"]] == ["for-js"]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from logging import Logger, getLogger
 from typing import Protocol
 
@@ -28,7 +29,14 @@ from natsrpc.errors import (
 
 from ..options import Options
 from ..servers import Backoff, PoolServer, ServerPool
-from ..session import Session, SessionHost, TlsPolicy, check_files
+from ..session import (
+    Session,
+    SessionHost,
+    TlsPolicy,
+    check_files,
+    check_headers,
+    check_package,
+)
 from ..wire import ServerInfo
 
 log: Logger = getLogger("natsrpc.core")
@@ -72,6 +80,7 @@ class Connector:
         self._moving: asyncio.Task[None] | None = None
         self._leaving: Session | None = None
         self._wake = asyncio.Event()
+        self._has_others = False
         self.pool: ServerPool = ServerPool(options, self._rng)
         self._tls = TlsPolicy(options, scheme=self.pool.scheme)
         self._known = {server.host_port for server in self.pool.servers}
@@ -87,7 +96,7 @@ class Connector:
             ConfigError: a credentials file cannot be read (then nothing was dialed), or a function
                 that gives credentials raised.
         """
-        check_files(self._options)
+        self._check()
         attempts: list[tuple[str, BaseException]] = []
         tried: set[str] = set()
         while server := next((s for s in self.pool.servers if s.host_port not in tried), None):
@@ -99,6 +108,17 @@ class Connector:
             except NatsError as error:
                 attempts.append((server.address, error))
         raise _most_telling(attempts)
+
+    def _check(self) -> None:
+        """Find mistakes of the user's before anything is dialed."""
+        check_files(self._options)
+        headers = self._options.ws_headers
+        if self.pool.is_websocket:
+            check_package()
+            if headers is not None and not callable(headers):
+                check_headers(headers)
+        elif headers is not None:
+            raise ConfigError(f"ws_headers need ws:// or wss:// servers, not {self.pool.scheme}://")
 
     async def _attempt(self, server: PoolServer) -> Session:
         """Dial one server, and remember why it failed."""
@@ -172,6 +192,7 @@ class Connector:
             AuthorizationError: the same refusal twice in a row from one server.
         """
         passes, last_error = 0, None
+        self._has_others = False
         if len(self.pool.servers) == 1 and not now:
             await self._pause(self._backoff.jitter(tls=self._tls.wanted))
         while self.pool.servers:
@@ -179,8 +200,12 @@ class Connector:
             for server in list(self.pool.servers):
                 if server not in self.pool.servers:
                     continue
-                if not (passes or now):
-                    await self._pause(server.tried_at + self._options.reconnect_wait - started)
+                server, is_chosen = self._choice(server)
+                if is_chosen or not (passes or now):
+                    since = self._loop.time() if is_chosen else started
+                    await self._pause(server.tried_at + self._options.reconnect_wait - since)
+                    if server not in self.pool.servers:
+                        continue
                 server.tried_at = self._loop.time()
                 server.attempts += 1
                 try:
@@ -201,9 +226,36 @@ class Connector:
             "no servers available: every server's attempts are used up"
         ) from last_error
 
+    def _choice(self, first: PoolServer) -> tuple[PoolServer, bool]:
+        """The server to try next, and whether `reconnect_server_cb` chose it."""
+        choose = self._options.reconnect_server_cb
+        if choose is None:
+            return first, False
+        order = [first, *(server for server in self.pool.servers if server is not first)]
+        try:
+            address = choose([server.address for server in order])
+        except Exception:
+            log.exception("reconnect_server_cb raised; going on in order")
+            return first, False
+        if address is None:
+            return first, False
+        for server in order:
+            if address in (server.address, server.host_port):
+                return server, True
+        log.warning("reconnect_server_cb chose none of the servers; going on in order")
+        return first, False
+
+    def set_servers(self, servers: str | Sequence[str]) -> None:
+        """Use other servers from now on: as `Connection.set_servers`, which describes it."""
+        self.pool.replace(servers)
+        self._has_others = True
+        self.hurry()
+
     async def _pause(self, delay: float) -> None:
-        """Wait, unless `hurry` is called; at least one loop turn, so that all else goes on."""
-        if delay <= 0:
+        """Wait, unless `hurry` is called or other servers were set meanwhile; at least one loop
+        turn, so that all else goes on."""
+        if delay <= 0 or self._has_others:
+            self._has_others = False
             await asyncio.sleep(0)
             return
         self._wake.clear()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from logging import Logger, getLogger
 from typing import Any
 
@@ -91,7 +91,7 @@ class Link:
         self.stall_at: float = math.inf
         # bound here: a method of ours would be one more call
         self.send: Send = self.outbound.send
-        self.subscriptions: Subscriptions = Subscriptions(self)
+        self.subscriptions: Subscriptions = Subscriptions(self, ping_interval=options.ping_interval)
         self.sinks: dict[bytes, Sink] = self.subscriptions.sinks
         self.requests: RequestMux = RequestMux(
             self.outbound, self.subscriptions.listen, options.inbox_prefix
@@ -297,6 +297,16 @@ class Link:
             if not handover.old.is_lost:
                 yield handover.old
 
+    def pause_reading(self) -> None:
+        """Read nothing more from any session: a subscription is full, and is to block."""
+        for session in self._live_sessions():
+            session.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        for session in self._live_sessions():
+            session.transport.resume_reading()
+
     async def flush(self, timeout: float | None = 10.0) -> None:
         """Wait for a PONG behind all that was sent: as `Connection.flush`, which describes it."""
         if timeout is not None:
@@ -365,6 +375,8 @@ class Link:
             self.status = Status.CONNECTED
         self._callbacks.tell(told.Connected() if first else told.Reconnected())
         session.go_live()
+        if self.subscriptions.blockade.is_active:
+            session.transport.pause_reading()
 
     def _use(self, session: Session) -> None:
         self.last_error = None
@@ -459,6 +471,12 @@ class Link:
             error = failure
         self.report(error, sub)
 
+    def set_servers(self, servers: str | Sequence[str]) -> None:
+        """Use other servers: as `Connection.set_servers`, which describes it."""
+        if self.status is Status.CLOSED:
+            raise ConnectionClosedError
+        self._connector.set_servers(servers)
+
     def force_reconnect(self) -> None:
         """Drop the session now and reconnect: as `Connection.force_reconnect`, which describes
         it."""
@@ -489,6 +507,8 @@ class Link:
         self.requests.allow_again()
         self.outbound.write_to(session.transport)
         session.go_live()
+        if self.subscriptions.blockade.is_active:
+            session.transport.pause_reading()
         return True
 
     def settled(self, *, lossless: bool) -> None:

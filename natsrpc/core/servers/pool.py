@@ -20,8 +20,8 @@ from natsrpc.errors import AuthorizationError, ConfigError, ConfigTypeError
 
 from ..options import DEFAULT_URL, Options
 
-_SCHEMES = {"nats": 4222, "tls": 4222}
-_LATER_SCHEMES = ("ws", "wss")
+_SCHEMES = {"nats": 4222, "tls": 4222, "ws": 80, "wss": 443}
+_WEBSOCKET = ("ws", "wss")
 _MAX_POOL = 1000
 _HINT = "; in a user name or password write / ? # @ , percent-encoded: %2F for /"
 
@@ -34,6 +34,7 @@ class PoolServer:
     `attempts` counts failed attempts since the last success; `tried_at` is the `loop.time()` at
     which the last attempt at reconnecting began. `is_final` tells that trying again is pointless.
     `tls_name` is the host name to verify where `host` is a bare address that a server gossiped.
+    `target` is what a WebSocket is asked for: the path of its URL, and the query, if any.
     """
 
     scheme: str
@@ -48,6 +49,12 @@ class PoolServer:
     last_auth_error: type[AuthorizationError] | None = None
     is_final: bool = False
     tls_name: str | None = None
+    target: str = field(default="/", repr=False)
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether NATS is spoken inside a WebSocket."""
+        return self.scheme in _WEBSOCKET
 
     @property
     def host_port(self) -> str:
@@ -87,23 +94,29 @@ def parse_server(url: str) -> PoolServer:
     if "://" not in text:
         text = f"nats://{text}"
     scheme, _, rest = text.partition("://")
-    parts, port = _split(f"{scheme}://{rest.rstrip('/')}")
+    is_websocket = scheme.lower() in _WEBSOCKET
+    parts, port = _split(f"{scheme}://{rest if is_websocket else rest.rstrip('/')}")
     if parts is None:
         raise ConfigError(
             f"bad server URL {_masked(url)!r}: expected nats://host:port, the port a number{_HINT}"
         )
     scheme = parts.scheme.lower()
-    if scheme in _LATER_SCHEMES:
-        raise ConfigError(f"server URL {_masked(url)!r}: WebSocket is not supported yet")
     if scheme not in _SCHEMES:
-        raise ConfigError(f"server URL {_masked(url)!r}: expected the scheme nats or tls")
-    if not parts.hostname or parts.path or parts.query or parts.fragment or port == 0:
-        hint = _HINT if parts.path or parts.query or parts.fragment else ""
-        raise ConfigError(f"bad server URL {_masked(url)!r}: expected nats://host:port{hint}")
+        raise ConfigError(f"server URL {_masked(url)!r}: expected the scheme nats, tls, ws or wss")
+    target = parts.path + parts.query
+    # an @ behind the host is that of a password with a / in it
+    extra = parts.fragment or (target if not is_websocket or "@" in target else "")
+    if not parts.hostname or extra or port == 0 or (is_websocket and not target.isascii()):
+        expected = f"{scheme}://host:port" + ("/path" if is_websocket else "")
+        hint = _HINT if extra else ""
+        raise ConfigError(f"bad server URL {_masked(url)!r}: expected {expected}{hint}")
     user, password, token = _userinfo(parts.netloc)
-    return PoolServer(
+    server = PoolServer(
         scheme, parts.hostname, _SCHEMES[scheme] if port is None else port, user, password, token
     )
+    if is_websocket:
+        server.target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return server
 
 
 def _split(url: str) -> tuple[SplitResult | None, int | None]:
@@ -116,8 +129,9 @@ def _split(url: str) -> tuple[SplitResult | None, int | None]:
         return None, None
 
 
-def parse_servers(servers: str | Sequence[str]) -> list[PoolServer]:
-    """One URL, several joined by commas, or a sequence of them; the default if there are none.
+def parse_servers(servers: str | Sequence[str], *, default: bool = True) -> list[PoolServer]:
+    """One URL, several joined by commas, or a sequence of them; the default, if there is to be one,
+    where there are none.
 
     Raises:
         ConfigError: one is not a server's URL.
@@ -134,10 +148,29 @@ def parse_servers(servers: str | Sequence[str]) -> list[PoolServer]:
             raise ConfigTypeError(f"a server must be a str, not {_kind(item)}")
         urls += [url for url in item.split(",") if url.strip()]
     parsed: dict[str, PoolServer] = {}
-    for url in urls or [DEFAULT_URL]:
+    for url in urls or ([DEFAULT_URL] if default else []):
         server = parse_server(url)
         parsed.setdefault(server.host_port, server)
     return list(parsed.values())
+
+
+def _one_scheme(servers: Sequence[PoolServer]) -> str:
+    """Give all servers of a pool the one scheme that a connection has: `tls` if one of them has it.
+
+    Raises:
+        ConfigError: they cannot share one. A server that is discovered has none of its own, so one
+            that speaks WebSocket could not be told from one that does not.
+    """
+    schemes = {server.scheme for server in servers}
+    if schemes == {"nats", "tls"}:
+        for server in servers:
+            server.scheme = "tls"
+    elif len(schemes) > 1:
+        raise ConfigError(
+            f"servers with {' and '.join(f'{scheme}://' for scheme in sorted(schemes))} cannot "
+            "share a connection: give all of them one of nats, ws and wss"
+        )
+    return servers[0].scheme
 
 
 def is_address(host: str) -> bool:
@@ -171,12 +204,14 @@ class ServerPool:
             rng.shuffle(self.servers)
         if options.first_server is not None:
             self._put_first(parse_server(options.first_server))
-        if any(server.scheme == "tls" for server in self.servers):
-            for server in self.servers:
-                server.scheme = "tls"
-        self.scheme: str = self.servers[0].scheme
+        self.scheme: str = _one_scheme(self.servers)
         self.current: PoolServer | None = None
         self._gone: dict[str, PoolServer] = {}
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether these servers speak WebSocket; all of them do, or none."""
+        return self.scheme in _WEBSOCKET
 
     def _put_first(self, first: PoolServer) -> None:
         known = next((s for s in self.servers if s.host_port == first.host_port), None)
@@ -184,6 +219,35 @@ class ServerPool:
             self.servers.remove(known)
             first = first if first.has_credentials else known
         self.servers.insert(0, first)
+
+    def replace(self, servers: str | Sequence[str]) -> None:
+        """Take other servers in place of those that were configured or discovered. What is known of
+        one that stays is kept.
+
+        Raises:
+            ConfigError: one is no server's URL, there are none, or they would need another kind of
+                connection.
+        """
+        fresh = parse_servers(servers, default=False)
+        if not fresh:
+            raise ConfigError("set_servers needs at least one server")
+        scheme = _one_scheme(fresh)
+        if scheme != self.scheme and (scheme, self.scheme) != ("nats", "tls"):
+            raise ConfigError(
+                f"set_servers cannot go from {self.scheme}:// to {scheme}://: "
+                "open another connection"
+            )
+        if self._shuffled:
+            self._rng.shuffle(fresh)
+        known = {server.host_port: server for server in self.servers}
+        if self.current is not None:
+            known[self.current.host_port] = self.current
+        self.servers = [_merged(server, known.get(server.host_port)) for server in fresh]
+        for server in self.servers:
+            server.scheme = self.scheme
+        if self.current in self.servers:
+            self._put_first(self.current)
+        self._gone.clear()
 
     def succeeded(self, server: PoolServer) -> None:
         """Note that `server` is the one connected to. What it names from now on lives: those that
@@ -272,7 +336,7 @@ class ServerPool:
             if (gone := self._gone.pop(server.host_port, None)) is not None:
                 server.attempts, server.tried_at = gone.attempts, gone.tried_at
                 server.last_auth_error = gone.last_auth_error
-            server.scheme = self.scheme
+            server.scheme, server.target = self.scheme, via.target
             server.discovered = True
             server.tls_name = name
             if self._inherits:
@@ -285,6 +349,16 @@ class ServerPool:
     def addresses(self, *, discovered: bool = False) -> list[str]:
         """The servers' addresses without credentials; only the discovered ones if asked."""
         return [s.address for s in self.servers if s.discovered or not discovered]
+
+
+def _merged(named: PoolServer, known: PoolServer | None) -> PoolServer:
+    """A server as it is named now, which is known already, or not: the same object then, for the
+    session that has it."""
+    if known is None:
+        return named
+    known.user, known.password, known.token = named.user, named.password, named.token
+    known.target, known.discovered, known.is_final = named.target, False, False
+    return known
 
 
 def _gossiped(host_port: str) -> PoolServer | None:

@@ -5,6 +5,7 @@ from .creds import find as find_creds
 from .session import Session, SessionHost
 from .tls import TlsPolicy
 from .transport import HIGH_WATER, Transport
+from .upgrade import check_headers, check_package
 
 __all__ = [
     "HIGH_WATER",
@@ -13,5 +14,7 @@ __all__ = [
     "TlsPolicy",
     "Transport",
     "check_files",
+    "check_headers",
+    "check_package",
     "find_creds",
 ]

@@ -45,6 +45,8 @@ def check_files(options: Options) -> None:
     """
     if options.nkey_seed is not None and not callable(options.nkey_seed):
         _KeyPair(_read_seed(options.nkey_seed, "nkey_seed", warn=False))
+    if options.nkey is not None:
+        _check_public(options.nkey[0])
     if options.credentials is not None and not callable(options.credentials):
         _read_credentials(options.credentials, warn=False)
 
@@ -63,13 +65,15 @@ async def connect_fields(options: Options, server: PoolServer, nonce: str) -> di
         return _url_fields(server)
     fields: dict[str, str] = {}
     if options.user_info is not None:
-        fields |= _user_fields(await _called(options.user_info, "user_info"))
+        fields |= _user_fields(await called(options.user_info, "user_info"))
     elif options.user is not None:
         fields |= {"user": options.user, "pass": options.password or ""}
     if options.token is not None:
         fields["auth_token"] = _text(await _given(options.token, "token"), "token")
     if options.nkey_seed is not None:
-        fields |= await _nkey_fields(options.nkey_seed, server, nonce)
+        fields |= await _seed_fields(options.nkey_seed, server, nonce)
+    elif options.nkey is not None:
+        fields |= await _signer_fields(options.nkey, server, nonce)
     elif options.credentials is not None:
         fields |= await _jwt_fields(options.credentials, nonce)
     return fields
@@ -89,11 +93,33 @@ def _user_fields(given: object) -> dict[str, str]:
     return {"user": _text(given[0], "user_info"), "pass": _text(given[1], "user_info")}
 
 
-async def _nkey_fields(source: Any, server: PoolServer, nonce: str) -> dict[str, str]:
+def _check_nonce(server: PoolServer, nonce: str) -> None:
     if not nonce:
         raise AuthorizationError(
             f"{server.address} does not support nkeys: its INFO has no nonce", server=server.address
         )
+
+
+async def _signer_fields(
+    pair: tuple[str, Callable[[bytes], Any]], server: PoolServer, nonce: str
+) -> dict[str, str]:
+    """Who has the seed signs elsewhere: here it is never."""
+    _check_nonce(server, nonce)
+    public, sign = pair
+    return {"nkey": public, "sig": await _signature(sign, "nkey's signing", nonce)}
+
+
+async def _signature(sign: Callable[[bytes], Any], option: str, nonce: str) -> str:
+    signature = await called(sign, option, nonce.encode())
+    if not isinstance(signature, (bytes, bytearray, str)):
+        raise ConfigTypeError(
+            f"the {option} function must give bytes, not {type(signature).__name__}"
+        )
+    return _base64url(signature)
+
+
+async def _seed_fields(source: Any, server: PoolServer, nonce: str) -> dict[str, str]:
+    _check_nonce(server, nonce)
     keys = _KeyPair(_read_seed(await _given(source, "nkey_seed"), "nkey_seed"))
     return {"nkey": keys.public, "sig": keys.sign(nonce)}
 
@@ -104,12 +130,7 @@ async def _jwt_fields(source: Any, nonce: str) -> dict[str, str]:
         return {"jwt": jwt}
     if isinstance(signer, _KeyPair):
         return {"jwt": jwt, "sig": signer.sign(nonce)}
-    signature = await _called(signer, "credentials' signing", nonce.encode())
-    if not isinstance(signature, (bytes, bytearray, str)):
-        raise ConfigTypeError(
-            f"the credentials' signing function must give bytes, not {type(signature).__name__}"
-        )
-    return {"jwt": jwt, "sig": _base64url(signature)}
+    return {"jwt": jwt, "sig": await _signature(signer, "credentials' signing", nonce)}
 
 
 class _KeyPair:
@@ -131,10 +152,25 @@ class _KeyPair:
         return _base64url(self._keys.sign(nonce.encode()))
 
 
+def _check_public(public: str) -> None:
+    """Refuse what is no user's public key: the server would only say that it is not authorized."""
+    if not creds.is_public(public):
+        hint = "; that is a seed, for nkey_seed" if public.startswith("S") else ""
+        raise ConfigError(f"bad nkey: expected a user's public key, U and 55 characters{hint}")
+    if not _is_whole(public):
+        raise ConfigError("bad nkey: its checksum is wrong, so it was mistyped or damaged")
+
+
+def _is_whole(key: str) -> bool:
+    """Whether the checksum of a key is right."""
+    raw = base64.b32decode(key + "=" * (-len(key) % 8))
+    return binascii.crc_hqx(raw[:-2], 0) == int.from_bytes(raw[-2:], "little")
+
+
 def _check_seed(seed: str) -> None:
     """Refuse a damaged seed: the package nkeys looks at neither the checksum nor the role."""
     raw = base64.b32decode(seed + "=" * (-len(seed) % 8))
-    if binascii.crc_hqx(raw[:-2], 0) != int.from_bytes(raw[-2:], "little"):
+    if not _is_whole(seed):
         raise ConfigError("bad nkey seed: its checksum is wrong, so it was mistyped or damaged")
     if raw[:2] != _USER_SEED:
         raise ConfigError("bad nkey seed: expected a user's, which starts with 'SU'")
@@ -147,8 +183,12 @@ def _base64url(signature: bytes | bytearray | str) -> str:
     return base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
 
 
-async def _called(function: Callable[..., Any], option: str, *args: object) -> Any:
-    """What a function of the user's gives, plain or async; its exception becomes the cause."""
+async def called(function: Callable[..., Any], option: str, *args: object) -> Any:
+    """What a function of the user's gives, plain or async.
+
+    Raises:
+        ConfigError: it raised; its exception is the cause.
+    """
     try:
         value = function(*args)
         return await value if inspect.isawaitable(value) else value
@@ -160,7 +200,7 @@ async def _called(function: Callable[..., Any], option: str, *args: object) -> A
 
 
 async def _given(source: Any, option: str) -> Any:
-    return await _called(source, option) if callable(source) else source
+    return await called(source, option) if callable(source) else source
 
 
 def _text(value: object, option: str) -> str:
@@ -170,21 +210,17 @@ def _text(value: object, option: str) -> str:
 
 
 def _read_credentials(given: object, *, warn: bool = True) -> tuple[str, Signer]:
-    """(JWT, what signs for it) of a file, or of a pair."""
+    """(JWT, what signs for it) of a file, of its text, or of a pair."""
+    if isinstance(given, (bytes, bytearray)) and creds.is_text(given):
+        return _found(bytes(given).decode("utf-8", "replace"), "the text of credentials")
+    if isinstance(given, str) and creds.is_text(given):
+        return _found(given, "the text of credentials")
     if isinstance(given, (str, PathLike)):
-        jwt, seed, has_seed = creds.find(_read_file(given, "credentials", warn=warn))
-        if jwt.count(".") != 2:
-            raise ConfigError(f"credentials file {_shown(given)} holds no user JWT")
-        if creds.claims(jwt) is None:
-            raise ConfigError(f"credentials file {_shown(given)} holds a damaged user JWT")
-        if has_seed and not seed:
-            raise ConfigError(f"credentials file {_shown(given)} holds a damaged seed")
-        keys = _KeyPair(seed) if seed else None
-        _check_pair(jwt, keys, given)
-        return jwt, keys
+        text = _read_file(given, "credentials", warn=warn)
+        return _found(text, f"credentials file {_shown(given)}")
     if not isinstance(given, (tuple, list)) or len(given) != 2:
         raise ConfigTypeError(
-            "credentials must be the path of a file or (JWT, seed or signing function), "
+            "credentials must be the path of a file, its text, or (JWT, seed or signing function), "
             f"not {type(given).__name__}"
         )
     jwt, key = given
@@ -195,19 +231,33 @@ def _read_credentials(given: object, *, warn: bool = True) -> tuple[str, Signer]
     return jwt, _KeyPair(_read_seed(key, "credentials", warn=warn)) if key else None
 
 
-def _check_pair(jwt: str, keys: _KeyPair | None, path: str | PathLike[str]) -> None:
+def _found(text: str, where: str) -> tuple[str, Signer]:
+    """(JWT, what signs for it) of the text of a credentials file."""
+    if len(text) > creds.MAX_FILE:
+        raise ConfigError(f"{where} cannot be read: it is too large")
+    jwt, seed, has_seed = creds.find(text)
+    if jwt.count(".") != 2:
+        raise ConfigError(f"{where} holds no user JWT")
+    if creds.claims(jwt) is None:
+        raise ConfigError(f"{where} holds a damaged user JWT")
+    if has_seed and not seed:
+        raise ConfigError(f"{where} holds a damaged seed")
+    keys = _KeyPair(seed) if seed else None
+    _check_pair(jwt, keys, where)
+    return jwt, keys
+
+
+def _check_pair(jwt: str, keys: _KeyPair | None, where: str) -> None:
     """Refuse what every server would refuse: a file that is only half written looks so, and two
     refusals in a row would end the connection for good."""
     said = creds.claims(jwt)
     if keys is None and not creds.is_bearer(said):
         raise ConfigError(
-            f"credentials file {_shown(path)} holds no seed beside the user JWT, which "
-            "is none that goes without (`bearer_token`); was the file cut short?"
+            f"{where} holds no seed beside the user JWT, which is none that goes without "
+            "(`bearer_token`); was it cut short?"
         )
     if keys is not None and said is not None and said.get("sub") != keys.public:
-        raise ConfigError(
-            f"credentials file {_shown(path)} holds the seed of another user than its JWT"
-        )
+        raise ConfigError(f"{where} holds the seed of another user than its JWT")
 
 
 def _read_seed(given: object, option: str, *, warn: bool = True) -> str:

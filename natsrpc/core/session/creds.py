@@ -19,6 +19,17 @@ MAX_FILE = 1024 * 1024
 _SIGNATURE_SIZE = 64
 
 _SEED = re.compile(r"S[UAO][A-Z2-7]{56}")
+_PUBLIC = re.compile(r"U[A-Z2-7]{55}")
+
+
+def is_public(text: str) -> bool:
+    """Whether a text looks like the public key of a user."""
+    return _PUBLIC.fullmatch(text) is not None
+
+
+def is_text(text: str | bytes | bytearray) -> bool:
+    """Whether this is what a credentials file holds, rather than the path of one."""
+    return "-----BEGIN" in text if isinstance(text, str) else b"-----BEGIN" in text
 
 
 def is_seed(text: str) -> bool:

@@ -1,7 +1,8 @@
 """The handshake, with which a session begins, within `connect_timeout`.
 
 Steps, in this order: dial → TLS at once if asked → INFO → TLS if due → CONNECT and PING in one
-write → PONG.
+write → PONG. With wss TLS comes at once, and the WebSocket before INFO, which then decides nothing
+about TLS.
 
 What INFO says before TLS is not authenticated: it decides about TLS and gives the nonce, and
 `info_is_authentic` tells whether the latest INFO may be believed on more.
@@ -35,10 +36,12 @@ from natsrpc.errors import (
 from ..options import Options
 from ..servers import PoolServer, is_address, is_loopback
 from ..wire import Err, Event, Info, Msg, Parser, Ping, Pong, ServerInfo, frames
-from .auth import connect_fields
+from .auth import called, connect_fields
 from .server_errors import Verdict, classify
 from .tls import TlsPolicy
 from .transport import Transport
+from .upgrade import Upgrade, check_headers
+from .websocket import WebSocket
 
 log: Logger = getLogger("natsrpc.core")
 
@@ -103,6 +106,7 @@ class Handshake:
         self._rng = rng
         self._doing = _CONNECTING
         self._is_tls = False
+        self._websocket: WebSocket | None = None
         self.arrivals: Arrivals = Arrivals()
         self.info: ServerInfo = ServerInfo()
         self.info_is_authentic: bool = True
@@ -130,14 +134,37 @@ class Handshake:
     # connecting
 
     async def _dial(self) -> None:
+        server = self._server
+        if not server.is_websocket:
+            await self._open_socket(self._transport, at_once=self._options.tls_handshake_first)
+            return
+        websocket = WebSocket(self._loop, self._transport, server.address)
+        self._websocket = websocket
+        await self._open_socket(websocket, at_once=server.scheme == "wss")
+        self._doing = "opening the WebSocket"
+        headers = await self._headers()
+        upgrade = Upgrade(server.host_port, server.target, headers, address=server.address)
+        await websocket.open(upgrade)
+
+    async def _headers(self) -> list[tuple[bytes, bytes]]:
+        """The user's own headers for the request that opens a WebSocket."""
+        given = self._options.ws_headers
+        if given is None:
+            return []
+        headers = check_headers(await called(given, "ws_headers") if callable(given) else given)
+        if headers and not self._is_tls and not is_loopback(self._server.host):
+            log.warning("ws_headers go to %s without TLS", self._server.address)
+        return headers
+
+    async def _open_socket(self, protocol: Transport | WebSocket, *, at_once: bool) -> None:
+        """Connect, with TLS if it is due `at_once`."""
         server, context, hostname = self._server, None, None
-        first = self._options.tls_handshake_first
         if self._options.dialer is not None:
-            await self._options.dialer(lambda: self._transport, server.host, server.port)
-            if first:
+            await self._options.dialer(lambda: protocol, server.host, server.port)
+            if at_once:
                 await self._start_tls()
             return
-        if first:
+        if at_once:
             context, hostname = self._tls.context, self._tls.hostname(server)
             self._is_tls = True
         addresses = await self._resolve()
@@ -146,7 +173,7 @@ class Handshake:
             try:
                 async with asyncio.timeout(share if left else None):
                     await self._loop.create_connection(
-                        lambda: self._transport,
+                        lambda: protocol,
                         address,
                         server.port,
                         ssl=context,
@@ -174,7 +201,8 @@ class Handshake:
     async def _greet(self) -> None:
         self._doing = _AWAITING_INFO
         self.info = await self._first_info()
-        if self._is_tls or not self._tls.upgrade_wanted(self.info, self._server):
+        decided = self._is_tls or self._server.is_websocket
+        if decided or not self._tls.upgrade_wanted(self.info, self._server):
             return
         is_quiet = self._parser.is_between_frames and self._parser.failure is None
         if self.arrivals.events or not is_quiet:
@@ -202,7 +230,8 @@ class Handshake:
         self._doing = "in the TLS handshake"
         context = self._tls.context
         try:
-            await self._transport.start_tls(context, self._tls.hostname(self._server))
+            socket = self._websocket or self._transport
+            await socket.start_tls(context, self._tls.hostname(self._server))
         except (OSError, EOFError, ValueError) as error:
             raise TLSError(
                 f"TLS with {self._server.address} failed: {_ssl_reason(error)}",
@@ -313,6 +342,8 @@ class Handshake:
     def _timed_out(self) -> ConnectError:
         silent = self._doing == _AWAITING_INFO
         hint = "; if it expects TLS first, use tls_handshake_first=True" if silent else ""
+        if silent and not self._server.is_websocket:
+            hint += ", and ws:// or wss:// for a WebSocket port"
         address, timeout = self._server.address, self._options.connect_timeout
         return ConnectTimeoutError(
             f"{address} did not answer within {timeout:g} s (while {self._doing}){hint}",

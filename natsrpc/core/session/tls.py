@@ -41,15 +41,17 @@ class TlsPolicy:
         self.wanted: bool = (
             self._own is not None
             or options.tls is True
-            or scheme == "tls"
+            or scheme in ("tls", "wss")
             or options.tls_handshake_first
             or options.tls_hostname is not None
             or options.tls_ca is not None
             or options.tls_cert is not None
             or not options.tls_verify
         )
-        if options.tls is False and scheme == "tls":
-            raise ConfigError("tls=False contradicts a tls:// server URL")
+        if options.tls is False and scheme in ("tls", "wss"):
+            raise ConfigError(f"tls=False contradicts a {scheme}:// server URL")
+        if self.wanted and scheme == "ws":
+            raise ConfigError("an option asks for TLS: write wss:// in place of ws://")
         if options.tls_ca is not None or options.tls_cert is not None:
             _build(options)
         if not options.tls_verify:

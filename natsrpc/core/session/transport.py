@@ -210,6 +210,16 @@ class Transport(asyncio.Protocol):
     def _note_congestion(self) -> None:
         self.press(congested=self._full or self.unsent >= HIGH_WATER)
 
+    def pause_reading(self) -> None:
+        """Read nothing more, so that the server has to wait."""
+        if self._socket is not None and self.is_open:
+            self._socket.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Undo `pause_reading`."""
+        if self._socket is not None and self.is_open:
+            self._socket.resume_reading()
+
     @property
     def buffered(self) -> int:
         """Bytes not yet with the operating system."""

@@ -28,6 +28,11 @@ class HandlingHost(Protocol):
         """Whether more may be received."""
         ...
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is closed for good."""
+        ...
+
     def discard(self) -> None:
         """End it now, and tell the server."""
 
@@ -41,7 +46,7 @@ class HandlingHost(Protocol):
 class Handling:
     """The worker and the readers of one subscription."""
 
-    __slots__ = ("_excused", "_host", "_idle", "_loop", "_readers", "_worker")
+    __slots__ = ("_excused", "_host", "_idle", "_loop", "_readers", "_watchers", "_worker")
 
     def __init__(self, host: HandlingHost, loop: asyncio.AbstractEventLoop) -> None:
         self._host = host
@@ -50,6 +55,7 @@ class Handling:
         self._readers: list[asyncio.Task[Any]] = []
         self._excused = _NOBODY
         self._idle: asyncio.Future[None] | None = None
+        self._watchers = 0
 
     # the worker
 
@@ -72,6 +78,8 @@ class Handling:
                         self._check_own_cancel(error, intake)
                 if not self._host.is_valid:
                     return
+                if self._idle is not None:  # somebody waits until all is handled
+                    self.wake()
                 await pending.wait()
         except BaseException:
             self._host.discard()
@@ -106,6 +114,31 @@ class Handling:
         """Undo one `enter`."""
         self._readers.remove(reader)
         self._host.note_idle()
+
+    async def catch_up(
+        self, intake: Intake, pending: Pending, asking: asyncio.Task[Any] | None
+    ) -> None:
+        """Wait until the worker has handled all that is pending now, or the connection is closed.
+        What comes meanwhile is not waited for, nor is anything if the worker itself is asking."""
+        last = intake.handed + len(pending.msgs)
+        if asking is self._worker:
+            return
+        self._watchers += 1
+        if self._watchers == 1:
+            pending.watch(self._note_taken)
+        try:
+            # a message behind the last one is taken only when the last one is handled
+            while self._worker and intake.handed <= last and not self._host.is_closed:
+                if pending.is_awaited and not pending.msgs:
+                    return
+                await self.changed()
+        finally:
+            self._watchers -= 1
+            if not self._watchers:
+                pending.unwatch()
+
+    def _note_taken(self, left: int) -> None:
+        self.wake()
 
     # drains
 

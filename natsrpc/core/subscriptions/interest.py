@@ -15,6 +15,7 @@ readable.
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -28,15 +29,36 @@ from natsrpc.errors import (
 )
 
 from ..wire import Msg
+from .blocking import Blockade
 from .handling import Handling
 from .pending import DEFAULT_LIMITS, Limits
-from .sinks import Intake, MsgCallback, check_max_msgs
+from .sinks import Intake, MsgCallback, OnFull, check_max_msgs
+
+
+class SubscriptionStatus(enum.Enum):
+    """What a subscription does."""
+
+    ACTIVE = "active"
+    """It receives."""
+
+    SLOW = "slow"
+    """It was full when the latest message came, and drops or blocks."""
+
+    DENIED = "denied"
+    """The server does not allow it, and is asked again."""
+
+    DRAINING = "draining"
+    """What was received is handled; no more comes."""
+
+    CLOSED = "closed"
+    """It has ended."""
 
 
 class InterestHost(Protocol):
     """The registry, as one of its entries needs it."""
 
     loop: asyncio.AbstractEventLoop
+    blockade: Blockade
 
     @property
     def is_closed(self) -> bool:
@@ -80,6 +102,7 @@ class Interest:
         "is_draining",
         "is_valid",
         "on_closed",
+        "on_status",
         "queue_group",
         "raw_sid",
         "sid",
@@ -98,6 +121,7 @@ class Interest:
         into: asyncio.Queue[Msg] | None = None,
         max_msgs: int | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        on_full: OnFull = "drop_new",
         asks: str = "",
     ) -> None:
         self._host = host
@@ -114,8 +138,16 @@ class Interest:
         self.is_draining: bool = False
         self.end_error: Exception | None = None
         self.on_closed: Callable[[Any], None] | None = None
+        self.on_status: Callable[[Any, SubscriptionStatus], object] | None = None
         self.intake: Intake = Intake(
-            self, host.loop, cb=cb, into=into, max_msgs=max_msgs, limits=limits
+            self,
+            host.loop,
+            cb=cb,
+            into=into,
+            max_msgs=max_msgs,
+            limits=limits,
+            on_full=on_full,
+            blockade=host.blockade,
         )
 
     def begin(self, sub: Any) -> None:
@@ -219,6 +251,18 @@ class Interest:
             self._host.send_unsub(self)
             self._end(BadSubscriptionError(f"{self.sub!r} was unsubscribed"))
 
+    def note_slow(self) -> None:
+        """It is full, and was not before."""
+        self.tell_status(SubscriptionStatus.SLOW)
+
+    def end_as_slow(self) -> None:
+        """It is full, and to end then: what is pending stays readable, then the error is raised."""
+        if self.is_valid or self.is_denied:
+            error = self.slow_consumer()
+            self._host.send_unsub(self)
+            self._end(error, keep_pending=True)
+            self.report(error)
+
     def end_by_limit(self) -> None:
         """All of `max_msgs` were received."""
         if self.is_valid or self.is_denied:
@@ -234,6 +278,7 @@ class Interest:
         self.is_valid, self.is_denied, self.end_error = False, True, error
         self.intake.wake_readers(keep_pending=True)
         self.note_idle()
+        self.tell_status(SubscriptionStatus.DENIED)
 
     def ask_again(self) -> None:
         """The server is asked for it once more: it counts as accepted until that says no."""
@@ -241,6 +286,7 @@ class Interest:
             self.is_valid, self.is_denied, self.end_error = True, False, None
             if self._handling is None or not self._handling.has_worker:
                 self._start_worker()
+            self.tell_status(SubscriptionStatus.ACTIVE)
 
     def end_by_close(self, error: Exception) -> None:
         """The connection is closed for good."""
@@ -264,6 +310,26 @@ class Interest:
                 self.on_closed(self.sub)
             except Exception as error:
                 self.report(error)
+        self.tell_status(SubscriptionStatus.CLOSED)
+
+    @property
+    def status(self) -> SubscriptionStatus:
+        """What it does now."""
+        if self.is_denied:
+            return SubscriptionStatus.DENIED
+        if not self.is_valid:
+            return SubscriptionStatus.CLOSED
+        if self.is_draining:
+            return SubscriptionStatus.DRAINING
+        return SubscriptionStatus.SLOW if self.intake.is_full else SubscriptionStatus.ACTIVE
+
+    def tell_status(self, status: SubscriptionStatus) -> None:
+        """Tell its user of a change."""
+        if self.on_status is not None:
+            try:
+                self.on_status(self.sub, status)
+            except Exception as error:
+                self.report(error)
 
     # draining
 
@@ -274,6 +340,7 @@ class Interest:
             self.is_draining = True
             self.is_valid, self.is_denied = True, False  # what a denied one received is handled too
             self._host.send_unsub(self)
+            self.tell_status(SubscriptionStatus.DRAINING)
             self._drain_task = self._host.loop.create_task(
                 self._drain(), name=f"natsrpc drain {self.subject}"
             )
@@ -297,6 +364,17 @@ class Interest:
         """Wait until all that it received is handled, or the connection is closed."""
         while self.is_busy and not self._host.is_closed:
             await self.handling.changed()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is closed for good."""
+        return self._host.is_closed
+
+    async def catch_up(self, asking: asyncio.Task[Any] | None) -> None:
+        """Wait until the callback has handled what is pending now: as `Handling.catch_up`."""
+        intake = self.intake
+        if self._handling is not None and intake.cb is not None and intake.pending is not None:
+            await self._handling.catch_up(intake, intake.pending, asking)
 
     @property
     def is_busy(self) -> bool:

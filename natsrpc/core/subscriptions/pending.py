@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import TypeAlias
 
 from natsrpc.errors import ConfigError
@@ -71,11 +72,43 @@ class Pending:
             self.wake_one()
         return True
 
+    def keep(self, msg: Msg) -> None:
+        """Queue a message whatever the limits are, and wake a waiter."""
+        self.msgs.append(msg)
+        self.size += len(msg.data) + len(msg.raw_headers)
+        self.wake_one()
+
+    def make_room(self, msg: Msg) -> int:
+        """Discard the oldest messages until there is room for one more; how many. None are, if it
+        is larger than all the room."""
+        size = len(msg.data) + len(msg.raw_headers)
+        before = len(self.msgs)
+        if size > self.bytes_limit:
+            return 0
+        while self.msgs and (
+            len(self.msgs) + 1 > self.msgs_limit or self.size + size > self.bytes_limit
+        ):
+            self.take()
+        return before - len(self.msgs)
+
     def take(self) -> Msg:
         """The oldest message; there must be one."""
         msg = self.msgs.popleft()
         self.size -= len(msg.data) + len(msg.raw_headers)
         return msg
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for the next message."""
+        return bool(self._waiters)
+
+    def watch(self, told: Callable[[int], object]) -> None:
+        """Call a function whenever a message is taken, with how many are left."""
+        self.msgs = Watched(self.msgs, told)
+
+    def unwatch(self) -> None:
+        """Undo `watch`: taking costs a call less."""
+        self.msgs = deque(self.msgs)
 
     def clear(self) -> None:
         """Discard all messages."""
@@ -119,6 +152,19 @@ class Pending:
         """Wake every waiter."""
         while self._waiters:
             self.wake_one()
+
+
+class Watched(deque[Msg]):
+    """A queue that tells what is taken: most queues tell nobody, and need not even look."""
+
+    def __init__(self, msgs: deque[Msg], told: Callable[[int], object]) -> None:
+        super().__init__(msgs)
+        self._told = told
+
+    def popleft(self) -> Msg:
+        msg = super().popleft()
+        self._told(len(self))
+        return msg
 
 
 def limits_of(msgs: int | None, bytes_: int | None) -> Limits:

@@ -10,12 +10,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, Protocol
 
-from natsrpc.errors import PermissionsError, ServerError
+from natsrpc.errors import ConnectionClosedError, PermissionsError, ServerError
 
 from ..wire import Msg, Sink, check_fit, check_queue_group, check_subscribe, frames
+from .blocking import Blockade
 from .interest import Interest
 from .pending import DEFAULT_LIMITS, Limits
-from .sinks import MsgCallback
+from .sinks import MsgCallback, OnFull
 from .subscription import Subscription
 
 
@@ -44,6 +45,12 @@ class RegistryHost(Protocol):
     def report(self, error: Exception, sub: Subscription | None) -> None:
         """Tell an error that no call can raise."""
 
+    def pause_reading(self) -> None:
+        """Read nothing more from any session."""
+
+    def resume_reading(self) -> None:
+        """Read on."""
+
 
 class RequestInbox(NamedTuple):
     """The one subscription of the request mux."""
@@ -59,8 +66,9 @@ class Subscriptions:
     the same object over reconnects.
     """
 
-    def __init__(self, host: RegistryHost) -> None:
+    def __init__(self, host: RegistryHost, *, ping_interval: float = 0.0) -> None:
         self._host = host
+        self.blockade: Blockade = Blockade(host, host.loop, ping_interval=ping_interval)
         self._live: dict[int, Interest] = {}
         self._finishing: set[Interest] = set()
         self._on_denied: dict[int, Callable[[ServerError], object]] = {}
@@ -81,6 +89,7 @@ class Subscriptions:
         into: asyncio.Queue[Msg] | None = None,
         max_msgs: int | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        on_full: OnFull = "drop_new",
         asks: str = "",
     ) -> Subscription:
         """Subscribe; with `asks`, to the inbox of one request to that subject.
@@ -100,6 +109,7 @@ class Subscriptions:
             into=into,
             max_msgs=max_msgs,
             limits=limits,
+            on_full=on_full,
             asks=asks,
         )
         sub = Subscription(interest)
@@ -262,6 +272,18 @@ class Subscriptions:
         """Let no drain wait for `task`; True if it runs a callback, so that it must not wait."""
         excused = [one.excuse(task) for one in (*self._live.values(), *self._finishing)]
         return any(excused)
+
+    async def catch_up(self) -> None:
+        """Wait until the callbacks have handled all that was received so far.
+
+        Raises:
+            ConnectionClosedError: the connection was closed meanwhile.
+        """
+        known = [one for one in (*self._live.values(), *self._finishing) if not one.is_inbox]
+        asking = asyncio.current_task()
+        await asyncio.gather(*(one.catch_up(asking) for one in known))
+        if self._host.is_closed:
+            raise ConnectionClosedError
 
     async def drain(self) -> list[BaseException | None]:
         """End what users subscribed, and wait until all of it is handled: how each drain went.

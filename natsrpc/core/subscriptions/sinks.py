@@ -12,15 +12,19 @@ import enum
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 from natsrpc.errors import BadHeaderError, ConfigError, ConfigTypeError, SlowConsumerError
 
 from ..wire import MAX_UNASKED, Msg, Sink
+from .blocking import Blockade, Gate
 from .pending import Limits, Pending
 
 MsgCallback: TypeAlias = Callable[[Msg], object]
 """A subscription's callback: a plain function, or an async one."""
+
+OnFull: TypeAlias = Literal["drop_new", "drop_old", "block", "error"]
+"""What a subscription does with a message that finds it full."""
 
 _NO_STATUS = b"NATS/1.0\r\n"
 _MAX_PLAIN_BLOCKS = 128
@@ -49,6 +53,12 @@ class IntakeHost(Protocol):
         """The error that tells that messages were dropped, with the facts."""
         ...
 
+    def end_as_slow(self) -> None:
+        """End it because it is full, and tell so."""
+
+    def note_slow(self) -> None:
+        """It is full, and was not before."""
+
     def report(self, error: Exception) -> None:
         """Tell an error that no call can raise."""
 
@@ -63,14 +73,15 @@ class Intake:
     """
 
     __slots__ = (
+        "_full",
         "_host",
         "_into",
-        "_is_slow",
         "_plain_blocks",
         "_statuses",
         "cb",
         "dropped",
         "handed",
+        "is_slow",
         "kind",
         "limits",
         "max_msgs",
@@ -94,11 +105,14 @@ class Intake:
         into: asyncio.Queue[Msg] | None,
         max_msgs: int | None,
         limits: Limits,
+        on_full: OnFull = "drop_new",
+        blockade: Blockade | None = None,
     ) -> None:
         self._host = host
+        self._full: OnFull | Gate = on_full
         self._into = into
         self._statuses = 0
-        self._is_slow: bool = False
+        self.is_slow: bool = False
         # Header blocks known to be well-formed and without a status: callers repeat theirs, and
         # reading one costs more (3 us) than the rest of a delivery.
         self._plain_blocks: set[bytes] | frozenset[bytes] = _NO_BLOCKS
@@ -115,6 +129,8 @@ class Intake:
         # An idle subscription keeps nothing that it does not need: a queue takes 856 bytes.
         keeps = self.sink == self._take_pending
         self.pending: Pending | None = Pending(loop, limits) if keeps else None
+        if on_full == "block" and self.pending is not None and blockade is not None:
+            self._full = Gate(blockade, self.pending)
 
     def _choose_sink(self) -> tuple[SubscriptionKind, Sink]:
         if self._into is not None:
@@ -154,9 +170,9 @@ class Intake:
         if self.max_msgs is not None:
             self._reap()
         if self.pending.put(msg):  # type: ignore[union-attr]  # chosen only where there is one
-            self._is_slow = False
+            self.is_slow = False
         else:
-            self._drop()
+            self._overflow(msg)
 
     def _take_into_queue(self, msg: Msg) -> None:
         if msg.raw_headers and msg.raw_headers not in self._plain_blocks:
@@ -168,14 +184,14 @@ class Intake:
         try:
             self._into.put_nowait(msg)  # type: ignore[union-attr]  # chosen only where there is one
         except asyncio.QueueFull:
-            self._drop()
+            self._overflow_into(msg)
         except Exception as error:
             if type(error).__name__ != "QueueShutDown":  # from 3.13
                 raise
             self._host.discard()
         else:
             self.handed += 1
-            self._is_slow = False
+            self.is_slow = False
 
     def _look_at_headers(self, msg: Msg) -> None:
         """Report bad headers, and take a status of the server's out of the count in advance: the
@@ -201,13 +217,53 @@ class Intake:
         if self.is_complete:
             self._host.end_by_limit()
 
-    def _drop(self) -> None:
-        self.dropped += 1
-        if not self._is_slow:
-            self._is_slow = self.slow_untold = True
+    def _overflow(self, msg: Msg) -> None:
+        """A message finds no room."""
+        assert self.pending is not None
+        full = self._full
+        if isinstance(full, Gate):
+            blocked = full.is_shut
+            if full.keep(msg):
+                if not blocked:
+                    self._host.note_slow()
+                return
+        if full == "error":
+            self.dropped += 1
+            self._host.end_as_slow()
+            return
+        if full == "drop_old" and (discarded := self.pending.make_room(msg)):
+            self.pending.put(msg)
+            self._drop(discarded)
+        else:
+            self._drop()
+
+    def _overflow_into(self, msg: Msg) -> None:
+        """A message finds no room in the user's queue."""
+        if self._full == "error":
+            self.dropped += 1
+            self._host.end_as_slow()
+            return
+        if self._full == "drop_old":
+            queue: Any = self._into
+            queue.get_nowait()
+            if hasattr(queue, "task_done"):  # else `join` would wait for it for ever
+                queue.task_done()
+            queue.put_nowait(msg)
+        self._drop()
+
+    def _drop(self, count: int = 1) -> None:
+        self.dropped += count
+        if not self.is_slow:
+            self.is_slow = self.slow_untold = True
+            self._host.note_slow()
             self._host.report(self._host.slow_consumer())
 
     # figures
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the latest message found no room."""
+        return self.is_slow or (isinstance(self._full, Gate) and self._full.is_shut)
 
     @property
     def is_complete(self) -> bool:
@@ -239,6 +295,8 @@ class Intake:
 
     def wake_readers(self, *, keep_pending: bool) -> None:
         """Wake all who wait for a message, at the end; what is pending is kept or discarded."""
+        if isinstance(self._full, Gate):
+            self._full.open()
         if self.pending is not None:
             if not keep_pending:
                 self.pending.clear()
@@ -266,6 +324,28 @@ def check_consumer(cb: object, into: object) -> None:
         raise ConfigTypeError(f"into must be an asyncio.Queue, not {into!r}")
     if cb is not None and into is not None:
         raise ConfigError("give either cb or into, not both")
+
+
+def check_on_full(value: Any, cb: object, into: object) -> None:
+    """Check what is to be done when a subscription is full.
+
+    Raises:
+        ConfigError: it is none of the choices, or none for a subscription with such a consumer.
+    """
+    if value not in get_args(OnFull):
+        expected = ", ".join(map(repr, get_args(OnFull)))
+        raise ConfigError(f"on_full must be one of {expected}, not {value!r}")
+    if value == "block" and (cb is not None or into is not None):
+        raise ConfigError(
+            "on_full='block' needs a subscription that is read with `next_msg` or `async for`: a "
+            "callback that waits for a reply, and a queue of yours, would wait for the socket "
+            "that waits for them"
+        )
+    if value != "drop_new" and callable(cb) and not is_async(cb):
+        raise ConfigError(
+            f"on_full={value!r} contradicts a plain function as cb: it is called in place, so that "
+            "nothing ever waits for it"
+        )
 
 
 def check_max_msgs(value: Any) -> int:

@@ -25,7 +25,7 @@ from natsrpc.errors import (
 
 from ..timers import check_timeout
 from ..wire import Msg
-from .interest import Interest
+from .interest import Interest, SubscriptionStatus
 from .pending import Pending, limits_of, shown
 from .sinks import SubscriptionKind
 
@@ -102,6 +102,24 @@ class Subscription:
     @on_closed.setter
     def on_closed(self, function: Callable[[Subscription], None] | None) -> None:
         self._interest.on_closed = function
+
+    @property
+    def status(self) -> SubscriptionStatus:
+        """What it does now."""
+        return self._interest.status
+
+    @property
+    def on_status(self) -> Callable[[Subscription, SubscriptionStatus], object] | None:
+        """A function to call with this subscription and its new status, in place: when it becomes
+        slow, is denied or asked for again, begins to drain, and at its end. Set it as an attribute.
+        It must not wait. That a slow one has room again is not told: `status` says so."""
+        return self._interest.on_status
+
+    @on_status.setter
+    def on_status(
+        self, function: Callable[[Subscription, SubscriptionStatus], object] | None
+    ) -> None:
+        self._interest.on_status = function
 
     # figures
 

@@ -1,5 +1,6 @@
 """The service half: endpoints registered, admitted, run and answered."""
 
+from .callbacks import ServiceCallbacks
 from .definition import MAX_CONCURRENCY, MAX_WAITING, Definition, Servable
 from .dependencies import Dependencies
 from .endpoint import Endpoint
@@ -35,6 +36,7 @@ __all__ = [
     "RunningService",
     "Servable",
     "Server",
+    "ServiceCallbacks",
     "Subscriber",
     "check_prefixes",
     "ended",

@@ -41,6 +41,7 @@ from ..signature import (
 )
 from ..signature import names as naming
 from ..streams import Patience
+from .callbacks import ServiceCallbacks
 from .level import at_least, check_timeout
 from .meters import Meter
 from .observers import Observer
@@ -106,6 +107,7 @@ class Definition:
     meters: list[Callable[[str, EndpointContract], Meter]] = field(default_factory=list)
     observers: list[Observer] = field(default_factory=list)
     on_client: list[Callable[[Any], object]] = field(default_factory=list)
+    callbacks: ServiceCallbacks = field(default_factory=ServiceCallbacks)
 
     def __post_init__(self) -> None:
         naming.check_name("service", self.name)

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from natsrpc import codecs
 from natsrpc.core import AsyncError, Connection, Sink, Subscription, random_text
-from natsrpc.errors import ConfigError, NatsError
+from natsrpc.errors import ConfigError, MessagesLostError, NatsError
 
 from ..contract import Limits, ServiceContract, compose
 from ..headers import cancel_subject
@@ -102,6 +102,7 @@ class RunningService:
         self._can_miss: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self.denials: Denials = Denials(connection, self.contract.name, lambda: self._can_miss)
         self._dropped = 0
+        self._was_complete = False
         self._lifespan = contextlib.AsyncExitStack()
 
     @property
@@ -168,6 +169,7 @@ class RunningService:
         attachment.start()
         self.definition.on_adding.append(self._check_addition)
         self.definition.on_added.append(self._add)
+        self._was_complete = True
 
     def subscribe_optional(
         self,
@@ -386,11 +388,22 @@ class RunningService:
             gate.release()
 
     def note_async_error(self, event: AsyncError) -> None:
-        """Count an error that the server reported of an endpoint's subscription."""
-        endpoint = self._by_subscription.get(event.subscription)
+        """Count an error that the server reported of an endpoint's subscription, and tell the
+        service's own program of it, and of messages that were lost."""
+        endpoint, error = self._by_subscription.get(event.subscription), event.error
         if endpoint is not None:
-            endpoint.answers.note_error(f"{type(event.error).__name__}: {event.error}")
+            endpoint.answers.note_error(f"{type(error).__name__}: {error}")
             self.denials.note(event)
+            self._tell(endpoint.contract.subject, error)
+        elif isinstance(error, MessagesLostError) and self._serves(error):
+            self._tell(error.subject, error)
+
+    def _serves(self, error: MessagesLostError) -> bool:
+        subjects = (each.contract.subject for each in self._all_endpoints())
+        return error.subject in subjects
+
+    def _tell(self, subject: str, error: Exception) -> None:
+        self.definition.callbacks.failed(self.contract.name, subject, error)
 
     async def drain(self, timeout: float) -> None:
         """Take no new requests, finish those that came, and let everything go.
@@ -426,6 +439,9 @@ class RunningService:
             with contextlib.suppress(NatsError):
                 await self._connection.flush(FLUSH)
         await self._lifespan.aclose()
+        if self._was_complete:
+            self._was_complete = False
+            await self.definition.callbacks.done(self.contract.name)
 
     def abort(self) -> None:
         """Answer all that runs or waits with 503 and cancel it; drop the events that wait."""

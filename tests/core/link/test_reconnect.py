@@ -742,6 +742,7 @@ async def test_cut_links_neither_double_nor_reorder_what_a_real_server_relays(
         for n in range(3000):
             await nc.publish("cut.links", b"%d" % n)
             if n % 100 == 50:
+                await eventually(lambda: nc.is_connected)
                 proxy.cut(reset=n % 200 == 50)
             if n % 7 == 0:
                 await asyncio.sleep(0.0005)  # why: the link is back before it is cut again

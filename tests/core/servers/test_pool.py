@@ -99,9 +99,12 @@ def test_credentials_of_a_url_are_decoded(info: str, fields: tuple[str | None, .
 
 
 BAD_URLS = [
-    ("http://host", "expected the scheme nats or tls"),
-    ("ws://host", "WebSocket is not supported yet"),
-    ("wss://host:443", "WebSocket is not supported yet"),
+    ("http://host", "expected the scheme nats, tls, ws or wss"),
+    ("ws://", "expected ws://host:port/path"),
+    ("wss://host/path#x", "expected wss://host:port/path"),
+    ("ws://host:0/path", "expected ws://host:port/path"),
+    ("ws://host/p\xe4th", "expected ws://host:port/path"),
+    ("ws://host:x/path", "the port a number"),
     ("nats://", "expected nats://host:port"),
     ("nats://:4222", "expected nats://host:port"),
     ("nats://host:0", "expected nats://host:port"),
@@ -151,7 +154,9 @@ MISTAKES = [
     "nats://host#{}",
     "nats://host/{}",
     "{}@host:x",
-    "ws://{}@host",
+    "ws://{}/x@host",
+    "wss://user:{}/x@host",
+    "ws://host#{}",
     "nats://[{}@host",
 ]
 

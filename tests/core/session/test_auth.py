@@ -275,7 +275,8 @@ async def test_what_looks_like_a_secret_given_as_a_path_is_not_quoted() -> None:
     jwt = Operator().user(key)
     for option, given in [
         ("credentials", jwt),
-        ("credentials", creds(jwt, key.seed)),
+        ("credentials", creds(jwt[:150], key.seed)),
+        ("credentials", creds(jwt, key.seed[:40])),
         ("credentials", jwt[:150]),
         ("credentials", key.seed),
         ("nkey_seed", f"x{key.seed}"),
@@ -435,8 +436,87 @@ async def test_nkeys(tmp_path: Path) -> None:
         with pytest.raises(AuthorizationError):
             await connect(server.url, nkey_seed=Key().seed)
     async with NatsServer() as server:
-        with pytest.raises(AuthorizationError, match="no nonce"):
-            await connect(server.url, nkey_seed=key.seed)
+        for options in ({"nkey_seed": key.seed}, {"nkey": (key.public, key.sign)}):
+            with pytest.raises(AuthorizationError, match="no nonce"):
+                await connect(server.url, **options)
+
+
+@pytest.mark.parity("L-signers")
+@live
+async def test_an_nkey_whose_seed_is_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signer alone has the seed; the package nkeys is not even needed."""
+    key, asked = Key(), []
+
+    def sign(nonce: bytes) -> bytes:
+        asked.append(nonce)
+        return key.sign(nonce)
+
+    async def sign_as_text(nonce: bytes) -> str:
+        return base64.urlsafe_b64encode(key.sign(nonce)).decode()
+
+    config = f"authorization {{ users: [ {{nkey: {key.public}}} ] }}"
+    monkeypatch.setitem(sys.modules, "nkeys", None)
+    async with NatsServer(config) as server:
+        for signer in (sign, sign_as_text):
+            async with connect(server.url, nkey=(key.public, signer), reconnect_wait=0.01) as nc:
+                await nc.force_reconnect()
+                await nc.flush()
+        assert len(set(asked)) == 2
+        with pytest.raises(AuthorizationError):
+            await connect(server.url, nkey=(key.public, lambda nonce: key.sign(nonce + b"x")))
+        wrongs: list[tuple[Any, str]] = [
+            (lambda nonce: 5, "the nkey's signing function must give bytes, not int"),
+            (lambda nonce: 1 / 0, "the nkey's signing function raised ZeroDivisionError"),
+        ]
+        for wrong, told in wrongs:
+            with pytest.raises(ConfigError, match=told):
+                await connect(server.url, nkey=(key.public, wrong))
+
+
+@pytest.mark.parametrize(
+    ("public", "told"),
+    [
+        ("nobody", "expected a user's public key"),
+        ("U" + "A" * 55, "its checksum is wrong"),
+        (Key().seed, "that is a seed, for nkey_seed"),
+        (key_of_account().public, "expected a user's public key"),
+    ],
+)
+def test_what_is_no_users_public_key_is_refused(public: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told) as caught:
+        check_files(Options.of({"nkey": (public, lambda nonce: b"")}))
+    assert public not in str(caught.value)
+
+
+@pytest.mark.parametrize("bad", ["U", ("U",), ("U", "V"), (5, len), len])
+def test_an_nkey_of_the_wrong_type_is_refused(bad: Any) -> None:
+    with pytest.raises(ConfigTypeError, match=r"nkey must be \(public key, signing function\)"):
+        Options.of({"nkey": bad})
+
+
+def test_one_key_is_enough() -> None:
+    pair = (Key().public, lambda nonce: b"")
+    with pytest.raises(ConfigError, match="nkey and credentials contradict each other"):
+        Options.of({"nkey": pair, "credentials": "x.creds"})
+    with pytest.raises(ConfigError, match="nkey_seed and nkey contradict each other"):
+        Options.of({"nkey": pair, "nkey_seed": "x.nk"})
+
+
+@pytest.mark.parity("L-signers")
+def test_the_text_of_credentials_is_looked_at_as_a_file_is() -> None:
+    operator, key = Operator(), Key()
+    jwt = operator.user(key)
+    for text, told in [
+        (creds("a.b", key.seed), "the text of credentials holds no user JWT"),
+        (creds(jwt[:-9], key.seed), "the text of credentials holds a damaged user JWT"),
+        (creds(jwt, key.seed[:-1]), "the text of credentials holds a damaged seed"),
+        (creds(jwt, Key().seed), "holds the seed of another user"),
+        (creds(jwt, key.seed) + " " * 2**20, "it is too large"),
+    ]:
+        for given in (text, text.encode()):
+            with pytest.raises(ConfigError, match=told) as caught:
+                check_files(Options.of({"credentials": given}))
+            assert key.seed[:20] not in everything_said(caught.value)
 
 
 @live
@@ -448,6 +528,9 @@ async def test_jwts_of_an_operator(tmp_path: Path) -> None:
     async def sign(nonce: bytes) -> bytes:
         return key.sign(nonce)
 
+    async def fetched() -> bytes:
+        return creds(jwt, key.seed).encode()
+
     async with NatsServer(operator.config) as server:
         sources: list[Any] = [
             private(tmp_path / "user.creds", creds(jwt, key.seed)),
@@ -455,6 +538,10 @@ async def test_jwts_of_an_operator(tmp_path: Path) -> None:
             (jwt, key.sign),
             (jwt, sign),
             lambda: (jwt, key.seed),
+            creds(jwt, key.seed),
+            creds(jwt, key.seed).encode(),
+            lambda: creds(jwt, key.seed),
+            fetched,
             (operator.user(key, bearer=True), ""),
         ]
         for source in sources:

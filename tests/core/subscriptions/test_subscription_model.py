@@ -57,6 +57,12 @@ class Link:
     def report(self, error: Exception, sub: Subscription | None) -> None:
         self.told.append(error)
 
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
     async def barrier(self) -> None:
         await asyncio.sleep(0)
 

@@ -1,10 +1,11 @@
 // Finds a service and calls it, as any JavaScript program would. Prints one JSON object.
 // Arguments: server URL, name of the service, JSON list of [subject, body], another of streams.
+import { wsconnect } from "@nats-io/nats-core";
 import { connect } from "@nats-io/transport-node";
 import { ServiceError, Svcm } from "@nats-io/services";
 
 const [servers, name, calls, streamed] = process.argv.slice(2);
-const connection = await connect({ servers });
+const connection = await (servers.startsWith("ws") ? wsconnect : connect)({ servers });
 const client = new Svcm(connection).client();
 
 async function all(iterator) {

@@ -46,7 +46,7 @@ def calc() -> Service:
 
 async def health(caller: Client) -> dict[str, object]:
     (stats,) = await caller.gather("$SRV.STATS.calc", max_responses=1)
-    found: dict[str, object] = stats["endpoints"][0]["data"]["health"]
+    found: dict[str, object] = stats["endpoints"][0]["data"]["natsrpc"]["health"]
     return found
 
 
