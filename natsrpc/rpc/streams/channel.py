@@ -190,7 +190,7 @@ class Channel:
         self._moves_seen = self._sent_seen = -1
         self._under_way = 0
         self._quiet = 0
-        self._stopped = self._closed = False
+        self._stopped = self._closed = self._has_ended = False
         all_.add(self._token, self)
 
     @property
@@ -570,7 +570,9 @@ class Channel:
                 self._room = None
 
     def end(self) -> None:
-        """Tell the other side that all items were sent."""
+        """Tell the other side that all items were sent; it is told again until it answers, for this
+        frame, too, may be lost with a connection."""
+        self._has_ended = True
         self._out.send(self.peer, b"", b"", frame("end", self.writer.sent))
 
     def stop(self) -> bool:
@@ -669,6 +671,9 @@ class Channel:
             self._say("credit", *self.reader.credit)
         if self.writes or not self.reads or self.reader.ended:
             self._say("alive", self.writer.sent)
+        if self._has_ended and self.peer:
+            with contextlib.suppress(NatsError):  # said again at the next tick
+                self.end()
 
     def close(self) -> None:
         """Give the token back, and what was reserved. Nothing more is received."""

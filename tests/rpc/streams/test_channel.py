@@ -313,6 +313,18 @@ async def test_a_quiet_stream_lives_as_long_as_both_ends_do() -> None:
     assert side.stops == 0
 
 
+async def test_an_end_is_said_again_for_it_may_be_lost_with_a_connection() -> None:
+    side = Side()
+    side.channel.writes = True
+    side.channel.tick()
+    side.channel.end()
+    assert side.frames().pop() == ("end", (0,))
+    side.channel.reconnected()
+    assert side.frames() == [("alive", (0,)), ("end", (0,))]
+    side.tick(2)
+    assert side.frames() == [("alive", (0,)), ("end", (0,))]
+
+
 @pytest.mark.parametrize("what", ["value", "upload", "credit"])
 async def test_being_there_is_not_enough_where_something_should_move(what: str) -> None:
     side = Side(credit=(0, 0), patience=Patience(progress=2.0))
