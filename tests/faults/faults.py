@@ -371,7 +371,7 @@ FAULTS = {
         ),
         Fault(
             "overload", "overload", "More is asked for than there is room for",
-            "Twenty times of what the workers can do.",
+            "A worker runs four at a time, eight more wait, and sixty callers ask without a pause.",
             overload, Place(limits={"max_concurrency": 4, "max_waiting": 8}),
         ),
         Fault(
@@ -381,13 +381,14 @@ FAULTS = {
         ),
         Fault(
             "worker-stopped", "worker stopped", "A worker stands still, and goes on",
-            "SIGSTOP, for longer than it is waited for. It runs nothing whose caller has given up; "
-            "`natsrpc run` can replace such a worker.",
+            "SIGSTOP, for longer than it is waited for. It runs nothing whose caller has given up. "
+            "`natsrpc run` replaces it after `--worker-timeout`.",
             worker_stopped,
         ),
         Fault(
             "loop-blocked", "loop blocked", "A worker's event loop is blocked",
-            "A handler computes, or calls what blocks, for longer than the worker is waited for.",
+            "A handler computes, or calls what blocks, for longer than the worker is waited for. "
+            "`natsrpc run` replaces it after `--worker-timeout`.",
             loop_blocked,
         ),
         Fault(

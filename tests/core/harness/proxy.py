@@ -137,14 +137,19 @@ class Proxy:
             link.cut(reset=reset)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        if not self.is_listening:  # it was accepted as listening ended
+            reset_socket(writer.transport)
+            return
+        link = Link()
+        link.writers.append(writer)
+        self.links.append(link)  # at once: a task that is cancelled before it begins closes nothing
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer, link))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link = Link()
-        link.writers.append(writer)
-        self.links.append(link)
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: Link
+    ) -> None:
         try:
             with contextlib.suppress(OSError):
                 far_reader, far_writer = await asyncio.open_connection(*self._target)
