@@ -21,7 +21,7 @@ HANGS = 20.0
 BACK = 25.0
 """Seconds after a fault is over in which all must be well again."""
 
-LOOPS = 4
+LOOPS = 6
 """How many ask at a time."""
 
 BURST = 200
@@ -54,6 +54,8 @@ class Drive:
         self._loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
         self._crowd_over = asyncio.Event()
+        self._flows = asyncio.Event()
+        self._flows.set()
         self._tasks: list[asyncio.Task[object]] = []
 
     def now(self) -> float:
@@ -67,6 +69,16 @@ class Drive:
         loops = loops or (8 if self.row.is_sent else 60)
         asking = [asyncio.create_task(self._ask_until(self._crowd_over)) for _ in range(loops)]
         self._tasks += asking
+
+    @contextlib.asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """A moment in which nothing is asked, and all that was has ended."""
+        self._flows.clear()
+        await eventually(lambda: all(entry.outcome for entry in self.entries), HANGS)
+        try:
+            yield
+        finally:
+            self._flows.set()
 
     def leave(self) -> None:
         self._crowd_over.set()
@@ -131,6 +143,7 @@ class Drive:
 
     async def _ask_until(self, over: asyncio.Event) -> None:
         while not over.is_set():
+            await self._flows.wait()
             entry = await self._ask_once()
             if self.row.is_sent or entry.outcome != self.row.good:
                 await asyncio.sleep(0.02)  # why: what is answered at once would spin

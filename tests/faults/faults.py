@@ -38,6 +38,9 @@ class Struck(Protocol):
 
     def leave(self) -> None: ...
 
+    def paused(self) -> contextlib.AbstractAsyncContextManager[None]:
+        """A moment in which nothing is under way."""
+
 
 Act = Callable[[Struck], Awaitable[None]]
 
@@ -293,8 +296,10 @@ async def max_payload_lowered(drive: Struck) -> None:
     await asyncio.to_thread(server.reload, lowered)
     await moment()
     await asyncio.to_thread(server.reload, before)
-    for connection in (drive.world.caller.connection, drive.world.listener, drive.world.emitter):
-        await connection.force_reconnect()  # what a server allows is told when one connects
+    world = drive.world
+    async with drive.paused():  # what a server allows is told when one connects
+        for connection in (world.caller.connection, world.listener, world.emitter):
+            await connection.force_reconnect()
 
 
 # clocks

@@ -153,9 +153,9 @@ TABLE: dict[str, Cells] = {
     "max-payload-lowered": cells({
         CALLS: Cell("U T", "timeout", ran=True),
         "idempotent": Cell("U T", "timeout", ran=True, twice=True),
-        "stream": Cell("M! U T", "back", ran=True),
+        "stream": Cell("M U T", "back", ran=True),
         "upload large": Cell("U T", "timeout", ran=True),
-        "gather": Cell("M! T F", "timeout", ran=True),
+        "gather": Cell("M T F", "timeout", ran=True),
         "publish event": Cell("M!", "now", lost="yes"),
         "subscription": LOST,
     }),

@@ -192,6 +192,7 @@ def fork(settings: Settings) -> int:
     code = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.dup2(2, 1)  # what the first process says there is read line by line
         with contextlib.suppress(OSError):
             os.close(0)
         serve(settings)

@@ -6,11 +6,13 @@ Run it by itself: `python -m tests.soak.mixed [minutes] [seed]`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,6 +60,13 @@ class Mixed:
     def leave(self) -> None:
         for drive in self.drives:
             drive.leave()
+
+    @contextlib.asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            for drive in self.drives:
+                await stack.enter_async_context(drive.paused())
+            yield
 
     async def live_through(self, kind: str, tally: Tally) -> None:
         for drive in self.drives:
