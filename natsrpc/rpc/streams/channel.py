@@ -533,12 +533,11 @@ class Channel:
 
     async def _send_parts(self, data: bytes) -> None:
         """Send an item in parts: it does not fit one message, or what its reader takes."""
-        largest = max(1, min(PART, self._link.max_payload - HEADER_ROOM))
         start = 0
         while start < len(data):
             left = len(data) - start
-            room = await self._may_send(min(left, SMALLEST, largest))
-            size = min(left, largest, room)
+            room = await self._may_send(min(left, SMALLEST, self._largest()))
+            size = min(left, self._largest(), room)
             left -= size
             number = self.writer.sent + 1
             block = frame("part", number, left) if left else item_frame(number)
@@ -549,6 +548,10 @@ class Channel:
             self._still = 0
             if left:
                 await self._give_way()
+
+    def _largest(self) -> int:
+        """Bytes of the largest part; a server may take less after a reconnect than it did before."""
+        return max(1, min(PART, self._link.max_payload - HEADER_ROOM))
 
     async def _give_way(self) -> None:
         """Wait until the server has the last part, so that others may write in between.

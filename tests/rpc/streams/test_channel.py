@@ -21,6 +21,7 @@ from natsrpc.rpc.streams import Patience
 from natsrpc.rpc.streams.conversations import STRAYS
 from natsrpc.rpc.streams.window import START_ITEMS, WINDOW
 from natsrpc.testing import Clock
+from tests.core.harness import turns
 from tests.rpc.scripted import block, message
 
 from .linked import PEER, Side
@@ -140,6 +141,17 @@ async def test_what_does_not_fit_a_message_goes_in_parts_within_the_credit() -> 
     await sending
     assert side.frames() == [("part", (4, 416)), ("item", (5,))]
     assert side.link.flushes == 4  # others may write in between
+
+
+async def test_parts_become_smaller_where_a_server_takes_less_after_a_reconnect() -> None:
+    side = Side(credit=(1, 1 << 20))
+    side.channel.writes = True
+    sending = asyncio.ensure_future(side.channel.send(bytes(2000)))
+    await turns()
+    side.link.max_payload = 512
+    side.receive(frame("credit", 9, 1 << 20), reply=PEER)
+    await sending
+    assert [len(msg.data) for msg in side.link.sent if msg.data] == [896, 384, 384, 336]
 
 
 async def test_an_item_larger_than_the_credit_goes_in_parts() -> None:
