@@ -5,7 +5,7 @@
 ARGS ?=
 OLDEST := 2.10.25
 
-.PHONY: demo test ci check soak websocket test-oldest bench budgets fix venv js lock fuzz clean
+.PHONY: demo test ci check faults soak websocket test-oldest bench budgets fix venv js lock fuzz clean
 
 demo:
 	@scripts/venv .venv cli,server
@@ -21,9 +21,15 @@ ci: venv js .make/nats-server-$(OLDEST)/bin/nats-server
 check: venv js
 	@scripts/check $(ARGS)
 
-# Long proofs: rolling restarts under load, a million items, streams killed and cancelled by the thousand.
+# Each kind of traffic through each fault, as docs/guarantees.md says: about a quarter of an hour.
+faults: venv
+	@.venv/bin/python -m pytest -m "faults or not faults" tests/faults $(ARGS)
+
+# Long proofs: rolling restarts under load, a million items, streams killed and cancelled by the thousand, and
+# mixed traffic with a fault every few seconds for so many minutes (of that alone: ARGS="-k mixed").
+MINUTES ?= 10
 soak: venv
-	@.venv/bin/python -m pytest -m soak -s tests/soak $(ARGS)
+	@SOAK_MINUTES=$(MINUTES) .venv/bin/python -m pytest -m soak -s tests/soak $(ARGS)
 
 # The live tests of the core over WebSocket, with TLS and without.
 websocket: venv

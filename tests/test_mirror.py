@@ -13,6 +13,7 @@ OF_THE_WHOLE = {
     "core/harness": "the scripted server, the proxy and the clocks that tests run against",
     "fuzz": "what nobody would write, fed to all that strangers reach",
     "docs": "the code blocks of README.md and docs/",
+    "faults": "each kind of traffic through each fault, as docs/guarantees.md says",
     "examples": "the programs in examples/",
     "interop": "clients written by others",
     "perf": "work and memory, counted",

@@ -85,19 +85,27 @@ class Outgoing:
 
     def open(self, data: bytes, block: bytes, items: AsyncIterable[Any] | None) -> None:
         """Send the request, and start sending `items` once the worker takes them."""
-        channel = self.channel
-        channel.asked = self._bound.subject
-        block = with_frame(block, "open", *channel.reader.credit)
-        self._connection.link.send(self._bound.subject, data, channel.address, block)
+        self.channel.asked = self._bound.subject
+        self._ask(data, with_frame(block, "open", *self.channel.reader.credit))
         if items is not None:
             self._start(items, self._bound.encode_item)
 
     def open_large(self, data: bytes, block: bytes) -> None:
         """Send the head of a request, and start sending its body once a worker takes it."""
-        self.channel.asked = subject = self._bound.subject + LARGE
-        block = with_frame(block, "large", len(data))
-        self._connection.link.send(subject, b"", self.channel.address, block)
+        self.channel.asked = self._bound.subject + LARGE
+        self._ask(b"", with_frame(block, "large", len(data)))
         self._start(_single(data), bytes)
+
+    def _ask(self, data: bytes, block: bytes) -> None:
+        """Send the opening; of one that cannot be sent nothing is left."""
+        channel = self.channel
+        try:
+            self._connection.link.send(channel.asked, data, channel.address, block)
+        except BaseException:
+            for timer in self._timers:
+                timer.cancel()
+            channel.close()
+            raise
 
     def _start(self, items: AsyncIterable[Any], encode: Encode) -> None:
         self.channel.writes = True

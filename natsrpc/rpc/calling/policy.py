@@ -180,13 +180,14 @@ class Attempts:
             attempt = self.observe(attempt, is_once=policy is ONCE)
         deadline = None if timeout is None else time() + timeout
         self._budget = min(BUDGET, self._budget + BUDGET_PER_CALL)
-        tries = 0
+        tries = sent = 0
         while True:
             left = None if deadline is None else deadline - time()
             if left is not None and left <= 0:
-                text = f"no answer in {tries} attempts within {timeout:g} s"
+                text = f"no answer in {sent} attempts within {timeout:g} s"
                 raise NatsTimeoutError(text, subject=subject.decode())
             tries += 1
+            sent += 1
             try:
                 return await self._once(policy, attempt, _shorter(left, policy), idempotent)
             except _SentAgainError:

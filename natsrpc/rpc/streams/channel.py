@@ -190,7 +190,7 @@ class Channel:
         self._moves_seen = self._sent_seen = -1
         self._under_way = 0
         self._quiet = 0
-        self._stopped = self._closed = False
+        self._stopped = self._closed = self._has_ended = False
         all_.add(self._token, self)
 
     @property
@@ -533,12 +533,11 @@ class Channel:
 
     async def _send_parts(self, data: bytes) -> None:
         """Send an item in parts: it does not fit one message, or what its reader takes."""
-        largest = max(1, min(PART, self._link.max_payload - HEADER_ROOM))
         start = 0
         while start < len(data):
             left = len(data) - start
-            room = await self._may_send(min(left, SMALLEST, largest))
-            size = min(left, largest, room)
+            room = await self._may_send(min(left, SMALLEST, self._largest()))
+            size = min(left, self._largest(), room)
             left -= size
             number = self.writer.sent + 1
             block = frame("part", number, left) if left else item_frame(number)
@@ -549,6 +548,10 @@ class Channel:
             self._still = 0
             if left:
                 await self._give_way()
+
+    def _largest(self) -> int:
+        """Bytes of the largest part. A server may take less after a reconnect than before it."""
+        return max(1, min(PART, self._link.max_payload - HEADER_ROOM))
 
     async def _give_way(self) -> None:
         """Wait until the server has the last part, so that others may write in between.
@@ -570,7 +573,9 @@ class Channel:
                 self._room = None
 
     def end(self) -> None:
-        """Tell the other side that all items were sent."""
+        """Tell the other side that all items were sent; it is told again until it answers, for this
+        frame, too, may be lost with a connection."""
+        self._has_ended = True
         self._out.send(self.peer, b"", b"", frame("end", self.writer.sent))
 
     def stop(self) -> bool:
@@ -669,6 +674,9 @@ class Channel:
             self._say("credit", *self.reader.credit)
         if self.writes or not self.reads or self.reader.ended:
             self._say("alive", self.writer.sent)
+        if self._has_ended and self.peer:
+            with contextlib.suppress(NatsError):  # said again at the next tick
+                self.end()
 
     def close(self) -> None:
         """Give the token back, and what was reserved. Nothing more is received."""

@@ -24,11 +24,19 @@ class Link:
         self.up = bytearray()
         self.down = bytearray()
         self.closed = asyncio.Event()
+        self.is_silent = False
         self.writers: list[asyncio.StreamWriter] = []
 
     def frames(self) -> list[Frame]:
         """The client's frames so far (not behind TLS)."""
         return parse_frames(bytes(self.up))
+
+    def swallow(self) -> None:
+        """From now on take all that comes from both sides, and pass nothing on: a half-open link.
+
+        Neither side hears of the other's end either.
+        """
+        self.is_silent = True
 
     def cut(self, *, reset: bool = True) -> None:
         """Break the connection on both sides: with RST, or with FIN."""
@@ -44,9 +52,13 @@ class Proxy:
 
     piece: forward at most so many bytes at a time, each in its own read (None: as they come).
     delay: seconds to wait before each piece.
+    records: whether links keep all bytes; not for hours of traffic.
     """
 
-    def __init__(self, target: int, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, target: int, *, host: str = "127.0.0.1", port: int = 0, records: bool = True
+    ) -> None:
+        self.records = records
         self.links: list[Link] = []
         self.piece: int | None = None
         self.delay = 0.0
@@ -114,39 +126,53 @@ class Proxy:
         for flowing in self._flowing.values():
             flowing.set()
 
+    def swallow(self) -> None:
+        """Make every live link half-open; new ones are whole."""
+        for link in self.links:
+            link.swallow()
+
     def cut(self, *, reset: bool = True) -> None:
         """Break every live link."""
         for link in self.links:
             link.cut(reset=reset)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        if not self.is_listening:  # it was accepted as listening ended
+            reset_socket(writer.transport)
+            return
+        link = Link()
+        link.writers.append(writer)
+        self.links.append(link)  # at once: a task that is cancelled before it begins closes nothing
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer, link))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link = Link()
-        link.writers.append(writer)
-        self.links.append(link)
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: Link
+    ) -> None:
         try:
             with contextlib.suppress(OSError):
                 far_reader, far_writer = await asyncio.open_connection(*self._target)
                 link.writers.append(far_writer)
                 async with asyncio.TaskGroup() as directions:
-                    directions.create_task(self._pump("up", reader, far_writer, link.up))
-                    directions.create_task(self._pump("down", far_reader, writer, link.down))
+                    directions.create_task(self._pump("up", reader, far_writer, link))
+                    directions.create_task(self._pump("down", far_reader, writer, link))
         finally:
             link.cut()
             link.closed.set()
 
     async def _pump(
-        self, name: str, source: asyncio.StreamReader, sink: asyncio.StreamWriter, record: bytearray
+        self, name: str, source: asyncio.StreamReader, sink: asyncio.StreamWriter, link: Link
     ) -> None:
         """Copy until EOF, which is passed on; errors end this direction as an EOF would."""
+        record = link.up if name == "up" else link.down
         with contextlib.suppress(OSError):
             while data := await source.read(CHUNK):
                 await self._flowing[name].wait()
-                record += data
+                if self.records:
+                    record += data
+                if link.is_silent:
+                    continue
                 step = self.piece or len(data)
                 for start in range(0, len(data), step):
                     if self.delay:
@@ -154,6 +180,8 @@ class Proxy:
                     await self._flowing[name].wait()
                     sink.write(data[start : start + step])
                     await (turns() if self.piece else sink.drain())
+        if link.is_silent:
+            return
         with contextlib.suppress(OSError):
             if not sink.is_closing():
                 sink.close()

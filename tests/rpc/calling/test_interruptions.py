@@ -12,7 +12,7 @@ import pytest
 from natsrpc import core
 from natsrpc.core import Headers, Status
 from natsrpc.errors import NatsTimeoutError
-from natsrpc.rpc import Client
+from natsrpc.rpc import Client, Policy
 from natsrpc.rpc.headers.timeout import GRACE, with_time_left
 from natsrpc.rpc.streams.conversations import CANCELS
 from tests.core.harness import Peer, ScriptedServer, elapse, eventually, turns, warped
@@ -204,3 +204,18 @@ async def test_cancels_of_late_calls_have_a_rate(path: str) -> None:
             await call
         await client.connection.flush()
         assert published(peer, b"y._NATSRPC.cancel")  # of what a caller gave up each one is told
+
+
+@warped
+async def test_a_call_whose_time_ends_as_it_would_be_sent_again_tells_how_often_it_was_sent() -> (
+    None
+):
+    async with calling() as (client, server):
+        policy = Policy(attempts=1, idempotent=True)
+        call = asyncio.ensure_future(client.call("pay", timeout=1.0, policy=policy))
+        await eventually(lambda: published(server.peers[-1], b"pay"))
+        await lose(client, server)
+        await elapse(1.0 + GRACE / 2)
+        await server.listen()
+        with pytest.raises(NatsTimeoutError, match="no answer in 1 attempts within 1 s"):
+            await call

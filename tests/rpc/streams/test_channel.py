@@ -21,6 +21,7 @@ from natsrpc.rpc.streams import Patience
 from natsrpc.rpc.streams.conversations import STRAYS
 from natsrpc.rpc.streams.window import START_ITEMS, WINDOW
 from natsrpc.testing import Clock
+from tests.core.harness import turns
 from tests.rpc.scripted import block, message
 
 from .linked import PEER, Side
@@ -140,6 +141,17 @@ async def test_what_does_not_fit_a_message_goes_in_parts_within_the_credit() -> 
     await sending
     assert side.frames() == [("part", (4, 416)), ("item", (5,))]
     assert side.link.flushes == 4  # others may write in between
+
+
+async def test_parts_become_smaller_where_a_server_takes_less_after_a_reconnect() -> None:
+    side = Side(credit=(1, 1 << 20))
+    side.channel.writes = True
+    sending = asyncio.ensure_future(side.channel.send(bytes(2000)))
+    await turns()
+    side.link.max_payload = 512
+    side.receive(frame("credit", 9, 1 << 20), reply=PEER)
+    await sending
+    assert [len(msg.data) for msg in side.link.sent if msg.data] == [896, 384, 384, 336]
 
 
 async def test_an_item_larger_than_the_credit_goes_in_parts() -> None:
@@ -311,6 +323,18 @@ async def test_a_quiet_stream_lives_as_long_as_both_ends_do() -> None:
         side.receive(frame("alive", 0), reply=PEER)
         side.tick()
     assert side.stops == 0
+
+
+async def test_an_end_is_said_again_for_it_may_be_lost_with_a_connection() -> None:
+    side = Side()
+    side.channel.writes = True
+    side.channel.tick()
+    side.channel.end()
+    assert side.frames().pop() == ("end", (0,))
+    side.channel.reconnected()
+    assert side.frames() == [("alive", (0,)), ("end", (0,))]
+    side.tick(2)
+    assert side.frames() == [("alive", (0,)), ("end", (0,))]
 
 
 @pytest.mark.parametrize("what", ["value", "upload", "credit"])
