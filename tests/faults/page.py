@@ -34,7 +34,7 @@ def overview() -> Iterator[str]:
     yield "|---" * (len(ROWS) + 1) + "|"
     for fault, line in TABLE.items():
         found = [
-            f'[{word(row, cell)}](../tests/faults/test_cells.py "test_cell[{fault}-{row}]")'
+            f"[{word(row, cell)}](../tests/faults/test_cells.py#{fault}-{row})"
             for row, cell in line.items()
         ]
         yield f"| **[{FAULTS[fault].short}](#{fault})** | " + " | ".join(found) + " |"

@@ -16,7 +16,7 @@ def test_the_page_is_what_its_cells_say() -> None:
 
 
 def test_every_cell_is_on_the_page_with_its_test() -> None:
-    named = re.findall(r'"test_cell\[([^]]+)\]"', PAGE.read_text(encoding="utf-8"))
+    named = re.findall(r"test_cells\.py#([\w-]+)\)", PAGE.read_text(encoding="utf-8"))
     assert named == [f"{fault}-{row}" for fault in FAULTS for row in ROWS]
 
 

@@ -55,7 +55,7 @@ class Settings:
     ledger: str
     options: dict[str, Any] = field(default_factory=dict)
     max_concurrency: int = 500
-    max_waiting: int = 500
+    max_waiting: int = 10_000
 
 
 class Ledger:
