@@ -33,7 +33,11 @@ class Parts:
         self._walk(type_, "")
 
     def _walk(self, type_: Any, place: str) -> None:
-        type_ = getattr(type_, "__value__", type_)  # what a `type` statement names
+        if hasattr(type_, "__value__"):  # what a `type` statement names, perhaps inside itself
+            if type_ in self._seen:
+                return
+            self._seen.add(type_)
+            type_ = type_.__value__
         origin = get_origin(type_)
         if origin is Annotated:
             inner, *metadata = get_args(type_)

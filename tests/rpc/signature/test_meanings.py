@@ -10,6 +10,7 @@ import ast
 import types
 from typing import Any
 
+import msgspec  # noqa: F401  where it is loaded, types are looked through for Structs
 import pytest
 
 from natsrpc.errors import RpcError
