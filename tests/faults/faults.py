@@ -323,7 +323,7 @@ def right_again() -> Iterator[None]:
         jump(0)
 
 
-SLOW = CONFIG + "max_pending: 1048576\nwrite_deadline: '1s'\nping_interval: '1s'\nping_max: 1\n"
+SLOW = CONFIG + "max_pending: 1048576\nwrite_deadline: '250ms'\nping_interval: '1s'\nping_max: 1\n"
 PINGED = CONFIG + "ping_interval: '1s'\nping_max: 1\n"
 LAME = CONFIG + "lame_duck_duration: '30s'\nlame_duck_grace_period: '10s'\n"
 
