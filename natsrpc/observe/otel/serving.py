@@ -106,6 +106,7 @@ class ServiceSpans:
                         over, failure = ended(admitted), take_failure(admitted)
                     if failure is not None:
                         noted = note_answer(span, failure, declared)
+                        failure = None  # whose traceback leads to this frame, from Python 3.12 on
                     if over is None:
                         span.end()
                     else:  # its work after the answer is no part of its time
@@ -159,6 +160,7 @@ class ServiceSpans:
                 failure = running.pop(msg)
                 try:
                     noted = None if failure is None else note_answer(span, failure, ())
+                    failure = None  # as for requests
                     span.end()
                     if duration is not None:
                         took = (perf_counter_ns() - began) / 1e9
