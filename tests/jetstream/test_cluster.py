@@ -36,12 +36,15 @@ def leader_of(cluster: Cluster, info: Any) -> NatsServer:
 
 
 async def is_ready(js: JetStream) -> None:
-    """Return when the cluster's API answers: the first calls may get no word."""
+    """Return when the cluster places a stream on all its servers: the first calls may get no word,
+    and peers of which the leader has not heard yet count as offline."""
     quick = JetStream(js.connection, timeout=0.5)
+    probe = StreamConfig(name="PROBE", subjects=["probe"], num_replicas=3, storage="memory")
 
     async def answers() -> bool:
         try:
-            await quick.account_info()
+            await quick.create_stream(probe)
+            await quick.delete_stream("PROBE")
         except NatsError:
             return False
         return True
