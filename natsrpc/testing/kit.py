@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import Unpack
+from types import TracebackType
+from typing import NoReturn, Unpack
 
 from natsrpc import rpc
 from natsrpc.core import ConnectOptions
@@ -23,10 +24,35 @@ from .broker import Broker
 from .settling import Events
 
 
-@asynccontextmanager
-async def serve_in_memory(
+class ServingInMemory(AbstractAsyncContextManager[TestClient]):
+    """Services that are served in memory from `async with` on, which gives their client."""
+
+    def __init__(self, serving: AbstractAsyncContextManager[TestClient]) -> None:
+        self._serving = serving
+
+    async def __aenter__(self) -> TestClient:
+        return await self._serving.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        return await self._serving.__aexit__(kind, error, traceback)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"this is no client yet, and has no {name!r}: write `async with service.test() as "
+            f"client`, and in that block client.{name}",
+            name=name,
+            obj=self,
+        )
+
+
+def serve_in_memory(
     *services: Service, broker: Broker | None = None, **options: Unpack[ClientOptions]
-) -> AsyncIterator[TestClient]:
+) -> ServingInMemory:
     """Serve services on a broker in memory, and give a client on a connection of its own.
 
     Args:
@@ -34,6 +60,13 @@ async def serve_in_memory(
         broker: the broker to use, for its faults; a new one if not given.
         **options: for the client, as for `natsrpc.connect`.
     """
+    return ServingInMemory(_serve(services, broker, options))
+
+
+@asynccontextmanager
+async def _serve(
+    services: tuple[Service, ...], broker: Broker | None, options: ClientOptions
+) -> AsyncIterator[TestClient]:
     broker = broker or Broker()
     elsewhere = partial(broker.dial, context=contextvars.Context())  # as another process
     async with (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -182,3 +183,9 @@ async def test_a_shielded_call_is_cancelled_at_its_handler_by_nobody() -> None:
 
 async def _shielded(call: asyncio.Future[None]) -> None:
     await asyncio.shield(call)
+
+
+def test_a_service_under_test_that_was_not_entered_says_how() -> None:
+    serving: Any = natsrpc.Service("calc", version="1.0.0").test()
+    with pytest.raises(AttributeError, match=r"async with service\.test\(\) as client"):
+        serving.call("calc.add")
