@@ -73,9 +73,12 @@ class Backlog:
         return self.free > 0 and self.gate.free > 0 and bool(self.msgs)
 
     def put(self, msg: Msg) -> bool:
-        """Let an event wait; false if there is no room."""
+        """Let an event wait; false if there is no room. Slots that are free while the gate is held
+        make room, too."""
         size = self.size + len(msg.data) + len(msg.raw_headers)
-        if len(self.msgs) >= self._most or size > self._most_bytes:
+        if (
+            len(self.msgs) >= self._most and len(self.msgs) >= self._room()
+        ) or size > self._most_bytes:
             return False
         self.msgs.append(msg)
         self.size = size
@@ -84,6 +87,9 @@ class Backlog:
             self.gate.hungry.append(self)
             self.gate.attention = True
         return True
+
+    def _room(self) -> int:
+        return self._most + max(0, min(self.free, self.gate.spare))
 
     def start_next(self) -> None:
         """Start the event that has waited longest; there is one."""

@@ -223,6 +223,14 @@ class Gate:
             self.unwatch(event.set)
 
     @property
+    def spare(self) -> int:
+        """Slots that are free although requests wait: for the gate is held, or the output is
+        congested."""
+        if self.is_held:
+            return self.free + _HELD
+        return self.free if self._link.outbound.congested else 0
+
+    @property
     def idle(self) -> bool:
         """Whether nothing runs and nothing waits."""
         return self.free == self.limit and not self.hungry
@@ -249,9 +257,9 @@ class Row:
         self._is_mixed = False  # whether one has less time left than one before it
         self._is_turn = False
 
-    def put(self, admitted: Admitted, entry: Waiting) -> bool:
-        """Add a request; false if there is no room."""
-        if len(self.entries) >= self.most or self.size + entry.size > MAX_WAITING_BYTES:
+    def put(self, admitted: Admitted, entry: Waiting, more: int = 0) -> bool:
+        """Add a request; false if there is no room. `more`: room for so many beyond `most`."""
+        if len(self.entries) >= self.most + more or self.size + entry.size > MAX_WAITING_BYTES:
             return False
         self.entries[admitted] = entry
         self.size += entry.size
@@ -390,8 +398,13 @@ class Lane:
         return self.gate.free > 0 or (self._is_owed is not None and self._is_owed())
 
     def put(self, admitted: Admitted, entry: Waiting, *, is_event: bool = False) -> bool:
-        """Let a request wait; false if there is no room. `is_event`: it has no reply subject."""
-        if not (self.events if is_event else self.requests).put(admitted, entry):
+        """Let a request wait; false if there is no room. `is_event`: it has no reply subject.
+
+        What waits only because its gate is held, or the output is congested, has slots that are
+        free: these make room beyond the row's own.
+        """
+        row = self.events if is_event else self.requests
+        if not row.put(admitted, entry, max(0, min(self.free, self.gate.spare))):
             return False
         if not self.hungry:
             self.hungry = True

@@ -135,6 +135,7 @@ async def test_an_opening_that_waited_for_a_session_is_sent_and_not_lost() -> No
             asyncio.ensure_future(anext(client.stream("s", 1))),
             asyncio.ensure_future(anext(client.stream("s", 2, timeout=1.0))),
         ]
+        await turns()  # each has begun: encoding the large one takes time of a loaded machine
         await elapse(1.2)
         assert opened[4].done()
         assert isinstance(opened[4].exception(), NatsTimeoutError)

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from natsrpc.core.link.stalls import LATE, PULSE
 from natsrpc.errors import NatsTimeoutError, OverloadedError, UpstreamError
 from natsrpc.rpc import Client, Policy, Service
 from natsrpc.rpc.headers.depth import MAX_DEPTH
@@ -249,6 +250,31 @@ async def test_nothing_starts_while_a_gate_is_held() -> None:
     assert gate.free == 1
 
 
+@pytest.mark.parametrize("is_event", [False, True])
+@pytest.mark.parametrize("why", ["held", "congested"])
+async def test_slots_that_are_free_make_room_in_the_row(why: str, is_event: bool) -> None:
+    """A service without a row refuses nobody for whom it has a slot, held up as it may be."""
+    link, host = Link(), Host()
+    gate = gate_of(3, link)
+    lane = Lane(gate, 2, 0, host)
+    lane.events.most = 0
+    if why == "held":
+        gate.hold()
+    else:
+        link.congested = True
+    waiting = [wait(lane, is_event=is_event) for _ in range(2)]
+    assert not lane.put(Admitted(), Waiting(0, 0.0, math.inf), is_event=is_event)
+    gate.attend()
+    assert host.started == []
+    link.congested = False
+    gate.release()
+    gate.attend()
+    assert host.started == waiting
+    assert not lane.put(Admitted(), Waiting(0, 0.0, math.inf), is_event=is_event)
+    link.freed.set()
+    await turns()
+
+
 async def test_one_that_is_owed_starts_without_a_slot() -> None:
     gate, host = gate_of(0), Host()
     owed = True
@@ -379,6 +405,24 @@ async def test_a_flood_is_refused_and_the_service_stays_up(
         await eventually(lambda: slow.dropped >= 20)
         assert server.inflight == 0
         await client.call(unique)
+
+
+@pytest.mark.live
+async def test_a_service_without_a_row_uses_its_slots_after_its_loop_was_blocked(
+    client: Client, other: Client, unique: str
+) -> None:
+    service = Service("blocked", version="1.0.0")
+
+    @service.handler(unique, max_concurrency=5, max_waiting=0)
+    async def work() -> None:
+        await turns()
+
+    async with other.serve(service):
+        for _ in range(3):
+            calls = [asyncio.ensure_future(client.call(unique)) for _ in range(5)]
+            await asyncio.sleep(0)
+            time.sleep(2 * (PULSE + LATE))  # noqa: ASYNC251  # why: a stall
+            await asyncio.gather(*calls)
 
 
 @pytest.mark.live
