@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Protocol
 
 from starlette.applications import Starlette
@@ -45,8 +46,14 @@ def pages(pool: Pool) -> Starlette:
     async def livez(request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
+    look: asyncio.Task[tuple[bool, dict[str, Any]]] | None = None
+
     async def readyz(request: Request) -> Response:
-        ready, told = await pool.readiness()
+        # it asks the probes of every worker: those who come meanwhile share the answer
+        nonlocal look
+        if look is None or look.done():
+            look = asyncio.ensure_future(pool.readiness())
+        ready, told = await asyncio.shield(look)
         return JSONResponse(told, status_code=200 if ready else 503)
 
     async def metrics(request: Request) -> Response:

@@ -1,6 +1,10 @@
 """An ASGI app on a socket, in the running event loop: uvicorn, without its own signals and logs.
 
 `bind` comes first: that an address is in use is known before anything is started.
+
+Anybody who reaches the socket can connect and say nothing, or say it byte by byte. So a connection
+is for one request, has `PATIENCE` seconds in all, and there are `CONNECTIONS` of them: one more
+closes the oldest, and who asks and reads at once is never kept out.
 """
 
 from __future__ import annotations
@@ -12,10 +16,36 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from natsrpc.errors import ConfigError
 
 __all__ = ["bind", "serve"]
+
+PATIENCE = 10.0
+"""Seconds from the beginning of a connection to the end of its answer."""
+
+CONNECTIONS = 64
+"""Connections at one time."""
+
+HEADERS = 16 * 1024
+"""Bytes of a request's line and headers."""
+
+
+class _Connection(H11Protocol):
+    """One connection of uvicorn's, bounded in time and number."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.began: float = self.loop.time()
+        self.end: asyncio.TimerHandle = self.loop.call_later(PATIENCE, transport.abort)
+        known = [each for each in self.connections if isinstance(each, _Connection)]
+        if len(known) > CONNECTIONS:
+            min(known, key=lambda each: each.began).transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.end.cancel()
+        super().connection_lost(exc)
 
 
 class _Server(uvicorn.Server):
@@ -50,7 +80,16 @@ def bind(address: str) -> socket.socket:
 async def serve(app: Any, listener: socket.socket) -> AsyncIterator[str]:
     """Serve an app for as long as the block runs; gives its address as `http://HOST:PORT`."""
     config = uvicorn.Config(
-        app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1
+        app,
+        http=_Connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        headers=[("Connection", "close")],
+        h11_max_incomplete_event_size=HEADERS,
+        timeout_graceful_shutdown=1,
     )
     server = _Server(config)
     serving = asyncio.ensure_future(server.serve(sockets=[listener]))

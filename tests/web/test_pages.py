@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
 from natsrpc.web import pages
+from tests.core.harness import turns
 
 
 class Pool:
@@ -28,6 +30,10 @@ class Pool:
 
 async def ask(pool: Pool, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
     """What an ASGI server would send for a request."""
+    return await ask_app(pages(pool), path, method)
+
+
+async def ask_app(app: Any, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -49,7 +55,7 @@ async def ask(pool: Pool, path: str, method: str = "GET") -> tuple[int, dict[str
         "client": ("127.0.0.1", 1),
         "http_version": "1.1",
     }
-    await pages(pool)(scope, receive, send)
+    await app(scope, receive, send)
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], headers, b"".join(each.get("body", b"") for each in sent[1:])
 
@@ -58,6 +64,30 @@ async def ask(pool: Pool, path: str, method: str = "GET") -> tuple[int, dict[str
 async def test_readyz_says_whether_calls_are_answered(ready: bool, code: int) -> None:
     status, _, body = await ask(Pool(ready=ready), "/readyz")
     assert (status, json.loads(body)["status"]) == (code, "ok" if ready else "draining")
+
+
+async def test_those_who_ask_at_once_share_one_look_at_the_workers() -> None:
+    looks: list[asyncio.Event] = []
+
+    class Slow(Pool):
+        async def readiness(self) -> tuple[bool, dict[str, Any]]:
+            looks.append(asyncio.Event())
+            await looks[-1].wait()
+            return await super().readiness()
+
+    app = pages(Slow(ready=True))
+    asked = [asyncio.ensure_future(ask_app(app, "/readyz")) for _ in range(50)]
+    await turns(10)
+    asked.pop().cancel()  # who asked first, or last, may leave
+    asked.pop(0).cancel()
+    await turns(10)
+    looks[0].set()
+    assert {status for status, _, _ in await asyncio.gather(*asked)} == {200}
+    assert len(looks) == 1
+    later = asyncio.ensure_future(ask_app(app, "/readyz"))
+    await turns(10)
+    looks[1].set()
+    assert (await later)[0] == 200
 
 
 async def test_livez_is_well_also_where_nothing_is_ready() -> None:
