@@ -8,6 +8,7 @@ from .message import JsMsg, Origin
 from .messages import Messages
 from .ordered import OrderedConsumer, OrderedMessages
 from .pump import Supply
+from .reading import Reading
 from .reply import Metadata, metadata_of, tokens_of
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "OrderedConsumer",
     "OrderedMessages",
     "Origin",
+    "Reading",
     "Supply",
     "delete",
     "make",

@@ -7,11 +7,9 @@ its own while its block lasts.
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
 
 from natsrpc.core import Msg, check_timeout
 from natsrpc.errors import (
-    ConfigError,
     ConsumerDeletedError,
     NatsTimeoutError,
     NoHeartbeatError,
@@ -27,36 +25,18 @@ from .making import delete, make, wire_config
 from .message import JsMsg, Origin, handed_out
 from .pull import Asked, Target
 from .pump import Supply
+from .reading import Reading
 
 _HEARTBEAT = 5.0
 
 
-class OrderedMessages:
+class OrderedMessages(Reading):
     """The messages of an ordered consumer, while its block lasts. Iterating may be cancelled and go
     on."""
 
     def __init__(self, feed: Feed, origin: Origin) -> None:
-        self._feed = feed
+        super().__init__(feed, "ordered.messages()", "messages")
         self._origin = origin
-        self._is_entered = False
-
-    async def __aenter__(self) -> OrderedMessages:
-        if self._is_entered:
-            raise ConfigError("messages() was entered before: call it again for another block")
-        await self._feed.open()
-        self._is_entered = True
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._feed.close()
-
-    def __aiter__(self) -> OrderedMessages:
-        return self
 
     async def __anext__(self) -> JsMsg:
         """The next message.
@@ -66,9 +46,7 @@ class OrderedMessages:
             JetStreamError, PermissionsError: the server will never serve it.
             ConnectionClosedError: the connection is closed.
         """
-        if not self._is_entered:
-            raise ConfigError("write 'async with ordered.messages() as messages', then iterate")
-        msg = await self._feed.next()
+        msg = await self._next()
         assert msg is not None  # it makes no marks
         msg.__class__ = JsMsg
         msg.sub = self._origin

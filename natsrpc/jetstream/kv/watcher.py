@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
 
 from natsrpc.core import Msg
-from natsrpc.errors import ConfigError
 
-from ..consuming import Feed
+from ..consuming import Feed, Reading
 from .entry import Entry
 
 
-class KeyWatcher:
+class KeyWatcher(Reading):
     """The entries of a watch, while its block lasts: `KeyValue.watch` makes it.
 
     Iterating may be cancelled and go on. A watch survives reconnects, and the loss of its consumer:
@@ -22,28 +20,9 @@ class KeyWatcher:
     def __init__(
         self, feed: Feed, entry_of: Callable[[Msg], Entry], *, ignore_deletes: bool
     ) -> None:
-        self._feed = feed
+        super().__init__(feed, "kv.watch()", "watcher")
         self._entry_of = entry_of
         self._ignore_deletes = ignore_deletes
-        self._is_entered = False
-
-    async def __aenter__(self) -> KeyWatcher:
-        if self._is_entered:
-            raise ConfigError("watch() was entered before: call it again for another block")
-        await self._feed.open()
-        self._is_entered = True
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._feed.close()
-
-    def __aiter__(self) -> KeyWatcher:
-        return self
 
     async def __anext__(self) -> Entry | None:
         """The next entry; None once, when the values that were there have all come.
@@ -53,10 +32,8 @@ class KeyWatcher:
             JetStreamError, PermissionsError: the server will never serve it.
             ConnectionClosedError: the connection is closed.
         """
-        if not self._is_entered:
-            raise ConfigError("write 'async with kv.watch() as watcher', then iterate")
         while True:
-            msg = await self._feed.next()
+            msg = await self._next()
             if msg is None:
                 return None
             entry = self._entry_of(msg)

@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
-from natsrpc.errors import ConfigError
-
-from ..consuming import Feed, metadata_of
+from ..consuming import Feed, Reading, metadata_of
 from .info import ObjectInfo, from_json
 
 
-class ObjectWatcher:
+class ObjectWatcher(Reading):
     """The objects of a watch, while its block lasts: `ObjectStore.watch` makes it. Iterating may be
     cancelled and go on."""
 
     def __init__(self, feed: Feed, *, ignore_deletes: bool) -> None:
-        self._feed = feed
+        super().__init__(feed, "store.watch()", "watcher")
         self._ignore_deletes = ignore_deletes
-        self._is_entered = False
-
-    async def __aenter__(self) -> ObjectWatcher:
-        if self._is_entered:
-            raise ConfigError("watch() was entered before: call it again for another block")
-        await self._feed.open()
-        self._is_entered = True
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._feed.close()
-
-    def __aiter__(self) -> ObjectWatcher:
-        return self
 
     async def __anext__(self) -> ObjectInfo | None:
         """The next object; None once, when those that were there have all come.
@@ -45,10 +22,8 @@ class ObjectWatcher:
             JetStreamError, PermissionsError: the server will never serve it.
             ConnectionClosedError: the connection is closed.
         """
-        if not self._is_entered:
-            raise ConfigError("write 'async with store.watch() as watcher', then iterate")
         while True:
-            msg = await self._feed.next()
+            msg = await self._next()
             if msg is None:
                 return None
             facts = metadata_of(msg.raw_reply)

@@ -26,6 +26,8 @@ class PlayedStream:
         self.pulls: list[tuple[str, dict[str, Any]]] = []
         self.num_pending = 0
         self.last_seq = 100
+        self.subjects: dict[str, int] = {}
+        self.looks = 0
 
     async def open(self) -> PlayedStream:
         await self.nc.subscribe("played.CONSUMER.CREATE.S.>", cb=self._make)
@@ -48,7 +50,10 @@ class PlayedStream:
         await msg.respond(b'{"success": true}')
 
     async def _tell(self, msg: Msg) -> None:
-        state = {"last_seq": self.last_seq}
+        state: dict[str, Any] = {"last_seq": self.last_seq}
+        if b"subjects_filter" in msg.data:
+            self.looks += 1
+            state["subjects"] = self.subjects
         await msg.respond(json.dumps({"config": {"name": "S"}, "state": state}).encode())
 
     def send(self, *seqs: tuple[int, int]) -> None:
@@ -133,6 +138,64 @@ async def test_of_pulls_that_do_not_wait_one_is_out_at_a_time(
     assert await feed.next() is None
     await eventually(lambda: len(there.pulls) == 3)
     assert "no_wait" not in there.pulls[-1][1]
+    await feed.close()
+
+
+async def latest(there: PlayedStream, nc: Connection, *, pending: int) -> Feed:
+    """A feed of the latest of each subject; what comes in a pull has the subject of its inbox."""
+    there.num_pending = pending
+    cursor = Cursor(deliver_policy="last_per_subject")
+    feed = Feed(Api(nc, api_prefix="played"), "S", cursor, Supply(10, 5, 30.0, 5.0), marks=True)
+    await feed.open()
+    await eventually(lambda: there.pulls)
+    return feed
+
+
+def end_pull(there: PlayedStream) -> None:
+    inbox = there.pulls[-1][0].encode()
+    there.nc.link.send(inbox, b"", b"", b"NATS/1.0 404 No Messages\r\n\r\n")
+
+
+async def test_the_end_is_believed_at_once_where_all_counts_agree(
+    there: PlayedStream, played: Connection
+) -> None:
+    feed = await latest(there, played, pending=1)
+    there.send((1, 1))
+    end_pull(there)
+    assert await feed.next() is not None
+    assert await feed.next() is None
+    assert there.looks == 0
+    await feed.close()
+
+
+async def test_an_end_that_the_server_tells_too_early_waits_for_what_is_missing(
+    there: PlayedStream, played: Connection
+) -> None:
+    feed = await latest(there, played, pending=2)
+    first = there.pulls[-1][0]
+    there.subjects = {first: 1, "overwritten": 1}
+    there.send((1, 1))
+    end_pull(there)
+    assert await feed.next() is not None
+    ahead = asyncio.ensure_future(feed.next())
+    await eventually(lambda: there.looks >= 3)
+    assert not ahead.done()
+    there.subjects = {first: 1}  # what was missing has been removed
+    assert await ahead is None
+    await feed.close()
+
+
+async def test_what_is_removed_meanwhile_is_not_waited_for(
+    there: PlayedStream, played: Connection
+) -> None:
+    feed = await latest(there, played, pending=2)
+    there.subjects = {there.pulls[-1][0]: 1, "removed": 1}
+    there.send((1, 1))
+    end_pull(there)
+    assert await feed.next() is not None
+    await eventually(lambda: there.looks >= 2)
+    del there.subjects["removed"]
+    assert await asyncio.wait_for(feed.next(), 10) is None
     await feed.close()
 
 
