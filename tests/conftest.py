@@ -3,6 +3,9 @@
 Tests marked `alone` judge times. A plain run has them at its end. Where several test runs share a
 machine, `--phase together` leaves them out, and `--phase alone`, one run after the other, makes
 good for it: `scripts/everything` does so.
+
+Tests marked `once` prove what neither another Python nor another server changes: what a type
+checker says, how a page looks. `--again` leaves them out, where another run has them.
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ _left_out_by_phase = pytest.StashKey[bool]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--phase", choices=["together", "alone"], help="without, or only, `alone`")
+    parser.addoption("--again", action="store_true", help="without the tests marked `once`")
     parser.addoption(
         "--transport", choices=["ws", "wss"], help="run the live tests of the core over WebSocket"
     )
@@ -129,6 +133,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=is_alone)
     if config.getoption("transport"):
         transport.select(config, items, tenth=config.getoption("tenth"))
+    if config.getoption("again"):
+        config.hook.pytest_deselected(items=[item for item in items if is_once(item)])
+        items[:] = [item for item in items if not is_once(item)]
     phase = config.getoption("phase")
     if phase is None:
         return
@@ -137,6 +144,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.stash[_left_out_by_phase] = bool(left_out) or phase == "alone"
     items[:] = [item for item in items if is_alone(item) == (phase == "alone")]
     items.sort(key=scattered)
+
+
+def is_once(item: pytest.Item) -> bool:
+    return item.get_closest_marker("once") is not None
 
 
 def scattered(item: pytest.Item) -> int:

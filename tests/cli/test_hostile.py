@@ -95,6 +95,7 @@ async def test_no_command_prints_what_a_terminal_would_act_on(
 
 
 @given(st.text())
+@pytest.mark.once
 def test_harmless_text_says_the_same_in_escapes(text: str) -> None:
     shown = harmless(text)
     assert not is_harmful(shown)
@@ -108,6 +109,7 @@ def test_harmless_text_says_the_same_in_escapes(text: str) -> None:
         st.none() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
     )
 )
+@pytest.mark.once
 def test_harmless_json_has_the_same_value(value: Any) -> None:
     text = harmless_json(json.dumps(value, ensure_ascii=False, indent=2))
     assert not is_harmful(text)

@@ -82,6 +82,7 @@ def everything(module: ModuleType, **fields: Any) -> Any:
     return module.Everything(**given)
 
 
+@pytest.mark.once
 async def test_module_is_formatted_and_typed(module: ModuleType, path: Path) -> None:
     pytest.importorskip("mypy", reason="mypy and ruff are in the extra dev")
 
@@ -102,6 +103,7 @@ async def test_module_is_formatted_and_typed(module: ModuleType, path: Path) -> 
     await asyncio.to_thread(check, "mypy", "--strict")
 
 
+@pytest.mark.once
 async def test_module_satisfies_pyright(module: ModuleType, path: Path) -> None:
     pytest.importorskip("mypy", reason="type checkers run where the extra dev is installed")
     config = {"include": ["."], "extraPaths": [str(ROOT)], "typeCheckingMode": "strict"}

@@ -86,6 +86,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("what", BOMBS)
 @pytest.mark.parametrize("task", ["diff", "stub"])
+@pytest.mark.once
 def test_a_contract_that_unfolds_without_end_ends_in_time(what: str, task: str) -> None:
     old, new = (contract(schema) for schema in BOMBS[what])
     begin = time.process_time()

@@ -70,6 +70,7 @@ def test_program_runs(block: Block, folder: Path, pool: Command, nats_server: Na
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.kind == "console"], ids=str)
+@pytest.mark.once
 def test_console_block_prints_what_it_says(
     block: Block, folder: Path, pool: Command, nats_server: NatsServer
 ) -> None:

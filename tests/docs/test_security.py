@@ -6,6 +6,8 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 from .blocks import ROOT
 
 PAGE = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
@@ -38,6 +40,7 @@ def called(file: Path) -> set[str]:
     return calls | imported
 
 
+@pytest.mark.once
 def test_there_is_no_pickle_and_no_eval() -> None:
     for file in FILES:
         assert not called(file) & {"pickle", "marshal", "shelve", "eval", "exec"}, file

@@ -76,6 +76,7 @@ def test_each_block_is_a_file_of_its_own() -> None:
     }
 
 
+@pytest.mark.once
 def test_mypy_accepts_all_blocks(folder: Path) -> None:
     files = map(str, folder.glob("*.py"))
     command = (sys.executable, "-m", "mypy", "--output=json", *files)
@@ -85,6 +86,7 @@ def test_mypy_accepts_all_blocks(folder: Path) -> None:
     assert not found, "\n".join(found)
 
 
+@pytest.mark.once
 def test_pyright_accepts_all_blocks(folder: Path) -> None:
     project = folder / "pyrightconfig.json"
     settings = {"extraPaths": [str(ROOT)], "pythonVersion": "3.11", "typeCheckingMode": "strict"}

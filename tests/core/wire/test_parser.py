@@ -332,6 +332,7 @@ def mutated(stream: bytes, dice: random.Random) -> bytes:
     return bytes(raw)
 
 
+@pytest.mark.once
 def test_100_000_mutations_give_events_or_a_protocol_error() -> None:
     dice = random.Random(20250101)
     frames = [frame for frame, _ in FRAMES]
