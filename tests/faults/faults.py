@@ -292,7 +292,6 @@ async def permission_withdrawn(drive: Struck) -> None:
     await asyncio.to_thread(server.reload, withdrawn)
     await moment()
     await asyncio.to_thread(server.reload, WHOLE)
-    await drive.world.listener.force_reconnect()
     await drive.works()
     await asyncio.to_thread(server.reload, permissions(caller="'>'", worker=DENIED))
     await moment()
@@ -425,8 +424,9 @@ FAULTS = {
         Fault(
             "permission-withdrawn", "permission withdrawn",
             "A permission is withdrawn by a reload, and given back",
-            "From the caller, and then from the workers. A service asks for its endpoints until it "
-            "has them again; a plain subscription is asked for at the next reconnect.",
+            "From the caller, and then from the workers. Services ask for their endpoints, and "
+            "connections for plain subscriptions, until they have them again: after a second, then "
+            "less and less often, and at each reconnect.",
             permission_withdrawn, Place(WHOLE, users=signed_in),
         ),
         Fault(
