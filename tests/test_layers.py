@@ -61,7 +61,8 @@ ROOMS = {
     "core.events": Room(names("errors core.throttle")),
     "core.servers": Room(GROUND | names("core.wire")),
     "core.session": Room(
-        GROUND | names("core.wire core.servers"), optional=names("nkeys cryptography wsproto")
+        GROUND | names("core.wire core.servers"),
+        optional=names("nkeys cryptography wsproto websockets"),
     ),
     "core.subscriptions": Room(GROUND | names("core.wire")),
     "core.requests": Room(GROUND | names("core.wire core.subscriptions")),

@@ -220,7 +220,7 @@ async def reload(drive: Struck) -> None:
 
 
 class Expiring:
-    """A caller and workers whose credentials expire, in files that are written anew in time."""
+    """A caller and workers with credentials in files, which are written anew."""
 
     def __init__(self) -> None:
         self.operator = Operator()
@@ -232,10 +232,7 @@ class Expiring:
         return private(folder / f"{name}.creds", creds(jwt, key.seed))
 
     def __call__(self, folder: Path) -> tuple[str, dict[str, dict[str, Any]]]:
-        (folder / "expiring").write_text("")
-        files = {
-            name: self.write(folder, name, None if name == "emitter" else 5.0) for name in self.keys
-        }
+        files = {name: self.write(folder, name, None) for name in self.keys}
         users = {name: {"credentials": str(file)} for name, file in files.items()}
         _expiring[folder] = self
         return self.operator.config, users
@@ -246,11 +243,24 @@ _expiring: dict[Path, Expiring] = {}
 
 async def credentials_expired(drive: Struck) -> None:
     world = drive.world
+    expiring = _expiring.pop(world.folder)
+    async with drive.paused():  # so that it does not matter how long all took to stand
+        for name in ("caller", "worker"):
+            expiring.write(world.folder, name, 4.0)
+        await _renewed(world)
     await eventually(lambda: not world.caller.connection.is_connected, 20)
     await moment(1.2)  # whole seconds count in a JWT: the workers' may end a second later
-    expiring = _expiring.pop(world.folder)
     for name in ("caller", "worker"):
         expiring.write(world.folder, name, None)
+
+
+async def _renewed(world: World) -> None:
+    """Have all that will expire connect anew."""
+    await world.emitter.publish("faults.renew", b"")
+    await eventually(lambda: len(world.lines("renewed")) == len(world.workers), 20)
+    for connection in (world.caller.connection, world.listener):
+        await connection.force_reconnect()
+        await connection.flush()
 
 
 def permissions(*, caller: str, worker: str) -> str:
@@ -282,7 +292,6 @@ async def permission_withdrawn(drive: Struck) -> None:
     await asyncio.to_thread(server.reload, withdrawn)
     await moment()
     await asyncio.to_thread(server.reload, WHOLE)
-    await drive.world.listener.force_reconnect()
     await drive.works()
     await asyncio.to_thread(server.reload, permissions(caller="'>'", worker=DENIED))
     await moment()
@@ -415,8 +424,9 @@ FAULTS = {
         Fault(
             "permission-withdrawn", "permission withdrawn",
             "A permission is withdrawn by a reload, and given back",
-            "From the caller, and then from the workers. A service asks for its endpoints until it "
-            "has them again; a plain subscription is asked for at the next reconnect.",
+            "From the caller, and then from the workers. Services ask for their endpoints, and "
+            "connections for plain subscriptions, until they have them again: after a second, then "
+            "less and less often, and at each reconnect.",
             permission_withdrawn, Place(WHOLE, users=signed_in),
         ),
         Fault(

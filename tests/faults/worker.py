@@ -90,6 +90,7 @@ class Served:
         self.service.subscriber(happened, name="event", max_waiting=waiting)(self.event)
         handler(f"faults.block.{os.getpid()}", name="block")(self.block)
         handler(f"faults.facts.{os.getpid()}", name="facts")(self.facts)
+        handler("faults.renew", queue_group=None)(self.renew)
         handler("faults.jump", queue_group=None)(self.jump)
         handler("faults.where", queue_group=None)(self.where)
 
@@ -130,6 +131,12 @@ class Served:
     async def jump(self, seconds: float) -> int:
         jump(seconds)
         return os.getpid()
+
+    async def renew(self, client: natsrpc.Client) -> None:
+        """Connect anew, with what the files say by now."""
+        await client.connection.force_reconnect()
+        await client.connection.flush()
+        self.ledger.write("renewed", os.getpid())
 
     async def facts(self) -> dict[str, int]:
         """What this worker holds."""

@@ -408,7 +408,7 @@ class Link:
     def session_error(self, session: Session, error: NatsError) -> None:
         """An `-ERR`, or another fault of the session's that does not end it by itself."""
         if isinstance(error, PermissionsError) and not self.requests.deny(error):
-            self.subscriptions.deny(error)
+            self._refusals.note_denial(error)
             return
         if isinstance(error, ServerError) and names_none(error) and self._refusals.note(error):
             return

@@ -7,7 +7,8 @@ PONGs is about that one. It is taken back first, for servers count one that they
 Those that were there before the last `settle` are left alone.
 
 A server does not tell either when it gives a permission back, so a request that fails because its
-inbox was denied has it asked for again, once a second at most.
+inbox was denied has it asked for again, once a second at most. What users subscribed and a reload
+took away is asked for by `Regaining`.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from ..requests import RequestMux
 from ..session import Session
 from ..subscriptions import Subscriptions
 from ..wire import frames
+from .regaining import Regaining, RegainingHost
 
 _ASK_EVERY = 1.0
 
 
-class RefusalsHost(Protocol):
+class RefusalsHost(RegainingHost, Protocol):
     """The link, as this file needs it."""
 
-    loop: asyncio.AbstractEventLoop
     session: Session | None
 
 
@@ -61,6 +62,7 @@ class Refusals:
         self._asked: Asked | None = None
         self._task: asyncio.Task[None] | None = None
         self._asked_at = -math.inf
+        self._regaining = Regaining(host, subscriptions)
         requests.ask_again = self.ask_for_inbox
 
     def new_session(self) -> None:
@@ -82,6 +84,12 @@ class Refusals:
         if self._task is None and session is not None:
             self._task = self._host.loop.create_task(self._find(session), name="natsrpc refusals")
         return False
+
+    def note_denial(self, error: PermissionsError) -> None:
+        """Take a denial that is not about the requests that wait for replies."""
+        taken = self._subscriptions.deny(error)
+        if taken is not None:
+            self._regaining.note(taken)
 
     async def _find(self, session: Session) -> None:
         registry = self._subscriptions
@@ -153,6 +161,7 @@ class Refusals:
 
     async def stop(self) -> None:
         """Ask no more."""
+        await self._regaining.stop()
         task = self._task
         if task is not None and task is not asyncio.current_task():
             task.cancel()

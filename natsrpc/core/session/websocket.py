@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from natsrpc.errors import RemoteProtocolError, WebSocketClosedError
 
-from .framing import MAX_FRAME, Control, Cutter, framed
+from .framing import MAX_FRAME, Control, Cutter, framed, masking
 from .transport import CHUNK, Transport
 from .upgrade import Upgrade
 
@@ -41,6 +41,7 @@ class WebSocket(asyncio.Protocol):
         self._upgrade: Upgrade | None = None
         self._upgraded: asyncio.Future[None] = loop.create_future()
         self._cutter = Cutter()
+        self._mask = masking()
         self._controls: Controls | None = None
         self._closed_by: Exception | None = None
         self._is_full = False
@@ -196,11 +197,12 @@ class WebSocket(asyncio.Protocol):
         """Send bytes, in a frame of their own; more than `MAX_FRAME` in several."""
         assert self._socket is not None
         if len(data) <= MAX_FRAME:
-            self._socket.write(framed(data, os.urandom(4)))
+            self._socket.write(framed(data, os.urandom(4), self._mask))
             return
         view = memoryview(data)
         for start in range(0, len(data), MAX_FRAME):
-            self._socket.write(framed(bytes(view[start : start + MAX_FRAME]), os.urandom(4)))
+            part = view[start : start + MAX_FRAME]
+            self._socket.write(framed(part, os.urandom(4), self._mask))
 
     def close(self) -> None:
         """Say goodbye behind what was sent, and close."""

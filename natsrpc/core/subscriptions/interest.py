@@ -268,8 +268,9 @@ class Interest:
         if self.is_valid or self.is_denied:
             self._end(None, keep_pending=True)
 
-    def deny(self, error: ServerError) -> None:
-        """The server refused it, or took it away. The inbox of one request ends by that."""
+    def deny(self, error: ServerError, *, quietly: bool = False) -> None:
+        """The server refused it, or took it away. The inbox of one request ends by that. `quietly`:
+        its user was told before."""
         if not self.is_valid:
             return
         if self.is_inbox:
@@ -278,15 +279,18 @@ class Interest:
         self.is_valid, self.is_denied, self.end_error = False, True, error
         self.intake.wake_readers(keep_pending=True)
         self.note_idle()
-        self.tell_status(SubscriptionStatus.DENIED)
+        if not quietly:
+            self.tell_status(SubscriptionStatus.DENIED)
 
-    def ask_again(self) -> None:
-        """The server is asked for it once more: it counts as accepted until that says no."""
+    def ask_again(self, *, quietly: bool = False) -> None:
+        """The server is asked for it once more: it counts as accepted until that says no.
+        `quietly`: its user is told by who asks."""
         if self.is_denied:
             self.is_valid, self.is_denied, self.end_error = True, False, None
             if self._handling is None or not self._handling.has_worker:
                 self._start_worker()
-            self.tell_status(SubscriptionStatus.ACTIVE)
+            if not quietly:
+                self.tell_status(SubscriptionStatus.ACTIVE)
 
     def end_by_close(self, error: Exception) -> None:
         """The connection is closed for good."""

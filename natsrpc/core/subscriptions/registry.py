@@ -14,7 +14,7 @@ from natsrpc.errors import ConnectionClosedError, PermissionsError, ServerError
 
 from ..wire import Msg, Sink, check_fit, check_queue_group, check_subscribe, frames
 from .blocking import Blockade
-from .interest import Interest
+from .interest import Interest, SubscriptionStatus
 from .pending import DEFAULT_LIMITS, Limits
 from .sinks import MsgCallback, OnFull
 from .subscription import Subscription
@@ -71,6 +71,7 @@ class Subscriptions:
         self.blockade: Blockade = Blockade(host, host.loop, ping_interval=ping_interval)
         self._live: dict[int, Interest] = {}
         self._finishing: set[Interest] = set()
+        self._bare: set[int] = set()
         self._on_denied: dict[int, Callable[[ServerError], object]] = {}
         self._asked_again: set[Interest] = set()
         self._last_sid = 0
@@ -140,6 +141,7 @@ class Subscriptions:
         self._host.check_open()
         sub = self.add(subject, queue_group, cb=sink)
         self.sinks[b"%d" % sub.sid] = sink
+        self._bare.add(sub.sid)
         if on_denied is not None:
             self._on_denied[sub.sid] = on_denied
         return sub
@@ -201,7 +203,7 @@ class Subscriptions:
         for interest in map(self._live.get, sids):
             if interest is None or interest.is_draining:
                 continue
-            interest.ask_again()
+            interest.ask_again(quietly=interest in self._asked_again)
             subject = check_subscribe(interest.subject)
             group = check_queue_group(interest.queue_group)
             restored.append(frames.sub(subject, group, interest.raw_sid))
@@ -224,9 +226,12 @@ class Subscriptions:
 
     # what happens to the connection
 
-    def deny(self, error: PermissionsError) -> None:
+    def deny(self, error: PermissionsError) -> Subscription | None:
         """Tell a denial of the server's, and let the subscription that it is about, if any, rest
-        until it is asked for again."""
+        until it is asked for again.
+
+        Returns the subscription of a user that had it until a reload took it away.
+        """
         if error.sid is not None:  # newer servers name its number
             denied = self._live.get(error.sid)
         else:
@@ -234,8 +239,15 @@ class Subscriptions:
             denied = next(meant, None)
         if denied is None:
             self._host.report(error, None)
-        else:
-            self.refuse(denied, error)
+            return None
+        self.refuse(denied, error)
+        is_taken = error.sid is not None and denied.is_denied and denied.sid not in self._bare
+        return denied.sub if is_taken else None
+
+    def is_denied(self, sub: Subscription) -> bool:
+        """Whether the server denies a subscription that has not ended."""
+        interest = self._live.get(sub.sid)
+        return interest is not None and interest.is_denied
 
     def refuse(self, denied: Interest, error: ServerError) -> None:
         """The server has no place for one of the subscriptions, or does not allow it."""
@@ -246,7 +258,7 @@ class Subscriptions:
             on_denied(error)
         else:
             self._host.report(error, None if denied.is_inbox else denied.sub)
-        denied.deny(error)
+        denied.deny(error, quietly=denied in self._asked_again)
 
     async def ask_again(
         self, subscriptions: Iterable[Subscription], answered: Callable[[], Awaitable[None]]
@@ -261,6 +273,9 @@ class Subscriptions:
             await answered()
         finally:
             self._asked_again.difference_update(asked)
+            for one in asked:
+                if one.is_valid:
+                    one.tell_status(SubscriptionStatus.ACTIVE)
 
     def close(self, error: Exception) -> None:
         """The connection is closed for good: end all, and wake all who wait."""
@@ -319,6 +334,7 @@ class Subscriptions:
         """Deliver nothing more to an entry; a drain waits for what is still handled."""
         self._live.pop(interest.sid, None)
         self._on_denied.pop(interest.sid, None)
+        self._bare.discard(interest.sid)
         self.sinks.pop(interest.raw_sid, None)
         if interest.is_busy:
             self._finishing.add(interest)

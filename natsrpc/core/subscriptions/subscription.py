@@ -79,7 +79,8 @@ class Subscription:
     @property
     def is_valid(self) -> bool:
         """Whether more messages may be received: not once it has ended, nor while the server denies
-        it. What is denied is asked for again in each new session, and may be valid then."""
+        it. What is denied is asked for again in each new session, and what a reload took away until
+        the server gives it back: it may be valid then."""
         return self._interest.is_valid
 
     @property
@@ -111,8 +112,9 @@ class Subscription:
     @property
     def on_status(self) -> Callable[[Subscription, SubscriptionStatus], object] | None:
         """A function to call with this subscription and its new status, in place: when it becomes
-        slow, is denied or asked for again, begins to drain, and at its end. Set it as an attribute.
-        It must not wait. That a slow one has room again is not told: `status` says so."""
+        slow, is denied, is given back or asked for in a new session, begins to drain, and at its
+        end. Set it as an attribute. It must not wait. That a slow one has room again is not told:
+        `status` says so."""
         return self._interest.on_status
 
     @on_status.setter

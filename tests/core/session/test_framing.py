@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -13,25 +14,41 @@ from wsproto import ConnectionType
 from wsproto.connection import Connection
 from wsproto.events import BytesMessage
 
-from natsrpc.core.session.framing import MAX_FRAME, Control, Cutter, framed
+from natsrpc.core.session.framing import (
+    MAX_FRAME,
+    Control,
+    Cutter,
+    Mask,
+    framed,
+    masked,
+    masking,
+)
 from tests.core.harness.websocket import CLOSE, PING, TEXT, ws_frame
 
 SIZES = [0, 1, 3, 4, 125, 126, 127, 399, 400, 401, 65535, 65536, 70_001]
 
 
+@pytest.mark.parametrize("mask", [masked, masking()], ids=["python", "here"])
 @pytest.mark.parametrize("size", SIZES)
-def test_a_mask_is_an_xor_with_the_key_over_and_over(size: int) -> None:
+def test_a_mask_is_an_xor_with_the_key_over_and_over(size: int, mask: Mask) -> None:
     data, key = os.urandom(size), os.urandom(4)
-    frame = bytes(framed(data, key))
+    frame = framed(data, key, mask)
+    assert framed(memoryview(data), key, mask) == frame
     assert frame[len(frame) - size :] == bytes(b ^ key[n % 4] for n, b in enumerate(data))
     assert frame[len(frame) - size - 4 :][:4] == key
+
+
+def test_masks_are_made_in_c_where_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert masking() is not masked
+    monkeypatch.setitem(sys.modules, "websockets.speedups", None)
+    assert masking.__wrapped__() is masked
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_server_reads_our_frames(size: int) -> None:
     data = os.urandom(size)
     server = Connection(ConnectionType.SERVER)
-    server.receive_data(bytes(framed(data, os.urandom(4))))
+    server.receive_data(framed(data, os.urandom(4), masking()))
     events = [event for event in server.events() if isinstance(event, BytesMessage)]
     assert b"".join(bytes(event.data) for event in events) == data
     assert events[-1].message_finished

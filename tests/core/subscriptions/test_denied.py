@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from natsrpc.core import Msg, Subscription, connect
+from natsrpc.core import Msg, Subscription, SubscriptionStatus, connect
 from natsrpc.errors import PermissionsError
 from natsrpc.testing import NatsServer
 from tests.core.connected import connected, sid_of
-from tests.core.harness import eventually, turns
+from tests.core.harness import eventually, no_leaks, turns
+from tests.core.harness.proxy import Proxy
 
 pytestmark = pytest.mark.live
 
@@ -125,6 +126,49 @@ async def test_asking_again_tells_whether_it_is_given_back_and_troubles_nobody(
         await nc.publish("secret.plan", b"1")
         assert (await sub.next_msg(2)).data == b"1"
         assert len(told) == 1
+
+
+async def test_what_a_reload_takes_away_is_asked_for_until_it_is_given_back(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("natsrpc.core.link.regaining.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("natsrpc.core.link.regaining.LONGEST_WAIT", 0.03)
+    errors: list[object] = []
+    seen: list[bytes] = []
+    statuses: list[SubscriptionStatus] = []
+    async with (
+        no_leaks(),
+        Proxy(server.port) as proxy,
+        connect(proxy.url, **QUICK, on_error=lambda nc, sub, e: errors.append(sub)) as nc,
+    ):
+        taken = await nc.subscribe("secret.cb", cb=lambda msg: seen.append(msg.data))
+        taken.on_status = lambda sub, status: statuses.append(status)
+        read = await nc.subscribe("secret.read")
+        ended = await nc.subscribe("secret.ended")
+        bare = nc.link.attach("secret.bare", lambda msg: seen.append(msg.data))
+        await nc.flush()
+        await reload(server, SOME)
+        await eventually(lambda: len(errors) == 4)
+        await ended.unsubscribe()
+        refused = b'Permissions Violation for Subscription to "%b"'
+        down = proxy.links[0].down
+        await eventually(lambda: bytes(down).count(refused % b"secret.read") >= 4)
+        with pytest.raises(PermissionsError):
+            await read.next_msg(2)
+        await reload(server, ALL)
+        await eventually(lambda: taken.is_valid and read.is_valid)
+        await eventually(lambda: SubscriptionStatus.ACTIVE in statuses)
+        assert statuses == [SubscriptionStatus.DENIED, SubscriptionStatus.ACTIVE]
+        assert (bare.is_valid, ended.is_valid) == (False, False)  # a bare one's owner asks for it
+        assert bytes(down).count(refused % b"secret.bare") == 1
+        for subject in ("secret.cb", "secret.read"):
+            await nc.publish(subject, b"back")
+        assert (await read.next_msg(2)).data == b"back"
+        await eventually(lambda: seen == [b"back"])
+        assert set(errors) == {taken, read, ended, bare}
+        assert len(errors) == 4  # what was still denied was told to nobody
+        tasks = asyncio.all_tasks
+        await eventually(lambda: "natsrpc denied" not in [task.get_name() for task in tasks()])
 
 
 async def test_a_connection_with_a_denied_subscription_drains(server: NatsServer) -> None:

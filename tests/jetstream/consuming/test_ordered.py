@@ -20,6 +20,7 @@ from natsrpc.jetstream import JetStream, OrderedConsumer, Stream, StreamConfig
 from natsrpc.testing import NatsServer
 from tests.core.harness import eventually, no_leaks, turns
 from tests.core.harness.proxy import Proxy
+from tests.jetstream.pulls import until_asked
 
 
 async def fill(js: JetStream, stream: Stream, count: int, last: str = "a") -> None:
@@ -235,7 +236,7 @@ async def test_a_deleted_stream_is_told(js: JetStream) -> None:
     async with ordered.messages() as messages:
         assert await take(messages, 2) == [1, 2]
         waiting = asyncio.ensure_future(anext(messages))
-        await turns()
+        await until_asked(js, "OGONE")
         await js.delete_stream("OGONE")
         for attempt in (waiting, anext(messages)):
             with pytest.raises(StreamNotFoundError):

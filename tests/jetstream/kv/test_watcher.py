@@ -14,6 +14,7 @@ from natsrpc.jetstream import Entry, JetStream, KeyValue, KeyValueConfig, KeyWat
 from natsrpc.testing import NatsServer
 from tests.core.harness import eventually, no_leaks, turns
 from tests.core.harness.proxy import Proxy
+from tests.jetstream.pulls import until_asked
 
 
 async def until_mark(watcher: KeyWatcher) -> list[Entry]:
@@ -185,7 +186,7 @@ async def test_a_deleted_bucket_ends_it(js: JetStream) -> None:
     async with kv.watch() as watcher:
         assert await until_mark(watcher) == []
         waiting = asyncio.ensure_future(anext(watcher))
-        await turns()
+        await until_asked(js, "KV_ending")
         await js.delete_key_value("ending")
         with pytest.raises(StreamNotFoundError):
             await waiting
