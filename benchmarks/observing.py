@@ -70,9 +70,7 @@ def service_of(kind: str, folder: Path) -> tuple[natsrpc.Service, TracerProvider
     return service, provider
 
 
-async def window(
-    call: Callable[[int], Awaitable[object]], seconds: float, in_flight: int
-) -> float:
+async def window(call: Callable[[int], Awaitable[object]], seconds: float, in_flight: int) -> float:
     """Return the CPU microseconds of one call, with so many of them in flight."""
     count = 0
     gc.collect()
