@@ -1,23 +1,30 @@
 """The cost of observing: the CPU that a call takes beyond one that nobody observes, on both sides.
 
 Service and caller are in this one process, over a real server, so its CPU time is that of both
-added. Windows of each kind take turns; the median of the rounds counts.
+added. Windows of each kind take turns; the median of the rounds counts. With 64 calls in flight the
+cost is held against `LIMITS`; one call at a time takes more of everything, for it runs from cold
+caches, and is measured besides. `benchmarks.page` puts the figures on the page.
 
-    python -m benchmarks.observing [--seconds 0.5] [--rounds 11]
+    python -m benchmarks.observing [--seconds 0.5] [--rounds 11] [--json FILE]
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import datetime
 import gc
+import json
+import os
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
@@ -28,7 +35,7 @@ from natsrpc.observe import otel, prometheus
 from natsrpc.observe.figures import Page, measure
 from natsrpc.testing import NatsServer
 
-INFLIGHT = 64
+INFLIGHT = (64, 1)
 
 KINDS = {
     "nobody": "nobody observes",
@@ -38,6 +45,11 @@ KINDS = {
     "off": "OpenTelemetry, sampled out",
     "on": "OpenTelemetry, recorded",
 }
+LIMITS = {"prometheus": 5.0, "pool": 10.0, "off": 30.0, "on": 60.0}
+"""Microseconds that observing may take of a call, with `INFLIGHT[0]` of them in flight."""
+
+Rounds = dict[int, dict[str, list[float]]]
+"""Microseconds a call: by how many are in flight, by kind, round by round."""
 
 
 def service_of(kind: str, folder: Path) -> tuple[natsrpc.Service, TracerProvider | None]:
@@ -58,20 +70,20 @@ def service_of(kind: str, folder: Path) -> tuple[natsrpc.Service, TracerProvider
     return service, provider
 
 
-async def window(call: Callable[[int], Awaitable[object]], seconds: float) -> float:
-    """Return the CPU microseconds of one call, with `INFLIGHT` of them in flight."""
+async def window(call: Callable[[int], Awaitable[object]], seconds: float, in_flight: int) -> float:
+    """Return the CPU microseconds of one call, with so many of them in flight."""
     count = 0
+    gc.collect()
     end = time.perf_counter() + seconds
 
     async def caller() -> None:
         nonlocal count
-        while time.perf_counter() < end:
+        while not count or time.perf_counter() < end:
             await call(count)
             count += 1
 
-    gc.collect()
     began = time.process_time()
-    await asyncio.gather(*(caller() for _ in range(INFLIGHT)))
+    await asyncio.gather(*(caller() for _ in range(in_flight)))
     return (time.process_time() - began) / count * 1e6
 
 
@@ -88,9 +100,9 @@ def call_of(kind: str, client: natsrpc.Client) -> Callable[[int], Awaitable[obje
     return call
 
 
-async def measured(seconds: float, rounds: int, folder: Path) -> dict[str, list[float]]:
-    """The microseconds of each kind, round by round."""
-    found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+async def measured(seconds: float, rounds: int, folder: Path) -> Rounds:
+    """Measure all kinds."""
+    found: Rounds = {number: {kind: [] for kind in KINDS} for number in INFLIGHT}
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(NatsServer())
         calls = {}
@@ -102,30 +114,80 @@ async def measured(seconds: float, rounds: int, folder: Path) -> dict[str, list[
             if provider is not None:
                 otel.instrument(client, tracer_provider=provider)
             calls[kind] = call_of(kind, client)
-            await window(calls[kind], seconds / 2)
-        for _ in range(rounds):
-            for kind, call in calls.items():
-                found[kind].append(await window(call, seconds))
+            await window(calls[kind], seconds / 2, INFLIGHT[0])
+        for number in INFLIGHT:
+            for _ in range(rounds):
+                for kind, call in calls.items():
+                    found[number][kind].append(await window(call, seconds, number))
     return found
 
 
+def cost(rounds: dict[str, list[float]], kind: str) -> float:
+    """The microseconds that a kind takes beyond a call that nobody observes: the median."""
+    return statistics.median(
+        mine - plain for mine, plain in zip(rounds[kind], rounds["nobody"], strict=True)
+    )
+
+
+def told(found: Rounds) -> dict[str, Any]:
+    """The figures as plain data, with where they come from."""
+    return {
+        "about": {
+            "python": platform.python_version(),
+            "cpus": os.cpu_count(),
+            "system": f"{platform.system()} {platform.machine()}",
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        },
+        "observing": [
+            {
+                "kind": kind,
+                "title": title,
+                "limit": LIMITS.get(kind),
+                "in_flight": {
+                    str(number): {
+                        "cpu_us": statistics.median(found[number][kind]),
+                        "more_us": cost(found[number], kind),
+                        "rounds": found[number][kind],
+                    }
+                    for number in INFLIGHT
+                },
+            }
+            for kind, title in KINDS.items()
+        ],
+    }
+
+
+def show(figures: dict[str, Any]) -> bool:
+    """Print a row for each kind; whether all are within their limits."""
+    print(f"Python {figures['about']['python']}, CPU us a call")
+    heads = [f"{number} in flight" for number in INFLIGHT]
+    print(f"{'':36}" + "".join(f"{head:>20}" for head in heads) + f"{'limit':>8}")
+    well = True
+    for row in figures["observing"]:
+        cells = [row["in_flight"][str(number)] for number in INFLIGHT]
+        limit = row["limit"]
+        well = well and (limit is None or cells[0]["more_us"] <= limit)
+        print(
+            f"{row['title']:36}"
+            + "".join(f"{cell['cpu_us']:12.1f} {cell['more_us']:+7.1f}" for cell in cells)
+            + ("" if limit is None else f"{limit:8.0f}")
+        )
+    return well
+
+
 def main() -> None:
-    """Measure, and print a row for each kind."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=0.5, help="of one window")
-    parser.add_argument("--rounds", type=int, default=11)
+    """Measure, and print; exit with 1 if a cost is over its limit."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.observing", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=0.5, help="a window (default 0.5)")
+    parser.add_argument("--rounds", type=int, default=11, help="windows of each (default 11)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every round here")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = asyncio.run(measured(options.seconds, options.rounds, Path(folder)))
-    plain = found["nobody"]
-    print(f"{platform.python_implementation()} {platform.python_version()}, CPU us a call")
-    for kind, label in KINDS.items():
-        more = [each - base for each, base in zip(found[kind], plain, strict=True)]
-        ratio = [each / base for each, base in zip(found[kind], plain, strict=True)]
-        print(
-            f"{label:36} {statistics.median(found[kind]):6.1f}"
-            f"  {statistics.median(more):+6.1f}  {statistics.median(ratio):5.2f} x"
-        )
+    figures = told(found)
+    if options.json is not None:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    sys.exit(0 if show(figures) else 1)
 
 
 if __name__ == "__main__":

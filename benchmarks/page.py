@@ -1,6 +1,9 @@
 """Writes the tables of measured runs into `docs/performance.md`, one run for each Python version.
 
 python -m benchmarks.page docs/performance.md benchmarks/results/3.13.json [...]
+python -m benchmarks.page docs/performance.md benchmarks/results/observing-3.13.json [...]
+
+The second writes the table of what observing costs, from what `benchmarks.observing` has measured.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from typing import Any
 
 from benchmarks.report import as_markdown, ratio
 
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+MARKS = "<!-- measured: begin -->", "<!-- measured: end -->"
+OBSERVING_MARKS = "<!-- observing: begin -->", "<!-- observing: end -->"
 
 REACH = (
     ("raw-64", "cpu_us", ("nats-py", "natsio", "nats.go")),
@@ -79,18 +83,42 @@ def _share(run: dict[str, Any], name: str, figure: str, peer: str) -> str:
     return f"{ratio(ours['rounds'], theirs['rounds'], figure):.2f} x"
 
 
+def observing(runs: list[dict[str, Any]]) -> list[str]:
+    """Return the lines of the table of what observing costs: microseconds over what a call takes
+    that nobody observes, by how many are in flight."""
+    heads, rules = ["| observed by", "limit"], ["|---", "--:"]
+    for run in runs:
+        version = run["about"]["python"].rsplit(".", 1)[0]
+        for number in run["observing"][0]["in_flight"]:
+            heads.append(f"Python {version}, {number} in flight")
+            rules.append("--:")
+    lines = [" | ".join(heads) + " |", "|".join(rules) + "|"]
+    for number, row in enumerate(runs[0]["observing"]):
+        cells = [row["title"], "" if row["limit"] is None else f"{row['limit']:.0f}"]
+        for run in runs:
+            for cell in run["observing"][number]["in_flight"].values():
+                is_base = row["kind"] == "nobody"
+                cells.append(f"{cell['cpu_us']:.1f}" if is_base else f"{cell['more_us']:+.1f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
 def main() -> None:
     """Replace the part of the page between its two marks."""
     page, *sources = map(Path, sys.argv[1:])
     runs = [json.loads(source.read_text(encoding="utf-8")) for source in sources]
+    if "observing" in runs[0]:
+        marks, parts = OBSERVING_MARKS, observing(runs)
+    else:
+        marks, parts = MARKS, summary(runs)
+        for run in runs:
+            version = run["about"]["python"].rsplit(".", 1)[0]
+            parts += ["", f"## All figures, Python {version}", "", as_markdown(run).strip()]
     text = page.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
-    parts = [BEGIN, "", *summary(runs)]
-    for run in runs:
-        version = run["about"]["python"].rsplit(".", 1)[0]
-        parts += ["", f"## All figures, Python {version}", "", as_markdown(run).strip()]
-    page.write_text(before + "\n".join([*parts, "", END]) + after, encoding="utf-8")
+    before, rest = text.split(marks[0], 1)
+    after = rest.split(marks[1], 1)[1]
+    whole = "\n".join([marks[0], "", *parts, "", marks[1]])
+    page.write_text(before + whole + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

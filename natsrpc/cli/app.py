@@ -18,6 +18,7 @@ from . import (
     ls,
     permissions,
     ping,
+    publish,
     run,
     server,
     stats,
@@ -56,6 +57,7 @@ def _options(
 
 app.command("run")(connecting(run.run, settle=config.with_connection))
 app.command("call")(connecting(call.call))
+app.command("publish")(connecting(publish.publish))
 app.command("ls")(connecting(ls.ls))
 app.command("info")(connecting(info.info))
 app.command("stats")(connecting(stats.stats))

@@ -26,7 +26,7 @@ async def ls(
             discovery.info,
             destination,
             "",
-            lambda found, _: _print(found),
+            lambda found, _: _print(found, live=True),
             timeout=timeout,
             interval=interval,
             json=json,
@@ -37,7 +37,7 @@ async def ls(
         _print(found)
 
 
-def _print(found: list[ServiceInfo]) -> None:
+def _print(found: list[ServiceInfo], *, live: bool = False) -> None:
     by_kind: dict[tuple[str, str], list[ServiceInfo]] = {}
     for one in found:
         by_kind.setdefault((one.name, one.version), []).append(one)
@@ -49,4 +49,5 @@ def _print(found: list[ServiceInfo]) -> None:
         ("service", "version", "instances", "subjects", "description"),
         rows,
         soft=("subjects", "description"),
+        live=live,
     )

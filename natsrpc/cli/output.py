@@ -83,18 +83,25 @@ def print_table(
     rows: Sequence[Sequence[object]],
     *,
     soft: Collection[str] = (),
+    spare: Collection[str] = (),
     ids: Collection[str] = (),
+    live: bool = False,
 ) -> None:
     """Print rows under these headings in aligned columns; columns of numbers align to the right.
 
-    Where a terminal is too narrow, the columns `soft` are wrapped and the `ids` cut; all others
-    are whole at any width.
+    Where a terminal is too narrow, the columns `soft` are wrapped, the `ids` cut, and the columns
+    `spare` put below their rows; all others are whole at any width. With `live` no more is printed
+    than fits the terminal's height: else its heading would scroll away.
     """
     console = Console()
-    width = console.width if console.is_terminal else None
+    width, height = (console.width, console.height) if console.is_terminal else (None, None)
     cells = [
         [each if isinstance(each, int | float) else harmless(str(each)) for each in row]
         for row in rows
     ]
-    for line in layout(columns, cells, width, soft=soft, ids=ids):
+    lines = layout(columns, cells, width, soft=soft, spare=spare, ids=ids)
+    if live and height is not None and len(lines) >= height:
+        kept = max(height - 2, 1)
+        lines[kept:] = [f"… {len(lines) - kept} more lines than this terminal has"]
+    for line in lines:
         print(line)

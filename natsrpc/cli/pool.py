@@ -88,8 +88,12 @@ class Pool:
             self._own_prometheus = True
 
     def _check_writable(self, folder: str) -> None:
-        if not (os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
-            raise ConfigError(f"{_MULTIPROCESS} is {folder!r}, which is no folder to write to")
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError:
+            text = f"{_MULTIPROCESS} is {folder!r}, which is no folder to write to"
+            raise ConfigError(text) from None
 
     def _settings(self, worker: WorkerProcess) -> dict[str, Any]:
         assert self._folder is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -54,7 +55,7 @@ async def stats(
             if top:
                 joined = sorted(joined, key=lambda row: -int(str(row[4])))[:top]
             columns = (*COLUMNS[:4], "calls/s", *COLUMNS[4:])
-            print_table(columns, joined, soft=("last error",), ids=("instance",))
+            _print(columns, joined, live=True)
 
         await watched(
             discovery.stats, destination, name, show, timeout=timeout, interval=interval, json=json
@@ -62,7 +63,15 @@ async def stats(
         return
     found = await ask(discovery.stats, destination, name, timeout=timeout, json=json)
     if found:
-        print_table(COLUMNS, _rows(found), soft=("last error",), ids=("instance",))
+        _print(COLUMNS, _rows(found))
+
+
+def _print(
+    columns: Sequence[str], rows: Sequence[tuple[object, ...]], *, live: bool = False
+) -> None:
+    print_table(
+        columns, rows, soft=("last error",), spare=("subject",), ids=("instance",), live=live
+    )
 
 
 def _rows(found: list[ServiceStats]) -> list[tuple[object, ...]]:

@@ -335,7 +335,9 @@ class Supervisor:
             # ends when the slot holds another one, put there below or by a reload
             while self._slots[slot] is worker:
                 wait = min(_FIRST_WAIT * 2**failures, _LONGEST_WAIT)
-                self._say(f"{worker.name} (pid {worker.pid}) {how}; a new one in {wait:.1f} s")
+                first, *frames = how.split("\n", 1)  # what its module raised has its frames below
+                text = f"{worker.name} (pid {worker.pid}) {first}; a new one in {wait:.1f} s"
+                self._say("\n".join([text, *frames]))
                 await asyncio.sleep(wait)
                 failures += 1
                 how = await self._replace(slot, worker)

@@ -5,7 +5,8 @@ Where a table is too wide, these are tried in turn, the first that fits is taken
 1. ids are cut to their first characters, as many as tell them apart;
 2. long texts (descriptions, lists, last errors) are wrapped within their columns;
 3. they go on lines of their own below their row;
-4. each row becomes a block, one line for each column.
+4. what an identifying column says at more length (the subject of an endpoint) goes there, too;
+5. each row becomes a block, one line for each column.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def layout(
     width: int | None,
     *,
     soft: Collection[str] = (),
+    spare: Collection[str] = (),
     ids: Collection[str] = (),
 ) -> list[str]:
     """The lines of a table; the first is its heading, but where rows become blocks.
@@ -62,13 +64,14 @@ def layout(
         rows: a cell for each column.
         width: the terminal's; None for any width.
         soft: headings of the columns whose texts may be wrapped.
+        spare: headings of the columns that may go below their row, whole.
         ids: headings of the columns whose texts may be cut.
     """
     numbers = [
         bool(rows) and all(isinstance(row[i], int | float) for row in rows)
         for i in range(len(columns))
     ]
-    table = _Table(list(columns), [[str(cell) for cell in row] for row in rows], numbers)
+    table = _Table(list(columns), [[_text(cell) for cell in row] for row in rows], numbers)
     if width is None or table.width() <= width:
         return table.lines(table.widths())
     for index, column in enumerate(columns):
@@ -77,7 +80,18 @@ def layout(
     if table.width() <= width:
         return table.lines(table.widths())
     places = [index for index, column in enumerate(columns) if column in soft]
-    return _wrapped(table, places, width) or _below(table, places, width) or _blocks(table)
+    more = [index for index, column in enumerate(columns) if column in (*soft, *spare)]
+    return (
+        _wrapped(table, places, width)
+        or _below(table, places, width)
+        or _below(table, more, width)
+        or _blocks(table)
+    )
+
+
+def _text(cell: object) -> str:
+    """A cell's text; measured times have three decimals, so that they stand one below another."""
+    return f"{cell:.3f}" if isinstance(cell, float) else str(cell)
 
 
 def _cut(rows: list[list[str]], index: int) -> None:

@@ -7,6 +7,7 @@ command line calls it, and discovery for the answer to SCHEMA.
 from .asyncapi import asyncapi
 from .diff import Change, ContractDiff, Step, diff, next_version, version_numbers
 from .document import document, read_document
+from .fitting import misfits
 from .permissions import Inboxes, Permissions, exports, imports, leading_wildcards, permissions
 from .schemas import RAW, endpoint_schema, error_schema, event_schema, published, schema
 from .stub import stub
@@ -27,6 +28,7 @@ __all__ = [
     "exports",
     "imports",
     "leading_wildcards",
+    "misfits",
     "next_version",
     "permissions",
     "published",

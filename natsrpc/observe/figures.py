@@ -54,6 +54,7 @@ def help_of(name: str) -> str:
 CAPACITY = 65_536
 """Doubles of a page: of what is not used the system keeps nothing."""
 
+_CALLED = frozenset(("unary", "response_stream", "request_stream", "both_stream"))
 _HELP = {
     "natsrpc_server_requests": "Requests that were answered, or ended without a reply subject.",
     "natsrpc_server_seconds": "Seconds that handlers took.",
@@ -122,11 +123,15 @@ class Sheet:
         return index
 
     def series(self) -> list[Series]:
-        """All series with their values of now. Any thread may ask."""
-        return [
+        """All series with their values of now, those of endpoints that share a name added up. Any
+        thread may ask."""
+        total: dict[object, Series] = {}
+        found = (
             Series(name, kind, labels, self.values[index : index + _size(kind, bounds)], bounds)
             for index, name, kind, labels, bounds in list(self._rows)
-        ]
+        )
+        _add(total, found)
+        return list(total.values())
 
 
 class Page:
@@ -172,6 +177,13 @@ class Page:
         self.values.release()
         self._map.close()
         os.close(self._names)
+
+
+def labels_of(service: str, endpoint: EndpointContract) -> dict[str, str]:
+    """The labels of an endpoint's series. A subscriber may have the name of an endpoint that is
+    called, and so has a label more: `kind`, "event"."""
+    found = {"service": service, "endpoint": endpoint.name}
+    return found if endpoint.kind in _CALLED else {**found, "kind": endpoint.kind}
 
 
 class EndpointFigures:
@@ -299,7 +311,7 @@ def measure(page: Figures, *services: Service, bounds: Sequence[float] = BUCKETS
     """
 
     def make(service: str, endpoint: EndpointContract) -> EndpointFigures:
-        return EndpointFigures(page, {"service": service, "endpoint": endpoint.name}, bounds)
+        return EndpointFigures(page, labels_of(service, endpoint), bounds)
 
     connections = ConnectionFigures.of(page)
     for service in services:
@@ -360,9 +372,10 @@ def _copy(series: Series) -> Series:
 
 def _add(total: dict[object, Series], found: Iterable[Series]) -> None:
     for series in found:
-        known = total.get(series.key)
+        key = series.key
+        known = total.get(key)
         if known is None or len(known.values) != len(series.values):
-            total[series.key] = _copy(series)
+            total[key] = _copy(series)
         else:
             known.values = [a + b for a, b in zip(known.values, series.values, strict=True)]
 

@@ -11,7 +11,9 @@
 | `natsrpc_connection_reconnects_total` | |
 | `natsrpc_connection_slow_consumers_total` | |
 
-Events are counted as requests are, with the name of their subscriber as the endpoint.
+Events are counted as requests are, with the name of their subscriber as the endpoint, and the label
+`kind`, "event", which requests have not: a subscriber may have the name of an endpoint. What shares
+its name with another of its kind is added up.
 
 Requests that are refused before their handler runs (no free slot, an unknown codec) are counted by
 code, too; their times are not. Only what found no free slot has waited. Dropped are messages that
@@ -36,16 +38,20 @@ from typing import Any
 from natsrpc.errors import ConfigError
 from natsrpc.rpc import EndpointContract, Meter, Service
 
-from .figures import BUCKETS, CONNECTION, ConnectionFigures, EndpointFigures, Series, Sheet, help_of
+from .figures import (
+    BUCKETS,
+    CONNECTION,
+    ConnectionFigures,
+    EndpointFigures,
+    Series,
+    Sheet,
+    help_of,
+    labels_of,
+)
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
-    from prometheus_client.core import (
-        CounterMetricFamily,
-        GaugeMetricFamily,
-        HistogramMetricFamily,
-        Metric,
-    )
+    from prometheus_client.core import Metric
     from prometheus_client.registry import Collector
 except ModuleNotFoundError as _error:
     raise ImportError(
@@ -55,7 +61,7 @@ except ModuleNotFoundError as _error:
 
 __all__ = ["Metrics"]
 
-_LABELS = ("service", "endpoint")
+_LABELS = ("service", "endpoint", "kind")
 _FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "natsrpc_server_requests": ("counter", (*_LABELS, "code")),
     "natsrpc_server_seconds": ("histogram", _LABELS),
@@ -64,7 +70,7 @@ _FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "natsrpc_server_dropped": ("counter", _LABELS),
     **{name: (kind, ()) for name, kind in CONNECTION.items()},
 }
-"""The metrics: of what kind they are, and their labels."""
+"""The metrics: of what kind they are, and the labels that they may have."""
 
 
 class Metrics:
@@ -79,15 +85,15 @@ class Metrics:
     def __init__(
         self, *, registry: CollectorRegistry = REGISTRY, buckets: Sequence[float] = BUCKETS
     ) -> None:
-        self._meter: Callable[[str, str], Meter]
+        self._meter: Callable[[str, EndpointContract], Meter]
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             shared = _Shared(registry, buckets)
             self._meter, self._connections = shared.meter, ConnectionFigures(shared.add)
             return
         sheet = Sheet()
 
-        def meter(service: str, endpoint: str) -> Meter:
-            return EndpointFigures(sheet, {"service": service, "endpoint": endpoint}, buckets)
+        def meter(service: str, endpoint: EndpointContract) -> Meter:
+            return EndpointFigures(sheet, labels_of(service, endpoint), buckets)
 
         self._meter = meter
         self._connections = ConnectionFigures.of(sheet)
@@ -108,7 +114,7 @@ class Metrics:
             service.definition.on_client.append(self._connections.watch)
 
     def _make(self, service: str, endpoint: EndpointContract) -> Meter:
-        return self._meter(service, endpoint.name)
+        return self._meter(service, endpoint)
 
 
 class _Shown(Collector):
@@ -130,28 +136,28 @@ class _Shown(Collector):
 
 
 def _family(name: str) -> Any:
-    kind, labels = _FAMILIES[name]
-    if kind == "counter":
-        return CounterMetricFamily(name, help_of(name), labels=labels)
-    if kind == "gauge":
-        return GaugeMetricFamily(name, help_of(name), labels=labels)
-    return HistogramMetricFamily(name, help_of(name), labels=labels)
+    return Metric(name, help_of(name), _FAMILIES[name][0])
 
 
 def _put(family: Any, series: Series) -> None:
-    labels = [series.labels[name] for name in _FAMILIES[series.name][1]]
-    if series.kind != "histogram":
-        family.add_metric(labels, series.values[0])
-        return
-    count, buckets = 0.0, []
-    for bound, value in zip([*map(str, series.bounds), "+Inf"], series.values, strict=False):
-        count += value
-        buckets.append((bound, count))
-    family.add_metric(labels, buckets, series.values[-1])
+    name, labels = series.name, dict(series.labels)
+    if series.kind == "counter":
+        family.add_sample(f"{name}_total", labels, series.values[0])
+    elif series.kind == "gauge":
+        family.add_sample(name, labels, series.values[0])
+    else:
+        count = 0.0
+        bounds = [*map(str, series.bounds), "+Inf"]
+        for bound, value in zip(bounds, series.values, strict=False):
+            count += value
+            family.add_sample(f"{name}_bucket", {**labels, "le": bound}, count)
+        family.add_sample(f"{name}_count", labels, count)
+        family.add_sample(f"{name}_sum", labels, series.values[-1])
 
 
 class _Shared:
-    """The metrics as prometheus_client's own, for its multiprocess mode."""
+    """The metrics as prometheus_client's own, for its multiprocess mode. All series of a metric
+    have the same labels there: `kind` is empty for requests."""
 
     def __init__(self, registry: CollectorRegistry, buckets: Sequence[float]) -> None:
         self._made: dict[str, Any] = {}
@@ -168,17 +174,18 @@ class _Shared:
         """Add to a metric without labels."""
         self._made[name].inc(amount)
 
-    def meter(self, service: str, endpoint: str) -> Meter:
+    def meter(self, service: str, endpoint: EndpointContract) -> Meter:
         """What counts the requests of one endpoint."""
-        return _SharedMeter(self._made, service, endpoint)
+        labels = labels_of(service, endpoint)
+        return _SharedMeter(self._made, tuple(labels.get(name, "") for name in _LABELS))
 
 
 class _SharedMeter:
     """A `Meter` that counts by prometheus_client's metrics, their labels looked up once."""
 
-    def __init__(self, made: dict[str, Any], service: str, endpoint: str) -> None:
+    def __init__(self, made: dict[str, Any], labels: tuple[str, ...]) -> None:
         def bound(name: str) -> Any:
-            return made[f"natsrpc_server_{name}"].labels(service, endpoint)
+            return made[f"natsrpc_server_{name}"].labels(*labels)
 
         running = bound("running")
         self._begin, self._end = running.inc, running.dec
@@ -186,7 +193,7 @@ class _SharedMeter:
         self.waited = bound("wait_seconds").observe
         self.dropped = bound("dropped").inc
         self._requests: Callable[[str], Any] = partial(
-            made["natsrpc_server_requests"].labels, service, endpoint
+            made["natsrpc_server_requests"].labels, *labels
         )
         self._codes: dict[int, Any] = {}
         self.succeeded = self._requests("200").inc

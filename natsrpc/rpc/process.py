@@ -24,9 +24,11 @@ from typing import Any, NoReturn, Unpack
 
 from natsrpc import core
 from natsrpc.core import Options
+from natsrpc.errors import NatsError, NatsRpcError
 
 from .client import Client
 from .connecting import ClientOptions, connect
+from .contract import users_part
 from .service import Service
 from .serving import Server
 
@@ -176,6 +178,20 @@ async def until_stopped(
     return 0
 
 
+def _without_our_frames(error: NatsRpcError) -> BaseException:
+    """What to raise for an error that ended `run`. What a service's own code raised shows the
+    frames of that code. The rest is about the call of `run`, or about the server: one sentence."""
+    users = users_part(error)
+    if users is not error.__traceback__:
+        return error.with_traceback(users)
+    if isinstance(error, NatsError):
+        ended = SystemExit(f"natsrpc: {error}")
+        ended.__cause__ = error
+        return ended
+    error.__suppress_context__ = True
+    return error.with_traceback(None)
+
+
 def run(
     *services: Service,
     servers: str | Sequence[str] = core.DEFAULT_URL,
@@ -186,8 +202,10 @@ def run(
     """Serve services until SIGTERM or SIGINT, then drain. Blocking.
 
     Returns when all that was delivered is answered; otherwise ends the process with code 1, by
-    `SystemExit`. Where a handler cannot be stopped, or the event loop stands still, the process is
-    ended at once when the drain timeout and 3 s are over: nothing of the program runs then.
+    `SystemExit`. So it does where it cannot connect: stderr then has one sentence that says why,
+    and the error is the cause of the `SystemExit`. Where a handler cannot be stopped, or the event
+    loop stands still, the process is ended at once when the drain timeout and 3 s are over: nothing
+    of the program runs then.
 
     Args:
         services: what to serve.
@@ -200,9 +218,8 @@ def run(
 
     Raises:
         ConfigError: nothing to serve, or an option is refused.
-        NoServersError: no server could be reached.
+        SystemExit: it could not connect, or not everything was answered.
     """
-
     patience = settings.get("drain_timeout")
     if patience is None:
         patience = (options or Options()).drain_timeout
@@ -231,6 +248,8 @@ def run(
 
     try:
         code = asyncio.run(main())
+    except NatsRpcError as error:
+        raise _without_our_frames(error)  # noqa: B904  # its cause is set, where it has one
     finally:
         faulthandler.cancel_dump_traceback_later()
     if code:

@@ -151,14 +151,15 @@ def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
     assert err == f"error: port {port} of 127.0.0.1 is in use\n"
 
 
-def test_a_metrics_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    write(tmp_path, "good")
-    code, _, err = run_command(
-        "run", "good", "-s", NOWHERE, cwd=tmp_path, PROMETHEUS_MULTIPROC_DIR="/nowhere/at/all"
+@pytest.mark.parametrize("folder", ["/nowhere/at/all", "/proc", "good.py"])
+def test_a_metrics_folder_that_cannot_be_written_is_told(tmp_path: Path, folder: str) -> None:
+    write(tmp_path, "good", "print('imported')\n")
+    code, out, err = run_command(
+        "run", "good", "-s", NOWHERE, cwd=tmp_path, PROMETHEUS_MULTIPROC_DIR=folder
     )
-    assert code == 2
+    assert (code, out) == (2, "")
     assert err == (
-        "error: PROMETHEUS_MULTIPROC_DIR is '/nowhere/at/all', which is no folder to write to\n"
+        f"error: PROMETHEUS_MULTIPROC_DIR is {folder!r}, which is no folder to write to\n"
     )
 
 

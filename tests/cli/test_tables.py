@@ -58,6 +58,18 @@ def test_a_long_text_is_wrapped_then_put_below_its_row() -> None:
     assert below[3].startswith("    last error: 422: no word")
 
 
+def test_what_is_spare_is_put_below_its_row_before_rows_become_blocks() -> None:
+    found = layout(COLUMNS, ROWS, 56, soft=("last error",), spare=("subject",), ids=("instance",))
+    assert found[0].split() == ["service", "instance", "endpoint", "requests"]
+    assert found[2] == "    subject: shop.orders.archive"
+    assert max(map(len, found)) <= 56
+
+
+def test_measured_times_stand_one_below_another() -> None:
+    _, first, second = layout(("name", "avg ms"), [("a", 0.0), ("b", 12.25)], None)
+    assert (first, second) == ("a      0.000", "b     12.250")
+
+
 def test_numbers_align_to_the_right() -> None:
     _, first, second = layout(("name", "count"), [("a", 100), ("b", 5)], None)
     assert (first, second) == ("a       100", "b         5")

@@ -58,6 +58,8 @@ class Shop:
         return self.value("requests_total", endpoint, code=code)
 
     def value(self, name: str, endpoint: str, **labels: str) -> float | None:
+        if endpoint == "placed":  # the subscriber of these tests
+            labels["kind"] = "event"
         return self.registry.get_sample_value(
             f"natsrpc_server_{name}", {"service": "shop", "endpoint": endpoint, **labels}
         )
@@ -132,6 +134,47 @@ async def test_events_are_counted_as_requests_are_and_dropped_ones_besides() -> 
         await client.publish("placed", 1)
         assert len(await client.settled()) == 1
     assert (shop.requests("placed", "200"), shop.requests("placed", "409")) == (1, 1)
+
+
+async def test_a_subscriber_may_have_the_name_of_an_endpoint() -> None:
+    shop, sheet = Shop(), Sheet()
+
+    async def placed(order: int) -> None: ...
+
+    shop.service.handler("shop.placed")(placed)
+    shop.service.subscriber("placed")(placed)
+    measure(sheet, shop.service)
+    async with shop.service.test() as client:
+        for _ in range(2):
+            await client.call("shop.placed", 1)
+        await client.publish("placed", 1)
+        await client.settled()
+    for text in (generate_latest(shop.registry).decode(), render(sheet.series())):
+        found = [
+            (sample.labels.get("kind"), sample.value)
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == "natsrpc_server_requests_total"
+            and (sample.labels["endpoint"], sample.labels["code"]) == ("placed", "200")
+        ]
+        assert sorted(found, key=str) == [("event", 1), (None, 2)]
+
+
+async def test_endpoints_of_one_name_are_one_series() -> None:
+    shop, sheet = Shop(), Sheet()
+
+    async def find(number: int) -> int:
+        return number
+
+    for subject in ("a.find", "b.find"):
+        shop.service.handler(subject, name="find")(find)
+    measure(sheet, shop.service)
+    async with shop.service.test() as client:
+        for subject in ("a.find", "b.find", "b.find"):
+            await client.call(subject, 1)
+    assert shop.requests("find", "200") == 3
+    for text in (generate_latest(shop.registry).decode(), render(sheet.series())):
+        assert text.count("natsrpc_server_running{") == 6  # no sample twice
 
 
 async def test_a_dropped_event_is_seen() -> None:
@@ -307,14 +350,19 @@ async def test_a_pool_and_a_program_show_the_same_metrics() -> None:
 
 async def test_the_dashboard_uses_only_metrics_and_labels_that_exist() -> None:
     shop, sheet = Shop(), Sheet()
+
+    @shop.service.subscriber("placed")
+    async def placed(order: int) -> None: ...
+
     measure(sheet, shop.service)
     async with shop.service.test() as client:
         await client.call("echo", "x")
-    samples = {
-        sample.name: set(sample.labels)
-        for family in text_string_to_metric_families(render(sheet.series()))
-        for sample in family.samples
-    }
+        await client.publish("placed", 1)
+        await client.settled()
+    samples: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(render(sheet.series())):
+        for sample in family.samples:
+            samples.setdefault(sample.name, set()).update(sample.labels)
     samples |= {"natsrpc_pool_workers": {"target", "state"}, "natsrpc_pool_restarts_total": set()}
     path = Path(__file__).parents[2] / "deploy" / "grafana" / "natsrpc.json"
     board = json.loads(path.read_text())

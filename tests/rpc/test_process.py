@@ -261,3 +261,58 @@ async def test_the_end_comes_whatever_is_stuck(
     else:
         assert "Timeout (" not in err  # no need for the watchdog
     call.cancel()
+
+
+AWAY = """
+    import contextlib, sys
+    import natsrpc
+
+    @contextlib.asynccontextmanager
+    async def lifespan(service, client):
+        await client.call("nobody.is.there")
+        yield
+
+    service = natsrpc.Service("worker", version="1.0.0", lifespan=lifespan)
+    natsrpc.run(service, servers=sys.argv[1], connect_timeout=5.0{more})
+"""
+
+
+async def ended(tmp_path: Path, *arguments: str, more: str = "") -> tuple[int | None, str]:
+    program = tmp_path / "away.py"
+    program.write_text(textwrap.dedent(AWAY).format(more=more))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(program),
+        *arguments,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parent.parent.parent,
+        env={"PYTHONPATH": "."},
+    )
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+    return process.returncode, err.decode()
+
+
+async def test_a_server_that_is_away_is_one_sentence(tmp_path: Path) -> None:
+    code, err = await ended(tmp_path, "nats://127.0.0.1:1")
+    assert code == 1
+    assert err.splitlines() == [
+        "natsrpc: no servers available: tried nats://127.0.0.1:1: Connection refused"
+    ]
+
+
+async def test_a_lifespan_that_fails_shows_its_own_frames(
+    tmp_path: Path, nats_server: NatsServer
+) -> None:
+    code, err = await ended(tmp_path, nats_server.url)
+    assert code == 1
+    assert 'await client.call("nobody.is.there")' in err
+    assert err.count("natsrpc/rpc/") == 1  # the frame of `run` itself
+    assert err.splitlines()[-1].startswith("natsrpc.errors.nats.NoRespondersError: ")
+
+
+async def test_an_option_that_is_refused_shows_the_call_of_run(tmp_path: Path) -> None:
+    code, err = await ended(tmp_path, "nats://127.0.0.1:1", more=", inbox_prefix='a b'")
+    assert code == 1
+    assert "natsrpc.run(service" in err
+    assert err.count("natsrpc/rpc/") == 1
+    assert "'a b'" in err.splitlines()[-1]

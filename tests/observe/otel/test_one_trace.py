@@ -19,6 +19,19 @@ from natsrpc.observe.logs import JsonFormatter
 from natsrpc.observe.otel import conventions
 from natsrpc.testing import serve_in_memory
 
+PLACES = (
+    "_incubating.attributes.rpc_attributes",
+    "_incubating.attributes.messaging_attributes",
+    "_incubating.metrics.rpc_metrics",
+    "_incubating.metrics.messaging_metrics",
+    "attributes.error_attributes",
+    "attributes.exception_attributes",
+)
+SEMCONV: dict[str, Any] = {}
+"""The constants of the conventions' own package, by name."""
+for place in PLACES:
+    SEMCONV |= vars(import_module(f"opentelemetry.semconv.{place}"))
+
 placed = natsrpc.Event("shop.{region}.placed", int)
 log = logging.getLogger("shop")
 
@@ -58,6 +71,7 @@ async def test_it_is_one_tree_and_log_lines_carry_its_id(caplog: pytest.LogCaptu
 
     @shop.handler("shop.buy")
     async def buy(sku: str, client: natsrpc.Client) -> int:
+        log.info("bought")
         price = await client.call(get, sku)
         await client.publish(placed, price, tokens={"region": "eu"})
         return price
@@ -91,30 +105,65 @@ async def test_it_is_one_tree_and_log_lines_carry_its_id(caplog: pytest.LogCaptu
     (trace,) = {span.context.trace_id for span in spans if span.context is not None}
 
     told = {line["message"].partition(" failed")[0]: line for line in lines.lines}
-    assert {"price", "charged", "subscriber 'charge'"} <= told.keys()
-    written = [told["price"], told["charged"], told["subscriber 'charge'"]]
-    assert [line["trace_id"] for line in written] == [f"{trace:032x}"] * 3
+    # each line is of the trace, and of the span that it was written in
+    servers = {str(span.name): span for span in spans if span.kind is SpanKind.SERVER}
     consumer = next(span for span in spans if span.kind is SpanKind.CONSUMER)
-    assert consumer.attributes is not None
-    assert consumer.attributes["natsrpc.error_id"] == told["subscriber 'charge'"]["error_id"]
-    assert consumer.attributes["natsrpc.subject"] == "shop.eu.placed"
+    homes = {
+        "bought": servers["shop/buy"],
+        "price": servers["prices/get"],
+        "charged": consumer,
+        "subscriber 'charge'": consumer,
+    }
+    for message, span in homes.items():
+        assert span.context is not None
+        line = told[message]
+        assert (line["trace_id"], line["span_id"]) == (
+            f"{trace:032x}",
+            f"{span.context.span_id:016x}",
+        )
+    error_id = told["subscriber 'charge'"]["error_id"]
+    assert {str(span.kind.name) + " " + str(span.name): span.attributes for span in spans} == {
+        "INTERNAL script": {},
+        **attributes_of("shop/buy"),
+        **attributes_of("prices/get"),
+        "PRODUCER publish shop.{region}.placed": event_attributes("publish", "send"),
+        "CONSUMER process shop.{region}.placed": {
+            **event_attributes("process", "process"),
+            SEMCONV["RPC_METHOD"]: "bill/charge",
+            SEMCONV["MESSAGING_CONSUMER_GROUP_NAME"]: "bill.charge",
+            SEMCONV["RPC_RESPONSE_STATUS_CODE"]: "500",
+            SEMCONV["ERROR_TYPE"]: "ValueError",
+            "natsrpc.error_id": error_id,
+            "natsrpc.subject": "shop.eu.placed",
+        },
+    }
+    (noted,) = consumer.events
+    assert noted.name == "exception"
+    assert noted.attributes is not None
+    assert noted.attributes[SEMCONV["EXCEPTION_TYPE"]] == "ValueError"
+
+
+def attributes_of(method: str) -> dict[str, dict[str, str]]:
+    """The attributes of both spans of a call, by the constants of the conventions' package."""
+    found = {SEMCONV["RPC_SYSTEM_NAME"]: "natsrpc", SEMCONV["RPC_METHOD"]: method}
+    return {f"{kind} {method}": found for kind in ("CLIENT", "SERVER")}
+
+
+def event_attributes(name: str, kind: str) -> dict[str, str]:
+    """The attributes of a span of the event that both its ends have."""
+    return {
+        SEMCONV["MESSAGING_SYSTEM"]: "nats",
+        SEMCONV["MESSAGING_OPERATION_NAME"]: name,
+        SEMCONV["MESSAGING_OPERATION_TYPE"]: kind,
+        SEMCONV["MESSAGING_DESTINATION_TEMPLATE"]: "shop.{region}.placed",
+    }
 
 
 def test_names_are_those_of_the_conventions() -> None:
     """They are copied: the package has them among what may still move."""
-    places = [
-        "_incubating.attributes.rpc_attributes",
-        "_incubating.attributes.messaging_attributes",
-        "_incubating.metrics.rpc_metrics",
-        "_incubating.metrics.messaging_metrics",
-        "attributes.error_attributes",
-    ]
-    known: dict[str, Any] = {}
-    for place in places:
-        known |= vars(import_module(f"opentelemetry.semconv.{place}"))
     prefixes = ("RPC_", "MESSAGING_", "ERROR_TYPE")
     ours = {n: v for n, v in vars(conventions).items() if n.startswith(prefixes)}
     assert len(ours) == 15
-    assert ours == {name: known[name] for name in ours}
-    kinds = known["MessagingOperationTypeValues"]
+    assert ours == {name: SEMCONV[name] for name in ours}
+    kinds = SEMCONV["MessagingOperationTypeValues"]
     assert (kinds.SEND.value, kinds.PROCESS.value) == (conventions.SEND, conventions.PROCESS)
