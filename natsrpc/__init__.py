@@ -117,6 +117,7 @@ if TYPE_CHECKING:
     from . import core as core
     from . import describe as describe
     from . import discovery as discovery
+    from . import durable as durable
     from . import jetstream as jetstream
     from . import observe as observe
     from . import rpc as rpc
@@ -222,6 +223,7 @@ _ROOMS = frozenset(
         "core",
         "describe",
         "discovery",
+        "durable",
         "jetstream",
         "observe",
         "rpc",

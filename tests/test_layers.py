@@ -46,8 +46,8 @@ JETSTREAM = names(
     "errors core jetstream.api jetstream.publishing jetstream.consuming jetstream.streams"
 )
 EVERY_ROOM = names(
-    "errors version core codecs rpc sync jetstream discovery describe observe server testing web "
-    "console cli"
+    "errors version core codecs rpc sync jetstream durable discovery describe observe server "
+    "testing web console cli"
 )
 ROOMS = {
     "errors": Room(),
@@ -119,16 +119,19 @@ ROOMS = {
     ),
     "__main__": Room(names("cli")),
     "": Room(
-        names("errors version core codecs rpc jetstream discovery describe observe sync testing")
+        names(
+            "errors version core codecs rpc jetstream durable discovery describe observe sync "
+            "testing"
+        )
     ),
 }
 
 LAZY = {
     "errors": names("core"),  # the class of the headers that an error came with
-    "": names("core codecs rpc sync jetstream discovery describe observe testing"),
+    "": names("core codecs rpc sync jetstream durable discovery describe observe testing"),
     "codecs": names("codecs"),
-    "rpc": names("testing"),
-    "rpc.serving": names("discovery"),
+    "rpc": names("durable testing"),
+    "rpc.serving": names("discovery durable"),
     "discovery": names("describe"),
 }
 """Rooms that are named by a string and loaded when they are first used. Whoever needs another room
