@@ -29,6 +29,11 @@ class StreamNotFoundError(JetStreamError):
     """There is no such stream."""
 
 
+class StreamFullError(JetStreamError):
+    """The stream holds as much as it may, and takes nothing more (`discard="new"`): the message was
+    not stored. `description` says what is full: messages, bytes, or messages of the subject."""
+
+
 class StreamNameInUseError(JetStreamError):
     """There is a stream of that name, with another configuration."""
 
