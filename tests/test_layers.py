@@ -89,7 +89,9 @@ ROOMS = {
         types=names("jetstream"),
         packages=names("typing_extensions"),
     ),
-    "rpc.serving": Room(CONTRACT | names("rpc.signature rpc.headers rpc.streams")),
+    "rpc.serving": Room(
+        CONTRACT | names("rpc.signature rpc.headers rpc.streams"), types=names("jetstream")
+    ),
     "rpc": Room(
         CONTRACT | names("rpc.signature rpc.headers rpc.streams rpc.calling rpc.serving"),
         types=names("jetstream"),

@@ -1,6 +1,9 @@
 """Typed work that survives a crash: what services and clients do with JetStream streams."""
 
-# for the room of calls, which loads it by name
-from .jobs import Jobs as Jobs
+# for the room of calls and services, which loads them by name
+from .enqueuing import Enqueuing as Enqueuing
+from .streams import check_uncovered as check_uncovered
+from .streams import declared as declared
+from .streams import prepare as prepare
 
 __all__: list[str] = []

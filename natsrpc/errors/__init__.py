@@ -24,11 +24,12 @@ NatsRpcError                           ServerNotFoundError (FileNotFoundError), 
 │  │                                   SubscriptionTypeError, SyncSubRequiredError (TypeErrors)
 │  ├─ MsgError                         MsgNotBoundError, MsgNoReplyError
 │  └─ JetStreamError                   JetStreamNotEnabledError, StreamNotFoundError,
-│     │     StreamNameInUseError, ConsumerNotFoundError, ConsumerNameInUseError,
+│     │     StreamFullError, ConsumerNotFoundError, ConsumerNameInUseError,
 │     │     ConsumerDeletedError, ConsumerLeadershipChangedError, NoHeartbeatError,
 │     │     MsgNotFoundError, MsgAlreadyAckedError, NoStreamResponseError,
 │     │     WrongLastSequenceError, BucketNotFoundError, BadBucketError, KeyExistsError,
 │     │     WrongLastRevisionError, DigestMismatchError
+│     ├─ StreamNameInUseError          StreamDiffersError (ConfigError)
 │     ├─ KeyNotFoundError              KeyDeletedError
 │     └─ ObjectNotFoundError           ObjectDeletedError
 ├─ CodecError                          EncodeError, UnknownCodecError (LookupError)
@@ -65,6 +66,8 @@ from .jetstream import (
     NoStreamResponseError,
     ObjectDeletedError,
     ObjectNotFoundError,
+    StreamDifference,
+    StreamDiffersError,
     StreamFullError,
     StreamNameInUseError,
     StreamNotFoundError,
@@ -232,6 +235,8 @@ __all__ = [
     "ServerStartError",
     "SlowConsumerError",
     "StaleConnectionError",
+    "StreamDifference",
+    "StreamDiffersError",
     "StreamFullError",
     "StreamNameInUseError",
     "StreamNotFoundError",

@@ -51,6 +51,7 @@ from .api import (
     StreamState,
     SubjectTransform,
 )
+from .api import differing as differing
 from .api import lacking as lacking
 from .consuming import Consumer, JsMsg, Messages, Metadata, OrderedConsumer, OrderedMessages
 from .context import JetStream

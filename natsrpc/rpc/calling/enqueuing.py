@@ -38,7 +38,7 @@ _GIVEN_OTHERWISE = {
 
 
 class Store(Protocol):
-    """Has a stream store a message: `Jobs.store` of the room of durable work."""
+    """Has a stream store a message: `Enqueuing.store` of the room of durable work."""
 
     async def __call__(
         self,
@@ -99,7 +99,7 @@ class Enqueuer:
 
     def _load(self) -> Store:
         durable = importlib.import_module("natsrpc.durable")
-        self._store = cast(Store, durable.Jobs(self._connection).store)
+        self._store = cast(Store, durable.Enqueuing(self._connection).store)
         return self._store
 
     def _timeout(self, timeout: float | None) -> float:

@@ -1,4 +1,4 @@
-"""`Jobs`: has streams store messages, for `Client.enqueue`.
+"""`Enqueuing`: has streams store messages, for `Client.enqueue`.
 
 A publish that finds only core subscribers is not answered at all: they take it, and say nothing. So
 the first message of each subject does not wait in silence: after a moment it is asked whether any
@@ -29,7 +29,7 @@ MAX_KNOWN = 1024
 """Subjects that are known to be stored; beyond that they are forgotten, and found out anew."""
 
 
-class Jobs:
+class Enqueuing:
     """What one client enqueues."""
 
     def __init__(self, connection: Connection) -> None:
