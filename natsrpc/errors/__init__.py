@@ -2,7 +2,7 @@
 
 ```
 NatsRpcError                           ServerNotFoundError (FileNotFoundError), ServerStartError,
-│                                      MessagesLostError
+│                                      MessagesLostError, Reject, RetryLater
 ├─ ConfigError (ValueError)            ConfigTypeError (TypeError)
 ├─ NatsError                           ConnectionDrainingError, ConnectionReconnectingError,
 │  │                                   ReconnectBufferExceededError, NoRespondersError,
@@ -47,6 +47,7 @@ from .codec import (
     SubjectStoredError,
     UnknownCodecError,
 )
+from .durable import Reject, RetryLater
 from .jetstream import (
     BadBucketError,
     BucketNotFoundError,
@@ -222,10 +223,12 @@ __all__ = [
     "PermissionsError",
     "ProtocolError",
     "ReconnectBufferExceededError",
+    "Reject",
     "RemoteProtocolError",
     "ReplyHeaders",
     "ReplyTooLargeError",
     "RequestTooLargeError",
+    "RetryLater",
     "RpcError",
     "SecureConnectionRequiredError",
     "SecureConnectionUnavailableError",
