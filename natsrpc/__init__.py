@@ -141,6 +141,7 @@ if TYPE_CHECKING:
         Status,
         Subscription,
     )
+    from .durable import once
     from .rpc import (
         Call,
         Client,
@@ -173,6 +174,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Codec": "natsrpc.codecs",
+    "once": "natsrpc.durable",
     **dict.fromkeys(
         (
             "ConnectOptions",
@@ -350,8 +352,8 @@ __all__ = [
     "Reply",
     "ReplyTooLargeError",
     "RequestTooLargeError",
-    "Router",
     "RetryLater",
+    "Router",
     "RpcError",
     "RunningService",
     "SecureConnectionRequiredError",
@@ -393,6 +395,7 @@ __all__ = [
     "connect",
     "endpoint",
     "no_deadline",
+    "once",
     "run",
     "sync",
 ]

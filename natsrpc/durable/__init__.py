@@ -1,9 +1,13 @@
 """Typed work that survives a crash: what services and clients do with JetStream streams."""
 
+from .buckets import OnceBucket
+from .effects import Once, once
+
 # for the room of calls and services, which loads them by name
 from .enqueuing import Enqueuing as Enqueuing
+from .sql import SqlTable
 from .streams import check_uncovered as check_uncovered
 from .streams import declared as declared
 from .streams import prepare as prepare
 
-__all__: list[str] = []
+__all__ = ["Once", "OnceBucket", "SqlTable", "once"]
