@@ -15,12 +15,14 @@ from . import (
     contract,
     demo,
     info,
+    kv,
     ls,
     permissions,
     ping,
     run,
     server,
     stats,
+    streams,
     stub,
     tap,
 )
@@ -66,6 +68,8 @@ app.command("server", context_settings={"allow_extra_args": True, "ignore_unknow
     server.server
 )
 app.add_typer(contract.app, name="contract")
+app.add_typer(streams.app, name="streams")
+app.add_typer(kv.app, name="kv")
 app.command("stub")(connecting(stub.stub))
 app.command("permissions")(connecting(permissions.permissions))
 app.command("demo")(demo.demo)
