@@ -80,9 +80,11 @@ from .errors import (
     PermissionsError,
     ProtocolError,
     ReconnectBufferExceededError,
+    Reject,
     RemoteProtocolError,
     ReplyTooLargeError,
     RequestTooLargeError,
+    RetryLater,
     RpcError,
     SecureConnectionRequiredError,
     SecureConnectionUnavailableError,
@@ -92,6 +94,8 @@ from .errors import (
     ServerStartError,
     SlowConsumerError,
     StaleConnectionError,
+    StreamDiffersError,
+    StreamFullError,
     StreamNameInUseError,
     StreamNotFoundError,
     SubjectStoredError,
@@ -117,6 +121,7 @@ if TYPE_CHECKING:
     from . import core as core
     from . import describe as describe
     from . import discovery as discovery
+    from . import durable as durable
     from . import jetstream as jetstream
     from . import observe as observe
     from . import rpc as rpc
@@ -136,6 +141,7 @@ if TYPE_CHECKING:
         Status,
         Subscription,
     )
+    from .durable import once
     from .rpc import (
         Call,
         Client,
@@ -168,6 +174,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Codec": "natsrpc.codecs",
+    "once": "natsrpc.durable",
     **dict.fromkeys(
         (
             "ConnectOptions",
@@ -222,6 +229,7 @@ _ROOMS = frozenset(
         "core",
         "describe",
         "discovery",
+        "durable",
         "jetstream",
         "observe",
         "rpc",
@@ -339,10 +347,12 @@ __all__ = [
     "Policy",
     "ProtocolError",
     "ReconnectBufferExceededError",
+    "Reject",
     "RemoteProtocolError",
     "Reply",
     "ReplyTooLargeError",
     "RequestTooLargeError",
+    "RetryLater",
     "Router",
     "RpcError",
     "RunningService",
@@ -359,6 +369,8 @@ __all__ = [
     "StaleConnectionError",
     "Statistics",
     "Status",
+    "StreamDiffersError",
+    "StreamFullError",
     "StreamNameInUseError",
     "StreamNotFoundError",
     "SubjectStoredError",
@@ -383,6 +395,7 @@ __all__ = [
     "connect",
     "endpoint",
     "no_deadline",
+    "once",
     "run",
     "sync",
 ]

@@ -43,6 +43,7 @@ FACES = [
     "natsrpc",
     "natsrpc.codecs",
     "natsrpc.core",
+    "natsrpc.durable",
     "natsrpc.jetstream",
     "natsrpc.rpc",
     "natsrpc.testing",

@@ -29,6 +29,8 @@ SERVING = {
     "natsrpc.codecs.text",
     "natsrpc.describe",
     "natsrpc.discovery",
+    "natsrpc.durable",
+    "natsrpc.jetstream",
     "natsrpc.observe",
     "natsrpc.testing",
 }

@@ -15,6 +15,7 @@ from . import (
     contract,
     demo,
     info,
+    kv,
     ls,
     permissions,
     ping,
@@ -22,6 +23,7 @@ from . import (
     run,
     server,
     stats,
+    streams,
     stub,
     tap,
 )
@@ -68,6 +70,8 @@ app.command("server", context_settings={"allow_extra_args": True, "ignore_unknow
     server.server
 )
 app.add_typer(contract.app, name="contract")
+app.add_typer(streams.app, name="streams")
+app.add_typer(kv.app, name="kv")
 app.command("stub")(connecting(stub.stub))
 app.command("permissions")(connecting(permissions.permissions))
 app.command("demo")(demo.demo)

@@ -18,7 +18,7 @@ from .context import Destination
 from .duration import parse_seconds
 from .output import harmless, harmless_json
 
-__all__ = ["call", "read_body", "read_header", "read_request"]
+__all__ = ["call", "print_bytes", "read_body", "read_header", "read_request"]
 
 _ROOM = 8192  # bytes of a message that are left for its headers
 
@@ -174,22 +174,23 @@ class _Printer:
                 file.write(data)
             return
         if self._decode is None:
-            _print_bytes(data)
+            print_bytes(data)
             return
         try:
             value = self._decode(data)
         except DecodeError:
-            _print_bytes(data)
+            print_bytes(data)
             return
         if isinstance(value, bytes):
-            _print_bytes(value)
+            print_bytes(value)
         elif value is not None or not alone:
             indent = 2 if alone and sys.stdout.isatty() else None
             text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
             print(harmless_json(text), flush=True)
 
 
-def _print_bytes(data: bytes) -> None:
+def print_bytes(data: bytes) -> None:
+    """Print bytes: as they are, or on a terminal as text that cannot act on it."""
     if sys.stdout.isatty():
         print(harmless(data.decode(errors="backslashreplace"), lines=True), flush=True)
     else:

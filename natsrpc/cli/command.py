@@ -8,7 +8,7 @@ apart by the exit code:
 | 0 | all went well |
 | 1 | any other error: no server, no permission, a pool that does not start |
 | 2 | the command, a file or a target is wrong; nothing was started or sent |
-| 3 | nobody serves the subject, or no service has the name |
+| 3 | nobody serves the subject, or no service, bucket or key has the name |
 | 4 | the service answered with an error |
 | 5 | no answer came in time |
 | 130 | interrupted |
@@ -31,9 +31,11 @@ from natsrpc.errors import (
     BadHeaderError,
     BadSubjectError,
     BadTimeoutError,
+    BucketNotFoundError,
     ConfigError,
     DeadlineExceededError,
     DecodeError,
+    KeyNotFoundError,
     NatsRpcError,
     NatsTimeoutError,
     NoRespondersError,
@@ -144,7 +146,7 @@ def exit_code(error: NatsRpcError) -> int:
     match error:
         case NatsTimeoutError() | DeadlineExceededError():
             return _LATE
-        case NoRespondersError() | NotThereError():
+        case NoRespondersError() | NotThereError() | BucketNotFoundError() | KeyNotFoundError():
             return _NOBODY
         case RpcError():
             return _REMOTE

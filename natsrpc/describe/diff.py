@@ -320,6 +320,9 @@ def _publications(old: list[Document], new: list[Document], budget: Budget) -> I
         if one["content_type"] != other["content_type"]:
             text = f"content type {one['content_type']!r} became {other['content_type']!r}"
             yield Change(subject, "published", "", text, "minor")
+        if one["key"] != other["key"]:
+            text = f"key {one['key']!r} became {other['key']!r}: while both versions run, a stream "
+            yield Change(subject, "published", "", f"{text}may store an event twice", "minor")
         if one["description"] != other["description"]:
             yield Change(subject, "published", "", "described in other words", "patch")
         payloads = one["payload"], other["payload"]

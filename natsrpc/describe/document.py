@@ -47,6 +47,7 @@ _EVENT: Mapping[str, Any] = {
     "description": "",
     "content_type": "",
     "payload": None,
+    "key": "",
 }
 """The same of a published event."""
 

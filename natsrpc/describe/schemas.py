@@ -40,13 +40,15 @@ def published(contract: ServiceContract) -> list[dict[str, Any]]:
 
 
 def event_schema(event: EventContract) -> dict[str, Any]:
-    """Return the description of an event as plain data. `payload` is the schema of its body."""
+    """Return the description of an event as plain data. `payload` is the schema of its body, `key`
+    the field that tells one from another ("" for none)."""
     codec = _codec(event.codec)
     return {
         "subject": event.template,
         "description": event.doc,
         "content_type": "" if codec is None else codec.content_type,
         "payload": _type_schema(codec, event.type, "serialization"),
+        "key": event.key,
     }
 
 

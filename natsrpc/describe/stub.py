@@ -149,6 +149,8 @@ class _Module:
         given = [literal(subject), "None" if payload is None else kind]
         if event.get("description"):
             given.append(f"description={literal(event['description'])}")
+        if _has_key(payload, event.get("key") or ""):
+            given.append(f"key={literal(event['key'])}")
         return called(f"{name} = natsrpc.Event", given)
 
     # one endpoint
@@ -321,6 +323,17 @@ def _signature(start: str, parameters: list[str], returns: str) -> list[str]:
 def _parameter(name: str, each: FieldSource) -> str:
     text = f"{name}: {each.annotation}"
     return f"{text} = {each.default}" if each.default else text
+
+
+def _has_key(payload: Any, name: str) -> bool:
+    """Whether the class that is written for a schema has a field of this name that can be a key."""
+    properties = payload.get("properties") if isinstance(payload, Mapping) else None
+    found = properties.get(name) if isinstance(properties, Mapping) else None
+    if not isinstance(found, Mapping) or identifier(name) != name:
+        return False
+    is_text = found.get("type") == "string" and "contentEncoding" not in found
+    is_text = is_text and found.get("format") in (None, "uuid", "date", "date-time")
+    return is_text or found.get("type") == "integer"
 
 
 def _is_arguments(schema: Mapping[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 ```
 NatsRpcError                           ServerNotFoundError (FileNotFoundError), ServerStartError,
-│                                      MessagesLostError
+│                                      MessagesLostError, Reject, RetryLater
 ├─ ConfigError (ValueError)            ConfigTypeError (TypeError)
 ├─ NatsError                           ConnectionDrainingError, ConnectionReconnectingError,
 │  │                                   ReconnectBufferExceededError, NoRespondersError,
@@ -24,11 +24,12 @@ NatsRpcError                           ServerNotFoundError (FileNotFoundError), 
 │  │                                   SubscriptionTypeError, SyncSubRequiredError (TypeErrors)
 │  ├─ MsgError                         MsgNotBoundError, MsgNoReplyError
 │  └─ JetStreamError                   JetStreamNotEnabledError, StreamNotFoundError,
-│     │     StreamNameInUseError, ConsumerNotFoundError, ConsumerNameInUseError,
+│     │     StreamFullError, ConsumerNotFoundError, ConsumerNameInUseError,
 │     │     ConsumerDeletedError, ConsumerLeadershipChangedError, NoHeartbeatError,
 │     │     MsgNotFoundError, MsgAlreadyAckedError, NoStreamResponseError,
 │     │     WrongLastSequenceError, BucketNotFoundError, BadBucketError, KeyExistsError,
 │     │     WrongLastRevisionError, DigestMismatchError
+│     ├─ StreamNameInUseError          StreamDiffersError (ConfigError)
 │     ├─ KeyNotFoundError              KeyDeletedError
 │     └─ ObjectNotFoundError           ObjectDeletedError
 ├─ CodecError                          EncodeError, UnknownCodecError (LookupError)
@@ -46,6 +47,7 @@ from .codec import (
     SubjectStoredError,
     UnknownCodecError,
 )
+from .durable import Reject, RetryLater
 from .jetstream import (
     BadBucketError,
     BucketNotFoundError,
@@ -65,6 +67,9 @@ from .jetstream import (
     NoStreamResponseError,
     ObjectDeletedError,
     ObjectNotFoundError,
+    StreamDifference,
+    StreamDiffersError,
+    StreamFullError,
     StreamNameInUseError,
     StreamNotFoundError,
     WrongLastRevisionError,
@@ -218,10 +223,12 @@ __all__ = [
     "PermissionsError",
     "ProtocolError",
     "ReconnectBufferExceededError",
+    "Reject",
     "RemoteProtocolError",
     "ReplyHeaders",
     "ReplyTooLargeError",
     "RequestTooLargeError",
+    "RetryLater",
     "RpcError",
     "SecureConnectionRequiredError",
     "SecureConnectionUnavailableError",
@@ -231,6 +238,9 @@ __all__ = [
     "ServerStartError",
     "SlowConsumerError",
     "StaleConnectionError",
+    "StreamDifference",
+    "StreamDiffersError",
+    "StreamFullError",
     "StreamNameInUseError",
     "StreamNotFoundError",
     "SubjectStoredError",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
 from .nats import NatsError
+from .root import ConfigError
 
 
 class JetStreamError(NatsError):
@@ -29,8 +33,37 @@ class StreamNotFoundError(JetStreamError):
     """There is no such stream."""
 
 
+class StreamFullError(JetStreamError):
+    """The stream holds as much as it may, and takes nothing more (`discard="new"`): the message was
+    not stored. `description` says what is full: messages, bytes, or messages of the subject."""
+
+
 class StreamNameInUseError(JetStreamError):
     """There is a stream of that name, with another configuration."""
+
+
+class StreamDifference(NamedTuple):
+    """A field of a stream that is not as it was declared. The values are those of a
+    `StreamConfig`; None where it is not set."""
+
+    stream: str
+    field: str
+    declared: Any
+    found: Any
+
+    def __str__(self) -> str:
+        return f"{self.field} is {self.found!r}, declared as {self.declared!r}"
+
+
+class StreamDiffersError(StreamNameInUseError, ConfigError):
+    """Streams are not as services declare them, so nothing was started.
+
+    `differences` names each field of each stream, with both values.
+    """
+
+    def __init__(self, message: str = "", *, differences: Iterable[StreamDifference] = ()) -> None:
+        super().__init__(message, code=400, err_code=10058)
+        self.differences: tuple[StreamDifference, ...] = tuple(differences)
 
 
 class ConsumerNotFoundError(JetStreamError):

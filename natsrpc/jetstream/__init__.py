@@ -22,6 +22,7 @@ from natsrpc.errors import (
     NoStreamResponseError,
     ObjectDeletedError,
     ObjectNotFoundError,
+    StreamFullError,
     StreamNameInUseError,
     StreamNotFoundError,
     WrongLastRevisionError,
@@ -50,6 +51,8 @@ from .api import (
     StreamState,
     SubjectTransform,
 )
+from .api import differing as differing
+from .api import lacking as lacking
 from .consuming import Consumer, JsMsg, Messages, Metadata, OrderedConsumer, OrderedMessages
 from .context import JetStream
 from .kv import Entry, KeyValue, KeyValueConfig, KeyValueStatus, KeyWatcher
@@ -63,6 +66,7 @@ from .objects import (
     ObjectWatcher,
 )
 from .publishing import PubAck
+from .publishing import nobody_stores as nobody_stores
 from .streams import StoredMsg, Stream
 
 __all__ = [
@@ -122,6 +126,7 @@ __all__ = [
     "StoredMsg",
     "Stream",
     "StreamConfig",
+    "StreamFullError",
     "StreamInfo",
     "StreamNameInUseError",
     "StreamNotFoundError",

@@ -58,11 +58,12 @@ class JetStream:
             raise ConfigError(f"max_pending must be at least 1, not {max_pending!r}")
         self._api = api = Api(connection, domain=domain, api_prefix=api_prefix, timeout=timeout)
         storing = Storing(api)
-        self._publisher = Publisher(api, storing)
+        self.publisher: Publisher = Publisher(api, storing)
+        """For those who build on JetStream: publishes what is checked and encoded already."""
         self._pipeline = Pipeline(api, storing, max_pending)
         self._streams = StreamManager(api)
-        self._buckets = Buckets(api, self._publisher, self._streams)
-        self._stores = Stores(api, self._publisher, self._pipeline, self._streams)
+        self._buckets = Buckets(api, self.publisher, self._streams)
+        self._stores = Stores(api, self.publisher, self._pipeline, self._streams)
         self._timeout = timeout
         self._encode = connection.link.outbound.encode
 
@@ -139,7 +140,7 @@ class JetStream:
         unnamed = msg_id is expected_stream is expected_last_msg_id is None
         if unnamed and ttl is None and expected_last_seq is expected_last_subject_seq is None:
             block = self._encode(headers) if headers else b""
-            return await self._publisher.publish(encoded, data, block, timeout)
+            return await self.publisher.publish(encoded, data, block, timeout)
         options: PublishOptions = {
             "msg_id": msg_id,
             "expected_stream": expected_stream,
@@ -151,7 +152,7 @@ class JetStream:
         block = self._encode(with_options(headers, options))
         if ttl is not None:
             await self._api.require(1, "publish(ttl=...)")
-        return await self._publisher.publish(
+        return await self.publisher.publish(
             encoded, data, block, timeout, has_id=msg_id is not None
         )
 

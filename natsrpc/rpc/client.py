@@ -17,6 +17,7 @@ from collections.abc import (
     Callable,
     Mapping,
 )
+from datetime import datetime
 from operator import attrgetter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Unpack, overload
@@ -35,6 +36,7 @@ from .calling import (
     NOTHING,
     Call,
     CallObserver,
+    Enqueuer,
     Errors,
     Failure,
     Pipeline,
@@ -53,6 +55,8 @@ from .streams import MAX_BODY, PATIENCE, Patience
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
+
+    from natsrpc.jetstream import PubAck
 
     from .calling import (
         Anything,
@@ -103,6 +107,7 @@ class Client:
         self.codec: codecs.Codec = codecs.get(codec)
         self._pipeline = Pipeline(connection, self.codec, max_body, patience, deadline_clock)
         self._publisher = Publisher(connection, self.codec)
+        self._enqueuer = Enqueuer(connection, self._publisher)
         self.request: Requests = Requests(self._pipeline.perform)
         """As `call`, with all that came with the answer: a `Reply`, with `value` and `headers`."""
         self._servers: list[Server] = []
@@ -490,6 +495,73 @@ class Client:
             BadSubjectError, MaxPayloadError, ConnectionClosedError: as `Connection.publish`.
         """
         await self._publisher.publish(subject, value, headers=headers, codec=codec, tokens=tokens)
+
+    # fmt: off
+    @overload
+    async def enqueue(self, subject: str, value: Any = ..., *, msg_id: str | None = ...,
+                      delay: float | None = ..., at: datetime | None = ...,
+                      headers: Mapping[str, str] | None = ...,
+                      codec: str | codecs.Codec | None = ...,
+                      timeout: float | None = ...) -> PubAck: ...
+    @overload
+    async def enqueue(self, subject: Event[T], value: T, *, msg_id: str | None = ...,
+                      delay: float | None = ..., at: datetime | None = ...,
+                      tokens: Mapping[str, str] | None = ...,
+                      headers: Mapping[str, str] | None = ...,
+                      codec: str | codecs.Codec | None = ...,
+                      timeout: float | None = ...) -> PubAck: ...
+    # fmt: on
+    async def enqueue(
+        self,
+        subject: str | Event[Any],
+        value: Any = None,
+        *,
+        msg_id: str | None = None,
+        delay: float | None = None,
+        at: datetime | None = None,
+        tokens: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        codec: str | codecs.Codec | None = None,
+        timeout: float | None = None,
+    ) -> PubAck:
+        """Have a stream store a value, or an event, and wait for its word that it did.
+
+        What is stored survives a crash, and workers are given it until one has done it. Within a
+        handler the wait ends with the handler's deadline. Cancelled, it may be stored or not.
+
+        Args:
+            subject: a subject, or an `Event`, which has a subject and a type.
+            value: what is stored; of an event, a value of its type.
+            msg_id: the stream stores it once within its `duplicate_window`, so that it can be
+                enqueued again where it is not known whether it is stored. That of an event with a
+                `key` is made of the subject and the key, if none is given.
+            delay: seconds after which it is due. It is stored at once, and nobody is given it
+                before. Needs nats-server 2.12, and a stream that declares subjects for schedules.
+            at: the time at which it is due, with a zone; one that has passed is now.
+            tokens: values for the tokens of an event's subject.
+            headers: more headers.
+            codec: another codec than the client's.
+            timeout: seconds in all; 5 if not given.
+
+        Raises:
+            NoStreamResponseError: no stream has the subject; or its stream had no leader until the
+                timeout. Nothing was stored.
+            JetStreamNotEnabledError: there is no JetStream.
+            StreamFullError: its stream is full, and takes nothing more.
+            JetStreamError: the stream refused it otherwise; or it, or the server, cannot keep a
+                message until it is due.
+            NatsTimeoutError: no answer: it may be stored or not.
+            DeadlineExceededError: nothing is left of the deadline of the handler that enqueues.
+            EncodeError: the value cannot be written, is not of the event's type, or has no key.
+            ConfigError: an argument cannot be.
+            BadSubjectError, BadHeaderError, BadTimeoutError, MaxPayloadError, PermissionsError,
+                ConnectionClosedError: as `Connection.request`.
+
+        Ref: ADR-22; ADR-51 for schedules.
+        """
+        return await self._enqueuer.enqueue(
+            subject, value, msg_id=msg_id, delay=delay, at=at, tokens=tokens, headers=headers,
+            codec=codec, timeout=timeout)  # fmt: skip
 
     def middleware(self, function: M) -> M:
         """Put `async def mw(call, call_next)` around all calls; the first is outermost."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any, Protocol, TypeAlias, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, Unpack
 
 from natsrpc.codecs import Codec
 from natsrpc.codecs import get as get_codec
@@ -30,6 +30,9 @@ from .signature import Event, event_contracts
 from .signature import names as naming
 from .streams import MAX_BODY, PATIENCE, Patience
 from .trial import TestClient
+
+if TYPE_CHECKING:
+    from natsrpc.jetstream import StreamConfig
 
 M = TypeVar("M", bound=Middleware[Context])
 P = TypeVar("P", bound=Callable[[], Any])
@@ -77,6 +80,9 @@ class Service(Endpoints):
             those that begin with `$` or hold `_NATSRPC`.
         publishes: the events that it publishes, for its contract and documents; nothing is held to
             it.
+        streams: the streams that it needs, as `natsrpc.jetstream.StreamConfig`. Where it starts,
+            one that is not there is made, and one that is must have what the declaration says: it
+            is never changed. A stream that stores the subject of a handler is refused.
         lifespan: a function from this service, or from it and the client of the connection that it
             is served on, to an async context manager; what it yields is `Context.state`.
         dependencies: `Depends(...)` that run before each request, before those of its routers,
@@ -107,6 +113,7 @@ class Service(Endpoints):
         progress_timeout: float = PATIENCE.progress,
         reply_prefixes: Sequence[str] | None = None,
         publishes: Sequence[Event[Any]] = (),
+        streams: Sequence[StreamConfig] = (),
         lifespan: Lifespan | None = None,
         dependencies: Sequence[Any] = (),
         on_done: Callable[[], Any] | None = None,
@@ -127,6 +134,7 @@ class Service(Endpoints):
             patience=Patience(presence=presence_timeout, progress=progress_timeout),
             reply_prefixes=check_prefixes(reply_prefixes),
             publishes=event_contracts(publishes, codec.name),
+            streams=_declared(name, streams),
             lifespan=None if lifespan is None else lifespan_of(self, Client, lifespan),
             callbacks=ServiceCallbacks(on_done, on_error),
         )
@@ -231,6 +239,15 @@ class Service(Endpoints):
 
     def __repr__(self) -> str:
         return f"<Service {self.name} {self.version}, {len(self._definition.handlers)} endpoints>"
+
+
+def _declared(service: str, streams: Sequence[StreamConfig]) -> tuple[StreamConfig, ...]:
+    """The streams that a service declares, checked by the room of durable work."""
+    if not streams and isinstance(streams, tuple | list):
+        return ()
+    durable = importlib.import_module("natsrpc.durable")  # services without streams do without it
+    found: tuple[StreamConfig, ...] = durable.declared(service, streams)
+    return found
 
 
 def _spoken(codec: Codec, codecs: Sequence[str | Codec] | None) -> frozenset[str] | None:

@@ -15,6 +15,7 @@ from collections.abc import (
     Iterable,
     Mapping,
 )
+from datetime import datetime
 from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
@@ -44,6 +45,7 @@ from .stream import Stream
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
 
+    from natsrpc.jetstream import PubAck
     from natsrpc.rpc import (
         Anything,
         CallOptions,
@@ -388,6 +390,46 @@ class Client:
         session = self._portal.session or self._portal.open()
         run = session.background.post if session.background.is_here else session.run
         run(session.client.publish, subject, value, tokens=tokens, headers=headers, codec=codec)
+
+    # fmt: off
+    @overload
+    def enqueue(self, subject: str, value: Any = ..., *, msg_id: str | None = ...,
+                delay: float | None = ..., at: datetime | None = ...,
+                headers: Mapping[str, str] | None = ...,
+                codec: str | codecs.Codec | None = ...,
+                timeout: float | None = ...) -> PubAck: ...
+    @overload
+    def enqueue(self, subject: Event[T], value: T, *, msg_id: str | None = ...,
+                delay: float | None = ..., at: datetime | None = ...,
+                tokens: Mapping[str, str] | None = ...,
+                headers: Mapping[str, str] | None = ...,
+                codec: str | codecs.Codec | None = ...,
+                timeout: float | None = ...) -> PubAck: ...
+    # fmt: on
+    def enqueue(self, subject: str | Event[Any], value: Any = None, *, msg_id: str | None = None,
+                delay: float | None = None, at: datetime | None = None,
+                tokens: Mapping[str, str] | None = None,
+                headers: Mapping[str, str] | None = None,
+                codec: str | codecs.Codec | None = None,
+                timeout: float | None = None) -> PubAck:  # fmt: skip
+        """Have a stream store a value, or an event, and wait for its word that it did.
+
+        Args:
+            subject, value, msg_id, delay, at, tokens, headers, codec, timeout: as for
+                `natsrpc.Client.enqueue`.
+
+        Raises:
+            NoStreamResponseError, JetStreamNotEnabledError, StreamFullError, JetStreamError,
+                NatsTimeoutError, DeadlineExceededError, EncodeError, BadSubjectError,
+                BadHeaderError, BadTimeoutError, MaxPayloadError, PermissionsError,
+                ConnectionClosedError: as there.
+            ConfigError: also in one of the client's own callbacks.
+        """
+        session = self._portal.session or self._portal.open()
+        ack: PubAck = session.run(
+            session.client.enqueue, subject, value, msg_id=msg_id, delay=delay, at=at,
+            tokens=tokens, headers=headers, codec=codec, timeout=timeout)  # fmt: skip
+        return ack
 
     def middleware(self, function: M) -> M:
         """Put `async def mw(call, call_next)` around all calls; the first is outermost.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -57,6 +57,13 @@ async def plain_bytes(count: int) -> bytes:
 @service.handler("cli.sleep", name="sleep")
 async def sleep() -> None:
     await asyncio.Event().wait()
+
+
+@pytest.fixture
+def fresh_jetstream() -> Iterator[NatsServer]:
+    """A server with JetStream for one test."""
+    with NatsServer(jetstream=True) as server:
+        yield server
 
 
 @pytest.fixture

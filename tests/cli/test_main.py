@@ -46,6 +46,8 @@ def test_help_lists_the_commands() -> None:
         "ping",
         "contract",
         "stub",
+        "streams",
+        "kv",
         "server",
         "demo",
     ):

@@ -225,3 +225,29 @@ def test_subscribers_and_endpoints_of_one_subject_are_not_mixed_up() -> None:
     assert told(exported(before), exported(after)) == [
         ("audit", "added: handles events on 'shop.placed'", "minor")
     ]
+
+
+class Numbered(BaseModel):
+    number: int
+    items: list[Item]
+
+
+def test_the_key_of_an_event_is_in_the_contract() -> None:
+    plain, keyed = (Event("shop.{region}.placed", Numbered, key=key) for key in (None, "number"))
+    old, new = exported(shop(publishes=[plain])), exported(shop(publishes=[keyed]))
+    assert [each["publishes"][0]["key"] for each in (old, new)] == ["", "number"]
+    ((where, text, step),) = [each for each in told(old, new) if "key" in each[1]]
+    assert (where, step) == ("shop.{region}.placed published", "minor")
+    assert "'' became 'number'" in text
+    before = exported(shop(publishes=[plain]))
+    del before["publishes"][0]["key"]
+    assert read_document(before) == old  # one of an older version
+
+
+def test_a_stub_has_the_key_where_its_class_has_the_field() -> None:
+    keyed = Event("shop.placed", Numbered, key="number")
+    found = exported(shop(publishes=[keyed]))
+    assert "key='number'" in ast.unparse(ast.parse(stub(found)))
+    for other in ("items", "no\nsuch", "import", "missing"):
+        found["publishes"][0]["key"] = other
+        assert "key=" not in stub(found)

@@ -20,6 +20,9 @@ from natsrpc.errors import (
     NoStreamResponseError,
     ObjectDeletedError,
     ObjectNotFoundError,
+    StreamDifference,
+    StreamDiffersError,
+    StreamFullError,
     StreamNotFoundError,
     WrongLastRevisionError,
     WrongLastSequenceError,
@@ -40,6 +43,8 @@ FACTS = {"code": 404, "err_code": 10059, "description": "stream not found"}
         KeyDeletedError("deleted", key="a", revision=3, operation="PURGE"),
         KeyExistsError("is there", key="a", revision=3),
         WrongLastRevisionError("wrong", key="a", last=4),
+        StreamFullError("full", code=503, err_code=10077, description="maximum messages"),
+        StreamDiffersError("differs", differences=[StreamDifference("A", "max_age", 2.0, 1.0)]),
         ObjectNotFoundError("no object", name="a"),
         ObjectDeletedError("deleted", name="a"),
         DigestMismatchError("differs", name="a", expected="x", found="y"),
@@ -57,7 +62,7 @@ def test_all_are_one_tree_below_those_of_the_client() -> None:
         for value in vars(errors).values()
         if isinstance(value, type) and issubclass(value, JetStreamError)
     ]
-    assert len(found) == 22
+    assert len(found) == 24
     for class_ in found:
         assert issubclass(class_, NatsError)
         assert getattr(natsrpc, class_.__name__) is class_

@@ -19,7 +19,10 @@ from natsrpc.rpc.calling import Requests
 from natsrpc.sync.requests import Requests as BlockingRequests
 
 ROOT = Path(__file__).parents[2] / "natsrpc"
-WAYS = ["call", "request", "stream", "upload", "gather", "bind", "publish", "middleware", "observe"]
+WAYS = [
+    "call", "request", "stream", "upload", "gather", "bind", "publish", "enqueue", "middleware",
+    "observe",
+]  # fmt: skip
 ONLY_ASYNC = {"connection", "codec", "serve"}
 """What belongs to a loop, or serves."""
 
@@ -90,7 +93,9 @@ def overloads(file: Path, class_: str, name: str) -> list[tuple[list[str], str]]
     return rows
 
 
-@pytest.mark.parametrize("name", ["call", "request", "stream", "upload", "gather", "publish"])
+@pytest.mark.parametrize(
+    "name", ["call", "request", "stream", "upload", "gather", "publish", "enqueue"]
+)
 def test_overloads_are_the_same(name: str) -> None:
     if name == "request":
         mine = overloads(ROOT / "sync/requests.py", "Requests", "__call__")

@@ -31,7 +31,7 @@ from .infos import (
 from .levels import lacking
 from .names import check_bucket, check_name
 from .overdue import Overdue
-from .records import dropped, overlay, read, write
+from .records import Difference, differing, dropped, overlay, read, write
 from .times import NANOSECONDS, from_ns, to_moment, to_ns, to_rfc3339, to_seconds, to_ttl
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "ConsumerInfo",
     "ConsumerLimits",
     "DeliverPolicy",
+    "Difference",
     "ExternalStream",
     "Overdue",
     "Part",
@@ -66,6 +67,7 @@ __all__ = [
     "SubjectTransform",
     "check_bucket",
     "check_name",
+    "differing",
     "dropped",
     "error_of",
     "from_ns",

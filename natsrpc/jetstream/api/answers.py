@@ -13,6 +13,7 @@ from natsrpc.errors import (
     JetStreamError,
     JetStreamNotEnabledError,
     MsgNotFoundError,
+    StreamFullError,
     StreamNameInUseError,
     StreamNotFoundError,
     WrongLastSequenceError,
@@ -33,6 +34,9 @@ _CLASSES: dict[int, type[JetStreamError]] = {
     10149: ConsumerNotFoundError,
     10164: WrongLastSequenceError,
 }
+
+_STORE_FAILED = 10077
+"""The stream could not store a message: it is full, where the text begins with "maximum"."""
 
 _last_seq = re.compile(r"wrong last sequence: (\d+)").search
 
@@ -61,6 +65,8 @@ def error_of(error: Any, subject: bytes | str) -> JetStreamError:
     text = decode(subject) if isinstance(subject, bytes) else subject
     message = f"{description} (on {text!r}, code {code}, err_code {number})"
     class_ = _CLASSES.get(number, JetStreamError)
+    if number == _STORE_FAILED and description.startswith("maximum "):
+        class_ = StreamFullError
     exception = class_(message, code=code, err_code=number, description=description)
     if isinstance(exception, WrongLastSequenceError) and (found := _last_seq(description)):
         exception.last_seq = int(found[1])

@@ -236,3 +236,48 @@ def dropped(asked: Mapping[str, Any], got: Mapping[str, Any]) -> list[str]:
     return [
         name for name, value in asked.items() if value and value not in _NONE and name not in got
     ]
+
+
+class Difference(NamedTuple):
+    """A field that is not as it was asked for: its name on the wire, and both values as records
+    have them."""
+
+    name: str
+    asked: Any
+    found: Any
+
+
+def differing(asked: R, there: R) -> list[Difference]:
+    """The fields of a record that are set and have another value in a second one, as a server made
+    it: what stands for its default there is no difference, nor is what it adds."""
+    found = []
+    for wire, (attribute, kind) in fields_of(type(asked)).items():
+        value, has = getattr(asked, attribute), getattr(there, attribute)
+        if value is None:
+            continue
+        written = None if has is None else kind.write(has)
+        if not _is_same(wire, kind.write(value), written):
+            found.append(Difference(wire, value, has))
+    extra = getattr(there, "extra", None) or {}
+    for wire, value in (getattr(asked, "extra", None) or {}).items():
+        if not _is_same(wire, value, extra.get(wire)):
+            found.append(Difference(wire, value, extra.get(wire)))
+    return found
+
+
+_FILLED_IN = {"duplicate_window", "num_replicas", "subjects", "first_seq"}
+"""Fields for which a server takes an empty value as the word for its default."""
+_UNORDERED = {"subjects", "tags"}
+
+
+def _is_same(name: str, asked: Any, there: Any) -> bool:
+    if isinstance(asked, dict) and isinstance(there, dict):  # the server adds facts of its own
+        return all(_is_same(key, value, there.get(key)) for key, value in asked.items())
+    if isinstance(asked, list) and isinstance(there, list) and asked:
+        if name in _UNORDERED:
+            return sorted(asked) == sorted(there)
+        pairs = zip(asked, there, strict=False)
+        return len(asked) == len(there) and all(_is_same("", *pair) for pair in pairs)
+    if asked == there or (not asked and name in _FILLED_IN):
+        return True
+    return (not asked or asked in _NONE) and there in (None, -1, 0, "", *_NONE)

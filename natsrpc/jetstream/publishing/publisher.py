@@ -23,7 +23,7 @@ class Publisher:
     def __init__(self, api: Api, storing: Storing) -> None:
         self._asking = api.asking
         self._loop = api.link.loop
-        self._storing = storing
+        self.storing: Storing = storing
 
     async def publish(
         self, subject: bytes, data: bytes, block: bytes, timeout: float, *, has_id: bool = False
@@ -64,7 +64,7 @@ class Publisher:
         """Nobody took it, or not yet: look who should, and send it again until the time is over."""
         loop = self._loop
         deadline = loop.time() + timeout
-        why = await self._storing.refusal(subject)
+        why = await self.storing.refusal(subject)
         if why is not None:
             raise nobody_stores(decode(subject), why)
         failure: JetStreamError = nobody_stores(decode(subject), LEADERLESS)

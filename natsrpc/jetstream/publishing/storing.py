@@ -15,6 +15,7 @@ from natsrpc.errors import (
     NatsTimeoutError,
     NoStreamResponseError,
     PermissionsError,
+    StreamNotFoundError,
 )
 
 from ..api import Api
@@ -30,9 +31,9 @@ class Storing:
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._looks: dict[bytes, asyncio.Task[str | None]] = {}
+        self._looks: dict[bytes, asyncio.Task[JetStreamError | None]] = {}
 
-    async def refusal(self, subject: bytes) -> str | None:
+    async def refusal(self, subject: bytes) -> JetStreamError | None:
         """Why nobody will store a subject; None if somebody may, in a moment."""
         look = self._looks.get(subject)
         if look is None:
@@ -41,21 +42,27 @@ class Storing:
             look.add_done_callback(lambda _: self._looks.pop(subject, None))
         return await asyncio.shield(look)
 
-    async def _look(self, subject: bytes) -> str | None:
+    async def _look(self, subject: bytes) -> JetStreamError | None:
         text = decode(subject)
         timeout = min(_LOOK_TIMEOUT, self._api.timeout)
         try:
             found = await self._api.call("STREAM.NAMES", {"subject": text}, timeout=timeout)
         except JetStreamNotEnabledError as error:
-            return str(error)
+            return error
         except (JetStreamError, NatsTimeoutError, PermissionsError):
             return None  # it may not be asked, or a cluster is electing
-        return None if found.get("streams") else "no stream has that subject"
+        if found.get("streams"):
+            return None
+        return StreamNotFoundError("no stream has that subject", code=404)
 
 
-def nobody_stores(subject: str, why: str) -> NoStreamResponseError:
-    """The error that tells that a message was not stored."""
-    return NoStreamResponseError(f"nobody stored {subject!r}: {why}", subject=subject)
+def nobody_stores(subject: str, why: str | JetStreamError) -> NoStreamResponseError:
+    """The error that tells that a message was not stored; an error that is the reason is its
+    cause."""
+    error = NoStreamResponseError(f"nobody stored {subject!r}: {why}", subject=subject)
+    if isinstance(why, JetStreamError):
+        error.__cause__ = why
+    return error
 
 
 LEADERLESS = "its stream has no leader, or is out of reach, and had none until the timeout"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from natsrpc.errors import BucketNotFoundError, JetStreamError
 
-from ..api import StreamConfig, write
+from ..api import StreamConfig, differing, write
 
 
 def not_found(bucket: str, error: JetStreamError) -> BucketNotFoundError:
@@ -21,15 +19,7 @@ def not_found(bucket: str, error: JetStreamError) -> BucketNotFoundError:
 
 def differences(asked: StreamConfig, there: StreamConfig) -> list[str]:
     """What of a stream is not as it was asked for: the field and both values."""
-    has = write(there)
+    has, wanted = write(there), write(asked)
     return [
-        f"{name}={has.get(name)!r}, not {value!r}"
-        for name, value in write(asked).items()
-        if not _is_same(value, has.get(name))
+        f"{name}={has.get(name)!r}, not {wanted[name]!r}" for name, *_ in differing(asked, there)
     ]
-
-
-def _is_same(asked: Any, there: Any) -> bool:
-    if isinstance(asked, dict) and isinstance(there, dict):  # the server adds facts of its own
-        return all(_is_same(value, there.get(name)) for name, value in asked.items())
-    return asked == there or (not asked and there in (None, -1, 0, "none", ""))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from .binding import Errors, endpoint_of
 from .bound import NOTHING
 from .call import Call
+from .enqueuing import Enqueuer
 from .gather import Failure
 from .observing import CallObserver, GivenHeaders, Publication
 from .pipeline import Pipeline
@@ -34,6 +35,7 @@ __all__ = [
     "Attempt",
     "Call",
     "CallObserver",
+    "Enqueuer",
     "Errors",
     "Failure",
     "GivenHeaders",

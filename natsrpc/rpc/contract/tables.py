@@ -82,12 +82,14 @@ class EndpointContract:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EventContract:
-    """One event that a service publishes: `template` is its subject with `{token}`s, as written."""
+    """One event that a service publishes: `template` is its subject with `{token}`s, as written;
+    `key` is the field that tells one from another, "" for none."""
 
     template: str
     type: Any
     doc: str = ""
     codec: str = "json"
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from natsrpc import codecs
 from natsrpc.core import check_queue_group, overlaps
@@ -45,6 +45,9 @@ from .callbacks import ServiceCallbacks
 from .level import at_least, check_timeout
 from .meters import Meter
 from .observers import Observer
+
+if TYPE_CHECKING:
+    from natsrpc.jetstream import StreamConfig
 
 MAX_CONCURRENCY = 256
 MAX_WAITING = 1024
@@ -97,6 +100,7 @@ class Definition:
     reply_prefixes: tuple[bytes, ...]
     lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None
     publishes: tuple[EventContract, ...] = ()
+    streams: tuple[StreamConfig, ...] = ()
     handlers: list[Handler] = field(default_factory=list)
     middlewares: list[Middleware[Context]] = field(default_factory=list)
     probes: list[Callable[[], Any]] = field(default_factory=list)
@@ -129,6 +133,11 @@ class Definition:
             endpoints=tuple(handler.contract for handler in self.handlers),
             publishes=self.publishes,
         )
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether it needs JetStream."""
+        return bool(self.streams)
 
     def limits(
         self,

@@ -286,6 +286,9 @@ class RunningService:
 
     def _check_addition(self, handler: Handler) -> None:
         """Refuse an endpoint that cannot be added while running."""
+        if self.definition.streams:
+            durable = importlib.import_module("natsrpc.durable")
+            durable.check_uncovered(self.definition.name, handler.contract, self.definition.streams)
         for each in all_dependencies(handler.plan.dependencies):
             if each.lifetime == "app" and not self._dependencies.has(each):
                 raise ConfigError(

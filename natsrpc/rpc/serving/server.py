@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -44,10 +45,14 @@ class Server:
         """Serve. When this returns, every request sent reaches a handler.
 
         Raises:
+            StreamDiffersError: a stream is not as a service declares it; nothing is started.
+            ConfigError: a stream stores the subject of a handler; likewise.
+            JetStreamError: a stream that is declared cannot be made, or there is no JetStream.
             PermissionsError: the server denied the subscription of an endpoint.
             MaxSubscriptionsError, ServerError: it refused one, without naming it.
             NatsTimeoutError, FlushInterruptedError, ConnectionClosedError: as `Connection.flush`.
         """
+        await self._prepare()
         link = self.connection.link
         started: list[RunningService] = []
         subscriptions: list[Subscription] = []
@@ -67,6 +72,14 @@ class Server:
         link.add_drain_hook(self._drain_early)
         link.add_listener(self._hear)
         link.stalls.watch(self._hold, self._release)
+
+    async def _prepare(self) -> None:
+        """Make or check the streams that services declare, before anything of them starts."""
+        definitions = [service.definition for service in self.services]
+        if any(definition.is_durable for definition in definitions):
+            # loaded with the first of them: other services do without JetStream
+            durable = importlib.import_module("natsrpc.durable")
+            await durable.prepare(self.connection, definitions)
 
     def _hold(self) -> None:
         """This process did not run for a while: what is read now is not started at once."""

@@ -7,6 +7,7 @@ from .callables import Style, style
 from .callers import caller, depth_of_caller, place_of
 from .carrying import check_codec
 from .event import Event, event_contracts
+from .keys import key_reader
 from .layers import describe, identity, is_async
 from .markers import MISSING, Depends, DependsMarker, Embed, Header, Token
 from .marks import HandlerOptions, Mark, mark_of, marked_methods, public_methods, set_mark
@@ -41,6 +42,7 @@ __all__ = [
     "hints",
     "identity",
     "is_async",
+    "key_reader",
     "located",
     "mark_of",
     "marked_methods",

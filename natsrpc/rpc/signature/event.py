@@ -15,6 +15,7 @@ from natsrpc.core import check_literal
 from natsrpc.errors import BadSubjectError, ConfigTypeError
 
 from ..contract import EventContract, check_event_subject
+from .keys import check_key
 from .names import parse_template
 
 if TYPE_CHECKING:
@@ -42,11 +43,14 @@ class Event(Generic[T]):
         subject: the subject. A part in braces is a token that the publisher gives a value.
         type: the type of the values: what a handler's parameter may have.
         description: what people read in documents.
+        key: the field of the values that tells one from another, as "order_id" or "order.id".
+            `Client.enqueue` makes the message's id of it, so that a stream stores it once.
 
     Raises:
         BadSubjectError: it is no subject to publish to, has a wildcard without a name, begins with
             `$` or `_INBOX`, or holds our own token.
-        ConfigError: a token is named twice, or only part of one is in braces; `type` is a value.
+        ConfigError: a token is named twice, or only part of one is in braces; `type` is a value, or
+            has no such field as `key`.
     """
 
     subject: str
@@ -55,12 +59,16 @@ class Event(Generic[T]):
     """The type of the values."""
     description: str
     """What people read in documents."""
+    key: str
+    """The field that tells one value from another, as a dotted path; "" for none."""
     wildcard: str = field(repr=False)
     """The subject that a subscription to all of these events has: `*` in the place of tokens."""
     tokens: Mapping[str, int] = field(repr=False)
     """The names of the tokens, with their places in the subject, counted from 0."""
 
-    def __init__(self, subject: str, type: TypeForm[T], *, description: str = "") -> None:
+    def __init__(
+        self, subject: str, type: TypeForm[T], *, description: str = "", key: str | None = None
+    ) -> None:
         wildcard, tokens = parse_template(subject)
         check_event_subject(subject)
         if "*" in subject or ">" in subject.split("."):
@@ -79,17 +87,18 @@ class Event(Generic[T]):
             ("subject", subject),
             ("type", type),
             ("description", description),
+            ("key", "" if key is None else check_key(subject, type, key)),
             ("wildcard", wildcard),
             ("tokens", MappingProxyType(tokens)),
         ):
             object.__setattr__(self, name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (self.subject, self.type, self.description)
+        return _again, (self.subject, self.type, self.description, self.key or None)
 
 
-def _again(subject: str, type_: Any, description: str) -> Event[Any]:
-    return Event(subject, type_, description=description)
+def _again(subject: str, type_: Any, description: str, key: str | None) -> Event[Any]:
+    return Event(subject, type_, description=description, key=key)
 
 
 def event_contracts(events: Sequence[Event[Any]], codec: str) -> tuple[EventContract, ...]:
@@ -105,5 +114,6 @@ def event_contracts(events: Sequence[Event[Any]], codec: str) -> tuple[EventCont
         if not isinstance(event, Event):
             way = 'as in natsrpc.Event("shop.placed", OrderPlaced)'
             raise ConfigTypeError(f"publishes has {event!r}: expected an Event, {way}")
-        found.append(EventContract(event.subject, event.type, event.description, codec))
+        contract = EventContract(event.subject, event.type, event.description, codec, event.key)
+        found.append(contract)
     return tuple(found)

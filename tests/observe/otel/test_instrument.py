@@ -349,6 +349,26 @@ async def test_names_stay_few_where_subjects_hold_values() -> None:
     assert producers[-1].name == "publish"
 
 
+@pytest.mark.live
+async def test_what_is_enqueued_has_a_span_whose_context_is_stored() -> None:
+    traced = Traced()
+    placed: natsrpc.Event[int] = natsrpc.Event("jobs.{region}.placed", int)
+    with NatsServer(jetstream=True) as server:
+        async with natsrpc.connect(server.url) as client:
+            js = natsrpc.jetstream.JetStream(client.connection)
+            config = natsrpc.jetstream.StreamConfig(name="JOBS", subjects=["jobs.>"])
+            stream = await js.create_stream(config)
+            otel.instrument(client, tracer_provider=traced.provider)
+            ack = await client.enqueue(placed, 1, tokens={"region": "eu"})
+            with pytest.raises(natsrpc.NoStreamResponseError):
+                await client.enqueue("nowhere", 1)
+            stored = await stream.get_msg(ack.seq)
+    good, bad = traced.exporter.get_finished_spans()
+    assert (good.kind, good.name) == (SpanKind.PRODUCER, "publish jobs.{region}.placed")
+    assert f"{good.context.span_id:016x}" in stored.headers["traceparent"]
+    assert attribute(bad, "error.type") == "natsrpc.errors.jetstream.NoStreamResponseError"
+
+
 async def test_durations_are_recorded_where_a_provider_is_given() -> None:
     traced, reader = Traced(), InMemoryMetricReader()
     meters = MeterProvider([reader])

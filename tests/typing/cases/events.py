@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, assert_type
 
 from pydantic import BaseModel
 
-from natsrpc import Client, Context, Depends, Event, Msg, Router, Service, Token
+from natsrpc import Client, Context, Depends, Event, Msg, Router, Service, Token, sync
+from natsrpc.jetstream import PubAck
 
 
 class Placed(BaseModel):
@@ -48,6 +50,18 @@ async def publishers(client: Client) -> None:
     await client.publish(numbers, ["a"])  # E: misc, reportCallIssue
     await client.publish(numbers, [1], tokens={"n": 1})  # E: dict-item, reportArgumentType
     await client.publish("subject", 1, tokens={"a": "b"})  # E: call-overload, reportArgumentType
+
+
+async def enqueuers(client: Client, blocking: sync.Client) -> None:
+    ack = await client.enqueue(placed, Placed(order=1), tokens={"region": "eu"}, msg_id="a")
+    assert_type(ack, PubAck)
+    assert_type(blocking.enqueue(numbers, [1], delay=5.0), PubAck)
+    await client.enqueue("subject", Other(order=1), at=datetime.now(UTC), timeout=1.0)
+    await client.enqueue("subject")
+    await client.enqueue(placed, Other(order=1))  # E: misc, reportCallIssue
+    await client.enqueue(placed)  # E: call-overload, reportArgumentType
+    await client.enqueue("subject", 1, delay="5")  # E: call-overload, reportArgumentType
+    blocking.enqueue(numbers, ["a"])  # E: misc, reportCallIssue
 
 
 @service.subscriber(placed)
