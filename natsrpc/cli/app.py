@@ -16,6 +16,7 @@ from . import (
     demo,
     info,
     ls,
+    new,
     permissions,
     ping,
     run,
@@ -68,4 +69,5 @@ app.command("server", context_settings={"allow_extra_args": True, "ignore_unknow
 app.add_typer(contract.app, name="contract")
 app.command("stub")(connecting(stub.stub))
 app.command("permissions")(connecting(permissions.permissions))
+app.command("new")(new.new)
 app.command("demo")(demo.demo)
