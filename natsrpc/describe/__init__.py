@@ -10,6 +10,7 @@ from .document import document, read_document
 from .permissions import Inboxes, Permissions, exports, imports, leading_wildcards, permissions
 from .schemas import RAW, endpoint_schema, error_schema, event_schema, published, schema
 from .stub import stub
+from .typescript import typescript
 
 __all__ = [
     "RAW",
@@ -33,5 +34,6 @@ __all__ = [
     "read_document",
     "schema",
     "stub",
+    "typescript",
     "version_numbers",
 ]
