@@ -17,6 +17,7 @@ from . import (
     info,
     kv,
     ls,
+    new,
     permissions,
     ping,
     publish,
@@ -74,4 +75,5 @@ app.add_typer(streams.app, name="streams")
 app.add_typer(kv.app, name="kv")
 app.command("stub")(connecting(stub.stub))
 app.command("permissions")(connecting(permissions.permissions))
+app.command("new")(new.new)
 app.command("demo")(demo.demo)

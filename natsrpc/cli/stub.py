@@ -5,19 +5,28 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from natsrpc.describe import stub as write_stub
+from natsrpc.describe import typescript
 
 from .context import Destination
 from .contract import Output, contract_of, write
 from .duration import parse_seconds
 from .query import Timeout
 
-__all__ = ["stub"]
+__all__ = ["Language", "stub"]
+
+
+class Language(Enum):
+    """The languages that a client module is written in."""
+
+    PYTHON = "python"
+    TYPESCRIPT = "typescript"
 
 
 async def stub(
@@ -28,12 +37,16 @@ async def stub(
             help="The name of a live service, a file from `contract export`, or `module:service`."
         ),
     ],
+    lang: Annotated[Language, typer.Option(help="The language of the module.")] = Language.PYTHON,
     output: Output = "",
     timeout: Timeout = "2s",
 ) -> None:
-    """Write a Python module with typed methods and models to call the service TARGET."""
+    """Write a module with typed methods and models to call the service TARGET."""
     found = await contract_of(destination, target, parse_seconds(timeout))
-    write(_formatted(write_stub(found), output or "stub.py"), output)
+    if lang is Language.TYPESCRIPT:
+        write(typescript(found), output)
+    else:
+        write(_formatted(write_stub(found), output or "stub.py"), output)
 
 
 def _formatted(text: str, name: str) -> str:

@@ -11,6 +11,7 @@ from .fitting import misfits
 from .permissions import Inboxes, Permissions, exports, imports, leading_wildcards, permissions
 from .schemas import RAW, endpoint_schema, error_schema, event_schema, published, schema
 from .stub import stub
+from .typescript import typescript
 
 __all__ = [
     "RAW",
@@ -35,5 +36,6 @@ __all__ = [
     "read_document",
     "schema",
     "stub",
+    "typescript",
     "version_numbers",
 ]

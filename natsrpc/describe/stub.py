@@ -21,8 +21,8 @@ from .classes import INDENT, RESERVED_CLASSES, Classes, FieldSource, called
 from .document import read_document
 from .names import Names, class_name, docstring, identifier, literal, method_name, words
 
-_TOKEN = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_BUILTIN = frozenset(
+TOKEN = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+BUILTIN_ERRORS = frozenset(
     name
     for name, value in vars(errors).items()
     if isinstance(value, type) and issubclass(value, errors.RpcError)
@@ -169,7 +169,7 @@ class _Module:
             self._classes.need("from collections.abc import AsyncIterable")
             method.items_type = annotation(self._classes, endpoint["items"], f"{name}-item")
             method.parameters.insert(0, f"items: AsyncIterable[{method.items_type}]")
-        for token in _TOKEN.findall(endpoint["template"]):
+        for token in TOKEN.findall(endpoint["template"]):
             method.tokens[token] = taken.take(identifier(token), f"{token}_token")
             method.keyword_only.append(f"{method.tokens[token]}: str")
         if endpoint["response"] is not None:
@@ -189,7 +189,7 @@ class _Module:
 
     def _error(self, error: Mapping[str, Any]) -> str:
         """Return the name of a declared error's class, and write the class when it is first met."""
-        if error["name"] in _BUILTIN and error["fields"] is None:
+        if error["name"] in BUILTIN_ERRORS and error["fields"] is None:
             return f"natsrpc.{error['name']}"
         key = repr(error)
         if key not in self._errors:

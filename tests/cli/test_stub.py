@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import natsrpc
+from natsrpc.describe import document, typescript
 from natsrpc.testing import NatsServer
 from tests.core.harness import eventually
 from tests.describe.wide import service, taken
@@ -210,6 +211,25 @@ async def test_what_cannot_be_called_is_left_out(path: Path, module: ModuleType)
     assert "Left out, because a call or an event needs one subject: any.*" in path.read_text(
         "utf-8"
     )
+
+
+async def test_the_same_contract_is_written_in_typescript(
+    client: natsrpc.Client, tmp_path: Path
+) -> None:
+    url = str(client.connection.connected_url)
+    command = ("stub", "wide-world", "--lang", "typescript", "-s", url)
+    code, out, err = await asyncio.to_thread(run_command, *command)
+    assert (code, err) == (0, "")
+    assert out == typescript(document(service.contract))
+    output = str(tmp_path / "wide.ts")
+    code, out, err = await asyncio.to_thread(run_command, *command, "-o", output)
+    assert (code, out, err) == (0, "", f"wrote {output}\n")
+
+
+def test_a_language_that_is_not_known_is_named() -> None:
+    code, out, err = run_command("stub", "wide-world", "--lang", "cobol")
+    assert (code, out) == (2, "")
+    assert "typescript" in err
 
 
 def test_unreachable_service_is_one_line() -> None:

@@ -16,8 +16,9 @@ from natsrpc.cli.context import Flags, find_destination
 from natsrpc.cli.duration import parse_seconds
 from natsrpc.core import Options
 from natsrpc.core.session.auth import check_files
-from natsrpc.describe import diff, read_document, stub
+from natsrpc.describe import diff, read_document, stub, typescript
 from natsrpc.errors import ConfigError, NatsRpcError
+from tests.describe.lexical import check
 
 KEYWORDS = [
     "type", "properties", "items", "anyOf", "oneOf", "allOf", "$ref", "$defs", "A", "B", "enum",
@@ -119,6 +120,17 @@ def stubs(contract: Any) -> None:
     compile(source, "stub", "exec")
 
 
+@given(contracts)
+def modules(contract: Any) -> None:
+    """A TypeScript stub is well-formed, whatever its contract says."""
+    try:
+        source = typescript(contract)
+    except ConfigError:
+        return
+    source.encode()
+    check(source)
+
+
 @given(contracts, contracts)
 def diffs(old: Any, new: Any) -> None:
     """Two contracts are compared, and one with itself has no changes."""
@@ -141,7 +153,9 @@ def documents(value: Any) -> None:
     """Any JSON is a contract or an error of ours."""
     for given_ in (value, {"name": "a", "version": "1.0.0", "endpoints": value}):
         try:
-            stub(read_document(given_))
+            found = read_document(given_)
+            stub(found)
+            check(typescript(found))
         except ConfigError:
             continue
 
@@ -207,6 +221,7 @@ def durations(text: str) -> None:
 
 SHAPES: dict[str, Callable[[], None]] = {
     "stubs": stubs,
+    "modules": modules,
     "diffs": diffs,
     "documents": documents,
     "contexts": contexts,
