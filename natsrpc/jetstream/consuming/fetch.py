@@ -21,6 +21,7 @@ from .statuses import Verdict, error_of_status, limit_in, verdict_of
 GRACE = 1.0
 _PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
+_GO_ON = (Verdict.MOVED, Verdict.NOBODY, Verdict.UNPINNED)
 
 
 class Fetch:
@@ -29,16 +30,18 @@ class Fetch:
     def __init__(self, target: Target, asked: Asked, timeout: float) -> None:
         self.target = target
         self._asked = asked
-        self._link = target.api.link
-        self._deadline = self._link.loop.time() + timeout
+        self._link = link = target.api.link
+        self._timeout = timeout
+        self._deadline = link.loop.time() + timeout
         self._msgs: list[Msg] = []
         self.keep: Callable[[Msg], object] = self._msgs.append
         self.waiters: tuple[object, ...] = ()
         self._pull: Pull | None = None
-        self._over: asyncio.Future[Verdict] = self._link.loop.create_future()
+        self._over: asyncio.Future[Verdict] = link.loop.create_future()
         self._error: Exception | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._silence = Silence(self._link, asked.heartbeat, self._pulls, self._found_silent)
+        self._silence: Silence | None = None
+        if asked.heartbeat:
+            self._silence = Silence(link, asked.heartbeat, self._pulls, self._found_silent)
 
     async def run(self) -> list[Msg]:
         """Fetch.
@@ -50,56 +53,48 @@ class Fetch:
         """
         if self._link.is_closed:
             raise ConnectionClosedError
-        hub = self.target.api.hub
+        hub, due = self.target.api.hub, self.target.due
         hub.add(self)
-        self._silence.start()
+        if self._silence is not None:
+            self._silence.start()
+        due[self] = end = self._deadline + GRACE
+        if end < due.next:
+            due.watch(end)
         try:
             await self._run()
         except BaseException:
             self._give_back()
             raise
         finally:
+            due.pop(self, None)
             hub.remove(self)
-            self._silence.stop()
+            if self._silence is not None:
+                self._silence.stop()
             self._end_pull()
         if self._error is not None and not self._msgs:
             raise self._error
         return self._msgs
 
     async def _run(self) -> None:
-        loop, pause = self._link.loop, _PAUSE
+        loop, left, pause = self._link.loop, self._timeout, _PAUSE
         while True:
-            left = self._deadline - loop.time()
-            if left <= 0 or self._is_full:
+            if self._link.is_connected:
+                self._send(left)
+            verdict = await self._over
+            if verdict is Verdict.OVER:
                 return
-            verdict = await self._pull_once(left)
+            self._end_pull()
             if verdict is Verdict.NOBODY and (gone := await why_gone(self.target)) is not None:
                 self._error = gone
-            if self._error is not None or not self._goes_on(verdict):
+            if self._error is not None or verdict not in _GO_ON:
                 return
             if verdict is not Verdict.MOVED:
                 await asyncio.sleep(min(pause, max(self._deadline - loop.time(), 0)))
                 pause = min(2 * pause, _LONGEST_PAUSE)
-
-    @property
-    def _is_full(self) -> bool:
-        return len(self._msgs) >= self._asked.batch
-
-    @staticmethod
-    def _goes_on(verdict: Verdict) -> bool:
-        return verdict in (Verdict.MOVED, Verdict.NOBODY, Verdict.UNPINNED)
-
-    async def _pull_once(self, left: float) -> Verdict:
-        """Ask for what is missing; how that pull ended."""
-        loop = self._link.loop
-        self._over = loop.create_future()
-        if self._link.is_connected:
-            self._send(left)
-        self._timer = loop.call_later(left + GRACE, self._expired)
-        try:
-            return await self._over
-        finally:
-            self._end_pull()
+            left = self._deadline - loop.time()
+            if left <= 0 or len(self._msgs) >= self._asked.batch:
+                return
+            self._over = loop.create_future()
 
     def _send(self, left: float) -> None:
         batch, _, heartbeat, max_bytes, no_wait = self._asked
@@ -111,8 +106,6 @@ class Fetch:
         self._pull = self.target.begin(self, asked)
 
     def _end_pull(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
         pull, self._pull = self._pull, None
         if pull is not None:
             is_clean = self._over.done() and not self._over.cancelled()
@@ -123,7 +116,8 @@ class Fetch:
             self._error = error
             self._over.set_result(verdict)
 
-    def _expired(self) -> None:
+    def expired(self) -> None:
+        """The time is over, and the server's end of it is not here: see `Target.due`."""
         # Its end was never told: a server without the consumer may be silent.
         no_word = self._link.is_connected and not self._msgs
         self._end(Verdict.NOBODY if no_word else Verdict.OVER)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from natsrpc.core import Msg
+from natsrpc.core import Due, Msg
 from natsrpc.errors import NatsError, PermissionsError
 
 from ..api import Api, check_name, to_ns
@@ -46,8 +46,24 @@ class Asked(NamedTuple):
     no_wait: bool = False
 
 
+class Waiting(Protocol):
+    """Who waits for messages for so long."""
+
+    def expired(self) -> None:
+        """The time is over."""
+
+
+def _expire(waiting: Waiting, deadline: float) -> None:
+    waiting.expired()
+
+
+def _deadline_of(deadline: float) -> float:
+    return deadline
+
+
 class Target:
-    """A consumer, as pulls reach it. `pin` is the id under which its priority group serves us."""
+    """A consumer, as pulls reach it. `pin` is the id under which its priority group serves us;
+    `due` tells those whose time is over."""
 
     __slots__ = (
         "_idle",
@@ -55,6 +71,7 @@ class Target:
         "_link",
         "api",
         "consumer",
+        "due",
         "pin",
         "priority",
         "stream",
@@ -78,6 +95,7 @@ class Target:
         self.takes_acks: bool = takes_acks
         self.priority: Priority | None = priority
         self.pin: str = ""
+        self.due: Due[Waiting, float] = Due(api.link.loop, _expire, _deadline_of)
         self._link = api.link
         self._idle: dict[Pull, float] = {}
         self._is_sweeping = False
