@@ -143,7 +143,7 @@ async def test_a_process_that_was_killed_leaves_its_job_in_doubt(
     assert child.stdout is not None
     assert (await child.stdout.readline()).split() == [b"began", b"True"]
     store, delays = OnceBucket(kv, lease=1.0), []
-    async with kv.watch("k.a", updates_only=True) as watcher:
+    async with kv.watch("k.a", updates_only=True) as watcher, asyncio.timeout(30):
         await anext(aiter(watcher))  # it says that it is alive
     with pytest.raises(RetryLater):
         await begin(store, "a")
@@ -165,8 +165,9 @@ async def test_a_process_that_was_killed_leaves_its_job_in_doubt(
 async def test_a_claim_lives_as_long_as_its_holder(kv: KeyValue) -> None:
     store = OnceBucket(kv, lease=1.0)
     async with natsrpc.once("a", store), kv.watch("k.a", updates_only=True) as watcher:
-        for _ in range(4):  # so long that it would be over
-            await anext(aiter(watcher))
+        async with asyncio.timeout(30):
+            for _ in range(4):  # so long that it would be over
+                await anext(aiter(watcher))
         with pytest.raises(RetryLater):
             await begin(OnceBucket(kv, lease=1.0), "a")
     assert await begin(store, "a") is False

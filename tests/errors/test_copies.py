@@ -21,6 +21,8 @@ from natsrpc.errors import (
     NoRespondersError,
     NoServersError,
     PermissionsError,
+    Reject,
+    RetryLater,
     RpcError,
     SlowConsumerError,
     SubjectStoredError,
@@ -54,6 +56,8 @@ def example(cls: type[NatsRpcError]) -> NatsRpcError:
         DecodeError: lambda: DecodeError("bad", errors=[{"path": "a.0", "reason": "no"}]),
         ContractError: lambda: ContractError("bad", subject="calc.add", malformed=True),
         SubjectStoredError: lambda: SubjectStoredError("a.b", stream="S", reason="full"),
+        RetryLater: lambda: RetryLater(1.5, "busy"),
+        Reject: lambda: Reject("cannot be"),
         NoServersError: lambda: NoServersError(
             "none", attempts=[("a:4222", ConnectError("no", server="a:4222"))]
         ),

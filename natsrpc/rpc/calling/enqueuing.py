@@ -13,12 +13,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from natsrpc import codecs
-from natsrpc.core import Connection, check_timeout
+from natsrpc.core import Connection, check_timeout, encode_headers
 from natsrpc.errors import ConfigError, ConfigTypeError, DeadlineExceededError
 
 from ..headers import inherited
 from ..signature import Event
-from .blocks import with_headers
 from .observing import GivenHeaders, Publication
 from .publishing import Publisher
 
@@ -29,6 +28,7 @@ TIMEOUT = 5.0
 """Seconds that storing a message may take, unless told otherwise."""
 
 MSG_ID = "Nats-Msg-Id"
+_FIRST_LINE = b"NATS/1.0\r\n"
 _GIVEN_OTHERWISE = {
     "nats-msg-id": "msg_id=",
     "nats-schedule": "delay= or at=",
@@ -74,28 +74,41 @@ class Enqueuer:
         timeout: float | None,
     ) -> PubAck:
         """Have a value stored, as `Client.enqueue` describes it."""
-        when = _moment(delay, at)
-        _check_headers(headers)
+        when = None if delay is None and at is None else _moment(delay, at)
+        if headers:
+            _check_headers(headers)
         wait = self._timeout(timeout)
-        store = self._store or self._load()
-
+        observer = self._publisher.observer
+        if observer is None:
+            return await self._send(target, value, headers, codec, tokens, msg_id, when, wait)
         ack: PubAck | None = None
 
         async def send(headers: GivenHeaders) -> None:
             nonlocal ack
-            publisher = self._publisher
-            ready = publisher.ready(target, value, headers=headers, codec=codec, tokens=tokens)
-            name = _msg_id(msg_id, ready.subject, ready.key)
-            block = with_headers(ready.block, {MSG_ID: name}) if name else ready.block
-            ack = await store(ready.subject, ready.data, block, msg_id=name, at=when, timeout=wait)
+            ack = await self._send(target, value, headers, codec, tokens, msg_id, when, wait)
 
-        observer = self._publisher.observer
-        if observer is None:
-            await send(headers)
-        else:
-            await observer.publish(Publication(target, tokens, headers), send)
+        await observer.publish(Publication(target, tokens, headers), send)
         assert ack is not None  # an observer sends, or raises
         return ack
+
+    async def _send(
+        self,
+        target: str | Event[Any],
+        value: Any,
+        headers: GivenHeaders,
+        codec: str | codecs.Codec | None,
+        tokens: Mapping[str, str] | None,
+        msg_id: str | None,
+        at: datetime | None,
+        timeout: float,
+    ) -> PubAck:
+        ready = self._publisher.ready(target, value, headers=headers, codec=codec, tokens=tokens)
+        name, block = "", ready.block
+        if msg_id is not None or ready.key:
+            name = _msg_id(msg_id, ready.subject, ready.key)
+            block = block[:-2] + encode_headers({MSG_ID: name})[len(_FIRST_LINE) :]
+        store = self._store or self._load()
+        return await store(ready.subject, ready.data, block, msg_id=name, at=at, timeout=timeout)
 
     def _load(self) -> Store:
         durable = importlib.import_module("natsrpc.durable")
@@ -105,7 +118,8 @@ class Enqueuer:
     def _timeout(self, timeout: float | None) -> float:
         """Seconds to wait: within the deadline of the handler that enqueues, if one does."""
         wait = TIMEOUT if timeout is None else timeout
-        check_timeout(wait)
+        if timeout is not None:
+            check_timeout(timeout)
         outer = inherited.get()
         if outer is None:
             return wait
@@ -139,8 +153,8 @@ def _moment(delay: float | None, at: datetime | None) -> datetime | None:
         raise ConfigError(f"enqueue(delay=...) is {delay!r} seconds: too far away") from None
 
 
-def _check_headers(headers: Mapping[str, str] | None) -> None:
-    for name in headers or ():
+def _check_headers(headers: Mapping[str, str]) -> None:
+    for name in headers:
         if way := _GIVEN_OTHERWISE.get(name.lower()):
             raise ConfigError(f"header {name!r} cannot be given to enqueue: write {way}")
 

@@ -60,7 +60,7 @@ async def enqueuers(client: Client, blocking: sync.Client) -> None:
     await client.enqueue("subject")
     await client.enqueue(placed, Other(order=1))  # E: misc, reportCallIssue
     await client.enqueue(placed)  # E: call-overload, reportArgumentType
-    await client.enqueue("subject", 1, delay="5")  # E: call-overload, reportArgumentType
+    await client.enqueue("subject", 1, delay="5")  # E: call-overload, reportCallIssue
     blocking.enqueue(numbers, ["a"])  # E: misc, reportCallIssue
 
 
