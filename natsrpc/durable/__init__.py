@@ -1,10 +1,14 @@
 """Typed work that survives a crash: what services and clients do with JetStream streams."""
 
+from natsrpc.errors import Reject, RetryLater
+from natsrpc.rpc import Retry
+
 # for the command line
 from .applying import Applied as Applied
 from .applying import apply as apply
 from .applying import fixed_because as fixed_because
 from .buckets import OnceBucket
+from .delivery import Delivery
 from .effects import Once, once
 
 # for the room of calls and services, which loads them by name
@@ -15,5 +19,16 @@ from .streams import declared as declared
 from .streams import differences_of as differences_of
 from .streams import merged as merged
 from .streams import prepare as prepare
+from .worker import Worker
 
-__all__ = ["Once", "OnceBucket", "SqlTable", "once"]
+__all__ = [
+    "Delivery",
+    "Once",
+    "OnceBucket",
+    "Reject",
+    "Retry",
+    "RetryLater",
+    "SqlTable",
+    "Worker",
+    "once",
+]
