@@ -21,7 +21,8 @@ from .pump import Pump, Supply
 from .statuses import Verdict
 
 _EXPIRES = 30.0
-_HEARTBEAT = 5.0
+_HEARTBEAT = 2.0
+_MOVE = 0.25
 _FIRST_LOOK = 0.5
 _LONGEST_LOOK = 15.0
 
@@ -117,13 +118,20 @@ class Intake:
     def troubled(self, verdict: Verdict, error: JetStreamError) -> None:
         """The consumer is gone, elsewhere, or silent."""
         self._pump.behind = b""
-        if verdict is Verdict.MOVED:
-            self._pump.again()
-            return
         if isinstance(error, NoHeartbeatError):
             self._tell(error)
         if self._looking is None:
-            self._looking = self._link.loop.create_task(self._look(), name="natsrpc intake")
+            work = self._move() if verdict is Verdict.MOVED else self._look()
+            self._looking = self._link.loop.create_task(work, name="natsrpc intake")
+
+    async def _move(self) -> None:
+        """Wait until another server has taken over: what is asked amid it may be lost unseen."""
+        self._pump.halt()
+        try:
+            await asyncio.sleep(_MOVE)
+        finally:
+            self._looking = None
+        self._pump.resume()
 
     async def _look(self) -> None:
         """See if the consumer is gone. It may be made anew, by another process that starts, so it
@@ -161,9 +169,9 @@ class Intake:
         """A new session stands. What the server denied before it may allow now."""
         self._taker.restored()
         if self._pump.error is not None and not self._has_left:
+            self._in_trouble = False  # if it is denied again, that is told again
             self._pump = self._make()
             self._pump.start()
-            self._recover()
 
     def closed(self, error: Exception) -> None:
         """The pump knows, and tells."""
