@@ -13,22 +13,26 @@ from .effects import Once, once
 
 # for the room of calls and services, which loads them by name
 from .enqueuing import Enqueuing as Enqueuing
+from .letters import Letter, letters, read_letter, requeue
 from .sql import SqlTable
 from .streams import check_uncovered as check_uncovered
 from .streams import declared as declared
 from .streams import differences_of as differences_of
 from .streams import merged as merged
 from .streams import prepare as prepare
-from .worker import Worker
+from .worker import Worker as Worker
 
 __all__ = [
     "Delivery",
+    "Letter",
     "Once",
     "OnceBucket",
     "Reject",
     "Retry",
     "RetryLater",
     "SqlTable",
-    "Worker",
+    "letters",
     "once",
+    "read_letter",
+    "requeue",
 ]

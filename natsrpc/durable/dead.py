@@ -73,7 +73,7 @@ def id_of(job: Job, origin: Origin) -> str:
 def headers_of(job: Job, reason: str, error_id: str, origin: Origin) -> Headers:
     """The headers of a dead letter."""
     msg = job.msg
-    found = Headers((name, value) for name, value in msg.headers.items() if _is_users(name))
+    found = Headers((name, value) for name, value in msg.headers.items() if is_users(name))
     moment = datetime.fromtimestamp(int(job.key[1]) / 1e9, UTC)
     ours = {
         REASON: " ".join(reason.split())[:_MOST_REASON] or "no reason was given",
@@ -94,7 +94,7 @@ def headers_of(job: Job, reason: str, error_id: str, origin: Origin) -> Headers:
     return found
 
 
-def _is_users(name: str) -> bool:
+def is_users(name: str) -> bool:
     """Whether a header is neither a word to the stream, nor of an earlier dead letter."""
     lower = name.lower()
     return not lower.startswith((_STREAMS_OWN, MARK.lower()))
