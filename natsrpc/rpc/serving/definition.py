@@ -138,7 +138,7 @@ class Definition:
     @property
     def is_durable(self) -> bool:
         """Whether it needs JetStream."""
-        return bool(self.streams)
+        return bool(self.streams) or any(each.contract.work for each in self.handlers)
 
     def limits(
         self,
