@@ -141,7 +141,7 @@ if TYPE_CHECKING:
         Status,
         Subscription,
     )
-    from .durable import once
+    from .durable import Delivery, once
     from .rpc import (
         Call,
         Client,
@@ -159,6 +159,7 @@ if TYPE_CHECKING:
         Next,
         Policy,
         Reply,
+        Retry,
         Router,
         RunningService,
         Server,
@@ -175,6 +176,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Codec": "natsrpc.codecs",
     "once": "natsrpc.durable",
+    "Delivery": "natsrpc.durable",
     **dict.fromkeys(
         (
             "ConnectOptions",
@@ -209,6 +211,7 @@ _HOMES = {
             "Next",
             "Policy",
             "Reply",
+            "Retry",
             "Router",
             "RunningService",
             "Server",
@@ -289,6 +292,7 @@ __all__ = [
     "ContractError",
     "DeadlineExceededError",
     "DecodeError",
+    "Delivery",
     "Depends",
     "DigestMismatchError",
     "DrainTimeoutError",
@@ -352,6 +356,7 @@ __all__ = [
     "Reply",
     "ReplyTooLargeError",
     "RequestTooLargeError",
+    "Retry",
     "RetryLater",
     "Router",
     "RpcError",

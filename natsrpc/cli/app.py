@@ -13,6 +13,7 @@ from . import (
     call,
     config,
     contract,
+    dead,
     demo,
     info,
     kv,
@@ -73,6 +74,7 @@ app.command("server", context_settings={"allow_extra_args": True, "ignore_unknow
 app.add_typer(contract.app, name="contract")
 app.add_typer(streams.app, name="streams")
 app.add_typer(kv.app, name="kv")
+app.add_typer(dead.app, name="dead")
 app.command("stub")(connecting(stub.stub))
 app.command("permissions")(connecting(permissions.permissions))
 app.command("new")(new.new)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from natsrpc import discovery
-from natsrpc.discovery import ServiceInfo
+from natsrpc.discovery import EndpointInfo, ServiceInfo
 from natsrpc.errors import NatsError, NoRespondersError
 
 from .command import NotThereError
@@ -77,6 +77,14 @@ def _in_words(told: dict[str, Any]) -> tuple[str, str]:
     return request, reply
 
 
+def shared_by(endpoint: EndpointInfo) -> str:
+    """By what the instances share the messages: a queue group or, of a worker, a consumer."""
+    stream, durable = (endpoint.metadata.get(f"natsrpc.{key}") for key in ("stream", "durable"))
+    if stream and durable:
+        return f"{stream}/{durable}"
+    return endpoint.queue_group or "none"
+
+
 def _print(instances: list[ServiceInfo], types: dict[str, tuple[str, str]]) -> None:
     """Show the instances of one version. All have the same endpoints: those of the first are
     shown."""
@@ -86,7 +94,7 @@ def _print(instances: list[ServiceInfo], types: dict[str, tuple[str, str]]) -> N
         show(f"  {key}: {value}")
     show("instances " + ", ".join(sorted(one.id for one in instances)))
     rows = [
-        (marked(e.name, e), e.subject, e.queue_group or "none", *types.get(e.subject, ("?", "?")))
+        (marked(e.name, e), e.subject, shared_by(e), *types.get(e.subject, ("?", "?")))
         for e in first.endpoints
     ]
     columns = ("endpoint", "subject", "queue group", "request", "reply")

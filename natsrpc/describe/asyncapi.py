@@ -2,8 +2,8 @@
 
 Each endpoint becomes a channel with its subject as the address, an operation that receives the
 request, and, if the endpoint answers with a body, a reply to the inbox that the request names. A
-subscriber is such a channel without a reply; an event that the service publishes is one with an
-operation that sends.
+subscriber or worker is such a channel without a reply; an event that the service publishes is one
+with an operation that sends.
 
 Ref: https://www.asyncapi.com/docs/reference/specification/v3.0.0
 """
@@ -98,7 +98,7 @@ def _repointed(value: Any, prefix: str) -> Any:
 
 
 def _channel(endpoint: dict[str, Any], key: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    what = "event" if endpoint["kind"] == "event" else "request"
+    what = "event" if endpoint["kind"] in ("event", "worker") else "request"
     channel: dict[str, Any] = {
         "address": endpoint["template"],
         "description": endpoint["description"],

@@ -28,11 +28,11 @@ class Change:
     """One change of a contract."""
 
     endpoint: str
-    """The new name of the endpoint or subscriber, or its old one if it is gone; the subject of an
-    event that is published; "" for the service itself."""
+    """The new name of the endpoint, subscriber or worker, or its old one if it is gone; the subject
+    of an event that is published; "" for the service itself."""
     side: str
-    """One of "request", "items", "response" and "error NAME"; "event" of what a subscriber reads,
-    "published" of what is published; "" for the endpoint itself."""
+    """One of "request", "items", "response" and "error NAME"; "event" of what a subscriber or a
+    worker reads, "published" of what is published; "" for the endpoint itself."""
     path: str
     """The changed field, as in `items[].price`; "" for the whole body."""
     text: str
@@ -88,8 +88,9 @@ def diff(old: Document, new: Document) -> ContractDiff:
     budget = Budget()
     changes = [
         *_services(old, new),
-        *_all_endpoints(_of_kind(old, event=False), _of_kind(new, event=False), budget),
-        *_subscribers(_of_kind(old, event=True), _of_kind(new, event=True), budget),
+        *_all_endpoints(_called(old), _called(new), budget),
+        *_subscribers(_of_kind(old, "event"), _of_kind(new, "event"), budget),
+        *_workers(_of_kind(old, "worker"), _of_kind(new, "worker"), budget),
         *_publications(old["publishes"], new["publishes"], budget),
     ]
     changes.sort(key=lambda each: -_STEPS.index(each.step))
@@ -133,9 +134,14 @@ def version_numbers(version: str) -> tuple[int, int, int]:
     return parts[0], parts[1], parts[2]
 
 
-def _of_kind(document: Document, *, event: bool) -> list[Document]:
-    """The endpoints that are called, or those that are subscribers."""
-    return [each for each in document["endpoints"] if (each["kind"] == "event") is event]
+def _of_kind(document: Document, kind: str) -> list[Document]:
+    """The subscribers ("event") or the workers ("worker")."""
+    return [each for each in document["endpoints"] if each["kind"] == kind]
+
+
+def _called(document: Document) -> list[Document]:
+    """The endpoints that are called."""
+    return [each for each in document["endpoints"] if each["kind"] not in ("event", "worker")]
 
 
 def _services(old: Document, new: Document) -> Iterator[Change]:
@@ -255,16 +261,8 @@ def _differences(
 
 def _subscribers(old: list[Document], new: list[Document], budget: Budget) -> Iterator[Change]:
     """A subscriber is told by its name, which names its queue group; then by what it hears."""
-    left = list(new)
-    pairs: list[tuple[Document, Document | None]] = []
-    for key in ("name", "subject"):
-        for each in [each for each in old if all(each is not pair[0] for pair in pairs)]:
-            other = next((other for other in left if other[key] == each[key]), None)
-            if other is not None:
-                left.remove(other)
-                pairs.append((each, other))
-    for before in old:
-        after = next((pair[1] for pair in pairs if pair[0] is before), None)
+    pairs, left = _paired(old, new)
+    for before, after in pairs:
         if after is None:
             text = f"removed: it handles no event on {before['template']!r} any more"
             yield Change(before["name"], "", "", text, "major")
@@ -273,6 +271,23 @@ def _subscribers(old: list[Document], new: list[Document], budget: Budget) -> It
     for each in left:
         text = f"added: handles events on {each['template']!r}"
         yield Change(each["name"], "", "", text, "minor")
+
+
+def _paired(
+    old: list[Document], new: list[Document]
+) -> tuple[list[tuple[Document, Document | None]], list[Document]]:
+    """Each of the old ones with the new one of its name, or else of its subject, and what is left
+    of the new ones."""
+    left = list(new)
+    pairs: list[tuple[Document, Document]] = []
+    for key in ("name", "subject"):
+        for each in [each for each in old if all(each is not pair[0] for pair in pairs)]:
+            other = next((other for other in left if other[key] == each[key]), None)
+            if other is not None:
+                left.remove(other)
+                pairs.append((each, other))
+    found = [(each, next((o for e, o in pairs if e is each), None)) for each in old]
+    return found, left
 
 
 def _subscriber(old: Document, new: Document, budget: Budget) -> Iterator[Change]:
@@ -295,6 +310,12 @@ def _subscriber(old: Document, new: Document, budget: Budget) -> Iterator[Change
             yield Change(name, "", "", text, "minor")
         else:
             yield Change(name, "", "", f"{text}: how often an event is handled changes", "major")
+    yield from _reading(old, new, budget)
+
+
+def _reading(old: Document, new: Document, budget: Budget) -> Iterator[Change]:
+    """What a subscriber or worker reads of a message."""
+    name = new["name"]
     if old["content_type"] != new["content_type"]:
         text = f"content type {old['content_type']!r} became {new['content_type']!r}"
         yield Change(name, "", "", f"{text}, by which events are read that name none", "major")
@@ -305,6 +326,45 @@ def _subscriber(old: Document, new: Document, budget: Budget) -> Iterator[Change
         yield Change(name, "event", "", text, "minor")
     else:
         yield from _sides(name, "event", old["request"], new["request"], budget)
+
+
+def _workers(old: list[Document], new: list[Document], budget: Budget) -> Iterator[Change]:
+    """A worker is told by its name, then by what it handles. Its consumer is what counts."""
+    pairs, left = _paired(old, new)
+    for before, after in pairs:
+        if after is None:
+            text = f"removed: its consumer {_consumer(before)} keeps messages that nobody handles"
+            yield Change(before["name"], "", "", text, "major")
+        else:
+            yield from _worker(before, after, budget)
+    for each in left:
+        text = f"added: handles messages on {each['template']!r} of {_consumer(each)}"
+        yield Change(each["name"], "", "", text, "minor")
+
+
+def _worker(old: Document, new: Document, budget: Budget) -> Iterator[Change]:
+    name, before, after = new["name"], old["work"], new["work"]
+    if old["subject"] != new["subject"]:
+        text = f"messages of {old['template']!r} became those of {new['template']!r}"
+        yield Change(name, "", "", text, "major")
+    if old["name"] != new["name"]:
+        text = f"name {old['name']!r} became {new['name']!r}"
+        yield Change(name, "", "", text, "minor")
+    if _consumer(old) != _consumer(new):
+        text = (
+            f"consumer {_consumer(old)} became {_consumer(new)}, which begins at the first message "
+            f"of its stream: what the old one has handled is handled again; "
+            f"durable={before['durable']!r} keeps it"
+        )
+        yield Change(name, "", "", text, "major")
+    if before["dead_letter"] != after["dead_letter"]:
+        was, now = (each["dead_letter"] or "nowhere" for each in (before, after))
+        yield Change(name, "", "", f"dead letters go to {now!r}, and went to {was!r}", "minor")
+    yield from _reading(old, new, budget)
+
+
+def _consumer(worker: Document) -> str:
+    return f"{worker['work']['stream']}/{worker['work']['durable']}"
 
 
 def _publications(old: list[Document], new: list[Document], budget: Budget) -> Iterator[Change]:

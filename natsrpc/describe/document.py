@@ -40,7 +40,10 @@ _ENDPOINT: Mapping[str, Any] = {
     "items": None,
     "response": None,
     "errors": [],
+    "work": None,
 }
+_WORK = ("stream", "durable", "dead_letter")
+"""The fields of a worker's `work`, all of them texts."""
 
 _EVENT: Mapping[str, Any] = {
     "subject": "",
@@ -145,8 +148,19 @@ def _endpoint(place: int, value: Any, left: list[int]) -> dict[str, Any]:
             raise ConfigError(f"this is no contract: bad {key} of endpoint {value['name']!r}")
     for side in ("request", "items", "response"):
         _check_schema(found[side], f"{side} of endpoint {value['name']!r}", left)
+    if found["kind"] == "worker":
+        found["work"] = _work(value["name"], found["work"])
     found["template"] = found["template"] or found["subject"]
     found["errors"] = [_error(each, left) for each in found["errors"]]
+    return found
+
+
+def _work(name: str, value: Any) -> dict[str, str]:
+    given = value if isinstance(value, Mapping) else {}
+    found = {key: given.get(key, "") for key in _WORK}
+    for key, text in found.items():
+        if not isinstance(text, str) or not (text or key == "dead_letter"):
+            raise ConfigError(f"this is no contract: bad {key} of worker {name!r}")
     return found
 
 

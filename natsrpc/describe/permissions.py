@@ -13,7 +13,7 @@ Ref: https://docs.nats.io/running-a-nats-service/configuration/securing_nats/aut
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ _PART = r"(?:[^\x00-\x20\x7f.*>\"\\{}]+|\*)"
 _subject = re.compile(rf"(?:{_PART}\.)*(?:{_PART}|>)").fullmatch
 _name = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _group = re.compile(r"[^\x00-\x20\x7f*>\"\\]*").fullmatch
+_part = re.compile(_PART).fullmatch
 _parameter = re.compile(r"\{[^{}]*\}")
 _prefix = re.compile(r"[^\x00-\x20\x7f.*>\"\\]+(?:\.[^\x00-\x20\x7f.*>\"\\]+)*").fullmatch
 
@@ -106,7 +107,8 @@ def permissions(
 ) -> dict[str, Permissions]:
     """Return what each kind of user needs: `service`, `caller`, `publisher` and `observer`.
 
-    `caller` is there if the service has endpoints to call, `publisher` if it has subscribers.
+    `caller` is there if the service has endpoints to call, `publisher` if it has subscribers
+    or workers.
 
     Args:
         contract: the document of a service.
@@ -120,10 +122,11 @@ def permissions(
     service, caller = (f"{prefix}.>" for prefix in (inboxes.service, inboxes.caller))
     observer = f"{inboxes.observer}.>"
     answered = (caller, observer) if read.calls else (observer,)
+    asks = read.calls or read.works
     found = {
         "service": Permissions(
-            _least((*read.listens, *read.discovery, *((service,) if read.calls else ()))),
-            _least((*(() if allow_responses else answered), *read.published)),
+            _least((*read.listens, *read.discovery, *((service,) if asks else ()))),
+            _least((*(() if allow_responses else answered), *read.published, *read.works)),
             allow_responses,
         )
     }
@@ -131,8 +134,9 @@ def permissions(
         addresses = () if allow_responses else (service,)
         asked = _least((*read.calls, *read.cancels, *addresses))
         found["caller"] = Permissions((caller,), asked, allow_responses)
-    if read.events:
-        found["publisher"] = Permissions((), _least(read.events))
+    if read.events or read.enqueued:  # who enqueues waits for the stream's word
+        waits = (caller,) if read.enqueued else ()
+        found["publisher"] = Permissions(waits, _least((*read.events, *read.enqueued)))
     found["observer"] = Permissions((observer,), read.discovery)
     return found
 
@@ -178,7 +182,7 @@ def leading_wildcards(contract: Mapping[str, Any]) -> list[str]:
     """Return the subjects of a contract that are no subjects of its own: those that begin with a
     wildcard, so that to allow them is to allow nearly all."""
     read = _Contract(contract)
-    subjects = dict.fromkeys((*read.calls, *read.events, *read.published))
+    subjects = dict.fromkeys((*read.calls, *read.events, *read.enqueued, *read.published))
     return [each for each in subjects if each[0] in "*>" and "._NATSRPC." not in each]
 
 
@@ -193,6 +197,8 @@ class _Contract:
         self.calls: list[str] = []
         self.cancels: list[str] = []
         self.events: list[str] = []
+        self.enqueued: list[str] = []
+        self.works: list[str] = []
         self.discovery: tuple[str, ...] = tuple(each.format(name=name) for each in _DISCOVERY)
         for endpoint in contract["endpoints"]:
             self._read(endpoint)
@@ -203,6 +209,10 @@ class _Contract:
         subject, group = _checked(endpoint["subject"]), endpoint["queue_group"]
         if not _group(group) or not group.isprintable():
             raise ConfigError(f"bad queue group {group!r} of endpoint {endpoint['name']!r}")
+        if endpoint["kind"] == "worker":
+            self.enqueued.append(subject)
+            self.works += _work(endpoint)
+            return
         grouped = f" {group}" if group else ""
         self.listens.append(subject + grouped)
         if endpoint["kind"] == "event":
@@ -220,6 +230,25 @@ class _Contract:
             self.listens.append(large + grouped)
             if endpoint["request"] is not None:
                 self.calls.append(large)
+
+
+def _work(endpoint: Mapping[str, Any]) -> Iterator[str]:
+    """What a worker publishes: it asks for its stream and its consumer, and says what became of
+    each message."""
+    work = endpoint["work"]
+    stream, durable, dead = work["stream"], work["durable"], work["dead_letter"]
+    for name in (stream, durable):
+        if not _part(name):
+            raise ConfigError(f"bad name {name!r} of a stream or consumer in this contract")
+    yield f"$JS.API.STREAM.INFO.{stream}"
+    yield f"$JS.API.CONSUMER.INFO.{stream}.{durable}"
+    yield f"$JS.API.CONSUMER.CREATE.{stream}.{durable}.{endpoint['subject']}"
+    yield f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
+    yield f"$JS.ACK.{stream}.{durable}.>"
+    yield f"$JS.ACK.*.*.{stream}.{durable}.>"
+    if dead:
+        yield "$JS.API.STREAM.NAMES"
+        yield _checked(dead)
 
 
 def _checked(subject: str) -> str:

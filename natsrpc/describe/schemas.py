@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from natsrpc import codecs
 from natsrpc.errors import ConfigError, RpcError, UnknownCodecError
-from natsrpc.rpc import EndpointContract, EventContract, ServiceContract
+from natsrpc.rpc import EndpointContract, EventContract, ServiceContract, WorkerContract
 
 _JSON = codecs.get("json")
 
@@ -28,8 +28,8 @@ Node: TypeAlias = Mapping[str, Any]
 
 def schema(contract: ServiceContract) -> list[dict[str, Any]]:
     """Return the description of each endpoint of a service, in their order: the `endpoints` of its
-    document. `discovery` answers SCHEMA with it. Subscribers are among them: their `kind` is
-    "event", and their `request` is what they read of one."""
+    document. `discovery` answers SCHEMA with it. Subscribers and workers are among them: their
+    `kind` is "event" or "worker", and their `request` is what they read of one message."""
     return [endpoint_schema(endpoint) for endpoint in contract.endpoints]
 
 
@@ -58,7 +58,8 @@ def endpoint_schema(endpoint: EndpointContract) -> dict[str, Any]:
     `request` is the schema of the body, `items` that of one item of the stream that the endpoint
     reads beside it, and `response` that of the answer, or of one item where `kind` says that the
     answer is a stream. `errors` are the declared errors, each as in `error_schema`. `content_type`
-    is empty for a codec object that is not registered.
+    is empty for a codec object that is not registered. `work` is, of a worker, as in
+    `work_schema`; else null.
     """
     codec = _codec(endpoint.codec)
     return {
@@ -74,7 +75,14 @@ def endpoint_schema(endpoint: EndpointContract) -> dict[str, Any]:
         "items": _type_schema(codec, endpoint.stream_type, "validation"),
         "response": _type_schema(codec, endpoint.response_type, "serialization"),
         "errors": [error_schema(error) for error in endpoint.errors],
+        "work": None if endpoint.work is None else work_schema(endpoint.work),
     }
+
+
+def work_schema(work: WorkerContract) -> dict[str, str]:
+    """Return where the messages of a worker are: its stream, its consumer there, and where those
+    go that are given up ("" for nowhere)."""
+    return {"stream": work.stream, "durable": work.durable, "dead_letter": work.dead_letter}
 
 
 def error_schema(error: type[RpcError]) -> dict[str, Any]:

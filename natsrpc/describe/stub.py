@@ -89,7 +89,7 @@ class _Module:
         methods: dict[str, _Method] = {}
         events = self._events()
         for endpoint in self._document["endpoints"]:
-            if endpoint["kind"] == "event":
+            if endpoint["kind"] in ("event", "worker"):
                 continue
             if {"*", ">"} & set(endpoint["template"].split(".")):
                 self._left_out.append(endpoint["template"])
@@ -124,14 +124,14 @@ class _Module:
 
     def _events(self) -> list[str]:
         """The lines that define each event, named after its subject: what the service publishes,
-        then what it subscribes to."""
+        then what it subscribes to or works on."""
         lines: list[str] = []
         constants, known = Names(self._titles | {self._client, "natsrpc"}), set()
         for event in self._document["publishes"]:
             known.add(event["subject"])
             lines += self._event(constants, event["subject"], event["payload"], event)
         for each in self._document["endpoints"]:
-            if each["kind"] != "event" or each["template"] in known:
+            if each["kind"] not in ("event", "worker") or each["template"] in known:
                 continue
             if {"*", ">"} & set(each["template"].split(".")):
                 self._left_out.append(each["template"])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from natsrpc.rpc import EndpointContract, ServiceContract
 
@@ -21,7 +21,8 @@ STATS_TYPE = "io.nats.micro.v1.stats_response"
 SCHEMA_TYPE = "io.natsrpc.v1.schema_response"
 
 KIND_KEY = "natsrpc.kind"
-"""The metadata key of what is no endpoint to call: "event" for a subscriber."""
+"""The metadata key of what is no endpoint to call: "event" for a subscriber, "worker" for a
+worker."""
 
 OURS = "natsrpc"
 """The key of the `data` in STATS under which our own figures stand."""
@@ -39,6 +40,15 @@ class Counters(Protocol):
     num_dropped: int
     last_error: str
     processing_time_ns: int
+
+
+@runtime_checkable
+class WorkCounters(Protocol):
+    """The counters that only a worker has."""
+
+    def figures(self) -> Mapping[str, int]:
+        """Them, by name."""
+        ...
 
 
 class Counted(Protocol):
@@ -131,12 +141,14 @@ def _data(
     if health is None:
         return {}
     counters = endpoint.answers
-    ours = {
+    ours: dict[str, Any] = {
         "health": dict(health),
         "inflight": int(endpoint.inflight),
         "refused": int(counters.num_refused),
         "dropped": int(counters.num_dropped),
     }
+    if isinstance(counters, WorkCounters):
+        ours |= counters.figures()
     theirs = {} if shown is None else shown(endpoint.contract.name)
     return {"data": {**theirs, OURS: ours}}
 

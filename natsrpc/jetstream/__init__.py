@@ -54,6 +54,9 @@ from .api import (
 from .api import differing as differing
 from .api import lacking as lacking
 from .consuming import Consumer, JsMsg, Messages, Metadata, OrderedConsumer, OrderedMessages
+from .consuming import Intake as Intake
+from .consuming import Taker as Taker
+from .consuming import tokens_of as tokens_of
 from .context import JetStream
 from .kv import Entry, KeyValue, KeyValueConfig, KeyValueStatus, KeyWatcher
 from .objects import (

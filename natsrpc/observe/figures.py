@@ -64,6 +64,7 @@ _HELP = {
     "natsrpc_connection_reconnects": "Connections that were lost and made again.",
     "natsrpc_connection_slow_consumers": "Times that messages were dropped unread.",
     "natsrpc_server_dropped": "Messages that neither ran nor could be answered.",
+    "natsrpc_server_redelivered": "Messages that a worker was given again.",
     "natsrpc_pool_workers": "Worker processes by state.",
     "natsrpc_pool_restarts": "Workers that were replaced because they had ended unasked.",
 }
@@ -197,6 +198,7 @@ class EndpointFigures:
         "_labels",
         "_ok",
         "_page",
+        "_redelivered",
         "_running",
         "_seconds",
         "_sum",
@@ -211,6 +213,7 @@ class EndpointFigures:
         self._bounds = [bound * 1e9 for bound in bounds]
         self._codes: dict[int, int] = {}
         self._ok = self._code(200)
+        self._redelivered = page.add("natsrpc_server_redelivered", "counter", labels)
         self._running = page.add("natsrpc_server_running", "gauge", labels)
         self._dropped = page.add("natsrpc_server_dropped", "counter", labels)
         self._seconds = page.add("natsrpc_server_seconds", "histogram", labels, bounds)
@@ -229,6 +232,10 @@ class EndpointFigures:
         values, bounds = self._values, self._bounds
         values[self._wait + bisect_left(bounds, seconds * 1e9)] += 1.0
         values[self._wait + len(bounds) + 1] += seconds
+
+    def redelivered(self) -> None:
+        """A worker was given a message again."""
+        self._values[self._redelivered] += 1.0
 
     def began(self) -> None:
         """A handler begins."""

@@ -68,6 +68,7 @@ _FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "natsrpc_server_wait_seconds": ("histogram", _LABELS),
     "natsrpc_server_running": ("gauge", _LABELS),
     "natsrpc_server_dropped": ("counter", _LABELS),
+    "natsrpc_server_redelivered": ("counter", _LABELS),
     **{name: (kind, ()) for name, kind in CONNECTION.items()},
 }
 """The metrics: of what kind they are, and the labels that they may have."""
@@ -195,6 +196,7 @@ class _SharedMeter:
         self._requests: Callable[[str], Any] = partial(
             made["natsrpc_server_requests"].labels, *labels
         )
+        self.redelivered = bound("redelivered").inc
         self._codes: dict[int, Any] = {}
         self.succeeded = self._requests("200").inc
 

@@ -20,6 +20,7 @@ from .calling import Proxy as Proxy
 from .calling import remote_methods as remote_methods
 from .client import Client
 from .connecting import ClientOptions, OfClient, connect, opening
+from .contract import OVER as OVER
 from .contract import (
     Context,
     EndpointContract,
@@ -28,7 +29,9 @@ from .contract import (
     Limits,
     Middleware,
     Next,
+    Retry,
     ServiceContract,
+    WorkerContract,
     compose,
     error_id_of,
     from_wire,
@@ -36,11 +39,14 @@ from .contract import (
     relayed,
     users_part,
 )
+from .contract import description as description
 from .contract import gives_stream as gives_stream
+from .contract import refused_request as refused_request
 from .created import on_created
 from .encoded import Encoded
 from .headers import REQUEST_ID, CurrentRequest, current_request, no_deadline
 from .headers import DeadlineClock as DeadlineClock
+from .headers import inherited as inherited
 from .process import (
     GRACE,
     Stopping,
@@ -52,6 +58,8 @@ from .process import (
     watch_over_end,
 )
 from .service import Lifespan, Service
+from .serving import STUBBORN_AFTER as STUBBORN_AFTER
+from .serving import AfterReply as AfterReply
 from .serving import (
     Attachment,
     Dependencies,
@@ -69,8 +77,19 @@ from .serving import (
     ended,
     take_failure,
 )
+from .serving import Coding as Coding
+from .serving import Codings as Codings
+from .serving import Gate as Gate
+from .serving import Losses as Losses
+from .serving import direct as direct
+from .serving import is_unstarted as is_unstarted
+from .serving import metered_event as metered_event
 from .serving import method_endpoint as endpoint
+from .serving import task_starter as task_starter
+from .serving import thread_clock as thread_clock
+from .signature import CallPlan as CallPlan
 from .signature import Depends, Embed, Event, HandlerOptions, Header, Token
+from .signature import OfWork as OfWork
 from .signature import hints as hints
 from .streams import MAX_BODY as MAX_BODY
 from .streams import PATIENCE as PATIENCE
@@ -128,6 +147,7 @@ __all__ = [
     "Policy",
     "Publication",
     "Reply",
+    "Retry",
     "Router",
     "RpcError",
     "Run",
@@ -140,6 +160,7 @@ __all__ = [
     "Subscriber",
     "TestClient",
     "Token",
+    "WorkerContract",
     "compose",
     "connect",
     "current_request",

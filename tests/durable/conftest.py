@@ -11,6 +11,7 @@ import pytest
 from natsrpc import Client, connect
 from natsrpc.jetstream import JetStream, Stream, StreamConfig
 from natsrpc.testing import Cluster, NatsServer
+from tests.durable.desk import Desk
 
 _numbers = itertools.count()
 
@@ -68,3 +69,9 @@ async def stream(js: JetStream, name: Callable[[], str]) -> AsyncIterator[Stream
     )
     yield await js.create_stream(config)
     await js.delete_stream(unique)
+
+
+@pytest.fixture
+def desk(client: Client, stream: Stream) -> Desk:
+    """Jobs of this test's own."""
+    return Desk(client, stream)

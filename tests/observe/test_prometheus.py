@@ -344,7 +344,7 @@ async def test_a_pool_and_a_program_show_the_same_metrics() -> None:
     async with shop.service.test() as client:
         await client.call("echo", "x")
     ours = families(generate_latest(shop.registry).decode())
-    assert len(ours) == 8
+    assert len(ours) == 9
     assert families(render(sheet.series())) == ours
 
 

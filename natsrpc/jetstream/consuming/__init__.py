@@ -3,6 +3,7 @@
 from .consumer import Consumer
 from .cursor import Cursor
 from .feed import Feed
+from .intake import Intake, Taker
 from .making import delete, make, name_of, too_old, wire_config, with_filters
 from .message import JsMsg, Origin
 from .messages import Messages
@@ -15,6 +16,7 @@ __all__ = [
     "Consumer",
     "Cursor",
     "Feed",
+    "Intake",
     "JsMsg",
     "Messages",
     "Metadata",
@@ -23,6 +25,7 @@ __all__ = [
     "Origin",
     "Reading",
     "Supply",
+    "Taker",
     "delete",
     "make",
     "metadata_of",

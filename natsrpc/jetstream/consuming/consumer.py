@@ -8,6 +8,7 @@ from natsrpc.errors import ConfigError, NatsTimeoutError
 from ..api import Api, ConsumerInfo, read
 from .checks import asked_of_fetch, check_count, check_heartbeat, priority_of
 from .fetch import Fetch
+from .intake import Intake, Taker
 from .message import JsMsg, Origin, handed_out
 from .messages import Messages
 from .pull import Target
@@ -165,6 +166,21 @@ class Consumer:
         supply = supply_of(max_messages, max_bytes, expires, heartbeat, threshold)
         target = self._target("messages", group, min_pending, min_ack_pending, priority)
         return Messages(target, supply, self._origin)
+
+    def intake(self, taker: Taker, room: int) -> Intake:
+        """The messages as there is room for them, given to an object: for those who bound how many
+        are handled at once. What there is no room for stays at the server.
+
+        Args:
+            taker: takes the messages, and knows how many it holds.
+            room: how many it may hold.
+
+        Raises:
+            ConfigError, ConfigTypeError: `room` is no whole number of at least 1.
+
+        Ref: nats.go `Consumer.Consume`.
+        """
+        return Intake(self._plain, self._origin, taker, check_count("intake", "room", room))
 
     def _target(
         self,

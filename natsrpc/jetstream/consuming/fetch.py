@@ -133,6 +133,9 @@ class Fetch:
 
     def _give_back(self) -> None:
         """What nobody will get is delivered again at once."""
+        pull, self._pull = self._pull, None
+        if pull is not None:
+            self.target.leave(pull)
         if self.target.takes_acks and not self._link.is_closed:
             for msg in self._msgs:
                 self._link.send(msg.raw_reply, b"-NAK")

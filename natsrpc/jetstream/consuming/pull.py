@@ -9,6 +9,7 @@ seconds and is taken for the next.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Collection
@@ -68,6 +69,7 @@ class Target:
     __slots__ = (
         "_idle",
         "_is_sweeping",
+        "_leaving",
         "_link",
         "api",
         "consumer",
@@ -99,6 +101,7 @@ class Target:
         self._link = api.link
         self._idle: dict[Pull, float] = {}
         self._is_sweeping = False
+        self._leaving: set[asyncio.Task[None]] = set()
 
     @property
     def name(self) -> str:
@@ -129,8 +132,10 @@ class Target:
 
     # pulls
 
-    def begin(self, owner: PullOwner, asked: Asked) -> Pull:
-        """Send a request, in an inbox that rests or a new one.
+    def begin(self, owner: PullOwner, asked: Asked, behind: bytes = b"") -> Pull:
+        """Send a request, in an inbox that rests or a new one. `behind` is the ack subject of a
+        message that was acked: the request goes the way of acks then, and is served when the server
+        has noted all that were sent before it.
 
         Raises:
             ConnectionClosedError, ConnectionDrainingError, ReconnectBufferExceededError: nothing
@@ -139,7 +144,7 @@ class Target:
         is_plain = not asked.max_bytes and self.priority is None
         pull = self._idle.popitem()[0] if self._idle and is_plain else Pull(self, asked)
         try:
-            pull.begin(owner, asked)
+            pull.begin(owner, asked, behind)
         except BaseException:
             pull.end()
             raise
@@ -156,6 +161,14 @@ class Target:
         if not self._is_sweeping:
             self._is_sweeping = True
             self._link.loop.call_later(_REST, self._sweep)
+
+    def leave(self, pull: Pull) -> asyncio.Task[None]:
+        """End a pull, and give back all that the server has sent before it knows: none of that
+        waits for its `ack_wait`. The task has ended when it is so."""
+        task = self._link.loop.create_task(pull.leave(), name="natsrpc pull")
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+        return task
 
     def _sweep(self) -> None:
         now = self._link.loop.time()
@@ -252,8 +265,8 @@ class Pull:
         is_slow = asked.max_bytes or self._target.priority is not None
         return self._take_slowly if is_slow else self._take
 
-    def begin(self, owner: PullOwner, asked: Asked) -> None:
-        """Send a request.
+    def begin(self, owner: PullOwner, asked: Asked, behind: bytes = b"") -> None:
+        """Send a request; `behind` acks, as `Target.begin` describes it.
 
         Raises:
             ConnectionClosedError, ConnectionDrainingError, ReconnectBufferExceededError: it cannot
@@ -267,7 +280,11 @@ class Pull:
         self.misses = 0
         self.sent_at = self._link.loop.time()
         target = self._target
-        self._link.send(target.subject, target.request(asked), self.inbox)
+        request = target.request(asked)
+        if behind:
+            self._link.send(behind, b"+NXT " + request, self.inbox)
+        else:
+            self._link.send(target.subject, request, self.inbox)
 
     def rest(self) -> bool:
         """Wait for the next request; whether it can. Nothing is to come meanwhile."""
@@ -280,6 +297,12 @@ class Pull:
         """End it here and at the server."""
         self._owner = None
         self._link.detach(self._sub)
+
+    async def leave(self) -> None:
+        """End it, and give back all that the server has sent before it knows."""
+        self.rest()
+        with contextlib.suppress(NatsError):  # it has ended, or the connection has
+            await self._sub.drain()
 
     def _denied(self, error: PermissionsError) -> None:
         if self._owner is not None:

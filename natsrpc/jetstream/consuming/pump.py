@@ -40,13 +40,15 @@ _AT_ONCE = 2
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """How much a pump keeps ready: messages, or bytes where `max_bytes` is not 0."""
+    """How much a pump keeps ready: messages, or bytes where `max_bytes` is not 0. Where pulls do
+    not overlap, one that has come to its end is followed by another."""
 
     most: int
     threshold: int
     expires: float
     heartbeat: float
     max_bytes: int = 0
+    overlap: bool = True
 
 
 class PumpOwner(Protocol):
@@ -65,15 +67,22 @@ class PumpOwner(Protocol):
 
 class Pump:
     """Pulls for one reader. `buffer` is what it may hand out; after each hand-out it counts `spare`
-    down, and calls `refill` at 0. `error` is why nothing more comes."""
+    down, and calls `refill` at 0. `error` is why nothing more comes.
+
+    An owner that keeps messages elsewhere sets `keep`, and `count` to what tells how many there
+    are. `on_fail` is told `error`, too. `behind` is an ack subject that the next pull is to go
+    behind."""
 
     def __init__(self, target: Target, supply: Supply, owner: PumpOwner) -> None:
         self.target = target
         self.buffer: deque[Msg] = deque()
         self.keep: Callable[[Msg], object] = self.buffer.append
+        self.count: Callable[[], int] = self.buffer.__len__
         self.waiters: deque[asyncio.Future[None]] = deque()
         self.spare: int = 0
         self.error: Exception | None = None
+        self.on_fail: Callable[[Exception], object] | None = None
+        self.behind: bytes = b""
         self.is_stopped: bool = False
         self._owner = owner
         self._link = target.api.link
@@ -84,6 +93,7 @@ class Pump:
         self._expires = supply.expires
         self._heartbeat = supply.heartbeat
         self._live: dict[Pull, None] = {}
+        self._overlaps = supply.overlap
         self._no_wait = False
         self._halted = False
         self._starved = False
@@ -121,6 +131,8 @@ class Pump:
         if self.error is None:
             self.error = error
             self.stop()
+            if self.on_fail is not None:
+                self.on_fail(error)
 
     async def wait(self) -> None:
         """Wait until there may be something in the buffer, or nothing more comes."""
@@ -153,6 +165,11 @@ class Pump:
         return size_of(msg) if self._sized else 1
 
     @property
+    def is_asking(self) -> bool:
+        """Whether a pull is alive."""
+        return bool(self._live)
+
+    @property
     def is_sized(self) -> bool:
         """Whether bytes are counted, not messages."""
         return self._sized
@@ -174,9 +191,18 @@ class Pump:
 
     def drop(self) -> None:
         """End all live pulls."""
+        self.behind = b""
         for pull in list(self._live):
             self._over(pull, is_clean=False)
         self.target.clear()
+
+    async def leave(self) -> None:
+        """Stop, and give back what live pulls still bring: none of it waits for its `ack_wait`."""
+        leaving = [self.target.leave(pull) for pull in self._live]
+        self._live.clear()
+        self.stop()
+        if leaving:
+            await asyncio.wait(leaving)
 
     def _over(self, pull: Pull, *, is_clean: bool = True) -> None:
         self._live.pop(pull, None)
@@ -186,11 +212,11 @@ class Pump:
 
     def refill(self) -> None:
         """Ask for what there is room for, and count `spare` anew."""
-        have = sum(map(self.cost, self.buffer)) if self._sized else len(self.buffer)
+        have = sum(map(self.cost, self.buffer)) if self._sized else self.count()
         have += sum(pull.left for pull in self._live)
         may_ask = not (self.is_stopped or self._halted or self._pause) and self._link.is_connected
-        if self._no_wait and self._live:
-            may_ask = False  # a second one would be told that the first wants all there is
+        if self._live and (self._no_wait or not self._overlaps):
+            may_ask = False  # without waiting, it would be told that the first wants all there is
         if have <= self._threshold and may_ask and not (self._starved and have):
             self._starved = False
             asked = self._most - have if self._sized else min(self._most - have, self._batch)
@@ -208,10 +234,11 @@ class Pump:
             no_wait=not wait,
         )
         try:
-            self._live[self.target.begin(self, asked)] = None
+            self._live[self.target.begin(self, asked, self.behind)] = None
         except NatsError as error:
             self.fail(error)
             return False
+        self.behind = b""
         return True
 
     def arrived(self, pull: Pull) -> None:

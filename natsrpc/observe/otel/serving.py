@@ -122,13 +122,15 @@ class ServiceSpans:
     def event(
         self, service: str, subscriber: EndpointContract, run: RunEvent, on_failed: list[OnFailed]
     ) -> RunEvent:
-        """The same run of an event, in a span, which is a child of its publisher's."""
+        """The same run of an event, or of a message that a worker handles, in a span, which is a
+        child of its publisher's. A batch is one span, a child of that of its first message."""
         template = subscriber.template or subscriber.subject
         name = f"{names.PROCESS} {template}"
         attributes = destination(template, names.PROCESS, names.PROCESS)
         attributes[names.RPC_METHOD] = names.method_of(service, subscriber.name)
-        if subscriber.queue_group:
-            attributes[names.MESSAGING_CONSUMER_GROUP_NAME] = subscriber.queue_group
+        group, work = subscriber.queue_group, subscriber.work
+        if group or work is not None:
+            attributes[names.MESSAGING_CONSUMER_GROUP_NAME] = work.durable if work else group
         start, extract = self._tracer.start_span, self._propagation.extract
         attach = otel_context.attach
         duration, kind = self._event_duration, SpanKind.CONSUMER
@@ -146,8 +148,11 @@ class ServiceSpans:
             try:
                 parent = extract(msg.raw_headers)
                 span = start(name, parent, kind, attributes)
-                if has_tokens and span.is_recording():
-                    span.set_attribute(names.SUBJECT, msg.subject)
+                if span.is_recording():
+                    if has_tokens:
+                        span.set_attribute(names.SUBJECT, msg.subject)
+                    if work is not None:
+                        span.set_attribute(names.ATTEMPT, attempt_of(msg))
             except Exception as error:
                 broken("made", error)
                 await run(msg, deadline)
@@ -172,9 +177,14 @@ class ServiceSpans:
 
     def items(self, endpoint: EndpointContract) -> Middleware[Context] | None:
         """A middleware that makes events of a stream's items, if that was asked for."""
-        if not self._items or endpoint.kind in ("unary", "event"):
+        if not self._items or endpoint.kind in ("unary", "event", "worker"):
             return None
         return _note_items
+
+
+def attempt_of(msg: Any) -> int:
+    """How often a message of a stream was delivered, this time included."""
+    return int(msg.metadata.num_delivered)
 
 
 async def _note_items(context: Context, call_next: Next[Context]) -> Any:

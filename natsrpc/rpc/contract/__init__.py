@@ -30,6 +30,7 @@ from .tables import (
     takes_stream,
 )
 from .tracebacks import users_part
+from .work import Retry, WorkerContract, check_asset
 
 __all__ = [
     "KIND_KEY",
@@ -47,7 +48,10 @@ __all__ = [
     "Limits",
     "Middleware",
     "Next",
+    "Retry",
     "ServiceContract",
+    "WorkerContract",
+    "check_asset",
     "check_errors",
     "check_event_subject",
     "check_text",

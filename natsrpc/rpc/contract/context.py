@@ -58,7 +58,8 @@ class Context:
     copied there. `written` holds an answer and its bytes, where they had to be written before the
     handler's dependencies cleaned up. `shared_headers` are the request's headers as all requests
     of a caller share them, without those that differ with each request and only pass through, such
-    as a trace's: to be read, and never changed.
+    as a trace's: to be read, and never changed. `delivery` is what a worker handles: it is set for
+    workers alone.
     """
 
     __slots__ = (
@@ -71,6 +72,7 @@ class Context:
         "deadline",
         "decode",
         "decode_item",
+        "delivery",
         "encode",
         "endpoint",
         "msg",
@@ -80,6 +82,8 @@ class Context:
         "stream",
         "written",
     )
+
+    delivery: Any
 
     def __init__(
         self,

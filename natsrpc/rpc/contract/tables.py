@@ -12,11 +12,15 @@ from typing import Any, Literal
 
 from natsrpc.errors import ConfigError, ConfigTypeError, RpcError
 
-Kind = Literal["unary", "response_stream", "request_stream", "both_stream", "event"]
-"""How an endpoint is used: called, in four ways, or published to ("event": a subscriber)."""
+from .work import WorkerContract
+
+Kind = Literal["unary", "response_stream", "request_stream", "both_stream", "event", "worker"]
+"""How an endpoint is used: called, in four ways; published to ("event": a subscriber); or given the
+messages of a stream ("worker")."""
 
 KIND_KEY = "natsrpc.kind"
-"""The metadata key by which INFO tells what is no endpoint to call: "event" for a subscriber."""
+"""The metadata key by which INFO tells what is no endpoint to call: "event" for a subscriber,
+"worker" for a worker."""
 
 MAX_WAITING_EVENTS = 65_536
 """Events that wait for a subscriber, unless told otherwise."""
@@ -60,8 +64,9 @@ class EndpointContract:
     the same as it was written, with `{token}`s. `queue_group` is "" where queueing is off.
     `request_type` and `response_type` are None where nothing is read or answered. Where the answer
     is a stream, `response_type` is the type of its items; `stream_type` that of a request stream's.
-    Of a subscriber (`kind` is "event") `request_type` is what it reads of an event. `service` is
-    the name of the service that it is an endpoint of; "" where that is not known.
+    Of a subscriber (`kind` is "event") `request_type` is what it reads of an event. A worker
+    (`kind` is "worker") has `work` besides, and no queue group: its instances share a consumer.
+    `service` is the name of the service that it is an endpoint of; "" where that is not known.
     """
 
     name: str
@@ -78,6 +83,7 @@ class EndpointContract:
     codec: str = "json"
     idempotent: bool = False
     service: str = ""
+    work: WorkerContract | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +101,7 @@ class EventContract:
 @dataclass(frozen=True, slots=True)
 class ServiceContract:
     """One service: its name and version, its endpoints in the order they were added (subscribers
-    are among them, with `kind` "event"), and the events that it says it publishes."""
+    and workers are among them, by their `kind`), and the events that it says it publishes."""
 
     name: str
     version: str
@@ -109,6 +115,11 @@ class ServiceContract:
     def subscribers(self) -> tuple[EndpointContract, ...]:
         """Those endpoints that events are published to."""
         return tuple(each for each in self.endpoints if each.kind == "event")
+
+    @property
+    def workers(self) -> tuple[EndpointContract, ...]:
+        """Those endpoints that are given the messages of streams."""
+        return tuple(each for each in self.endpoints if each.kind == "worker")
 
 
 def check_errors(where: str, errors: tuple[type[RpcError], ...]) -> tuple[type[RpcError], ...]:

@@ -13,21 +13,29 @@ import logging
 import os
 from functools import partial
 from time import perf_counter_ns
+from typing import Protocol
 
 from ..contract import Afterwards, Later
 from ..headers import no_deadline
 from ..signature import describe, is_async
-from .answers import Answers
-from .outcomes import Outcomes
 from .threads import Threads
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
 
+class Noting(Protocol):
+    """The counters of an endpoint, as far as this moves them."""
+
+    processing_time_ns: int
+
+    def note_error(self, text: str) -> None:
+        """Count an error."""
+
+
 class AfterReply:
     """Runs the functions that the handlers of one endpoint gave to `Context.after_reply`."""
 
-    def __init__(self, threads: Threads, answers: Answers | Outcomes, handler: str) -> None:
+    def __init__(self, threads: Threads, answers: Noting, handler: str) -> None:
         self._threads = threads
         self._answers = answers
         self._handler = handler

@@ -32,6 +32,7 @@ from ..signature import (
     CallPlan,
     all_dependencies,
     check_codec,
+    check_work,
     depth_of_caller,
     describe,
     identity,
@@ -137,7 +138,7 @@ class Definition:
     @property
     def is_durable(self) -> bool:
         """Whether it needs JetStream."""
-        return bool(self.streams)
+        return bool(self.streams) or any(each.contract.work for each in self.handlers)
 
     def limits(
         self,
@@ -172,10 +173,14 @@ class Definition:
         """
         new: list[Handler] = []
         for _, handler in registrations:
+            contract = handler.contract
+            is_batch = contract.work is not None and contract.work.batch > 0
+            check_work(handler.plan, is_worker=contract.kind == "worker", batch=is_batch)
             check_codec(handler.plan, self.codec)
             there = [*self.handlers, *new]
             check_overlap(handler, there, self.name)
             _check_subscriber(handler, there, self.name)
+            check_worker(handler, there, self.name)
             named = handler if handler.is_named else _with_own_name(handler, there)
             contract = dataclasses.replace(named.contract, service=self.name)
             new.append(named._replace(contract=contract))
@@ -184,8 +189,8 @@ class Definition:
                 check(handler)
         self.handlers += new
         for (function, _), handler in zip(registrations, new, strict=True):
-            if handler.contract.kind == "event":
-                registry.register_subscriber(function)
+            if handler.contract.kind in ("event", "worker"):
+                registry.register_uncallable(function, handler.contract.kind)
             else:
                 registry.register(function, handler.contract, handler.plan)
             for serve in list(self.on_added):
@@ -301,6 +306,27 @@ def _check_subscriber(new: Handler, others: list[Handler], service: str) -> None
                 f"service {service!r} has a subscriber {new.contract.name!r} already: "
                 f"{place_of(other.plan.function)} and {place_of(new.plan.function)} would share "
                 "its queue group; give one of them another `name`"
+            )
+
+
+def check_worker(new: Handler, others: list[Handler], service: str) -> None:
+    """Refuse a second worker with the consumer of the first, which would be given half of its
+    messages.
+
+    Raises:
+        ConfigError: the consumer is taken.
+    """
+    work = new.contract.work
+    for other in others:
+        theirs = other.contract.work
+        if work is None or theirs is None:
+            continue
+        if (work.stream, work.durable) == (theirs.stream, theirs.durable):
+            raise ConfigError(
+                f"service {service!r}: {place_of(other.plan.function)} and "
+                f"{place_of(new.plan.function)} would share the consumer {work.durable!r} of "
+                f"stream {work.stream!r}, and each be given only some of its messages; give one of "
+                "them another `durable`"
             )
 
 

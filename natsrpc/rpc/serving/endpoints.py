@@ -19,8 +19,9 @@ from ..signature import names as naming
 from .definition import Definition, Handler, Registration
 from .level import INHERIT, Level, check_options
 from .objects import methods_of
-from .router import Included, NotedSubscriber, Router, check_router
+from .router import Included, NotedSubscriber, NotedWorker, Router, check_router
 from .subscribing import SubscriberOptions, check_subscribing, subscription
+from .working import WorkerOptions, Working, worker
 
 if TYPE_CHECKING:
     from .shapes import Subscribing
@@ -129,6 +130,63 @@ class Endpoints:
 
         return decorate
 
+    @overload
+    def worker(
+        self, event: Event[T], /, *, stream: str, **options: Unpack[WorkerOptions]
+    ) -> Subscribing[T]: ...
+    @overload
+    def worker(
+        self, event: Event[T], /, *, stream: str, batch: int, **options: Unpack[WorkerOptions]
+    ) -> Subscribing[list[T]]: ...
+    @overload
+    def worker(
+        self,
+        event: str,
+        /,
+        *,
+        stream: str,
+        batch: int | None = None,
+        **options: Unpack[WorkerOptions],
+    ) -> Callable[[F], F]: ...
+    def worker(
+        self,
+        event: str | Event[Any],
+        /,
+        *,
+        stream: str,
+        batch: int | None = None,
+        **options: Unpack[WorkerOptions],
+    ) -> Any:
+        """Handle each message of a stream that has an event's subject, at least once.
+
+        The decorated function stays what it was. It takes what a subscriber takes, and a
+        `natsrpc.Delivery`, and returns None. A message is acknowledged when it has returned; if it
+        raises, the message is tried again, and in the end published to the dead letters. A message
+        is left at the server until there is room to handle it. Prefixes do not touch it;
+        dependencies and middleware of the levels around it run before it.
+
+        The consumer is made, or brought up to date, when the service starts.
+
+        Args:
+            event: an `Event`, or a subject, of which the function's parameter tells the type.
+            stream: the name of the stream.
+            batch: how many messages it takes at once: its parameter is then a list of them.
+            **options: `durable`, `name`, `metadata`, `max_concurrency`, `timeout`, `ack_wait`,
+                `retry`, `dead_letter`, `batch_wait` and `dependencies`; each is described in
+                `WorkerOptions`.
+
+        Raises:
+            ConfigError: anything above, or the function's signature, is refused.
+        """
+        working = Working(event, stream, batch, options)
+
+        def decorate(function: F) -> F:
+            found = worker(self._definition, self._level, working, function)
+            self._definition.add([(function, found)])
+            return function
+
+        return decorate
+
     def group(
         self,
         prefix: str,
@@ -189,10 +247,12 @@ class Endpoints:
                 self._collect(level.under(entry.prefix), entry.router, handlers)
             elif isinstance(entry, NotedSubscriber):
                 handlers.append(self._subscriber(level, entry))
+            elif isinstance(entry, NotedWorker):
+                found = worker(self._definition, level, entry.working, entry.function)
+                handlers.append((entry.function, found))
             else:
                 below = level.under(entry.prefix)
-                found = self._handler(below, entry.function, entry.subject, entry.options)
-                handlers.append(found)
+                handlers.append(self._handler(below, entry.function, entry.subject, entry.options))
 
     def _subscriber(self, level: Level, noted: NotedSubscriber) -> Registration:
         """A subscriber of a router, with what the levels around it add."""

@@ -32,7 +32,12 @@ class Meter(Protocol):
     """
 
     def waited(self, seconds: float) -> None:
-        """A request, or an event, that had to wait for its slots has them after that time."""
+        """A request, or an event, that had to wait for its slots has them after that time. Of a
+        worker: a message begins its first attempt, so long after its stream has stored it."""
+        ...
+
+    def redelivered(self) -> None:
+        """A worker was given a message again."""
         ...
 
     def began(self) -> None:

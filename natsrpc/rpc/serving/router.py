@@ -26,6 +26,7 @@ from ..signature import names as naming
 from .level import INHERIT, Level, check_options
 from .objects import methods_of
 from .subscribing import SubscriberOptions, check_subscribing, read
+from .working import WorkerOptions, Working
 
 if TYPE_CHECKING:
     from .shapes import Subscribing
@@ -52,6 +53,13 @@ class NotedSubscriber(NamedTuple):
     options: SubscriberOptions
 
 
+class NotedWorker(NamedTuple):
+    """A worker, as it was registered."""
+
+    function: Callable[..., Any]
+    working: Working
+
+
 class Included(NamedTuple):
     """A router within a router."""
 
@@ -59,7 +67,7 @@ class Included(NamedTuple):
     prefix: str
 
 
-Entry = Noted | NotedSubscriber | Included
+Entry = Noted | NotedSubscriber | NotedWorker | Included
 
 
 class Router:
@@ -153,6 +161,57 @@ class Router:
             self._check_open(place_of(function))
             read(event, function)
             self._entries.append(NotedSubscriber(function, event, options))
+            return function
+
+        return decorate
+
+    @overload
+    def worker(
+        self, event: Event[T], /, *, stream: str, **options: Unpack[WorkerOptions]
+    ) -> Subscribing[T]: ...
+    @overload
+    def worker(
+        self, event: Event[T], /, *, stream: str, batch: int, **options: Unpack[WorkerOptions]
+    ) -> Subscribing[list[T]]: ...
+    @overload
+    def worker(
+        self,
+        event: str,
+        /,
+        *,
+        stream: str,
+        batch: int | None = None,
+        **options: Unpack[WorkerOptions],
+    ) -> Callable[[F], F]: ...
+    def worker(
+        self,
+        event: str | Event[Any],
+        /,
+        *,
+        stream: str,
+        batch: int | None = None,
+        **options: Unpack[WorkerOptions],
+    ) -> Any:
+        """Have the decorated function handle messages of a stream wherever this router is included.
+
+        Prefixes do not touch them; the router's dependencies and middleware run before it.
+
+        Args:
+            event: the event, or the subject of one.
+            stream: the name of the stream.
+            batch: how many messages it takes at once: its parameter is then a list of them.
+            **options: those of `Service.worker`.
+
+        Raises:
+            ConfigError: anything above, or the function's signature, is refused; or this router
+                was included already.
+        """
+        working = Working(event, stream, batch, options)
+
+        def decorate(function: F) -> F:
+            self._check_open(place_of(function))
+            working.read(function)
+            self._entries.append(NotedWorker(function, working))
             return function
 
         return decorate

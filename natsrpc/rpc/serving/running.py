@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from natsrpc import codecs
 from natsrpc.core import AsyncError, Connection, Sink, Subscription, random_text
@@ -40,6 +40,7 @@ from .replies import guarded
 from .slots import RESERVE, Gate, Lane
 from .subscriber import Subscriber
 from .threads import Threads
+from .works import Worker
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
@@ -58,6 +59,9 @@ FLUSH = 5.0
 
 EVENTS = "events"
 """The gate of all subscribers."""
+
+Served: TypeAlias = Endpoint | Subscriber | Worker
+"""What a service serves."""
 
 
 class Attachment(Protocol):
@@ -80,7 +84,7 @@ class RunningService:
         self.contract: ServiceContract = definition.contract
         self.id: str = random_text(ID_SIZE).decode()
         self.started: datetime = datetime.now(UTC)
-        self.served: list[Endpoint | Subscriber] = []
+        self.served: list[Served] = []
         self.on_failed: list[OnFailed] = []
         self.state: Any = None
         self._connection = connection
@@ -94,10 +98,10 @@ class RunningService:
         self._sending = Gate(connection.link, max(LARGE_REPLIES, definition.max_concurrency))
         self._dependencies = Dependencies(definition.overrides, client, threads)
         self._subscriptions: list[Subscription] = []
-        self._by_subscription: dict[Subscription, Endpoint | Subscriber] = {}
-        self._large: dict[Endpoint | Subscriber, Subscription] = {}
-        self._cancellations: dict[Endpoint | Subscriber, Subscription] = {}
-        self._leaving: list[Endpoint | Subscriber] = []
+        self._by_subscription: dict[Subscription, Served] = {}
+        self._large: dict[Served, Subscription] = {}
+        self._cancellations: dict[Served, Subscription] = {}
+        self._leaving: list[Served] = []
         self._attachments: list[Attachment] = []
         self._can_miss: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self.denials: Denials = Denials(connection, self.contract.name, lambda: self._can_miss)
@@ -116,8 +120,13 @@ class RunningService:
         return [each for each in self.served if isinstance(each, Subscriber)]
 
     @property
+    def workers(self) -> list[Worker]:
+        """Those that messages of streams are given to."""
+        return [each for each in self.served if each.contract.kind == "worker"]  # type: ignore[misc]
+
+    @property
     def inflight(self) -> int:
-        """Requests and events that run or wait."""
+        """Requests, events and messages of streams that run or wait."""
         return sum(endpoint.inflight for endpoint in self._all_endpoints())
 
     @property
@@ -134,7 +143,7 @@ class RunningService:
         for endpoint in self._all_endpoints():
             endpoint.answers.reset()
 
-    def _all_endpoints(self) -> list[Endpoint | Subscriber]:
+    def _all_endpoints(self) -> list[Served]:
         """Those that are served, and those that are being removed."""
         return [*self.served, *self._leaving]
 
@@ -151,6 +160,8 @@ class RunningService:
             await self._dependencies.start([handler.plan for handler in self.definition.handlers])
             self.served = [self._make(handler) for handler in self.definition.handlers]
             codecs.load()  # each request names its own
+            for worker in self.workers:
+                await worker.prepare()
             for endpoint in self.served:
                 self._subscribe(endpoint)
         except BaseException:
@@ -170,6 +181,8 @@ class RunningService:
         self.definition.on_adding.append(self._check_addition)
         self.definition.on_added.append(self._add)
         self._was_complete = True
+        for worker in self.workers:
+            worker.begin()
 
     def subscribe_optional(
         self,
@@ -225,9 +238,8 @@ class RunningService:
 
         return endpoint.lane(gate, is_owed)
 
-    def _make(self, handler: Handler) -> Endpoint | Subscriber:
-        is_event = handler.contract.kind == "event"
-        made = self._make_subscriber(handler) if is_event else self._make_endpoint(handler)
+    def _make(self, handler: Handler) -> Served:
+        made = self._make_of_kind(handler)
         made.state = self.state
         made.client = self._client
         made.answers.on_dropped = self.definition.on_dropped
@@ -242,6 +254,31 @@ class RunningService:
             after = AfterReply(self._threads, made.answers, handler.plan.name)
             around = compose(middleware, invoker.call)
             made.use(around, after, has_middleware=bool(middleware))
+        return made
+
+    def _make_of_kind(self, handler: Handler) -> Served:
+        if handler.contract.kind == "event":
+            return self._make_subscriber(handler)
+        if handler.contract.kind == "worker":
+            return self._make_worker(handler)
+        return self._make_endpoint(handler)
+
+    def _make_worker(self, handler: Handler) -> Worker:
+        """Each worker has slots of its own: it is never given more than it can start."""
+        limits, contract = self._limits(handler), handler.contract
+        # loaded with the first worker: others do without JetStream
+        durable = importlib.import_module("natsrpc.durable")
+        made: Worker = durable.Worker(
+            self._connection,
+            self.contract,
+            contract,
+            handler.plan,
+            limits,
+            codec=self.definition.codec,
+            spoken=self.definition.spoken,
+            gate=self._gate_of(("worker", contract), limits.max_concurrency),
+            on_failed=self.on_failed,
+        )
         return made
 
     def _make_subscriber(self, handler: Handler) -> Subscriber:
@@ -289,6 +326,11 @@ class RunningService:
         if self.definition.streams:
             durable = importlib.import_module("natsrpc.durable")
             durable.check_uncovered(self.definition.name, handler.contract, self.definition.streams)
+        if handler.contract.kind == "worker":
+            raise ConfigError(
+                f"worker {handler.plan.name!r} needs its consumer, which is made when a service "
+                "starts: add it before that"
+            )
         for each in all_dependencies(handler.plan.dependencies):
             if each.lifetime == "app" and not self._dependencies.has(each):
                 raise ConfigError(
@@ -312,16 +354,18 @@ class RunningService:
         prefixes = self.definition.reply_prefixes
         return guarded(sink, prefixes, endpoint.answers.drop) if prefixes else sink
 
-    def _subscribe(self, endpoint: Endpoint | Subscriber) -> None:
+    def _subscribe(self, endpoint: Served) -> None:
+        if not isinstance(endpoint, Endpoint | Subscriber):
+            return  # a worker asks for its messages
         contract, attach = endpoint.contract, self._connection.link.attach
         sink = endpoint.sink if isinstance(endpoint, Subscriber) else self._sink(endpoint)
         subscription = attach(contract.subject, sink, queue_group=contract.queue_group)
         self._subscriptions.append(subscription)
         self._by_subscription[subscription] = endpoint
 
-    def _subscribe_optional(self, endpoint: Endpoint | Subscriber) -> None:
+    def _subscribe_optional(self, endpoint: Served) -> None:
         """Listen for what comes beside an endpoint's own requests."""
-        if isinstance(endpoint, Subscriber):
+        if not isinstance(endpoint, Endpoint):
             return  # nothing does: an event is one message, and nobody cancels it
         contract, subscribe = endpoint.contract, self.subscribe_optional
         if contract.subject.endswith(">"):
@@ -339,14 +383,14 @@ class RunningService:
         endpoints = tuple(endpoint.contract for endpoint in self.served)
         self.contract = dataclasses.replace(self.contract, endpoints=endpoints)
 
-    def find(self, name: str) -> list[Endpoint | Subscriber]:
+    def find(self, name: str) -> list[Served]:
         """The endpoints of a name; if there are none, those of a subject."""
         by_name = [each for each in self.served if each.contract.name == name]
         return by_name or [
             each for each in self.served if name in (each.contract.subject, each.contract.template)
         ]
 
-    async def remove(self, endpoint: Endpoint | Subscriber, timeout: float) -> None:
+    async def remove(self, endpoint: Served, timeout: float) -> None:
         """Serve an endpoint no more; what came for it is finished and answered, as by `drain`."""
         self.served.remove(endpoint)
         self._leaving.append(endpoint)
@@ -357,6 +401,8 @@ class RunningService:
         beside = [self._large[endpoint]] if endpoint in self._large else []
         try:
             async with asyncio.timeout(max(timeout, WITHDRAWAL)):
+                if not isinstance(endpoint, Endpoint | Subscriber):
+                    await endpoint.withdraw()
                 await asyncio.gather(*map(_drain, [*own, *beside]))
             async with asyncio.timeout_at(deadline):
                 await self._idle(endpoint)
@@ -420,7 +466,10 @@ class RunningService:
         await self.denials.stop()
         try:
             async with asyncio.timeout(max(timeout, WITHDRAWAL)):
-                await asyncio.gather(*map(_drain, [*self._subscriptions, *self._large.values()]))
+                await asyncio.gather(
+                    *map(_drain, [*self._subscriptions, *self._large.values()]),
+                    *(worker.withdraw() for worker in self.workers),
+                )
             async with asyncio.timeout_at(deadline):
                 await self._idle()
         except TimeoutError:
@@ -456,7 +505,7 @@ class RunningService:
         if EVENTS in self._gates:
             await self._gates[EVENTS].emptied()
 
-    async def _idle(self, endpoint: Endpoint | Subscriber | None = None) -> None:
+    async def _idle(self, endpoint: Served | None = None) -> None:
         """Wait until nothing runs and nothing waits: of the service, or of one endpoint."""
         event = asyncio.Event()
         gates = [self._receiving, self._sending, *self._gates.values()]

@@ -11,10 +11,8 @@ from typing import Any, Self
 from natsrpc.core import AsyncError, Closed, Connection, ConnectionEvent, Subscription
 from natsrpc.errors import ConfigError, NatsError
 
-from .definition import Definition, Servable, check_overlap
-from .endpoint import Endpoint
-from .running import FLUSH, RunningService
-from .subscriber import Subscriber
+from .definition import Definition, Servable, check_overlap, check_worker
+from .running import FLUSH, RunningService, Served
 from .threads import Threads
 
 THREADS = 32
@@ -145,7 +143,7 @@ class Server:
         removing.add_done_callback(self._removing.discard)
         await asyncio.shield(removing)
 
-    def _cannot_remove(self, name: str, found: list[Endpoint | Subscriber]) -> str:
+    def _cannot_remove(self, name: str, found: list[Served]) -> str:
         if self._drained is not None:
             return f"cannot remove {name!r}: all endpoints are drained already"
         if found:
@@ -199,5 +197,6 @@ def _definitions(services: Sequence[Servable]) -> list[Definition]:
         others = [handler for other in found for handler in other.handlers]
         for handler in definition.handlers:
             check_overlap(handler, others, definition.name)
+            check_worker(handler, others, definition.name)
         found.append(definition)
     return found

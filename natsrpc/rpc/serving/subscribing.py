@@ -82,7 +82,7 @@ def check_subscribing(target: object, options: SubscriberOptions) -> None:
     if not isinstance(target, str | Event):
         way = "write @service.subscriber(placed), with an Event or a subject in the brackets"
         raise ConfigTypeError(f"subscriber takes an Event or a subject, not {target!r}: {way}")
-    _place(target)
+    place_of_event(target)
     where = f"subscriber of {target if isinstance(target, str) else target.subject!r}"
     for key in options:
         if key not in SubscriberOptions.__annotations__:
@@ -105,20 +105,34 @@ def check_subscribing(target: object, options: SubscriberOptions) -> None:
         )
 
 
-def read(target: str | Event[Any], function: Callable[..., Any]) -> CallPlan:
-    """A function's plan as a subscriber, which reads the body as the event's own type.
+def read(
+    target: str | Event[Any], function: Callable[..., Any], what: str = "subscriber"
+) -> CallPlan:
+    """A function's plan as a subscriber, which reads the body as the event's own type; `what` is
+    what it is called in errors.
 
     Raises:
         ConfigError: its signature is refused, or does not fit the event.
     """
-    _, _, tokens = _place(target)
+    _, _, tokens = place_of_event(target)
     with located(function):
-        if inspect.isroutine(function) and parameters(function)[1] is UNANNOTATED:
-            text = "has no annotation: write '-> None', for nobody is answered"
-            raise ConfigError(f"the result of subscriber {describe(function)!r} {text}")
-        call_plan = plan(function, tokens)
-        _check_result(call_plan)
-        return dataclasses.replace(call_plan, request_type=_type(target, call_plan))
+        call_plan = unanswered(function, tokens, what)
+        type_ = event_type(target, call_plan, call_plan.request_type, what)
+        return dataclasses.replace(call_plan, request_type=type_)
+
+
+def unanswered(function: Callable[..., Any], tokens: dict[str, int], what: str) -> CallPlan:
+    """The plan of a function whose result nobody waits for.
+
+    Raises:
+        ConfigError: its signature is refused, or it answers.
+    """
+    if inspect.isroutine(function) and parameters(function)[1] is UNANNOTATED:
+        text = "has no annotation: write '-> None', for nobody is answered"
+        raise ConfigError(f"the result of {what} {describe(function)!r} {text}")
+    call_plan = plan(function, tokens)
+    _check_result(call_plan, what)
+    return call_plan
 
 
 def subscription(
@@ -133,7 +147,7 @@ def subscription(
     Raises:
         ConfigError: its signature is refused, or its name is taken.
     """
-    template, subject, tokens = _place(target)
+    template, subject, tokens = place_of_event(target)
     call_plan = read(target, function)
     own_name = describe(function).rpartition(".")[2]
     name = options.get("name") or naming.name_from("", own_name)
@@ -164,7 +178,7 @@ def subscription(
     )
 
 
-def _place(target: str | Event[Any]) -> tuple[str, str, dict[str, int]]:
+def place_of_event(target: str | Event[Any]) -> tuple[str, str, dict[str, int]]:
     """The subject as it was written, the one to subscribe to, and the places of its tokens."""
     if isinstance(target, Event):
         return target.subject, target.wildcard, dict(target.tokens)
@@ -173,41 +187,45 @@ def _place(target: str | Event[Any]) -> tuple[str, str, dict[str, int]]:
     return target, subject, tokens
 
 
-def _check_result(call_plan: CallPlan) -> None:
+def _check_result(call_plan: CallPlan, what: str) -> None:
     name = call_plan.name
     if call_plan.kind != "unary":
         raise ConfigError(
-            f"subscriber {name!r} streams: an event is one message, and is not answered; take the "
+            f"{what} {name!r} streams: an event is one message, and is not answered; take the "
             "event's own type, and return None"
         )
     if call_plan.response_type is not None and call_plan.response_type is not Any:
         raise ConfigError(
-            f"subscriber {name!r} returns {_spelled(call_plan.response_type)}: nobody waits for an "
+            f"{what} {name!r} returns {_spelled(call_plan.response_type)}: nobody waits for an "
             "answer to an event; annotate it as '-> None' (and publish what others need, or serve "
             "it with @service.handler)"
         )
 
 
-def _type(target: str | Event[Any], call_plan: CallPlan) -> Any:
-    """What the subscriber reads an event as; None if it reads none of its body."""
-    wanted = call_plan.request_type
+def event_type(target: str | Event[Any], call_plan: CallPlan, wanted: Any, what: str) -> Any:
+    """What a function reads an event as that wants it as `wanted`; None if it reads none of its
+    body.
+
+    Raises:
+        ConfigError: the event carries something else.
+    """
     if not isinstance(target, Event) or not call_plan.body:
         return wanted
     if not call_plan.whole:
-        _check_fields(target, call_plan)
+        _check_fields(target, call_plan, what)
         return wanted
     wanted = codecs.nameless(wanted)  # an event is of its own type, also beside tokens
     if wanted in (Any, UNANNOTATED, object) or _takes(wanted, target.type):
         return target.type
     parameter = call_plan.body[0].name
     raise ConfigError(
-        f"parameter {parameter!r} of subscriber {call_plan.name!r} is {_spelled(wanted)}, and "
+        f"parameter {parameter!r} of {what} {call_plan.name!r} is {_spelled(wanted)}, and "
         f"event {target.subject!r} carries {_spelled(target.type)}: annotate it as that, or "
-        f"subscribe to the subject, {target.subject!r}, to read the body in another way"
+        f"name the subject, {target.subject!r}, to read the body in another way"
     )
 
 
-def _check_fields(event: Event[Any], call_plan: CallPlan) -> None:
+def _check_fields(event: Event[Any], call_plan: CallPlan, what: str) -> None:
     """Refuse parameters that would be fields of an event which has none of that name: no event
     would ever be read."""
     json = codecs.get("json")
@@ -220,7 +238,7 @@ def _check_fields(event: Event[Any], call_plan: CallPlan) -> None:
     missing = [name for name in wanted.get("required", ()) if has and name not in has]
     if missing:
         raise ConfigError(
-            f"subscriber {call_plan.name!r} reads {missing[0]!r} as a field of event "
+            f"{what} {call_plan.name!r} reads {missing[0]!r} as a field of event "
             f"{event.subject!r}, and {_spelled(event.type)} has only: {', '.join(has)}"
         )
 

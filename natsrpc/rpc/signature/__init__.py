@@ -15,6 +15,7 @@ from .places import located, place
 from .plan import CallPlan, Dependency, all_dependencies, plan, substitute
 from .rehearsal import check_guards, guarded, rehearse
 from .sources import token_of, token_text
+from .work import OfWork, check_batch, check_work
 
 __all__ = [
     "MISSING",
@@ -28,13 +29,16 @@ __all__ = [
     "HandlerOptions",
     "Header",
     "Mark",
+    "OfWork",
     "Parameter",
     "Style",
     "Token",
     "all_dependencies",
     "caller",
+    "check_batch",
     "check_codec",
     "check_guards",
+    "check_work",
     "depth_of_caller",
     "describe",
     "event_contracts",

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from natsrpc.errors import ConfigError
 
-from ..contract import EndpointContract
+from ..contract import EndpointContract, Kind
 from .layers import describe
 from .marks import Mark, mark_of
 from .names import parse_template
@@ -30,13 +30,19 @@ class Registered(NamedTuple):
 
 
 _by_function: weakref.WeakKeyDictionary[Any, list[Registered]] = weakref.WeakKeyDictionary()
-_subscribers: weakref.WeakSet[Any] = weakref.WeakSet()
+_uncallable: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+_WHAT_ELSE = {
+    "event": "is a subscriber, which nobody can call: publish its event",
+    "worker": "is a worker, which nobody can call: enqueue its event",
+}
 
 
-def register_subscriber(function: Callable[..., Any]) -> None:
-    """Remember that `function` handles events, to say so to those who want to call it."""
+def register_uncallable(function: Callable[..., Any], kind: Kind) -> None:
+    """Remember that `function` handles events, or messages of a stream, to say so to those who want
+    to call it."""
     with contextlib.suppress(TypeError):  # cannot be referenced weakly or hashed
-        _subscribers.add(function.__func__ if inspect.ismethod(function) else function)
+        key = function.__func__ if inspect.ismethod(function) else function
+        _uncallable[key] = _WHAT_ELSE[kind]
 
 
 def register(function: Callable[..., Any], contract: EndpointContract, plan: CallPlan) -> None:
@@ -67,10 +73,8 @@ def find(target: Callable[..., Any]) -> Registered:
     if not entries and (mark := mark_of(key)) is not None:
         return _as_marked(key, mark)
     if not entries:
-        if isinstance(key, Hashable) and key in _subscribers:
-            raise ConfigError(
-                f"{describe(target)!r} is a subscriber, which nobody can call: publish its event"
-            )
+        if isinstance(key, Hashable) and key in _uncallable:
+            raise ConfigError(f"{describe(target)!r} {_uncallable[key]}")
         raise ConfigError(
             f"{describe(target)!r} is not registered as a handler of any service: decorate it; if "
             "a router has it, import the module that includes the router, or call it by subject"

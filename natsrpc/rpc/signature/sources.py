@@ -14,7 +14,7 @@ import json
 import types
 import typing
 from collections.abc import Callable
-from typing import Any, TypeAlias, get_args, get_origin
+from typing import Any, TypeAlias, cast, get_args, get_origin
 
 from natsrpc import codecs
 from natsrpc.core import Msg
@@ -40,6 +40,10 @@ LIFETIME = "__natsrpc_lifetime__"
 """The class attribute that is "app" where values are those of the running service, and so may be
 asked for by what lives as long as the app; their reader is then called with a context that has
 nothing but them."""
+
+
+OF_LIST = "__natsrpc_source_of_list__"
+"""The class attribute by which a class says how a parameter that is a list of it is read."""
 
 
 def _read_msg(context: Context) -> Msg:
@@ -128,6 +132,11 @@ def _special_source(where: str, parameter: Parameter) -> Source | None:
         return None
     if get_origin(type_) is typing.Annotated:  # metadata of others' means nothing here
         type_ = get_args(type_)[0]
+    several = vars(found).get(OF_LIST)
+    if several is not None and get_origin(type_) is list and get_args(type_) == (found,):
+        type_, reader = found, getattr(found, OF_LIST)
+    else:
+        reader = special(found)
     if type_ is not found:
         raise ConfigError(
             f"{where} mixes {found.__name__} with something else: annotate it as plain "
@@ -135,7 +144,7 @@ def _special_source(where: str, parameter: Parameter) -> Source | None:
         )
     if parameter.marker is not None or parameter.default is not MISSING:
         raise ConfigError(f"{where} is a {found.__name__}: it takes neither a marker nor a default")
-    return special(found)
+    return cast("Source | None", reader)
 
 
 def _refused(path: str, reason: str) -> InvalidRequestError:
