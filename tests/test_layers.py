@@ -42,7 +42,10 @@ IMPURE = names(
     "threading time urllib"
 )
 # What all sub-rooms of core stand on: files beside them, each a room of its own.
-GROUND = names("errors core.options core.stats core.timers core.throttle core.events core.opening")
+GROUND = names(
+    "errors core.options core.stats core.timers core.throttle core.events core.opening "
+    "core.withheld"
+)
 CONTRACT = names("errors core codecs rpc.contract")
 JETSTREAM = names(
     "errors core jetstream.api jetstream.publishing jetstream.consuming jetstream.streams"
@@ -58,7 +61,8 @@ ROOMS = {
     "core.opening": Room(),
     "core.stats": Room(),
     "core.timers": Room(names("errors")),
-    "core.options": Room(names("errors core.wire")),
+    "core.withheld": Room(names("errors")),
+    "core.options": Room(names("errors core.wire core.withheld")),
     "core.throttle": Room(),
     "core.events": Room(names("errors core.throttle")),
     "core.servers": Room(GROUND | names("core.wire")),

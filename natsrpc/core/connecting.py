@@ -11,6 +11,7 @@ from .connection import Connection, opened
 from .opening import Opening
 from .options import DEFAULT_URL, Credentials, Dialer, Options, Secret, Sign, UserInfo, WsHeaders
 from .subscriptions import Subscription
+from .withheld import withheld
 
 # No `from __future__ import annotations`: TypedDict would compile each of the 46 strings, which
 # takes 0.4 ms of each import; evaluating the types takes 0.06.
@@ -208,7 +209,11 @@ def connect(
     if options is not None and (settings or servers != DEFAULT_URL):
         raise ConfigError("give either options or servers and keyword arguments, not both")
 
+    @withheld
+    def settled() -> Options:
+        return options or Options.of({"servers": servers, **settings})
+
     async def make() -> Connection:
-        return await opened(options or Options.of({"servers": servers, **settings}))
+        return await opened(settled())
 
     return Opening(make)

@@ -63,8 +63,10 @@ class Connection:
         self._old_style = options.old_style_requests
 
     def __repr__(self) -> str:
-        where = self._link.session.server.address if self._link.session else "-"
-        return f"<natsrpc.core.Connection {self.options.name!r} {self.status.name} {where}>"
+        link = getattr(self, "_link", None)  # None in a traceback of its making
+        where = link.session.server.address if link is not None and link.session else "-"
+        status = "NEW" if link is None else self.status.name
+        return f"<natsrpc.core.Connection {self.options.name!r} {status} {where}>"
 
     async def __aenter__(self) -> Connection:
         return self

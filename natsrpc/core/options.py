@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 from natsrpc.errors import ConfigError, ConfigTypeError
 
 from .wire import check_inbox_prefix
+from .withheld import withheld
 
 DEFAULT_URL = "nats://127.0.0.1:4222"
 MIB = 1024 * 1024
@@ -317,6 +318,7 @@ class Options:
         return f"Options({', '.join(shown)})"
 
     @classmethod
+    @withheld
     def of(cls, values: Mapping[str, Any]) -> Options:
         """Options from keyword arguments.
 

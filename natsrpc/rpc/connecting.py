@@ -115,8 +115,10 @@ def opening(
         of_client.get("progress_timeout", PATIENCE.progress),
     )
 
+    def connect() -> Opening[Connection]:  # so that `make`, which may fail, holds no secret
+        return core.connect(servers, options=options, **settings)
+
     async def make() -> C:
-        connection = await core.connect(servers, options=options, **settings)
-        return kind(connection, **of_client)
+        return kind(await connect(), **of_client)
 
     return Opening(make)

@@ -117,7 +117,9 @@ TABLE: dict[str, Cells] = {
     "server-killed": broken(streams=Cell("U! N T", "back", ran=True)),
     "server-restarted": broken(streams=Cell("U! N T", "back", ran=True)),
     "node-lost": broken(),
-    "lame-duck": cells({}),
+    "lame-duck": cells({
+        "subscription": Cell(lost="yes", note="what comes while neither node has it, for a moment"),
+    }),
     "server-stalled": broken(Cell("T! N", "timeout", ran=True), SILENT),
     "half-open": broken(Cell("T! N", "timeout", ran=True), SILENT, Cell(lost="surely")),
     "reset": broken(),

@@ -188,6 +188,11 @@ def serve(settings: Settings) -> None:
     )
 
 
+def log_of(settings: Settings) -> str:
+    """The file of what the workers of a ledger say."""
+    return settings.ledger + ".log"
+
+
 # a process that forks
 
 
@@ -199,6 +204,7 @@ def fork(settings: Settings) -> int:
     code = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.dup2(os.open(log_of(settings), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), 2)
         os.dup2(2, 1)  # what the first process says there is read line by line
         with contextlib.suppress(OSError):
             os.close(0)

@@ -38,6 +38,7 @@ from ..session import (
     check_package,
 )
 from ..wire import ServerInfo
+from ..withheld import withheld
 
 log: Logger = getLogger("natsrpc.core")
 
@@ -109,6 +110,7 @@ class Connector:
                 attempts.append((server.address, error))
         raise _most_telling(attempts)
 
+    @withheld
     def _check(self) -> None:
         """Find mistakes of the user's before anything is dialed."""
         check_files(self._options)

@@ -1,7 +1,10 @@
 """A handover: from one session to another while both are alive, make before break.
 
 A server in lame duck mode goes on serving for a while, and still answers what was asked of it. So
-the session with it is left in steps, and no step loses or doubles a message:
+the session with it is left in steps. No step doubles a message, and none loses one but for plain
+subscriptions: of what others publish between the first two steps, a round trip apart, they get
+nothing. Two copies of a message cannot be told from two messages alike, so on both sessions they
+would get some of them twice.
 
 1. *Switch*, in one loop turn: the new session gets the members of queue groups and the request
    inbox. For these both sessions may listen at once: a group hands each message to one member, and

@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from natsrpc.errors import AuthorizationError, ConfigError, ConfigTypeError
 
 from ..options import DEFAULT_URL, Options
+from ..withheld import withheld
 
 _SCHEMES = {"nats": 4222, "tls": 4222, "ws": 80, "wss": 443}
 _WEBSOCKET = ("ws", "wss")
@@ -129,6 +130,7 @@ def _split(url: str) -> tuple[SplitResult | None, int | None]:
         return None, None
 
 
+@withheld
 def parse_servers(servers: str | Sequence[str], *, default: bool = True) -> list[PoolServer]:
     """One URL, several joined by commas, or a sequence of them; the default, if there is to be one,
     where there are none.

@@ -26,6 +26,7 @@ from natsrpc.errors import AuthorizationError, ConfigError, ConfigTypeError
 
 from ..options import Options
 from ..servers import PoolServer
+from ..withheld import withheld, withheld_async
 from . import creds
 
 log: Logger = getLogger("natsrpc.core")
@@ -36,6 +37,7 @@ _USER_SEED = b"\x95\x00"
 """What `SUA` decodes to: the two bytes that every seed of a user begins with."""
 
 
+@withheld
 def check_files(options: Options) -> None:
     """Read what the options name once, so that a mistake shows before anything is dialed.
 
@@ -51,6 +53,7 @@ def check_files(options: Options) -> None:
         _read_credentials(options.credentials, warn=False)
 
 
+@withheld_async
 async def connect_fields(options: Options, server: PoolServer, nonce: str) -> dict[str, str]:
     """The CONNECT fields that tell this server who we are.
 
@@ -138,18 +141,22 @@ class _KeyPair:
 
     def __init__(self, seed: str) -> None:
         _check_seed(seed)
-        try:
-            import nkeys  # noqa: PLC0415  an extra
-        except ImportError as error:
-            raise ConfigError(
-                "nkeys and credentials need the package nkeys: pip install 'natsrpc[nkeys]'"
-            ) from error
-        self._keys = nkeys.from_seed(seed.encode())
+        self._keys = _nkeys().from_seed(seed.encode())
         self.public: str = self._keys.public_key.decode()
 
     def sign(self, nonce: str) -> str:
         """The signature CONNECT wants, over the nonce's ASCII bytes as they are."""
         return _base64url(self._keys.sign(nonce.encode()))
+
+
+def _nkeys() -> Any:
+    try:
+        import nkeys  # noqa: PLC0415  an extra
+    except ImportError as error:
+        raise ConfigError(
+            "nkeys and credentials need the package nkeys: pip install 'natsrpc[nkeys]'"
+        ) from error
+    return nkeys
 
 
 def _check_public(public: str) -> None:
@@ -291,11 +298,13 @@ def _read_file(path: str | PathLike[str], option: str, *, warn: bool) -> str:
     raise ConfigError(f"{option} file {_shown(path)} cannot be read: {reason}")
 
 
+# a seed, whole or mistyped, but no file that is named after a public key; a JWT
+_looks_secret = re.compile(r"[\s\w=]{30,}\Z|\s*eyJ|.*\bS[A-Z][A-Z2-7]{20}").match
+
+
 def _shown(path: str | PathLike[str]) -> str:
     """A path, quoted, unless it may be a secret given in its place."""
     text = os.fspath(path)
-    if isinstance(path, str) and (
-        len(text) > 200 or "\n" in text or re.fullmatch(r"[\s\w=]{30,}|\s*eyJ.*", text)
-    ):
+    if isinstance(path, str) and (len(text) > 200 or "\n" in text or _looks_secret(text)):
         return "(not shown: it looks like a secret rather than a path)"
     return repr(text)

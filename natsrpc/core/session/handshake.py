@@ -36,6 +36,7 @@ from natsrpc.errors import (
 from ..options import Options
 from ..servers import PoolServer, is_address, is_loopback
 from ..wire import Err, Event, Info, Msg, Parser, Ping, Pong, ServerInfo, frames
+from ..withheld import withheld_async
 from .auth import called, connect_fields
 from .server_errors import Verdict, classify
 from .tls import TlsPolicy
@@ -146,6 +147,7 @@ class Handshake:
         upgrade = Upgrade(server.host_port, server.target, headers, address=server.address)
         await websocket.open(upgrade)
 
+    @withheld_async
     async def _headers(self) -> list[tuple[bytes, bytes]]:
         """The user's own headers for the request that opens a WebSocket."""
         given = self._options.ws_headers
@@ -242,13 +244,7 @@ class Handshake:
     # CONNECT, PING, PONG
 
     async def _sign_in(self, version: str) -> None:
-        self._doing = "getting the credentials"
-        who = await connect_fields(self._options, self._server, self.info.nonce)
-        await self._look_before_writing()
-        self._warn_of_secrets_in_the_clear(who)
-        self._doing = "signing in"
-        self._transport.write(frames.connect(self._connect_fields(version, who)) + frames.PING)
-        self._transport.write_out()
+        await self._say_who(version)
         while not isinstance(event := await self._next_event(), Pong):
             self._take(event)
         if self._is_tls:
@@ -256,6 +252,16 @@ class Handshake:
         if self.arrivals.is_over:
             # between the PONG and this turn: nobody would be told of it later
             raise self._hung_up()
+
+    @withheld_async
+    async def _say_who(self, version: str) -> None:
+        self._doing = "getting the credentials"
+        who = await connect_fields(self._options, self._server, self.info.nonce)
+        await self._look_before_writing()
+        self._warn_of_secrets_in_the_clear(who)
+        self._doing = "signing in"
+        self._transport.write(frames.connect(self._connect_fields(version, who)) + frames.PING)
+        self._transport.write_out()
 
     async def _look_before_writing(self) -> None:
         """Read what the server said behind INFO: once we write to a server that hung up, its reset

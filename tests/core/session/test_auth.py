@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import os
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import natsrpc
 from natsrpc.core import Connection, Options, connect
 from natsrpc.core.servers.pool import PoolServer, parse_server
 from natsrpc.core.session.auth import check_files, connect_fields
@@ -880,6 +883,59 @@ async def test_no_secret_is_shown_anywhere(
     assert "***" in text
     for secret in (SECRET, key.seed, jwt, jwt[-86:]):
         assert secret not in text
+
+
+def frames_of_ours(error: BaseException | None) -> str:
+    """The values of all variables in the frames of natsrpc that a traceback shows."""
+    if error is None:
+        return ""
+    shown = traceback.TracebackException.from_exception(error, capture_locals=True).stack
+    own = "".join(
+        f"{frame.name}: {frame.locals}\n"
+        for frame in shown
+        if f"{os.sep}natsrpc{os.sep}" in frame.filename
+    )
+    before = None if error.__suppress_context__ else error.__context__
+    return own + frames_of_ours(error.__cause__ or before)
+
+
+@pytest.mark.parametrize("connecting", [connect, natsrpc.connect], ids=["core", "typed"])
+async def test_no_traceback_shows_a_secret_among_the_variables(
+    tmp_path: Path, connecting: Any
+) -> None:
+    key, other = Key(), Key()
+    jwt = Operator().user(key)
+    texts = {
+        "jwt": creds(jwt[:-5] + "%%", key.seed),
+        "seed": creds(jwt, key.seed[:-3]),
+        "pair": creds(jwt, other.seed),
+        "none": creds(jwt, ""),
+    }
+    files = {name: private(tmp_path / name, text) for name, text in texts.items()}
+    cases: list[tuple[str, dict[str, Any]]] = [
+        *(("127.0.0.1:{1}", {"credentials": each}) for each in (*texts.values(), *files.values())),
+        ("127.0.0.1:{1}", {"credentials": (jwt, "SU" + key.seed)}),
+        ("127.0.0.1:{1}", {"credentials": lambda: texts["pair"]}),
+        ("127.0.0.1:{1}", {"nkey_seed": lambda: key.seed[:-1] + "%"}),
+        ("nats://user:{0}/x@127.0.0.1:{1}", {}),
+        ("nats://user:{0}@127.0.0.1:{1}", {"connect_timeout": "long"}),
+        ("127.0.0.1:{1}", {"password": SECRET, "token": SECRET, "colour": "red"}),
+        ("127.0.0.1:{1}", {"user": 3, "password": SECRET}),
+        ("127.0.0.1:{1}", {"user": "u", "password": SECRET}),
+        ("nats://{0}@127.0.0.1:{1}", {}),
+        ("127.0.0.1:{1}", {"ws_headers": {"Authorization": SECRET}}),
+        ("ws://127.0.0.1:{1}", {"ws_headers": {"Authorization": SECRET, "Host": "x"}}),
+        ("ws://127.0.0.1:{1}", {"ws_headers": lambda: {"Authorization": f"{SECRET}\n"}}),
+    ]
+    async with ScriptedServer(info={"nonce": "n", "auth_required": True}) as server:
+        server.auto_pong = False
+        for url, options in cases:
+            with pytest.raises(NatsRpcError) as failed:
+                where = url.format(SECRET, server.port)
+                await connecting(where, **{"connect_timeout": 0.05, **options})
+            shown = frames_of_ours(failed.value)
+            for secret in (SECRET, key.seed[:-5], other.seed, jwt[-60:-5]):
+                assert secret not in shown, options
 
 
 @pytest.mark.parametrize(
