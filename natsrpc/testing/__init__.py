@@ -1,4 +1,5 @@
-"""Tools for tests of services: a NATS server in memory, a clock that tests move, fixtures.
+"""Tools for tests of services: a NATS server in memory with a JetStream, a clock that tests move,
+fixtures.
 
 The pytest fixtures are in `natsrpc.testing.fixtures`; a conftest loads them with
 `pytest_plugins = ["natsrpc.testing.fixtures"]`. Real nats-server processes are made by
@@ -11,6 +12,7 @@ from natsrpc.server import Cluster, NatsServer, find_server
 
 from .broker import Broker, Fault, Published
 from .clock import Clock
+from .jetstream import StoredMessage, StoredStream
 from .kit import serve_in_memory
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "Published",
     "ServerNotFoundError",
     "ServerStartError",
+    "StoredMessage",
+    "StoredStream",
     "TestClient",
     "find_server",
     "serve_in_memory",
