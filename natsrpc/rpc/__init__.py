@@ -19,6 +19,7 @@ from .calling import Failure as Failure
 from .calling import Proxy as Proxy
 from .calling import remote_methods as remote_methods
 from .client import Client
+from .client import unstarted as unstarted
 from .connecting import ClientOptions, OfClient, connect, opening
 from .contract import (
     Context,
@@ -70,11 +71,11 @@ from .serving import (
     take_failure,
 )
 from .serving import method_endpoint as endpoint
+from .settling import Settling as Settling
 from .signature import Depends, Embed, Event, HandlerOptions, Header, Token
 from .signature import hints as hints
 from .streams import MAX_BODY as MAX_BODY
 from .streams import PATIENCE as PATIENCE
-from .trial import TestClient
 
 if TYPE_CHECKING:
     from .calling import Anything as Anything
@@ -138,7 +139,6 @@ __all__ = [
     "ServiceContract",
     "Stopping",
     "Subscriber",
-    "TestClient",
     "Token",
     "compose",
     "connect",

@@ -7,7 +7,6 @@ The pytest fixtures are in `natsrpc.testing.fixtures`; a conftest loads them wit
 """
 
 from natsrpc.errors import ServerNotFoundError, ServerStartError
-from natsrpc.rpc import TestClient
 from natsrpc.server import Cluster, NatsServer, find_server
 
 from .broker import Broker, Fault, Published
@@ -26,7 +25,6 @@ __all__ = [
     "ServerStartError",
     "StoredMessage",
     "StoredStream",
-    "TestClient",
     "find_server",
     "serve_in_memory",
 ]

@@ -20,8 +20,8 @@ from natsrpc.sync.requests import Requests as BlockingRequests
 
 ROOT = Path(__file__).parents[2] / "natsrpc"
 WAYS = ["call", "request", "stream", "upload", "gather", "bind", "publish", "middleware", "observe"]
-ONLY_ASYNC = {"connection", "codec", "serve"}
-"""What belongs to a loop, or serves."""
+ONLY_ASYNC = {"connection", "codec", "serve", "settled"}
+"""What belongs to a loop, serves, or is for tests of services."""
 
 PLAIN = {
     "AsyncGenerator[T, None]": "Stream[T]",

@@ -10,8 +10,17 @@ the calls of the `api`, and the `server` that has it all.
 """
 
 from .configs import LEVEL, VERSION
+from .consumer import Consumer
 from .server import JetStreamServer
 from .stored import StoredMessage, StoredStream
 from .wire import Wire
 
-__all__ = ["LEVEL", "VERSION", "JetStreamServer", "StoredMessage", "StoredStream", "Wire"]
+__all__ = [
+    "LEVEL",
+    "VERSION",
+    "Consumer",
+    "JetStreamServer",
+    "StoredMessage",
+    "StoredStream",
+    "Wire",
+]

@@ -363,6 +363,16 @@ class Consumer:
         self.deliveries.pop(seq, None)
         self._expired.discard(seq)
 
+    @property
+    def in_hand(self) -> int:
+        """Deliveries that have no word yet, and no delay."""
+        return sum(out.is_out for out in self.outs.values())
+
+    @property
+    def has_more(self) -> bool:
+        """Whether it would deliver a message now, if it were asked."""
+        return not self.is_paused and self._peek() is not None
+
     # what clients say of a delivery
 
     def ack(self, seq: int) -> None:
