@@ -20,9 +20,6 @@ Place = tuple[str, str]
 SHAPES = {"Protocol", "TypedDict", "NamedTuple", "Enum", "IntEnum", "StrEnum", "Flag", "IntFlag"}
 """Bases that say what a class is, and share no code."""
 
-FOR_USERS = {("natsrpc.rpc.client", "Client")}
-"""Classes that users make themselves: the client of tests is a client that can do more."""
-
 ERRORS = {"BaseException", "Exception", "ExceptionGroup", "BaseExceptionGroup"}
 
 
@@ -104,8 +101,6 @@ class Family:
         for place in self.bases:
             derived = [other for other, bases in self.bases.items() if place in bases]
             names = {name for _, name in self.ancestors(place)}
-            if place in FOR_USERS:
-                continue
             if len(derived) == 1 and not names & SHAPES and not names & ERRORS:
                 yield place, derived[0]
 

@@ -122,7 +122,8 @@ ROOMS = {
         optional=names("opentelemetry prometheus_client"),
     ),
     "server": Room(names("errors")),
-    "testing": Room(names("errors core rpc server"), packages=names("pytest")),
+    "testing.jetstream": Room(names("errors core")),
+    "testing": Room(names("errors core rpc server testing.jetstream"), packages=names("pytest")),
     "web": Room(
         names("errors core rpc discovery describe observe"), packages=names("uvicorn starlette")
     ),

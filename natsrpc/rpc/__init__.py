@@ -19,6 +19,7 @@ from .calling import Failure as Failure
 from .calling import Proxy as Proxy
 from .calling import remote_methods as remote_methods
 from .client import Client
+from .client import unstarted as unstarted
 from .connecting import ClientOptions, OfClient, connect, opening
 from .contract import OVER as OVER
 from .contract import (
@@ -87,13 +88,13 @@ from .serving import metered_event as metered_event
 from .serving import method_endpoint as endpoint
 from .serving import task_starter as task_starter
 from .serving import thread_clock as thread_clock
+from .settling import Settling as Settling
 from .signature import CallPlan as CallPlan
 from .signature import Depends, Embed, Event, HandlerOptions, Header, Token
 from .signature import OfWork as OfWork
 from .signature import hints as hints
 from .streams import MAX_BODY as MAX_BODY
 from .streams import PATIENCE as PATIENCE
-from .trial import TestClient
 
 if TYPE_CHECKING:
     from .calling import Anything as Anything
@@ -158,7 +159,6 @@ __all__ = [
     "ServiceContract",
     "Stopping",
     "Subscriber",
-    "TestClient",
     "Token",
     "WorkerContract",
     "compose",

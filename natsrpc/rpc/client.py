@@ -16,6 +16,7 @@ from collections.abc import (
     Awaitable,
     Callable,
     Mapping,
+    Sequence,
 )
 from datetime import datetime
 from operator import attrgetter
@@ -50,6 +51,7 @@ from .contract import Context, EndpointContract, Middleware
 from .created import created
 from .headers import DeadlineClock, inherited
 from .serving import Servable, Server
+from .settling import Settling
 from .signature import Event
 from .streams import MAX_BODY, PATIENCE, Patience
 
@@ -101,6 +103,7 @@ class Client:
         presence_timeout: float = PATIENCE.presence,
         progress_timeout: float = PATIENCE.progress,
         deadline_clock: DeadlineClock = "relative",
+        settling: Settling | None = None,
     ) -> None:
         patience = Patience(open_timeout, presence_timeout, progress_timeout)
         self.connection = connection
@@ -111,6 +114,7 @@ class Client:
         self.request: Requests = Requests(self._pipeline.perform)
         """As `call`, with all that came with the answer: a `Reply`, with `value` and `headers`."""
         self._servers: list[Server] = []
+        self._settling = settling
         self._is_lent = False
         # for the fast path of `call`
         link = connection.link
@@ -591,12 +595,39 @@ class Client:
         """
 
         async def start() -> Server:
-            server = Server(self.connection, services, client=_lent(self))
+            server = unstarted(self, services)
             await server.start()
             self._servers.append(server)
             return server
 
         return Opening(start, "client.serve(...)")
+
+    async def settled(self, timeout: float = 1.0) -> list[BaseException]:
+        """In a test: wait until every event is handled, and every message of a stream that a worker
+        was given; those published before, those that handlers publish meanwhile, and so on. Nothing
+        sleeps: it returns as soon as the last handler has ended.
+
+        Events that were dropped, or whose handlers raised, are handled, too. What became of them is
+        returned, in order: the exceptions of handlers as they were raised, each with a note that
+        names its subscriber or worker and the subject, and our own errors for those that were not
+        read (422) or not run. A test that expects none says `assert await client.settled() == []`.
+        Each is returned once.
+
+        A message that is to be tried again later is not waited for: a `natsrpc.testing.Clock` makes
+        it come. Nor are calls and streams that are still open.
+
+        Raises:
+            NatsTimeoutError: some still run or wait after `timeout` seconds; they are named.
+            ConnectionClosedError: the client, or the services, are closed.
+            ConfigError: the client is none of a test: those are given by `Service.test` and
+                `natsrpc.testing.serve_in_memory`.
+        """
+        if self._settling is None:
+            raise ConfigError(
+                "settled() waits for services that a test serves in memory: this client is not "
+                "from `async with service.test() as client`, nor from serve_in_memory"
+            )
+        return await self._settling.settle(self.connection, timeout)
 
     async def drain(self) -> None:
         """Stop serving after all that was delivered is answered, then close the connection.
@@ -644,6 +675,11 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client codec={self.codec.name} connection={self.connection!r}>"
+
+
+def unstarted(client: Client, services: Sequence[Servable]) -> Server:
+    """What `Client.serve` starts."""
+    return Server(client.connection, services, client=_lent(client))
 
 
 def _lent(client: Client) -> Client:

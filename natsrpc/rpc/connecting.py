@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypedDict, TypeVar, Unpack
+from typing import TypedDict, Unpack
 
 from natsrpc import codecs, core
-from natsrpc.core import Connection, ConnectOptions, Opening, Options
+from natsrpc.core import ConnectOptions, Opening, Options
 
 from .client import Client
 from .headers import DeadlineClock, check_deadline_clock
+from .settling import Settling
 from .streams import MAX_BODY, PATIENCE, Patience
-
-C = TypeVar("C", bound=Client, covariant=True)
 
 
 class OfClient(TypedDict, total=False):
@@ -79,7 +78,6 @@ def connect(
         AuthorizationError: the credentials were refused.
     """
     return opening(
-        Client,
         servers,
         settings,
         options,
@@ -92,21 +90,15 @@ def connect(
     )
 
 
-class Opens(Protocol[C]):
-    """Makes a client on a connection: `Client`, or what has its parameters."""
-
-    def __call__(self, connection: Connection, /, **options: Unpack[OfClient]) -> C: ...
-
-
 def opening(
-    kind: Opens[C],
     servers: str | Sequence[str],
     settings: ConnectOptions,
     options: Options | None = None,
+    settling: Settling | None = None,
     /,
     **of_client: Unpack[OfClient],
-) -> Opening[C]:
-    """As `connect`, for a client of any kind."""
+) -> Opening[Client]:
+    """As `connect`, for a client that may wait by `settling`."""
     of_client["codec"] = codecs.get(of_client.get("codec", "json"))
     check_deadline_clock(of_client.get("deadline_clock", "relative"))
     Patience(  # refused here, not when awaited
@@ -118,7 +110,7 @@ def opening(
     def connect() -> Opening[Connection]:  # so that `make`, which may fail, holds no secret
         return core.connect(servers, options=options, **settings)
 
-    async def make() -> C:
-        return kind(await connect(), **of_client)
+    async def make() -> Client:
+        return Client(await connect(), settling=settling, **of_client)
 
     return Opening(make)

@@ -29,7 +29,6 @@ from .serving import (
 from .signature import Event, event_contracts
 from .signature import names as naming
 from .streams import MAX_BODY, PATIENCE, Patience
-from .trial import TestClient
 
 if TYPE_CHECKING:
     from natsrpc.jetstream import StreamConfig
@@ -222,7 +221,7 @@ class Service(Endpoints):
 
     def test(
         self, *, broker: Broker | None = None, **options: Unpack[ClientOptions]
-    ) -> AbstractAsyncContextManager[TestClient]:
+    ) -> AbstractAsyncContextManager[Client]:
         """Serve in memory, for a test: `async with service.test() as client`.
 
         No server is needed, and what the client sees is what callers in production see.
@@ -232,7 +231,7 @@ class Service(Endpoints):
             **options: for the client, as for `natsrpc.connect`.
         """
         kit = importlib.import_module("natsrpc.testing")  # loaded by tests alone
-        served: AbstractAsyncContextManager[TestClient] = kit.serve_in_memory(
+        served: AbstractAsyncContextManager[Client] = kit.serve_in_memory(
             self, broker=broker, **options
         )
         return served

@@ -1,4 +1,5 @@
-"""Tools for tests of services: a NATS server in memory, a clock that tests move, fixtures.
+"""Tools for tests of services: a NATS server in memory with a JetStream, a clock that tests move,
+fixtures.
 
 The pytest fixtures are in `natsrpc.testing.fixtures`; a conftest loads them with
 `pytest_plugins = ["natsrpc.testing.fixtures"]`. Real nats-server processes are made by
@@ -6,11 +7,11 @@ The pytest fixtures are in `natsrpc.testing.fixtures`; a conftest loads them wit
 """
 
 from natsrpc.errors import ServerNotFoundError, ServerStartError
-from natsrpc.rpc import TestClient
 from natsrpc.server import Cluster, NatsServer, find_server
 
 from .broker import Broker, Fault, Published
 from .clock import Clock
+from .jetstream import StoredMessage, StoredStream
 from .kit import serve_in_memory
 
 __all__ = [
@@ -22,7 +23,8 @@ __all__ = [
     "Published",
     "ServerNotFoundError",
     "ServerStartError",
-    "TestClient",
+    "StoredMessage",
+    "StoredStream",
     "find_server",
     "serve_in_memory",
 ]

@@ -1,10 +1,10 @@
 """A NATS server in memory: real wire bytes, no socket, no process. Tests connect clients to it.
 
 It has the features of core NATS: wildcards, queue groups, headers, no responders, echo,
-auto-unsubscribe, `max_payload`. It has no authentication, TLS, JetStream or cluster. It fails when
-asked to: `disconnect`, `refuse`, and `fault`, which drops or delays messages or hides the
-responders of a subject. A client reaches it through the `dialer` option, so everything above the
-socket is the code that runs in production.
+auto-unsubscribe, `max_payload`; and a JetStream, which room `jetstream` describes. It has no
+authentication, TLS or cluster. It fails when asked to: `disconnect`, `refuse`, and `fault`, which
+drops or delays messages or hides the responders of a subject. A client reaches it through the
+`dialer` option, so everything above the socket is the code that runs in production.
 
 Broker and clients share one event loop, and nothing waits: a publish is delivered within a few loop
 turns, so tests need not sleep.
@@ -24,9 +24,10 @@ from typing import Any, Unpack
 
 from natsrpc import core
 from natsrpc.core import Connection, ConnectOptions, Opening, matches
-from natsrpc.errors import RemoteProtocolError
+from natsrpc.errors import RemoteProtocolError, StreamNotFoundError
 
 from .frames import ClientFrame, FrameReader
+from .jetstream import LEVEL, VERSION, JetStreamServer, StoredStream
 from .pipe import PipeTransport
 
 MIB = 1024 * 1024
@@ -98,6 +99,7 @@ class Broker:
     Args:
         max_payload: the most bytes of headers and payload together that a message may have.
         seed: the seed of the random choice among the members of a queue group.
+        jetstream: whether it has a JetStream.
 
     `published` holds every message in the order of arrival, also those that a fault loses. `faults`
     holds the faults in force; the first that matches a message is the one that hits it.
@@ -105,8 +107,9 @@ class Broker:
     holds back.
     """
 
-    def __init__(self, *, max_payload: int = MIB, seed: int = 0) -> None:
+    def __init__(self, *, max_payload: int = MIB, seed: int = 0, jetstream: bool = True) -> None:
         self.max_payload = max_payload
+        self.jetstream: JetStreamServer | None = JetStreamServer(self) if jetstream else None
         self.published: list[Published] = []
         self.faults: list[Fault] = []
         self.is_refusing: bool = False
@@ -222,6 +225,36 @@ class Broker:
         finally:
             self.faults.remove(fault)
 
+    def stream(self, name: str) -> StoredStream:
+        """Return a stream, to look at the messages that it holds now.
+
+        Raises:
+            StreamNotFoundError: there is no such stream; those that there are are named.
+        """
+        streams = {} if self.jetstream is None else self.jetstream.streams
+        if name not in streams:
+            there = ", ".join(map(repr, streams)) or "none"
+            raise StreamNotFoundError(f"there is no stream {name!r}; there are: {there}", code=404)
+        return StoredStream(streams[name])
+
+    # what the JetStream sends: see `jetstream.wire`
+
+    def has_interest(self, subject: str) -> bool:
+        """Whether somebody is subscribed to a subject."""
+        return any(matches(interest.subject, subject) for interest in self._interests)
+
+    def send(
+        self, to: str, subject: str, data: bytes, *, reply: str = "", headers: bytes = b""
+    ) -> None:
+        """Deliver a message of the JetStream to the subscriptions that match `to`."""
+        message = Published(subject, data, reply, headers)
+        for interest in self._chosen([i for i in self._interests if matches(i.subject, to)]):
+            interest.peer.deliver(interest, message)
+
+    def publish_own(self, subject: str, data: bytes, headers: bytes = b"") -> None:
+        """Publish for the JetStream: to subscriptions and streams."""
+        self._route(None, Published(subject, data, headers=headers))
+
     # routing: called by the peers, not by tests
 
     def subscribe(self, interest: _Interest) -> None:
@@ -267,21 +300,36 @@ class Broker:
             self._none_delayed.clear()
             await self._none_delayed.wait()
 
-    def _route(self, sender: _Peer, message: Published) -> None:
-        matching = [i for i in self._interests if self._wants(i, sender, message.subject)]
+    def _route(self, sender: _Peer | None, message: Published) -> None:
+        taken = self._take(sender, message)
+        chosen = self._chosen(
+            [i for i in self._interests if self._wants(i, sender, message.subject)]
+        )
+        for interest in chosen:
+            interest.peer.deliver(interest, message)
+        if not chosen and not taken and message.reply and sender is not None:
+            self._tell_no_responders(sender, message)
+
+    def _take(self, sender: _Peer | None, message: Published) -> bool:
+        """Give a message to the JetStream; whether somebody there was meant."""
+        if self.jetstream is None:
+            return False
+        client = 0 if sender is None else sender.number
+        return self.jetstream.take(
+            client, message.subject, message.data, message.reply, message.headers
+        )
+
+    def _chosen(self, matching: list[_Interest]) -> list[_Interest]:
+        """Those who get a message: one of each queue group."""
         groups: dict[str, list[_Interest]] = {}
         chosen = [i for i in matching if not i.queue_group]
         for interest in matching:
             if interest.queue_group:
                 groups.setdefault(interest.queue_group, []).append(interest)
-        chosen += [self._random.choice(members) for members in groups.values()]
-        for interest in chosen:
-            interest.peer.deliver(interest, message)
-        if not chosen and message.reply:
-            self._tell_no_responders(sender, message)
+        return chosen + [self._random.choice(members) for members in groups.values()]
 
-    def _wants(self, interest: _Interest, sender: _Peer, subject: str) -> bool:
-        if interest.peer is sender and not sender.echo:
+    def _wants(self, interest: _Interest, sender: _Peer | None, subject: str) -> bool:
+        if sender is not None and interest.peer is sender and not sender.echo:
             return False
         return matches(interest.subject, subject)
 
@@ -307,7 +355,7 @@ class _Peer:
 
     def __init__(self, broker: Broker, number: int) -> None:
         self._broker = broker
-        self._number = number
+        self.number = number
         self._reader = FrameReader()
         self.is_ready: bool = False
         self.echo: bool = True
@@ -318,11 +366,12 @@ class _Peer:
         info = {
             "server_id": "MEMORY",
             "server_name": "memory",
-            "version": "2.12.0",
+            "version": VERSION,
             "proto": 1,
             "headers": True,
+            **({"jetstream": True, "api_lvl": LEVEL} if self._broker.jetstream else {}),
             "max_payload": self._broker.max_payload,
-            "client_id": self._number,
+            "client_id": self.number,
             "host": "memory",
             "port": 4222,
         }

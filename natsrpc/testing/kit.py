@@ -3,8 +3,8 @@
 `async with service.test() as client` is `serve_in_memory` with one service. What a caller sees is
 what callers in production see: the same codec, the same errors, the same deadlines; never the
 handler's own exception. And a handler sees of them what it sees in production: the message, and
-none of the caller's context variables. What events came to is told by `settled`, for no caller is
-told it.
+none of the caller's context variables. What events and durable work came to is told by
+`Client.settled`, for no caller is told it.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from types import TracebackType
 from typing import NoReturn, Unpack
 
 from natsrpc import rpc
-from natsrpc.core import ConnectOptions
-from natsrpc.rpc import ClientOptions, OfClient, Service, TestClient
+from natsrpc.core import ConnectOptions, Opening
+from natsrpc.rpc import Client, ClientOptions, OfClient, Service
 
 from .broker import Broker
-from .settling import Events
+from .settling import Settling
 
 
-class ServingInMemory(AbstractAsyncContextManager[TestClient]):
+class ServingInMemory(AbstractAsyncContextManager[Client]):
     """Services that are served in memory from `async with` on, which gives their client."""
 
-    def __init__(self, serving: AbstractAsyncContextManager[TestClient]) -> None:
+    def __init__(self, serving: AbstractAsyncContextManager[Client]) -> None:
         self._serving = serving
 
-    async def __aenter__(self) -> TestClient:
+    async def __aenter__(self) -> Client:
         return await self._serving.__aenter__()
 
     async def __aexit__(
@@ -66,21 +66,24 @@ def serve_in_memory(
 @asynccontextmanager
 async def _serve(
     services: tuple[Service, ...], broker: Broker | None, options: ClientOptions
-) -> AsyncIterator[TestClient]:
+) -> AsyncIterator[Client]:
     broker = broker or Broker()
     elsewhere = partial(broker.dial, context=contextvars.Context())  # as another process
-    async with (
-        rpc.connect("nats://memory:4222", **broker.options(dialer=elsewhere)) as server,
-        server.serve(*services) as served,
-    ):
-        kind = partial(TestClient, Events(broker, served))
-        of_client: OfClient = {}
-        settings: ConnectOptions = {}
-        for name, value in options.items():
-            chosen: dict[str, object] = of_client if name in OfClient.__annotations__ else settings  # type: ignore[assignment]
-            chosen[name] = value
-        connecting = rpc.opening(
-            kind, "nats://memory:4222", broker.options(**settings), **of_client
-        )
-        async with connecting as client:
+    there = rpc.connect("nats://memory:4222", **broker.options(dialer=elsewhere))
+    async with there as server:
+        served = rpc.unstarted(server, services)
+        settling = Settling(broker, served)  # it hears of what fails at once
+        await served.start()
+        async with served, _client(broker, options, settling) as client:
             yield client
+
+
+def _client(broker: Broker, options: ClientOptions, settling: Settling) -> Opening[Client]:
+    of_client: OfClient = {}
+    settings: ConnectOptions = {}
+    for name, value in options.items():
+        chosen: dict[str, object] = of_client if name in OfClient.__annotations__ else settings  # type: ignore[assignment]
+        chosen[name] = value
+    return rpc.opening(
+        "nats://memory:4222", broker.options(**settings), None, settling, **of_client
+    )

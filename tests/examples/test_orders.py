@@ -20,7 +20,7 @@ import natsrpc
 from examples.services.orders import billing, mail, placing, reading, shop, stock
 from examples.services.orders.api import NewOrder, NoSuchOrder, Order, OutOfStock, Stock, placed
 from examples.services.orders.database import session_of_request
-from natsrpc.testing import NatsServer, TestClient, serve_in_memory
+from natsrpc.testing import NatsServer, serve_in_memory
 from tests.cli.processes import Command, all_gone
 from tests.core.harness import eventually
 
@@ -37,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-async def client(folder: Path) -> AsyncIterator[TestClient]:
+async def client(folder: Path) -> AsyncIterator[natsrpc.Client]:
     """A client of the whole system, which is served in memory; five teapots are on the shelf."""
     services = [each.service for each in SERVICES.values()]
     async with serve_in_memory(*services) as client:
@@ -50,7 +50,7 @@ async def orders_of(client: natsrpc.Client, sku: str) -> list[Order]:
 
 
 async def test_an_order_is_taken_from_stock_written_down_and_told(
-    client: TestClient, folder: Path
+    client: natsrpc.Client, folder: Path
 ) -> None:
     order = await client.call(placing.place, TWO)
     assert await client.settled() == []
@@ -62,7 +62,7 @@ async def test_an_order_is_taken_from_stock_written_down_and_told(
     assert letters == f"{order.id}: 2 of teapot are on their way\n"
 
 
-async def test_an_error_of_stock_reaches_the_caller_of_orders(client: TestClient) -> None:
+async def test_an_error_of_stock_reaches_the_caller_of_orders(client: natsrpc.Client) -> None:
     with pytest.raises(OutOfStock) as caught:
         await client.call(placing.place, NewOrder(sku="teapot", count=6))
     assert (caught.value.code, caught.value.sku, caught.value.left) == (409, "teapot", 5)
@@ -72,7 +72,9 @@ async def test_an_error_of_stock_reaches_the_caller_of_orders(client: TestClient
     assert await client.call(billing.count) == (0, 0)
 
 
-async def test_a_reservation_is_made_once_however_often_it_is_asked_for(client: TestClient) -> None:
+async def test_a_reservation_is_made_once_however_often_it_is_asked_for(
+    client: natsrpc.Client,
+) -> None:
     of_order = client.bind(Stock)
     assert [await of_order.reserve("o1", "teapot", 2) for _ in range(3)] == [3, 3, 3]
     with pytest.raises(OutOfStock):
@@ -80,14 +82,14 @@ async def test_a_reservation_is_made_once_however_often_it_is_asked_for(client: 
     assert await of_order.reserve("o2", "teapot", 3) == 0  # what failed has reserved nothing
 
 
-async def test_an_order_that_is_not_there_is_an_error_of_its_own(client: TestClient) -> None:
+async def test_an_order_that_is_not_there_is_an_error_of_its_own(client: natsrpc.Client) -> None:
     with pytest.raises(NoSuchOrder) as caught:
         await client.call(reading.get, tokens={"id": "none"})
     assert (caught.value.code, caught.value.id) == (404, "none")
 
 
 async def test_a_commit_that_fails_is_the_answer_and_nobody_hears_of_the_order(
-    client: TestClient,
+    client: natsrpc.Client,
 ) -> None:
     async def broken(context: natsrpc.Context) -> AsyncIterator[AsyncSession]:
         async for session in session_of_request(context):
@@ -104,14 +106,14 @@ async def test_a_commit_that_fails_is_the_answer_and_nobody_hears_of_the_order(
     assert await client.call(billing.count) == (0, 0)
 
 
-async def test_what_no_order_is_reaches_nobody(client: TestClient) -> None:
+async def test_what_no_order_is_reaches_nobody(client: natsrpc.Client) -> None:
     with pytest.raises(natsrpc.InvalidRequestError):
         await client.call("orders.place", {"sku": "teapot", "count": 0})
     assert await client.call(stock.left, "teapot") == 5
 
 
 async def test_an_order_that_mail_cannot_find_is_told_as_a_failed_event(
-    client: TestClient,
+    client: natsrpc.Client,
 ) -> None:
     unknown = Order(sku="teapot", count=1, id="unknown")
     await client.publish(placed, unknown, tokens={"region": "eu"})

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from natsrpc.core import Connection, connect
+from natsrpc.core import Connection, Opening, connect
 from natsrpc.jetstream import JetStream, Stream, StreamConfig
 from natsrpc.testing import Broker, Cluster, NatsServer
 from tests.jetstream.consuming.scripted import ScriptedConsumer
@@ -36,9 +36,36 @@ def jetstream_cluster() -> Iterator[Cluster]:
         yield cluster
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test that needs no more than a connection over a server, and over the one in memory:
+    so the latter is held to what the former does."""
+    if "nc" in metafunc.fixturenames:
+        over = [pytest.param("server", marks=pytest.mark.live)]
+        is_told = metafunc.definition.get_closest_marker("server_only") is not None
+        if not is_told and "jetstream_server" not in metafunc.fixturenames:
+            over.append(pytest.param("memory"))
+        metafunc.parametrize("nc", over, indirect=True)
+
+
 @pytest.fixture
-async def nc(jetstream_server: NatsServer) -> AsyncIterator[Connection]:
-    async with connect(jetstream_server.url) as connection:
+def memory() -> Broker:
+    """The server in memory, of the tests that run over it."""
+    return Broker()
+
+
+@pytest.fixture
+def dialing(request: pytest.FixtureRequest) -> Callable[[], Opening[Connection]]:
+    """Connects to the JetStream that the test runs over."""
+    if request.node.callspec.params.get("nc") == "memory":
+        broker: Broker = request.getfixturevalue("memory")
+        return broker.connect
+    server: NatsServer = request.getfixturevalue("jetstream_server")
+    return lambda: connect(server.url)
+
+
+@pytest.fixture
+async def nc(dialing: Callable[[], Opening[Connection]]) -> AsyncIterator[Connection]:
+    async with dialing() as connection:
         yield connection
 
 
@@ -71,9 +98,9 @@ async def stream(js: JetStream, name: Callable[[], str]) -> AsyncIterator[Stream
 
 
 @pytest.fixture
-async def other(jetstream_server: NatsServer) -> AsyncIterator[Connection]:
+async def other(dialing: Callable[[], Opening[Connection]]) -> AsyncIterator[Connection]:
     """A second connection to the same server."""
-    async with connect(jetstream_server.url) as connection:
+    async with dialing() as connection:
         yield connection
 
 

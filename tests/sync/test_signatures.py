@@ -23,8 +23,8 @@ WAYS = [
     "call", "request", "stream", "upload", "gather", "bind", "publish", "enqueue", "middleware",
     "observe",
 ]  # fmt: skip
-ONLY_ASYNC = {"connection", "codec", "serve"}
-"""What belongs to a loop, or serves."""
+ONLY_ASYNC = {"connection", "codec", "serve", "settled"}
+"""What belongs to a loop, serves, or is for tests of services."""
 
 PLAIN = {
     "AsyncGenerator[T, None]": "Stream[T]",

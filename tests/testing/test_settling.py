@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 import natsrpc
 from natsrpc import Client, Event
-from natsrpc.errors import NatsTimeoutError
+from natsrpc.errors import ConfigError, NatsTimeoutError
+from natsrpc.jetstream import ConsumerConfig, JetStream, Messages, StreamConfig
 from natsrpc.testing import Broker, Clock, serve_in_memory
 
 first = Event("first", int)
@@ -136,3 +139,77 @@ async def test_services_that_have_no_subscribers_are_settled() -> None:
     async with natsrpc.Service("shop", version="1.0.0").test(codec="msgpack") as client:
         assert await client.settled() == []
         assert client.codec.name == "msgpack"
+
+
+async def test_a_client_of_a_program_has_nothing_to_wait_for() -> None:
+    async with natsrpc.connect(**Broker().options()) as client:
+        with pytest.raises(ConfigError, match=r"service\.test\(\)"):
+            await client.settled()
+
+
+# durable work
+
+
+class Desk:
+    """A service that reads messages of a stream, as long as it is served."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[int, int]] = []
+        self.go_on = asyncio.Event()
+        self.service = natsrpc.Service("desk", version="1.0.0", lifespan=self._lifespan)
+
+    @asynccontextmanager
+    async def _lifespan(self, service: natsrpc.Service, client: Client) -> AsyncIterator[None]:
+        js = JetStream(client.connection)
+        stream = await js.create_stream(StreamConfig(name="JOBS", subjects=["jobs.*"]))
+        consumer = await stream.create_consumer(ConsumerConfig(durable_name="desk", ack_wait=30.0))
+        async with consumer.messages() as messages:
+            reading = asyncio.create_task(self._read(messages))
+            yield
+            reading.cancel()
+
+    async def _read(self, messages: Messages) -> None:
+        async for msg in messages:
+            number, attempt = int(msg.data), msg.metadata.num_delivered
+            self.got.append((number, attempt))
+            await self.go_on.wait()
+            await (msg.nak(delay=60.0) if number == 13 and attempt < 3 else msg.ack())
+
+
+async def test_messages_of_streams_are_waited_for_until_their_ack() -> None:
+    desk = Desk()
+    async with desk.service.test() as client:
+        js = JetStream(client.connection)
+        for number in range(5):
+            await js.publish("jobs.one", b"%d" % number)
+        with pytest.raises(NatsTimeoutError, match=r"'desk' of stream 'JOBS' .* have no ack"):
+            await client.settled(timeout=0.01)
+        desk.go_on.set()
+        await client.settled()
+        assert desk.got == [(number, 1) for number in range(5)]
+
+
+async def test_what_is_to_come_later_is_not_waited_for() -> None:
+    clock, desk = Clock.install(), Desk()
+    desk.go_on.set()
+    async with desk.service.test() as client:
+        await JetStream(client.connection).publish("jobs.one", b"13")
+        for attempt in (1, 2, 3):
+            await client.settled()
+            assert desk.got == [(13, each) for each in range(1, attempt + 1)]
+            await clock.advance(60.0)
+        await clock.advance(1000.0)
+        await client.settled()
+        assert len(desk.got) == 3
+
+
+async def test_what_a_test_itself_has_fetched_is_not_waited_for() -> None:
+    desk = Desk()
+    desk.go_on.set()
+    async with desk.service.test() as client:
+        stream = await JetStream(client.connection).stream("JOBS")
+        consumer = await stream.create_consumer(ConsumerConfig(durable_name="mine"))
+        await JetStream(client.connection).publish("jobs.one", b"1")
+        await consumer.next()
+        await client.settled()
+        assert desk.got == [(1, 1)]

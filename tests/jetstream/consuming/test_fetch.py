@@ -373,6 +373,7 @@ async def test_a_stream_that_is_gone_is_told(js: JetStream) -> None:
         await consumer.fetch(1, timeout=0.5)
 
 
+@pytest.mark.server_only("push consumers")
 async def test_a_push_consumer_is_told(stream: Stream) -> None:
     consumer = await stream.create_consumer(
         ConsumerConfig(durable_name="pushed", deliver_subject="pushed.here")

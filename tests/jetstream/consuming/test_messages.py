@@ -518,6 +518,7 @@ async def test_heartbeats_keep_a_pull_alive(scripted: ScriptedConsumer, played: 
     assert (len(scripted.pulls), errors) == (1, [])
 
 
+@pytest.mark.server_only("the same loop would be blocked")
 async def test_a_blocked_loop_is_no_silence(
     nc: Connection, js: JetStream, stream: Stream, consumer: Consumer
 ) -> None:

@@ -16,6 +16,8 @@ from natsrpc.jetstream import Consumer, ConsumerConfig, JetStream, Stream
 from tests.core.harness import eventually
 from tests.jetstream.consuming.scripted import ScriptedConsumer
 
+pytestmark = pytest.mark.server_only("priority groups")
+
 
 async def fill(js: JetStream, stream: Stream, count: int) -> None:
     for _ in range(count):

@@ -129,6 +129,7 @@ async def test_only_a_configuration_is_one(js: JetStream) -> None:
             await js.key_value(bad)
 
 
+@pytest.mark.server_only("mirrors and sources")
 async def test_mirrors_and_sources_of_buckets(js: JetStream) -> None:
     origin = await js.create_key_value(KeyValueConfig(bucket="origin", storage="memory"))
     await origin.put("a", b"1")

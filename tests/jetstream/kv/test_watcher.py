@@ -133,6 +133,7 @@ async def test_leaving_deletes_its_consumer(js: JetStream, kv: KeyValue) -> None
     assert [name async for name in stream.consumer_names()] == []
 
 
+@pytest.mark.server_only("a race of processes")
 async def test_the_mark_comes_under_writes_and_no_key_is_missing(
     js: JetStream, name: Callable[[], str]
 ) -> None:

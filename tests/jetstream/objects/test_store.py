@@ -203,6 +203,7 @@ async def stored_at_last(msg: Msg) -> None:
     await msg.respond(b'{"stream": "OBJ_once", "seq": 1}')
 
 
+@pytest.mark.server_only("the test plays the server")
 async def test_a_chunk_is_sent_once_whatever_comes_back(nc: Connection, store: ObjectStore) -> None:
     """A second copy, or one behind later chunks, would spoil the object for ever."""
     js = JetStream(nc, api_prefix="once", timeout=0.8)

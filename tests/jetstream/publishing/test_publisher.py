@@ -205,6 +205,7 @@ async def leaderless(nc: Connection, prefix: str, subject: str) -> None:
     await nc.subscribe(f"{prefix}.STREAM.NAMES", cb=names)
 
 
+@pytest.mark.server_only("the test plays the server")
 async def test_without_a_leader_it_is_sent_again_until_there_is_one(nc: Connection) -> None:
     await leaderless(nc, "elect", "elect.me")
     js = JetStream(nc, api_prefix="elect")
@@ -223,6 +224,7 @@ async def test_without_a_leader_it_is_sent_again_until_there_is_one(nc: Connecti
     assert sorted(taken) == [b"1", b"2"]
 
 
+@pytest.mark.server_only("the test plays the server")
 async def test_without_a_leader_until_the_timeout_nothing_was_stored(nc: Connection) -> None:
     await leaderless(nc, "never", "never.led")
     js = JetStream(nc, api_prefix="never")
@@ -233,6 +235,7 @@ async def test_without_a_leader_until_the_timeout_nothing_was_stored(nc: Connect
     assert js.pending_acks == 0
 
 
+@pytest.mark.server_only("the test plays the server")
 @pytest.mark.parametrize(
     "passing",
     [
@@ -396,6 +399,7 @@ async def test_dedup_needs_the_name_of_the_header_by_its_case(
     await js.update_stream(dataclasses.replace(stream.cached_info.config, description="same"))
 
 
+@pytest.mark.server_only("the test plays the server")
 async def test_what_has_an_id_and_no_answer_is_sent_again_after_a_while(nc: Connection) -> None:
     """A server behind the connected one may die with it, and nobody says so."""
     js = JetStream(nc)

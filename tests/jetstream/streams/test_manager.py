@@ -94,6 +94,7 @@ async def test_a_copy_with_one_change_updates(js: JetStream, name: Callable[[], 
     await js.delete_stream(unique)
 
 
+@pytest.mark.server_only("allow_atomic")
 async def test_what_an_update_does_not_name_stays(
     nc: Connection, js: JetStream, name: Callable[[], str], level: int
 ) -> None:
@@ -170,6 +171,7 @@ async def test_only_a_configuration_is_one(js: JetStream) -> None:
         await js.create_stream("ORDERS")  # type: ignore[arg-type]
 
 
+@pytest.mark.server_only("mirrors and sources")
 async def test_mirrors_and_sources(js: JetStream, name: Callable[[], str]) -> None:
     origin, mirror, joined = name(), name(), name()
     await js.create_stream(StreamConfig(name=origin, subjects=["from.*"], storage="memory"))
@@ -201,6 +203,7 @@ NEWER: list[tuple[dict[str, Any], int, str]] = [
 ]
 
 
+@pytest.mark.server_only("it is no old server")
 @pytest.mark.parametrize(("fields", "needs", "version"), NEWER)
 async def test_what_an_old_server_would_drop_is_refused_by_its_version(
     js: JetStream,

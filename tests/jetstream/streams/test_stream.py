@@ -248,6 +248,7 @@ async def test_a_pause_delivers_nothing_and_ends(js: JetStream, stream: Stream, 
         await stream.pause_consumer("none", until)
 
 
+@pytest.mark.server_only("CONSUMER.RESET")
 async def test_a_consumer_begins_anew(js: JetStream, stream: Stream, level: int) -> None:
     consumer = await stream.create_consumer(ConsumerConfig(durable_name="c"))
     await fill(js, stream, *"abc")

@@ -7,7 +7,7 @@ from typing import Unpack, assert_type
 import natsrpc
 from natsrpc import Client, Connection, Encoded, Msg, RpcError, Server, Service, Subscription, core
 from natsrpc.core import ConnectOptions, Options
-from natsrpc.testing import Broker, TestClient, serve_in_memory
+from natsrpc.testing import Broker, serve_in_memory
 
 from .models import Answer, Question, service
 
@@ -54,9 +54,9 @@ async def options(broker: Broker) -> None:
     await natsrpc.connect("nats://memory:4222", **broker.options(name="me"))
     assert_type(await broker.connect(name="me"), Connection)
     async with serve_in_memory(service, broker=broker, codec="msgpack", name="me") as client:
-        assert_type(client, TestClient)
+        assert_type(client, Client)
     async with service.test(broker=broker, codec="msgpack", name="me") as client:
-        assert_type(client, TestClient)
+        assert_type(client, Client)
     natsrpc.run(service, servers="nats://a", drain_timeout=5.0, name="me")
 
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any, assert_type
 
 import natsrpc
 from natsrpc import Client, Context, Depends, Next
-from natsrpc.testing import TestClient
 
 from .models import Answer, Question
 
@@ -88,7 +87,7 @@ class Desk:
 
 async def use(desk: Desk) -> None:
     async with service.test() as client, client.serve(service) as server:
-        assert_type(client, TestClient)
+        assert_type(client, Client)
         await client.publish("x", 1)
         await server.remove("ask")
         await server.remove(3)  # E: arg-type, reportArgumentType

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, assert_type
 
-from natsrpc import Service
-from natsrpc.testing import Broker, TestClient, serve_in_memory
+from natsrpc import Client, Service
+from natsrpc.testing import Broker, serve_in_memory
 
 from .models import Answer, Question, help
 
@@ -18,7 +18,7 @@ class Desk(Protocol):
 
 async def a_test_has_a_client() -> None:
     async with service.test(broker=Broker(), codec="msgpack", name="test") as client:
-        assert_type(client, TestClient)
+        assert_type(client, Client)
         assert_type(await client.settled(timeout=1), list[BaseException])
         assert_type(await client.call(help, Question(topic="x")), Answer)
         assert_type(await client.bind(Desk).help(Question(topic="x")), Answer)
@@ -28,7 +28,7 @@ async def a_test_has_a_client() -> None:
 
 async def a_test_of_several_services_has_one() -> None:
     async with serve_in_memory(service, service, codec="msgpack") as client:
-        assert_type(client, TestClient)
+        assert_type(client, Client)
 
 
 async def options_are_those_of_connect() -> None:
