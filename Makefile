@@ -5,7 +5,7 @@
 ARGS ?=
 OLDEST := 2.10.25
 
-.PHONY: demo test ci check faults soak websocket test-oldest bench budgets fix venv js browser lock fuzz clean
+.PHONY: demo test ci check faults soak websocket test-oldest bench budgets fix venv js browser lock fuzz docs clean
 
 demo:
 	@scripts/venv .venv cli,server
@@ -72,6 +72,11 @@ lock:
 TIME ?= 60
 fuzz: venv
 	@scripts/fuzz $(TIME) $(ARGS)
+
+# The documentation site: .make/docs/site/index.html.
+docs:
+	@scripts/venv .make/docs-venv docs
+	@.make/docs-venv/bin/python scripts/docs
 
 clean:
 	rm -rf .venv .venv-3.* .make .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/interop/js/node_modules tests/typing/node_modules
