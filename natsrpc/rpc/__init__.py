@@ -111,6 +111,7 @@ if TYPE_CHECKING:
     from .calling import UseUpload as UseUpload
 
 Caller = Client
+"""Another name of `Client`."""
 
 __all__ = [
     "GRACE",

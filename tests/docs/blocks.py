@@ -15,7 +15,7 @@ from pathlib import Path
 from textwrap import indent
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
 
 _FENCED = re.compile(
     r"^(?:<!-- python\n(?P<around>.*?)-->\n)?```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S
@@ -33,7 +33,7 @@ class Block:
     around: str
 
     def __str__(self) -> str:
-        return f"{self.page.name}:{self.line}"
+        return f"{self.page.relative_to(ROOT).as_posix().removeprefix('docs/')}:{self.line}"
 
     @property
     def is_program(self) -> bool:
@@ -43,7 +43,8 @@ class Block:
     def file(self) -> str:
         """The name of the file that it is."""
         named = re.match(r"# (\w+\.py)\n", self.text)
-        return named[1] if named else f"{self.page.stem.lower()}_{self.line}.py"
+        page = re.sub(r"\W", "_", str(self).lower())
+        return named[1] if named else f"{page}.py"
 
     @property
     def module(self) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import doctest
+import json
+import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +37,41 @@ def folder(tmp_path_factory: pytest.TempPathFactory, nats_server: NatsServer) ->
     return folder
 
 
+Ended = tuple[int, str, str]
+"""A program's exit code, what it printed and what it wrote to stderr."""
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> Iterator[Callable[[str], Ended]]:
+    """Runs a program as `python -` does; where processes can fork, all from one."""
+    command = [sys.executable, "-W", "error"]
+    options: dict[str, Any] = {
+        "cwd": folder,
+        "env": environment(PYTHONPATH=f"{ROOT}:{folder}"),
+        "text": True,
+    }
+
+    def afresh(program: str) -> Ended:
+        done = subprocess.run(
+            [*command, "-"], input=program, capture_output=True, timeout=60, check=False, **options
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    if not hasattr(os, "fork"):
+        yield afresh
+        return
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([*command, "-m", "tests.docs.forking"], **pipes, **options) as process:
+
+        def forked(program: str) -> Ended:
+            assert process.stdin and process.stdout
+            print(json.dumps(program), file=process.stdin, flush=True)
+            code, printed, error = json.loads(process.stdout.readline())
+            return code, printed, error
+
+        yield forked
+
+
 @pytest.fixture(scope="module")
 def pool(folder: Path, nats_server: NatsServer) -> Iterator[Command]:
     """What the README runs: the calculator, in three processes."""
@@ -50,43 +88,70 @@ def matches(expected: str, got: str) -> bool:
 
 
 @pytest.mark.parametrize("block", PROGRAMS, ids=str)
-def test_program_runs(block: Block, folder: Path, pool: Command, nats_server: NatsServer) -> None:
-    script = block.text.replace(URL, nats_server.url)
+def test_program_runs(
+    block: Block, run: Callable[[str], Ended], pool: Command, nats_server: NatsServer
+) -> None:
+    code, printed, error = run(block.text.replace(URL, nats_server.url))
+    assert (code, error) == (0, "")
+    following = [*BLOCKS[BLOCKS.index(block) + 1 :], None][0]
+    says = following is not None and following.kind == "text" and following.page == block.page
+    expected = following.text if following is not None and says else ""
+    assert matches(expected, printed), printed
+
+
+def test_tests_on_the_pages_pass(folder: Path) -> None:
+    files = [str(folder / b.file) for b in PROGRAMS if b.file.startswith("test_")]
+    assert len(files) > 1
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-"],
+        [*command, "-c", os.devnull, "--rootdir", str(folder), *files],
         cwd=folder,
-        env=environment(PYTHONPATH=f"{ROOT}:{folder}"),
-        input=script,
+        env=environment(PYTHONPATH=str(ROOT)),
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    following = [*BLOCKS[BLOCKS.index(block) + 1 :], None][0]
-    says = following is not None and following.kind == "text" and following.page == block.page
-    expected = following.text if following is not None and says else ""
-    assert matches(expected, done.stdout), done.stdout
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture(scope="module")
+def pizzeria(folder: Path, nats_server: NatsServer) -> Iterator[Command]:
+    """What the tutorial runs; one process of each is enough here."""
+    page = (ROOT / "docs/tutorial/running.md").read_text(encoding="utf-8")
+    command = "run menu.py kitchen.py counter.py couriers.py"
+    assert f"natsrpc {command} --workers 2" in page
+    with Command(*command.split(), "--server", nats_server.url, cwd=folder) as pizzeria:
+        for service in ("menu", "kitchen", "counter", "couriers"):
+            pizzeria.wait_for(f"{service}.py is served by 1 worker")
+        yield pizzeria
+
+
+CONSOLE = """
+import os, sys
+os.environ |= {{"NATS_URL": {url!r}, "COLUMNS": "200"}}
+sys.argv = ["natsrpc", *{arguments!r}]
+from natsrpc.cli.main import main
+main()
+"""
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.kind == "console"], ids=str)
 @pytest.mark.once
 def test_console_block_prints_what_it_says(
-    block: Block, folder: Path, pool: Command, nats_server: NatsServer
+    block: Block,
+    run: Callable[[str], Ended],
+    pool: Command,
+    request: pytest.FixtureRequest,
+    nats_server: NatsServer,
 ) -> None:
+    if block.page.parent.name == "tutorial":
+        request.getfixturevalue("pizzeria")
     for command, expected in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block.text, re.MULTILINE):
         program, *arguments = shlex.split(command)
         assert program == "natsrpc"
-        done = subprocess.run(
-            [sys.executable, "-m", "natsrpc.cli.main", *arguments],
-            cwd=folder,
-            env=environment(PYTHONPATH=str(ROOT), NATS_URL=nats_server.url, COLUMNS="200"),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert matches(expected, done.stdout + done.stderr), done.stdout + done.stderr
+        _, printed, error = run(CONSOLE.format(url=nats_server.url, arguments=arguments))
+        assert matches(expected, printed + error), printed + error
 
 
 def test_shell_blocks_name_targets_that_exist() -> None:

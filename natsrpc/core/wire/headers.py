@@ -27,6 +27,7 @@ MAX_UNASKED = 64 * 1024
 takes 130 ms."""
 
 HeaderValues: TypeAlias = "Mapping[str, str | Sequence[str]] | Headers"
+"""What is taken as the headers of a message: a name has one value, or several."""
 
 Default = TypeVar("Default")
 

@@ -15,6 +15,7 @@ from .headers import Headers, HeaderValues, encode_headers, status_of
 from .subject import check_publish, check_reply, decode
 
 Payload: TypeAlias = bytes | bytearray | memoryview
+"""What is taken as the data of a message."""
 
 
 class Responder(Protocol):

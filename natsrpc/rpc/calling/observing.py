@@ -10,6 +10,7 @@ from .call import Call
 from .policy import Attempt
 
 GivenHeaders = Mapping[str, str] | None
+"""The headers that a call or a publication is given."""
 
 
 class Publication(NamedTuple):

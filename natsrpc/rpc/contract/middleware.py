@@ -16,7 +16,10 @@ from typing import Any, TypeVar
 C = TypeVar("C")
 
 Next = Callable[[C], Awaitable[Any]]
+"""What a middleware awaits: the next one, or the handler. It returns the response, or raises."""
 Middleware = Callable[[C, Next[C]], Awaitable[Any]]
+"""A function around calls: `async def f(context, call_next)`. That of a client gets a `Call`, where
+that of a service gets the `Context`."""
 
 
 def compose(middleware: Sequence[Middleware[C]], last: Next[C]) -> Next[C]:

@@ -8,6 +8,7 @@ one that HTTP servers use, so that one id is in the logs of both sides.
 from __future__ import annotations
 
 REQUEST_ID = "X-Request-Id"
+"""The header by which one request is found in the logs of all services that it went through."""
 
 MAX_REQUEST_ID = 256
 """Longer ones are not passed on: a header line of a stranger's must not grow with each hop."""
