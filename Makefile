@@ -5,7 +5,7 @@
 ARGS ?=
 OLDEST := 2.10.25
 
-.PHONY: demo test ci check faults soak websocket test-oldest bench budgets fix venv js lock fuzz clean
+.PHONY: demo test ci check faults soak websocket test-oldest bench budgets fix venv js lock fuzz dist clean
 
 demo:
 	@scripts/venv .venv cli,server
@@ -68,6 +68,10 @@ lock:
 TIME ?= 60
 fuzz: venv
 	@scripts/fuzz $(TIME) $(ARGS)
+
+# The wheel and the sdist, into .make/dist, tried with each extra on every Python found: about ten minutes.
+dist: venv
+	@.venv/bin/python scripts/dist $(ARGS)
 
 clean:
 	rm -rf .venv .venv-3.* .make .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/interop/js/node_modules tests/typing/node_modules
