@@ -5,7 +5,7 @@
 ARGS ?=
 OLDEST := 2.10.25
 
-.PHONY: demo test ci check faults soak websocket test-oldest bench budgets fix venv js browser lock fuzz docs clean
+.PHONY: demo test ci check faults soak websocket test-oldest bench budgets fix venv js browser lock fuzz docs dist clean
 
 demo:
 	@scripts/venv .venv cli,server
@@ -77,6 +77,10 @@ fuzz: venv
 docs:
 	@scripts/venv .make/docs-venv docs
 	@.make/docs-venv/bin/python scripts/docs
+
+# The wheel and the sdist, into .make/dist, tried with each extra on every Python found: about ten minutes.
+dist: venv
+	@.venv/bin/python scripts/dist $(ARGS)
 
 clean:
 	rm -rf .venv .venv-3.* .make .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/interop/js/node_modules tests/typing/node_modules

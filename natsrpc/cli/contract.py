@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json as json_module
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from natsrpc import discovery
-from natsrpc.describe import ContractDiff, document, read_document, version_numbers
+from natsrpc.describe import ContractDiff, asyncapi, document, read_document, version_numbers
 from natsrpc.describe import diff as compare
 from natsrpc.errors import ConfigError, NoRespondersError
 
@@ -29,14 +30,26 @@ _WAYS = "a file that `export` wrote, `module:service`, or the name of a live ser
 Output = Annotated[str, typer.Option("--output", "-o", help="Write to this file.")]
 
 
+class Format(Enum):
+    """The forms that a contract is written in."""
+
+    NATSRPC = "natsrpc"
+    ASYNCAPI = "asyncapi"
+
+
 async def export(
     destination: Destination,
     target: Annotated[str, typer.Argument(help="`module:service`, or the name of a live service.")],
+    format: Annotated[
+        Format, typer.Option(help="natsrpc can be compared with; the others are for other tools.")
+    ] = Format.NATSRPC,
     output: Output = "",
     timeout: Timeout = "2s",
 ) -> None:
     """Write the contract of TARGET as a JSON document, to be kept and compared with."""
     found = await contract_of(destination, target, parse_seconds(timeout))
+    if format is Format.ASYNCAPI:
+        found = asyncapi(found)
     write(harmless_json(json_module.dumps(found, indent=2, ensure_ascii=False)) + "\n", output)
 
 

@@ -11,29 +11,38 @@ Ref: https://www.asyncapi.com/docs/reference/specification/v3.0.0
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from natsrpc.rpc import ServiceContract
 
+from .budget import bounded
+from .document import document, read_document
 from .names import words
-from .schemas import published, schema
 
 _DEFINITIONS = "#/$defs/"
 _PARAMETER = re.compile(r"\{([^{}]+)\}")
 
 
-def asyncapi(contract: ServiceContract, *, servers: tuple[str, ...] = ()) -> dict[str, Any]:
+@bounded
+def asyncapi(
+    contract: ServiceContract | Mapping[str, Any], *, servers: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Return the AsyncAPI document of one service as plain data, ready for JSON.
 
     Args:
-        contract: the service's contract.
+        contract: the service's contract, or its document: made by `document`, exported to a file,
+            or answered by a live service.
         servers: addresses of NATS servers, as "host:port", to list in the document.
+
+    Raises:
+        ConfigError: it is no contract, or nested too deeply.
     """
+    told = document(contract) if isinstance(contract, ServiceContract) else read_document(contract)
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     shared: dict[str, Any] = {}
-    for endpoint in schema(contract):
+    for endpoint in told["endpoints"]:
         key = _free(endpoint["name"], channels)
         for side in ("request", "items", "response"):
             endpoint[side] = _lifted(endpoint[side], f"{key}.{side}.", shared)
@@ -42,17 +51,17 @@ def asyncapi(contract: ServiceContract, *, servers: tuple[str, ...] = ()) -> dic
         if replies:
             channels[f"{key}-reply"] = replies
             operations[key]["reply"] = _reply(key)
-    for event in published(contract):
+    for event in told["publishes"]:
         key = _free(words(event["subject"]), channels)
         event["payload"] = _lifted(event["payload"], f"{key}.event.", shared)
         channels[key] = _event_channel(event, key)
         operations[key] = _operation(event, key, ["event"], action="send")
-    document: dict[str, Any] = {
+    found: dict[str, Any] = {
         "asyncapi": "3.0.0",
         "info": {
-            "title": contract.name,
-            "version": contract.version,
-            "description": contract.description,
+            "title": told["name"],
+            "version": told["version"],
+            "description": told["description"],
         },
         "defaultContentType": "application/json",
         "channels": channels,
@@ -60,11 +69,11 @@ def asyncapi(contract: ServiceContract, *, servers: tuple[str, ...] = ()) -> dic
         "components": {"schemas": shared},
     }
     if servers:
-        document["servers"] = {
+        found["servers"] = {
             f"nats-{number}": {"host": host, "protocol": "nats"}
             for number, host in enumerate(servers, 1)
         }
-    return document
+    return found
 
 
 def _lifted(payload: Any, prefix: str, shared: dict[str, Any]) -> Any:

@@ -18,56 +18,27 @@ Ref: https://json-schema.org/draft/2020-12/json-schema-validation
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from natsrpc.errors import ConfigError
 
 from .budget import Budget
+from .differences import Difference, changed, narrowed, shown, under, widened
+from .limits import facet, limits
 from .schemas import Node, allowed_values
 
-# Keywords with one bound, and the sign of a change that narrows.
-_BOUNDS = (
-    ("minLength", 1),
-    ("maxLength", -1),
-    ("minItems", 1),
-    ("maxItems", -1),
-    ("minProperties", 1),
-    ("maxProperties", -1),
-)
-_FACETS = ("format", "pattern")
 _RECODED = ("contentEncoding", "contentMediaType")
 _TALK = frozenset(
     {"title", "description", "examples", "default", "deprecated", "$defs", "discriminator"}
 )
 """Keywords without an effect on which values are allowed."""
 
-MAX_DIFFERENCES = 10_000
 _MAX_ALTERNATIVES = 1_000
 _MAX_SPELLED = 20  # alternatives of one union, and values of one enumeration, in words
 
 _ANY: Node = {}
 _NULL: Node = {"type": "null"}
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One difference of two schemas."""
-
-    path: str
-    """The place in the value, dotted: `[]` are the items of an array, `{}` the values of an object
-    without named fields."""
-    text: str
-    """What changed, for people."""
-    breaks_request: bool = False
-    """Whether some requests by the old schema are refused by the new one."""
-    breaks_response: bool = False
-    """Whether some responses by the new schema are refused by the old one."""
-    talk: bool = False
-    """Whether only words differ (a description)."""
-    choice: bool = False
-    """Whether it only matters to the reader of a request (a default)."""
 
 
 def compare(old: Node, new: Node, budget: Budget | None = None) -> list[Difference]:
@@ -82,31 +53,6 @@ def compare(old: Node, new: Node, budget: Budget | None = None) -> list[Differen
 def spelled(schema: Node) -> str:
     """Return a schema in a few words, as in "array of string | null"."""
     return _Side(schema).spell(schema)
-
-
-def _narrowed(text: str, path: str = "") -> Difference:
-    return Difference(path, text, breaks_request=True)
-
-
-def _widened(text: str, path: str = "") -> Difference:
-    return Difference(path, text, breaks_response=True)
-
-
-def _changed(text: str, path: str = "") -> Difference:
-    return Difference(path, text, breaks_request=True, breaks_response=True)
-
-
-def _under(path: str, found: Iterable[Difference]) -> list[Difference]:
-    under = [replace(each, path=_joined(path, each.path)) for each in found]
-    if len(under) > MAX_DIFFERENCES:  # each level of a schema can double them
-        raise ConfigError(f"these contracts differ in over {MAX_DIFFERENCES} places of one value")
-    return under
-
-
-def _joined(path: str, rest: str) -> str:
-    if not rest or not path or rest.startswith(("[", "{")):
-        return path + rest
-    return f"{path}.{rest}"
 
 
 class _Side:
@@ -185,7 +131,7 @@ class _Side:
         values = allowed_values(node)
         if values is not None:
             more = ["…"] if len(values) > _MAX_SPELLED else []
-            return " | ".join([*map(_shown, values[:_MAX_SPELLED]), *more])
+            return " | ".join([*map(shown, values[:_MAX_SPELLED]), *more])
         kind = node.get("type")
         if kind is None:
             return "anything"
@@ -243,10 +189,10 @@ class _Comparison:
         # An alternative without a partner matters only if no other one allows its values.
         for old in gone:
             if not any(self._fits(old, new) for new in after):
-                found.append(_narrowed(f"{self._old.spell(old)} is no longer allowed"))
+                found.append(narrowed(f"{self._old.spell(old)} is no longer allowed"))
         for new in come:
             if not any(self._reads(old, new) for old in before):
-                found.append(_widened(f"may now also be {self._new.spell(new)}"))
+                found.append(widened(f"may now also be {self._new.spell(new)}"))
         return found
 
     def _fits(self, old: Node, new: Node) -> bool:
@@ -280,13 +226,13 @@ class _Comparison:
         kinds = (old.get("type"), new.get("type"))
         if before is not None or after is not None:
             if kinds[0] != kinds[1] and None not in kinds:
-                return [_changed(text)]
-            return [_narrowed(text) if before is None else _widened(text)]
+                return [changed(text)]
+            return [narrowed(text) if before is None else widened(text)]
         if kinds in (("integer", "number"), ("number", "integer")):
-            return [_widened(text) if kinds[1] == "number" else _narrowed(text), *_limits(old, new)]
+            return [widened(text) if kinds[1] == "number" else narrowed(text), *limits(old, new)]
         if kinds[0] != kinds[1] or any(old.get(key) != new.get(key) for key in _RECODED):
-            return [_changed(text)]
-        found = _limits(old, new)
+            return [changed(text)]
+        found = limits(old, new)
         if kinds[0] == "array":
             found += self._arrays(old, new)
         elif kinds[0] == "object":
@@ -297,8 +243,8 @@ class _Comparison:
         if _is_any(old) and _is_any(new):
             return []
         if _is_any(new):
-            return [_widened(f"{self._old.spell(old)} became anything")]
-        return [_narrowed(f"anything became {self._new.spell(new)}")]
+            return [widened(f"{self._old.spell(old)} became anything")]
+        return [narrowed(f"anything became {self._new.spell(new)}")]
 
     # arrays
 
@@ -307,10 +253,10 @@ class _Comparison:
         found = []
         for index in range(max(len(before), len(after))):
             if _holds(old, index) and _holds(new, index):
-                found += _under(f"[{index}]", self.nodes(_item(old, index), _item(new, index)))
+                found += under(f"[{index}]", self.nodes(_item(old, index), _item(new, index)))
         beyond = max(len(before), len(after))
         if _holds(old, beyond) and _holds(new, beyond):
-            found += _under("[]", self.nodes(_item(old, beyond), _item(new, beyond)))
+            found += under("[]", self.nodes(_item(old, beyond), _item(new, beyond)))
         return found
 
     # objects
@@ -322,19 +268,19 @@ class _Comparison:
         gone = {name: name in needed for name in before if name not in after}
         come = {name: name in needs for name in after if name not in before}
         for name, other in self._renamed(before, after, gone, come).items():
-            found.append(_changed(f"renamed to {other!r}", name))
+            found.append(changed(f"renamed to {other!r}", name))
             del gone[name], come[other]
-        found += [_changed("removed", name) for name in gone]
+        found += [changed("removed", name) for name in gone]
         closed = old.get("additionalProperties") is False
         for name, required in come.items():
             text = "added, required" if required else "added, optional"
             found.append(Difference(name, text, required, closed))
         for name in (name for name in before if name in after):
             if name in needs - needed:
-                found.append(_narrowed("became required", name))
+                found.append(narrowed("became required", name))
             elif name in needed - needs:
-                found.append(_widened("became optional", name))
-            found += _under(name, self._property(before[name], after[name]))
+                found.append(widened("became optional", name))
+            found += under(name, self._property(before[name], after[name]))
         if old.get("description") != new.get("description"):
             found.append(Difference("", "described in other words", talk=True))
         return found + self._others(old, new)
@@ -344,7 +290,7 @@ class _Comparison:
         if not isinstance(old, Mapping) or not isinstance(new, Mapping):
             return found
         if "default" in old and "default" in new and old["default"] != new["default"]:
-            text = f"default {_shown(old['default'])} became {_shown(new['default'])}"
+            text = f"default {shown(old['default'])} became {shown(new['default'])}"
             found = [*found, Difference("", text, choice=True)]
         if old.get("description") != new.get("description"):
             found = [*found, Difference("", "described in other words", talk=True)]
@@ -380,14 +326,14 @@ class _Comparison:
         before, after = (each.get("additionalProperties", True) for each in (old, new))
         found: list[Difference] = []
         if before is False and after is not False:
-            found.append(_widened("may now have other fields"))
+            found.append(widened("may now have other fields"))
         elif after is False and before is not False:
-            found.append(_narrowed("other fields are refused now"))
+            found.append(narrowed("other fields are refused now"))
         elif before is not False:
-            found += _under("{}", self.nodes(before, after))
+            found += under("{}", self.nodes(before, after))
         for key in ("patternProperties", "propertyNames"):
             if old.get(key) != new.get(key):
-                found.append(_facet(key, old.get(key), new.get(key)))
+                found.append(facet(key, old.get(key), new.get(key)))
         return found
 
 
@@ -420,75 +366,9 @@ def _key(node: Node) -> Any:
 
 def _enums(before: Sequence[Any], after: Sequence[Any]) -> list[Difference]:
     # 1 and true are equal in Python, and different values of JSON
-    old, new = ({_shown(value): value for value in values} for values in (before, after))
-    gone = [_narrowed(f"{value} is no longer allowed") for value in old if value not in new]
-    return gone + [_widened(f"may now also be {value}") for value in new if value not in old]
-
-
-def _limits(old: Node, new: Node) -> list[Difference]:
-    found = []
-    for key, sign in _BOUNDS:
-        before, after = old.get(key), new.get(key)
-        if before != after and (key in old or key in new):
-            found.append(_bound(key, before, after, sign))
-    for keys, sign in ((("minimum", "exclusiveMinimum"), 1), (("maximum", "exclusiveMaximum"), -1)):
-        low, high = _edge(old, keys, sign), _edge(new, keys, sign)
-        if low != high:
-            text = f"{keys[0]} {_edge_text(old, keys)} became {_edge_text(new, keys)}"
-            tighter = low is None or (high is not None and high > low)
-            found.append(_narrowed(text) if tighter else _widened(text))
-    before, after = old.get("multipleOf") or None, new.get("multipleOf") or None
-    if before != after:
-        found.append(_multiples(before, after))
-    if bool(old.get("uniqueItems")) != bool(new.get("uniqueItems")):
-        unique = new.get("uniqueItems")
-        found.append(
-            _narrowed("items must be unique now") if unique else _widened("items may repeat now")
-        )
-    return found + [
-        _facet(key, old.get(key), new.get(key)) for key in _FACETS if old.get(key) != new.get(key)
-    ]
-
-
-def _bound(key: str, before: Any, after: Any, sign: int) -> Difference:
-    text = f"{key} {_or_none(before)} became {_or_none(after)}"
-    tighter = before is None or (after is not None and (after - before) * sign > 0)
-    return _narrowed(text) if tighter else _widened(text)
-
-
-def _edge(node: Node, keys: tuple[str, str], sign: int) -> tuple[Any, bool] | None:
-    """Return the tighter of an inclusive and an exclusive bound; None if there is none.
-
-    Bounds are comparable: a greater one allows less. Of two equal numbers the exclusive one does.
-    """
-    found = [(node[key] * sign, key == keys[1]) for key in keys if key in node]
-    return max(found) if found else None
-
-
-def _edge_text(node: Node, keys: tuple[str, str]) -> str:
-    found = [f"{node[key]}{' excluded' if key == keys[1] else ''}" for key in keys if key in node]
-    return " and ".join(found) or "none"
-
-
-def _multiples(before: Any, after: Any) -> Difference:
-    text = f"multipleOf {_or_none(before)} became {_or_none(after)}"
-    if before is None or (after is not None and _divides(before, after)):
-        return _narrowed(text)
-    return _widened(text) if after is None or _divides(after, before) else _changed(text)
-
-
-def _divides(one: Any, other: Any) -> bool:
-    try:
-        return bool(other % one == 0)
-    except OverflowError:  # of a float, and an int that no float can hold
-        return False
-
-
-def _facet(key: str, before: Any, after: Any) -> Difference:
-    text = f"{key} {_or_none(before)} became {_or_none(after)}"
-    if before is None:
-        return _narrowed(text)
-    return _widened(text) if after is None else _changed(text)
+    old, new = ({shown(value): value for value in values} for values in (before, after))
+    gone = [narrowed(f"{value} is no longer allowed") for value in old if value not in new]
+    return gone + [widened(f"may now also be {value}") for value in new if value not in old]
 
 
 def _holds(node: Node, index: int) -> bool:
@@ -499,11 +379,3 @@ def _holds(node: Node, index: int) -> bool:
 def _item(node: Node, index: int) -> Any:
     prefix = node.get("prefixItems", ())
     return prefix[index] if index < len(prefix) else node.get("items", _ANY)
-
-
-def _shown(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True)
-
-
-def _or_none(value: Any) -> str:
-    return "none" if value is None else _shown(value)

@@ -20,6 +20,7 @@ from .stub import BUILTIN_ERRORS, TOKEN
 from .tstypes import INDENT, Types, comment, text
 
 _WILDCARDS = {"*", ">"}
+_CALLED = {"unary", "response_stream", "request_stream", "both_stream"}
 _IMPORTS = """\
 import {
   createInbox,
@@ -96,9 +97,9 @@ class _Module:
         for endpoint in self._document["endpoints"]:
             if _WILDCARDS & set(endpoint["template"].split(".")):
                 self._left_out.append(endpoint["template"])
-            elif endpoint["kind"] != "event":
+            elif endpoint["kind"] in _CALLED:
                 self._endpoint(endpoint)
-            elif endpoint["request"] is not None:  # else it does not say what is published
+            elif endpoint["kind"] == "event" and endpoint["request"] is not None:
                 self._publish(endpoint)
         for event in self._document["publishes"]:
             self._event(event)

@@ -49,6 +49,20 @@ def test_export_writes_a_document(folder: Path) -> None:
     assert (code, json.loads(out), err) == (0, written, "")
 
 
+def test_export_writes_asyncapi(folder: Path) -> None:
+    """Of a module and of an exported file alike."""
+    for target in ("old.py", "old.json"):
+        command = ("contract", "export", target, "--format", "asyncapi")
+        code, out, err = run_command(*command, cwd=folder)
+        assert (code, err) == (0, "")
+        found = json.loads(out)
+        assert (found["asyncapi"], found["info"]["title"]) == ("3.0.0", "desk")
+        assert found["channels"]["help"]["address"] == "desk.help"
+    code, out, err = run_command("contract", "export", "old.py", "--format", "x", cwd=folder)
+    assert (code, out) == (2, "")
+    assert "asyncapi" in err
+
+
 def test_diff_tells_what_breaks(folder: Path) -> None:
     code, out, err = run_command("contract", "diff", "old.json", "next.py", cwd=folder)
     assert (code, err) == (0, "")

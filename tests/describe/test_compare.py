@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from natsrpc.describe.compare import Difference, compare, spelled
+from natsrpc.describe.compare import compare, spelled
+from natsrpc.describe.differences import Difference
 
 
 def told(old: Any, new: Any) -> list[tuple[str, bool, bool]]:

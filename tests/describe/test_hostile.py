@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from natsrpc.describe import diff, read_document, stub
+from natsrpc.describe import asyncapi, diff, read_document, stub
 from natsrpc.errors import ConfigError, NatsRpcError
 
 LONGEST = 10.0  # seconds of processor time; the bombs would take years
@@ -85,7 +85,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("what", BOMBS)
-@pytest.mark.parametrize("task", ["diff", "stub"])
+@pytest.mark.parametrize("task", ["diff", "stub", "asyncapi"])
 @pytest.mark.once
 def test_a_contract_that_unfolds_without_end_ends_in_time(what: str, task: str) -> None:
     old, new = (contract(schema) for schema in BOMBS[what])
@@ -93,6 +93,8 @@ def test_a_contract_that_unfolds_without_end_ends_in_time(what: str, task: str) 
     try:
         if task == "diff":
             diff(old, new)
+        elif task == "asyncapi":
+            asyncapi(new)
         else:
             compile(stub(new), "stub", "exec")
     except ConfigError as error:
