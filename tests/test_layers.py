@@ -109,7 +109,8 @@ ROOMS = {
     "server": Room(names("errors")),
     "testing": Room(names("errors core rpc server"), packages=names("pytest")),
     "web": Room(
-        names("errors core rpc discovery describe observe"), packages=names("uvicorn starlette")
+        names("errors core codecs rpc discovery describe observe"),
+        packages=names("uvicorn starlette"),
     ),
     "console": Room(names("errors core rpc discovery describe observe")),
     "cli": Room(

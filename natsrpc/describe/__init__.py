@@ -7,15 +7,19 @@ command line calls it, and discovery for the answer to SCHEMA.
 from .asyncapi import asyncapi
 from .diff import Change, ContractDiff, Step, diff, next_version, version_numbers
 from .document import document, read_document
+from .http import VALUE, HttpOperation, http_operation, is_raw, is_token, local_definition
 from .permissions import Inboxes, Permissions, exports, imports, leading_wildcards, permissions
-from .schemas import RAW, endpoint_schema, error_schema, event_schema, published, schema
+from .schemas import RAW, Node, endpoint_schema, error_schema, event_schema, published, schema
 from .stub import stub
 
 __all__ = [
     "RAW",
+    "VALUE",
     "Change",
     "ContractDiff",
+    "HttpOperation",
     "Inboxes",
+    "Node",
     "Permissions",
     "Step",
     "asyncapi",
@@ -25,8 +29,12 @@ __all__ = [
     "error_schema",
     "event_schema",
     "exports",
+    "http_operation",
     "imports",
+    "is_raw",
+    "is_token",
     "leading_wildcards",
+    "local_definition",
     "next_version",
     "permissions",
     "published",
