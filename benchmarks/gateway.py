@@ -176,9 +176,9 @@ def measure(url: str, http: str, seconds: float, rounds: int) -> list[tuple[floa
     started: list[Peer] = []
     pairs = []
     try:
-        for what in ("service", "gateway", "bare"):
-            started.append(Peer(http, what, url))
-        worker, gateway, plain = started
+        started.append(worker := Peer(http, "service", url))
+        started.append(gateway := Peer(http, "gateway", url))
+        started.append(plain := Peer(http, "bare", url))
         for number in range(rounds + 1):
             found = {}
             for what in ("bare", "gateway") if number % 2 else ("gateway", "bare"):

@@ -14,6 +14,7 @@ from . import (
     config,
     contract,
     demo,
+    gateway,
     info,
     ls,
     permissions,
@@ -61,6 +62,7 @@ app.command("info")(connecting(info.info))
 app.command("stats")(connecting(stats.stats))
 app.command("tap")(connecting(tap.tap))
 app.command("bench")(connecting(bench.bench))
+app.command("gateway")(connecting(gateway.gateway))
 app.command("ping")(connecting(ping.ping))
 app.command("server", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     server.server

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from natsrpc.describe import http_operation, version_numbers
+from natsrpc.describe import http_operation, openapi, version_numbers
 from natsrpc.discovery import EndpointStats, ServiceIdentity, ServiceStats
 
 from .catalog import Entry, Snapshot
 
-__all__ = ["describe_services", "describe_stats"]
+__all__ = ["describe_paths", "describe_services", "describe_stats"]
 
 MAX_INSTANCES = 1_000
 """Instances listed of one version; `instance_count` counts all."""
@@ -23,8 +23,20 @@ MAX_INSTANCES = 1_000
 MAX_TEXT = 4_096
 
 
-def describe_services(snapshot: Snapshot) -> dict[str, Any]:
-    """The value of `/services.json`.
+def describe_paths(snapshot: Snapshot, root: str) -> dict[str, Any]:
+    """The value of `/openapi.json`, for a gateway that is mounted at the path `root`. Of two
+    versions of a service the newest is told."""
+    newest = sorted(snapshot.entries, key=lambda e: version_numbers(e.version), reverse=True)
+    return openapi(
+        [entry.document for entry in newest if entry.document is not None],
+        version=str(snapshot.number),
+        description="The services on NATS that are there now, as JSON over HTTP.",
+        server=root or "/",
+    )
+
+
+def describe_services(snapshot: Snapshot, root: str = "") -> dict[str, Any]:
+    """The value of `/services.json`, which is the same wherever the gateway is mounted.
 
     - `number` goes up when anything below changed; `seen` is the moment of the look that found it
       so; `is_complete` tells that nothing was left out; `problem` says why a look failed since.

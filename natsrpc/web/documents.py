@@ -29,7 +29,11 @@ _STATS_BYTES = 4 * 1024 * 1024
 
 _NO_CACHE = (b"cache-control", b"no-cache")
 
-Describe = Callable[[Snapshot], dict[str, Any]]
+MAX_ROOTS = 8
+"""Places where one gateway is mounted, whose documents are kept."""
+
+Describe = Callable[[Snapshot, str], dict[str, Any]]
+"""Makes a document of a snapshot, for a gateway that is mounted at a path."""
 
 
 class Document:
@@ -44,18 +48,19 @@ class Document:
         self._catalog = catalog
         self._describe = describe
         self._number = -1
-        self._made: tuple[bytes, bytes] = b"", b""
+        self._made: dict[str, tuple[bytes, bytes]] = {}
         self._making: asyncio.Task[None] | None = None
 
     async def serve(self, exchange: Exchange) -> None:
         """Answer a request for it."""
         snapshot = await self._catalog.refreshed()
-        while snapshot.number != self._number:
+        root: str = exchange.scope.get("root_path", "")
+        while snapshot.number != self._number or root not in self._made:
             if self._making is None:
-                self._making = asyncio.ensure_future(self._make(snapshot))
+                self._making = asyncio.ensure_future(self._make(snapshot, root))
             await asyncio.shield(self._making)
             snapshot = self._catalog.snapshot
-        body, tag = self._made
+        body, tag = self._made[root]
         headers = [_NO_CACHE, (b"etag", tag)]
         if tag in exchange.headers.get(b"if-none-match", b""):
             await exchange.respond(b"", status=304, headers=headers)
@@ -67,15 +72,17 @@ class Document:
         if self._making is not None:
             self._making.cancel()
 
-    async def _make(self, snapshot: Snapshot) -> None:
+    async def _make(self, snapshot: Snapshot, root: str) -> None:
         try:
-            self._made = await asyncio.to_thread(self._written, snapshot)
-            self._number = snapshot.number
+            made = await asyncio.to_thread(self._written, snapshot, root)
+            if snapshot.number != self._number or len(self._made) >= MAX_ROOTS:
+                self._made.clear()
+            self._number, self._made[root] = snapshot.number, made
         finally:
             self._making = None
 
-    def _written(self, snapshot: Snapshot) -> tuple[bytes, bytes]:
-        body = json.dumps(self._describe(snapshot), separators=(",", ":")).encode()
+    def _written(self, snapshot: Snapshot, root: str) -> tuple[bytes, bytes]:
+        body = json.dumps(self._describe(snapshot, root), separators=(",", ":")).encode()
         return body, b'"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()
 
 

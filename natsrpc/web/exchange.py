@@ -84,11 +84,10 @@ class Exchange:
         headers: Iterable[tuple[bytes, bytes]] = (),
     ) -> None:
         """Send the whole response."""
-        length = b"%d" % len(body)
-        more = [(b"content-type", media_type.encode("latin-1")), (b"content-length", length)]
-        await self.start(
-            status, [*more, *headers] if body else [(b"content-length", b"0"), *headers]
-        )
+        own = [] if status == 204 else [(b"content-length", b"%d" % len(body))]
+        if body or media_type != JSON:
+            own.append((b"content-type", media_type.encode("latin-1", "replace")))
+        await self.start(status, [*own, *headers])
         if len(body) <= MAX_CHUNK or self.method == "HEAD":
             await self.send({"type": "http.response.body", "body": body})
             return

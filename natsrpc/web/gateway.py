@@ -48,6 +48,9 @@ class Gateway:
         request_headers: the names of headers that cross to a service.
         response_headers: the names of headers that cross back.
         cors: the origins whose pages may call, as in "https://shop.example"; "*" for all.
+        hosts: the hosts that requests may name, without a port, as in "api.example"; any if not
+            given. A gateway that is for its own machine alone is to have some: else a page of a
+            browser there can have its own name lead here, and call as if it were ours.
         authorize: an auth hook, see `Authorize`.
         refresh: seconds after which a request has the services looked for again.
 
@@ -71,6 +74,7 @@ class Gateway:
         request_headers: Iterable[str] = IN,
         response_headers: Iterable[str] = OUT,
         cors: Iterable[str] = (),
+        hosts: Iterable[str] = (),
         authorize: Authorize | None = None,
         refresh: float = 10.0,
     ) -> None:
@@ -90,6 +94,9 @@ class Gateway:
             request_headers=HeaderList("request_headers", request_headers),
             response_headers=HeaderList("response_headers", response_headers),
             origins=_origins(cors),
+            hosts=frozenset(
+                host.lower() for host in ((hosts,) if isinstance(hosts, str) else hosts)
+            ),
             authorize=_hook(authorize),
         )
         self._app: ASGIApp = self._serve

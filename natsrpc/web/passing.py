@@ -17,13 +17,17 @@ from natsrpc import codecs
 from natsrpc.describe import Node, is_raw, local_definition
 from natsrpc.errors import DecodeError, EncodeError
 
-__all__ = ["Item", "PassingCodec", "codec_for", "json_of", "read_json"]
+__all__ = ["Item", "MalformedError", "PassingCodec", "codec_for", "json_of", "read_json"]
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"
 RAW = "application/octet-stream"
 
 Convert = Callable[[bytes], bytes]
+
+
+class MalformedError(EncodeError):
+    """The body of a request is no JSON."""
 
 
 class Item:
@@ -123,12 +127,12 @@ def read_json(data: bytes) -> Any:
     """A value of JSON.
 
     Raises:
-        EncodeError: it is none.
+        MalformedError: it is none.
     """
     try:
         return json.loads(data, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise EncodeError(f"the body is no JSON: {error}") from None
+        raise MalformedError(f"the body is no JSON: {error}") from None
 
 
 def _refuse(constant: str) -> None:

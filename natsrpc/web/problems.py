@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +20,6 @@ from urllib.parse import quote
 from natsrpc.errors import (
     BadHeaderError,
     BadSubjectError,
-    ConnectionClosedError,
     ContractError,
     EncodeError,
     MaxPayloadError,
@@ -31,6 +30,8 @@ from natsrpc.errors import (
     RpcError,
 )
 
+from .passing import MalformedError
+
 __all__ = ["MEDIA_TYPE", "Problem", "invalid", "problem_of"]
 
 MEDIA_TYPE = "application/problem+json"
@@ -38,6 +39,9 @@ MEDIA_TYPE = "application/problem+json"
 _BLANK = "about:blank"
 _URN = "urn:natsrpc:error:"
 _RETRY_AFTER = "1"
+
+MAX_MISFITS = 100
+"""Misfits of one request that are told."""
 
 _log = logging.getLogger("natsrpc.web")
 
@@ -108,38 +112,41 @@ def invalid(place: str, name: str, detail: str, *, status: int = 400) -> Problem
     return Problem(status, text, more={"errors": [{"in": place, "name": name, "detail": detail}]})
 
 
-def problem_of(error: BaseException) -> Problem:
-    """The problem that an error of a call is, for its caller."""
+_TEXTS: tuple[tuple[type[BaseException], int, str], ...] = (
+    (NoRespondersError, 503, "no instance of the service is there"),
+    (NatsTimeoutError, 504, "the service did not answer in time"),
+    (ContractError, 502, "what the service answered does not fit its contract"),
+    (MaxPayloadError, 413, "the request is larger than the service takes"),
+    (BadSubjectError, 404, "the path names no subject"),
+    (PermissionsError, 502, "the gateway may not call this service"),
+    (NatsError, 503, "the gateway has no connection to NATS"),
+)
+"""What natsrpc raises where nobody answered; the first of these that an error is."""
+
+
+def problem_of(error: BaseException, place: str = "body") -> Problem:
+    """The problem that an error of a call is, for its caller.
+
+    Args:
+        error: the error.
+        place: where the request's fields were, "body" or "query".
+    """
     match error:
         case Problem():
             return error
         case RpcError():
-            return _answered(error)
-        case NoRespondersError():
-            return _ours(503, "no instance of the service is there", retry=True)
-        case NatsTimeoutError():
-            return _ours(504, "the service did not answer in time")
-        case ContractError():
-            return _ours(502, "what the service answered does not fit its contract")
-        case MaxPayloadError():
-            return _ours(413, "the request is larger than the service takes")
+            return _answered(error, place)
         case BadHeaderError():
-            return _ours(400, f"a header cannot be passed on: {error}")
-        case BadSubjectError():
-            return _ours(404, "the path names no subject")
+            return invalid("header", "", str(error))
+        case MalformedError():
+            return invalid("body", "", str(error))
         case EncodeError():
-            return _ours(422, f"the request cannot be written for the service: {error}")
-        case PermissionsError():
-            return _ours(502, "the gateway may not call this service")
-        case ConnectionClosedError() | NatsError():
-            return _ours(503, "the gateway has no connection to NATS", retry=True)
-        case _:
-            return _failed(error)
-
-
-def _ours(status: int, detail: str, *, retry: bool = False) -> Problem:
-    headers = {"retry-after": _RETRY_AFTER} if retry else {}
-    return Problem(status, detail, headers=headers)
+            return invalid("body", "", str(error), status=422)
+    for kind, status, detail in _TEXTS:
+        if isinstance(error, kind):
+            headers = {"retry-after": _RETRY_AFTER} if status == 503 else {}
+            return Problem(status, detail, headers=headers)
+    return _failed(error)
 
 
 def _failed(error: BaseException) -> Problem:
@@ -148,11 +155,11 @@ def _failed(error: BaseException) -> Problem:
     return Problem(500, f"internal error {error_id}", more={"error_id": error_id})
 
 
-def _answered(error: RpcError) -> Problem:
+def _answered(error: RpcError, place: str) -> Problem:
     """The problem of an error that a service answered, or natsrpc in its stead."""
     more: dict[str, Any] = {"error": error.name, "code": error.code}
     if error.code == 422 and isinstance(error.details, list | tuple):
-        more["errors"] = list(_misfits(error.details))
+        more["errors"] = list(_misfits(error.details, place))
     elif error.details is not None and not isinstance(error.details, bytes):
         more["details"] = error.details
     headers: dict[str, str] = {}
@@ -170,12 +177,15 @@ def _answered(error: RpcError) -> Problem:
     )
 
 
-def _misfits(details: Iterable[Any]) -> Iterable[dict[str, Any]]:
-    """What does not fit of a body, each with its place as a JSON pointer (RFC 6901)."""
-    for each in list(details)[:100]:
+def _misfits(details: Iterable[Any], place: str) -> Iterator[dict[str, Any]]:
+    """What does not fit of a request, each with its place; in a body as a JSON pointer (RFC 6901),
+    too."""
+    for each in list(details)[:MAX_MISFITS]:
         if not isinstance(each, Mapping):
             continue
         path, reason = str(each.get("path", "")), str(each.get("reason", ""))
-        steps = [step.replace("~", "~0").replace("/", "~1") for step in path.split(".") if step]
-        pointer = "#" + "".join(f"/{step}" for step in steps)
-        yield {"in": "body", "name": path, "pointer": pointer, "detail": reason}
+        found = {"in": place, "name": path, "detail": reason}
+        if place == "body":
+            steps = [step.replace("~", "~0").replace("/", "~1") for step in path.split(".") if step]
+            found["pointer"] = "#" + "".join(f"/{step}" for step in steps)
+        yield found

@@ -42,6 +42,7 @@ class Settings:
     request_headers: HeaderList
     response_headers: HeaderList
     origins: tuple[str, ...]
+    hosts: frozenset[str]
     authorize: Authorize | None
 
     def __post_init__(self) -> None:

@@ -14,14 +14,14 @@ from .attendant import Attendant
 from .bodies import Account, Bodies, LeftError, late
 from .calls import Calls, Terms
 from .catalog import Catalog
-from .description import describe_services
+from .description import describe_paths, describe_services
 from .documents import Document, Figures
 from .exchange import Exchange, StalledError
 from .problems import Problem, problem_of
 from .routes import Route, Target
 from .settings import Settings
 from .streaming import Streams
-from .terms import asked_timeout, check_crossing, check_site, check_size
+from .terms import asked_timeout, check_crossing, check_host, check_site, check_size
 
 __all__ = ["Site"]
 
@@ -54,9 +54,11 @@ class Site:
         self._requests = self._open_streams = 0
         self.catalog: Catalog = Catalog(connection, names, refresh=refresh)
         services = Document(self.catalog, describe_services)
+        paths = Document(self.catalog, describe_paths)
         figures = Figures(connection, names)
-        self._parts = (services, figures)
+        self._parts = (services, paths, figures)
         self.pages: dict[str, Page] = {
+            "/openapi.json": paths.serve,
             "/services.json": services.serve,
             "/stats.json": figures.serve,
         }
@@ -89,7 +91,8 @@ class Site:
                 await exchange.refuse(late())
         except Exception as error:
             attendant.end()
-            await exchange.refuse(problem_of(error))
+            place = "body" if exchange.method == "POST" else "query"
+            await exchange.refuse(problem_of(error, place))
         finally:
             self._requests -= 1
             attendant.end()
@@ -98,6 +101,8 @@ class Site:
 
     async def _answer(self, exchange: Exchange) -> None:
         check_size(exchange)
+        if self._settings.hosts:
+            check_host(exchange, self._settings.hosts)
         path, method = exchange.path, exchange.method
         page = self.pages.get(path) if method in _READS else None
         if page is not None:

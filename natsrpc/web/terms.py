@@ -20,6 +20,7 @@ __all__ = [
     "HeaderList",
     "asked_timeout",
     "check_crossing",
+    "check_host",
     "check_site",
     "check_size",
     "media_type",
@@ -125,6 +126,18 @@ def check_size(exchange: Exchange) -> None:
         raise invalid("header", "", f"larger than {MAX_HEADERS} bytes in all", status=431)
 
 
+def check_host(exchange: Exchange, hosts: frozenset[str]) -> None:
+    """Refuse what was sent to another host: a page may have its own name lead here.
+
+    Raises:
+        Problem: it was.
+    """
+    host = exchange.headers.get(b"host", b"").decode("latin-1").lower()
+    name, colon, port = host.rpartition(":")
+    if (name if colon and port.isdigit() else host) not in hosts:
+        raise invalid("header", "Host", f"{host[:200]!r} is not served here", status=421)
+
+
 def check_site(exchange: Exchange, origins: tuple[str, ...]) -> None:
     """Refuse what a browser sends for a page of another site, unless that may call: it may send
     some requests without asking first, cookies and all.
@@ -147,7 +160,7 @@ def asked_timeout(exchange: Exchange, most: float) -> float | None:
         Problem: they cannot be read.
     """
     headers = exchange.headers
-    value = headers.get(b"request-timeout") or headers.get(b"x-request-timeout")
+    value = headers.get(b"request-timeout", headers.get(b"x-request-timeout"))
     if value is None:
         return None
     found = _seconds(value.decode("latin-1").strip())

@@ -62,7 +62,9 @@ async def double(number: int) -> int:
 
 
 @router.handler("watch", idempotent=True)
-async def watch(count: int = 3, fail: bool = False) -> AsyncIterator[Receipt]:
+async def watch(
+    count: Annotated[int, Field(ge=0, le=100)] = 3, fail: bool = False
+) -> AsyncIterator[Receipt]:
     """Receipts as they come."""
     for number in range(count):
         yield Receipt(number=number, sku="a", quantity=1)
@@ -96,7 +98,7 @@ async def forget() -> None: ...
 
 
 @router.handler("sleep")
-async def sleep(seconds: float) -> str:
+async def sleep(seconds: Annotated[float, Field(ge=0, le=60)]) -> str:
     await asyncio.sleep(seconds)  # why: a handler that is slow, which is what is tried
     return "awake"
 
