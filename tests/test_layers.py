@@ -125,7 +125,8 @@ ROOMS = {
     "testing.jetstream": Room(names("errors core")),
     "testing": Room(names("errors core rpc server testing.jetstream"), packages=names("pytest")),
     "web": Room(
-        names("errors core rpc discovery describe observe"), packages=names("uvicorn starlette")
+        names("errors core codecs rpc discovery describe observe"),
+        packages=names("uvicorn starlette"),
     ),
     "console": Room(names("errors core rpc discovery describe observe")),
     "cli": Room(

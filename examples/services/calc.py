@@ -6,6 +6,10 @@ natsrpc call calc.add '{"a": 1, "b": 2}'
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 import natsrpc
 
 service = natsrpc.Service("calc", version="1.0.0", description="does sums")
@@ -19,7 +23,7 @@ async def add(a: float, b: float) -> float:
 
 
 @calc.handler("mean")
-def mean(values: list[float]) -> float:
+def mean(values: Annotated[list[float], Field(min_length=1)]) -> float:
     """Average some numbers. A function that is not async runs in a thread."""
     return sum(values) / len(values)
 

@@ -20,7 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from natsrpc.errors import ConfigError
 
-__all__ = ["bind", "serve"]
+__all__ = ["bind", "running", "serve"]
 
 PATIENCE = 10.0
 """Seconds from the beginning of a connection to the end of its answer."""
@@ -91,6 +91,13 @@ async def serve(app: Any, listener: socket.socket) -> AsyncIterator[str]:
         h11_max_incomplete_event_size=HEADERS,
         timeout_graceful_shutdown=1,
     )
+    async with running(config, listener) as url:
+        yield url
+
+
+@contextlib.asynccontextmanager
+async def running(config: uvicorn.Config, listener: socket.socket) -> AsyncIterator[str]:
+    """Run a uvicorn for as long as the block runs; gives its address."""
     server = _Server(config)
     serving = asyncio.ensure_future(server.serve(sockets=[listener]))
     host, port = listener.getsockname()[:2]

@@ -14,17 +14,21 @@ Block: TypeAlias = "tuple[bytes, float | None]"
 """A header block, and how many seconds to wait for the reply."""
 
 _FIRST = b"NATS/1.0\r\n"
-_OURS = frozenset(("content-type", REQUEST_ID.lower()))
-"""Names of lines in our blocks, beside those that begin with `Natsrpc-`."""
+_CONTENT_TYPE, _ID = "content-type", REQUEST_ID.lower()
+_ID_LINE = f"\r\n{REQUEST_ID}: ".encode()
 
 
 def with_headers(block: bytes, headers: Mapping[str, str]) -> bytes:
     """A header block with a caller's own headers, which override ours of the same name.
 
-    Most have names that are none of ours: their lines are put behind ours, which are not read.
+    Most have names that are none of ours: their lines are put behind ours, which are not read. The
+    id of a request is in our block only where a handler passes its own on.
     """
     for name in headers:
-        if (folded := name.lower()) in _OURS or folded.startswith("natsrpc-"):
+        folded = name.lower()
+        if folded == _CONTENT_TYPE or folded.startswith("natsrpc-"):
+            break
+        if folded == _ID and _ID_LINE in block:
             break
     else:
         return block[:-2] + encode_headers(headers)[len(_FIRST) :]
