@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -17,12 +18,19 @@ _FIRST = b"NATS/1.0\r\n"
 _OURS = frozenset(("content-type", REQUEST_ID.lower()))
 """Names of lines in our blocks, beside those that begin with `Natsrpc-`."""
 
+_is_traceparent = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
+
 
 def with_headers(block: bytes, headers: Mapping[str, str]) -> bytes:
     """A header block with a caller's own headers, which override ours of the same name.
 
-    Most have names that are none of ours: their lines are put behind ours, which are not read.
+    Most have names that are none of ours: their lines are put behind ours, which are not read. What
+    a traced call adds, one line that differs each time, takes a third of the general way (0.6 us).
     """
+    if type(headers) is dict and len(headers) == 1:
+        value = headers.get("traceparent")
+        if isinstance(value, str) and _is_traceparent(value):
+            return b"%btraceparent: %b\r\n\r\n" % (block[:-2], value.encode())
     for name in headers:
         if (folded := name.lower()) in _OURS or folded.startswith("natsrpc-"):
             break
