@@ -3,7 +3,9 @@
 Service and caller are in this one process, over a real server, so its CPU time is that of both
 added. Windows of each kind take turns; the median of the rounds counts. With 64 calls in flight the
 cost is held against `LIMITS`; one call at a time takes more of everything, for it runs from cold
-caches, and is measured besides. `benchmarks.page` puts the figures on the page.
+caches, and is measured besides. What OpenTelemetry itself takes for the two spans of a call and
+their header, by its own functions and without any call, is measured, too: it is part of the cost.
+`benchmarks.page` puts the figures on the page.
 
     python -m benchmarks.observing [--seconds 0.5] [--rounds 11] [--json FILE]
 """
@@ -26,8 +28,10 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+from opentelemetry import context, propagate, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import SpanKind
 from prometheus_client import CollectorRegistry
 
 import natsrpc
@@ -122,6 +126,33 @@ async def measured(seconds: float, rounds: int, folder: Path) -> Rounds:
     return found
 
 
+def alone(provider: TracerProvider, seconds: float) -> float:
+    """The CPU microseconds that OpenTelemetry takes for a call's two spans and their header."""
+    tracer = trace.get_tracer("alone", tracer_provider=provider)
+    attributes = {"rpc.system.name": "natsrpc", "rpc.method": "service/echo"}
+
+    def call() -> None:
+        client = tracer.start_span("service/echo", kind=SpanKind.CLIENT, attributes=attributes)
+        headers: dict[str, str] = {}
+        with trace.use_span(client, end_on_exit=True):
+            propagate.inject(headers)
+        token = context.attach(propagate.extract(headers, context.Context()))
+        server = tracer.start_span("service/echo", kind=SpanKind.SERVER, attributes=attributes)
+        with trace.use_span(server, end_on_exit=True):
+            pass
+        context.detach(token)
+
+    found = []
+    for _ in range(5):
+        count, began = 0, time.process_time()
+        while time.process_time() < began + seconds / 5:
+            for _ in range(100):
+                call()
+            count += 100
+        found.append((time.process_time() - began) / count * 1e6)
+    return statistics.median(found)
+
+
 def cost(rounds: dict[str, list[float]], kind: str) -> float:
     """The microseconds that a kind takes beyond a call that nobody observes: the median."""
     return statistics.median(
@@ -129,7 +160,7 @@ def cost(rounds: dict[str, list[float]], kind: str) -> float:
     )
 
 
-def told(found: Rounds) -> dict[str, Any]:
+def told(found: Rounds, own: dict[str, float]) -> dict[str, Any]:
     """The figures as plain data, with where they come from."""
     return {
         "about": {
@@ -143,6 +174,7 @@ def told(found: Rounds) -> dict[str, Any]:
                 "kind": kind,
                 "title": title,
                 "limit": LIMITS.get(kind),
+                "alone_us": own.get(kind),
                 "in_flight": {
                     str(number): {
                         "cpu_us": statistics.median(found[number][kind]),
@@ -161,7 +193,7 @@ def show(figures: dict[str, Any]) -> bool:
     """Print a row for each kind; whether all are within their limits."""
     print(f"Python {figures['about']['python']}, CPU us a call")
     heads = [f"{number} in flight" for number in INFLIGHT]
-    print(f"{'':36}" + "".join(f"{head:>20}" for head in heads) + f"{'limit':>8}")
+    print(f"{'':36}" + "".join(f"{head:>20}" for head in heads) + f"{'limit':>8}{'alone':>8}")
     well = True
     for row in figures["observing"]:
         cells = [row["in_flight"][str(number)] for number in INFLIGHT]
@@ -171,6 +203,7 @@ def show(figures: dict[str, Any]) -> bool:
             f"{row['title']:36}"
             + "".join(f"{cell['cpu_us']:12.1f} {cell['more_us']:+7.1f}" for cell in cells)
             + ("" if limit is None else f"{limit:8.0f}")
+            + ("" if row["alone_us"] is None else f"{row['alone_us']:8.1f}")
         )
     return well
 
@@ -184,7 +217,11 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = asyncio.run(measured(options.seconds, options.rounds, Path(folder)))
-    figures = told(found)
+    own = {
+        "off": alone(TracerProvider(sampler=ALWAYS_OFF), options.seconds),
+        "on": alone(TracerProvider(), options.seconds),
+    }
+    figures = told(found, own)
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     sys.exit(0 if show(figures) else 1)

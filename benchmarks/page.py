@@ -85,20 +85,25 @@ def _share(run: dict[str, Any], name: str, figure: str, peer: str) -> str:
 
 def observing(runs: list[dict[str, Any]]) -> list[str]:
     """Return the lines of the table of what observing costs: microseconds over what a call takes
-    that nobody observes, by how many are in flight."""
+    that nobody observes, by how many are in flight; and what OpenTelemetry takes alone."""
     heads, rules = ["| observed by", "limit"], ["|---", "--:"]
     for run in runs:
         version = run["about"]["python"].rsplit(".", 1)[0]
         for number in run["observing"][0]["in_flight"]:
             heads.append(f"Python {version}, {number} in flight")
             rules.append("--:")
+        heads.append("OpenTelemetry alone")
+        rules.append("--:")
     lines = [" | ".join(heads) + " |", "|".join(rules) + "|"]
     for number, row in enumerate(runs[0]["observing"]):
         cells = [row["title"], "" if row["limit"] is None else f"{row['limit']:.0f}"]
         for run in runs:
-            for cell in run["observing"][number]["in_flight"].values():
+            found = run["observing"][number]
+            for cell in found["in_flight"].values():
                 is_base = row["kind"] == "nobody"
                 cells.append(f"{cell['cpu_us']:.1f}" if is_base else f"{cell['more_us']:+.1f}")
+            alone = found["alone_us"]
+            cells.append("" if alone is None else f"{alone:.1f}")
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 

@@ -7,8 +7,12 @@ file for `logging.config`, names them: `"()": "natsrpc.observe.logs.JsonFormatte
 |---|---|
 | `service`, `endpoint` | the handler that writes the line, in its task or thread |
 | `request_id` | the request's `X-Request-Id` header, which travels with nested calls |
+| `caller` | the name, or else the user, of who calls through an import with `share: true` |
 | `trace_id`, `span_id` | OpenTelemetry's current span; else the request's `traceparent` |
 | `error_id` | of a handler that failed: the id that its caller was told |
+
+Who calls is told by nats-server, in the header `Nats-Request-Info`, and known only between
+accounts; within one, anybody who may call may write that header.
 
 A handler that writes lines in another thread than theirs (a `QueueHandler`) needs the filter
 `RequestFields` before it: it notes the fields on the record.
@@ -27,9 +31,10 @@ from natsrpc.rpc import REQUEST_ID, current_request
 
 __all__ = ["JsonFormatter", "RequestFields", "TextFormatter", "fields_of"]
 
-FIELDS = ("service", "endpoint", "request_id", "trace_id", "span_id", "error_id")
+FIELDS = ("service", "endpoint", "request_id", "caller", "trace_id", "span_id", "error_id")
 """The names of the fields, which are attributes of a record, too."""
 
+_LONGEST = 256  # characters of what a stranger names
 _NOTED = "natsrpc_fields"
 _KNOWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", _NOTED}
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
@@ -96,9 +101,23 @@ def fields_of(record: logging.LogRecord) -> dict[str, str]:
     if request is not None:
         found["service"], found["endpoint"] = request.service, request.endpoint
         if request_id := request.headers.get(REQUEST_ID):
-            found["request_id"] = request_id.strip()[:256]
+            found["request_id"] = request_id.strip()[:_LONGEST]
+        if told := request.headers.get("Nats-Request-Info"):
+            found |= _caller(told)
     found |= _trace(None if request is None else request.headers.get("traceparent"))
     return found | {name: str(vars(record)[name]) for name in FIELDS if name in vars(record)}
+
+
+def _caller(told: str) -> dict[str, str]:
+    """Who calls, by what the server tells of a client of another account."""
+    try:
+        client = json.loads(told)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(client, dict):
+        return {}
+    name = client.get("name") or client.get("user")
+    return {"caller": name[:_LONGEST]} if isinstance(name, str) and name else {}
 
 
 def _trace(traceparent: str | None) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""The examples in deploy/: their commands are ours, and their times fit together."""
+"""The examples in deploy/: their commands are ours, their times fit together, and those who read
+them take them: by Kubernetes' and compose's own schemas, and by systemd."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,24 @@ def test_probes_ask_pages_that_are_there(name: str) -> None:
     asked = set(re.findall(r"/(?:livez|readyz|metrics|info|health\w*)\b", text)) - {"/healthz"}
     assert "/readyz" in asked
     assert asked <= {"/livez", "/readyz", "/metrics", "/info"}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("package", "arguments"),
+    [
+        ("kubernetes_validate", ["--strict", "kubernetes.yaml"]),
+        ("check_jsonschema", ["--builtin-schema", "vendor.compose-spec", "compose.yaml"]),
+    ],
+)
+def test_it_is_valid_by_its_schema(package: str, arguments: list[str]) -> None:
+    pytest.importorskip(package, reason=f"{package} comes with the extra dev")
+    program = "import runpy, sys; runpy.run_module(sys.argv.pop(1), run_name='__main__')"
+    command = [sys.executable, "-c", program, package, *arguments]
+    done = subprocess.run(
+        command, cwd=DEPLOY, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not here")

@@ -20,7 +20,7 @@ if sys.platform == "win32":
 
 from .captures import Capture, Shop, captures
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.once]
 
 PAGES = ("ls", "info", "stats", "stats --watch", "ls --watch", "ping")
 """What is laid out by the width of the terminal."""

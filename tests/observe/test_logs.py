@@ -15,6 +15,7 @@ import pytest
 
 import natsrpc
 from natsrpc.observe.logs import JsonFormatter, RequestFields, TextFormatter, fields_of
+from natsrpc.testing import NatsServer
 
 
 class Lines(logging.Handler):
@@ -121,3 +122,39 @@ def test_exceptions_and_what_json_cannot_write() -> None:
     assert line["exception"].endswith("ValueError: gone")
     assert line["thing"].startswith("<object")
     assert fields_of(record) == {}
+
+
+SHARED = """
+accounts {
+  SHOP: { users: [{user: s, password: s}], exports: [{service: "shop.>"}] }
+  HOME: { users: [{user: h, password: h}],
+          imports: [{service: {account: SHOP, subject: "shop.>"}, share: true}] }
+}
+"""
+
+
+@pytest.mark.live
+async def test_who_calls_from_another_account_is_named(log: logging.Logger) -> None:
+    lines = Lines(TextFormatter())
+    log.addHandler(lines)
+    with NatsServer(SHARED) as server:
+        async with (
+            natsrpc.connect(server.url, user="s", password="s") as worker,
+            worker.serve(service_of(log)),
+        ):
+            for name in ("till 7", ""):
+                options: Any = {"name": name} if name else {}
+                async with natsrpc.connect(server.url, user="h", password="h", **options) as caller:
+                    await caller.call("shop.say", name)
+    first, second = lines.lines
+    assert first.endswith('till 7 [service=shop endpoint=say caller="till 7"]')
+    assert second.endswith(" [service=shop endpoint=say caller=h]")
+
+
+@pytest.mark.parametrize("told", ["", "{", "[1]", '{"name": 7}', "[" * 5000, "{}"])
+async def test_what_names_nobody_is_no_caller(log: logging.Logger, told: str) -> None:
+    lines = Lines(JsonFormatter())
+    log.addHandler(lines)
+    async with service_of(log).test() as client:
+        await client.call("shop.say", "x", headers={"Nats-Request-Info": told})
+    assert "caller" not in json.loads(lines.lines[0])

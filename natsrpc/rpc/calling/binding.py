@@ -96,9 +96,11 @@ class Binder:
         kept = self._streams if streams else self._calls
         if call.kind == "request":
             kept = self._requests
-        key = (call.target, type(call.request), call.returns, call.codec)
+        key: tuple[Any, ...] = (call.target, type(call.request), call.returns, call.codec)
+        if call.errors:
+            key += call.errors
         try:
-            bound = kept.get((*key, *call.errors))
+            bound = kept.get(key)
         except TypeError:  # a type that cannot be hashed
             return self._make(call, streams)
         if bound is None:
@@ -106,7 +108,7 @@ class Binder:
             if len(kept) >= MAX_BOUND:
                 kept.clear()
                 self.direct.clear()
-            kept[*key, *call.errors] = bound
+            kept[key] = bound
         if kept is self._calls and self._makes_direct and not (bound.idempotent or call.errors):
             self.direct[key] = bound
         return bound

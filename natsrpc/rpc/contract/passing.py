@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
-PASSING = frozenset(("traceparent", "tracestate", "baggage", "x-request-id"))
-"""Their names, in small letters."""
+PASSING = frozenset(("traceparent", "tracestate", "baggage", "x-request-id", "nats-request-info"))
+"""Their names, in small letters. The last is the server's: who calls through an import."""
 
 # A value with a lone CR is left in its place: what is a line of a block is decided by CR LF alone.
 _LINES = re.compile(
