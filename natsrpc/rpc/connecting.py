@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypedDict, Unpack
 
 from natsrpc import codecs, core
-from natsrpc.core import ConnectOptions, Opening, Options
+from natsrpc.core import Connection, ConnectOptions, Opening, Options
 
 from .client import Client
 from .headers import DeadlineClock, check_deadline_clock

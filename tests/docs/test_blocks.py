@@ -60,7 +60,7 @@ def run(folder: Path) -> Iterator[Callable[[str], Ended]]:
     if not hasattr(os, "fork"):
         yield afresh
         return
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([*command, "-m", "tests.docs.forking"], **pipes, **options) as process:
 
         def forked(program: str) -> Ended:
