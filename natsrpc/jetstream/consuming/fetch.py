@@ -132,13 +132,15 @@ class Fetch:
         self._end(Verdict.NOBODY, None if self._msgs else NoHeartbeatError(text))
 
     def _give_back(self) -> None:
-        """What nobody will get is delivered again at once."""
+        """What nobody will get is delivered again at once: to others, so the pull ends before."""
         pull, self._pull = self._pull, None
         if pull is not None:
             self.target.leave(pull)
-        if self.target.takes_acks and not self._link.is_closed:
-            for msg in self._msgs:
-                self._link.send(msg.raw_reply, b"-NAK")
+        self._link.loop.call_soon(self._nak)
+
+    def _nak(self) -> None:
+        for msg in self._msgs:
+            self.target.give_back(msg)
 
     # what pulls bring
 
