@@ -22,10 +22,7 @@ MAX_CHUNK = 64 * 1024
 so that a client which does not read holds up its own answer, and memory no more than once."""
 
 # What a service answers is shown as it is, and never run: it may be HTML that somebody else wrote.
-_SAFE: list[tuple[bytes, bytes]] = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; sandbox"),
-]
+_SAFE = b"default-src 'none'; sandbox"
 
 STALL = 30.0
 """Seconds that a client may take nothing of its answer."""
@@ -82,12 +79,13 @@ class Exchange:
         *,
         status: int = 200,
         headers: Iterable[tuple[bytes, bytes]] = (),
+        policy: bytes = _SAFE,
     ) -> None:
-        """Send the whole response."""
+        """Send the whole response. `policy` says what a browser may do with it."""
         own = [] if status == 204 else [(b"content-length", b"%d" % len(body))]
         if body or media_type != JSON:
             own.append((b"content-type", media_type.encode("latin-1", "replace")))
-        await self.start(status, [*own, *headers])
+        await self.start(status, [*own, *headers], policy)
         if len(body) <= MAX_CHUNK or self.method == "HEAD":
             await self.send({"type": "http.response.body", "body": body})
             return
@@ -95,14 +93,20 @@ class Exchange:
             await self.write(body[begin : begin + MAX_CHUNK])
         await self.end()
 
-    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+    async def start(
+        self, status: int, headers: list[tuple[bytes, bytes]], policy: bytes = _SAFE
+    ) -> None:
         """Send the beginning of the response."""
         self.started = True
-        own = (b"x-request-id", self.request_id.encode())
+        own = [
+            (b"x-request-id", self.request_id.encode()),
+            (b"x-content-type-options", b"nosniff"),
+            (b"content-security-policy", policy),
+        ]
         message: Message = {
             "type": "http.response.start",
             "status": status,
-            "headers": [*headers, own, *_SAFE],
+            "headers": [*headers, *own],
         }
         await self.send(message)
 

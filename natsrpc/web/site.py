@@ -17,6 +17,7 @@ from .catalog import Catalog
 from .description import describe_paths, describe_services
 from .documents import Document, Figures
 from .exchange import Exchange, StalledError
+from .files import FILES, serve_file
 from .problems import Problem, problem_of
 from .routes import Route, Target
 from .settings import Settings
@@ -104,6 +105,12 @@ class Site:
         if self._settings.hosts:
             check_host(exchange, self._settings.hosts)
         path, method = exchange.path, exchange.method
+        if (
+            method in _READS and path in FILES
+        ):  # the same for all: they hold nothing of the services
+            exchange.attendant.received()
+            await serve_file(exchange, path)
+            return
         page = self.pages.get(path) if method in _READS else None
         if page is not None:
             if self._settings.authorize is not None:

@@ -1,0 +1,81 @@
+"""A gateway over HTTP in a thread, for tests that drive a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from typing import Any
+
+import uvicorn
+
+import natsrpc
+from natsrpc.testing import Broker, serve_in_memory
+from natsrpc.web import Gateway
+
+App = Callable[[Gateway], Any]
+
+
+class Served:
+    """A gateway at `url`, with services in memory; more may join while it runs."""
+
+    def __init__(self, services: tuple[natsrpc.Service, ...], app: App, options: Any) -> None:
+        self.url = ""
+        self._services = services
+        self._app = app
+        self._options = options
+        self._loop: asyncio.AbstractEventLoop
+        self._stack: AsyncExitStack
+        self._begun: queue.Queue[None] = queue.Queue()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._broker = Broker()
+
+    def join(self, service: natsrpc.Service) -> None:
+        """Serve one more."""
+        asyncio.run_coroutine_threadsafe(self._serve(service), self._loop).result(10)
+
+    async def _serve(self, service: natsrpc.Service) -> natsrpc.Client:
+        return await self._stack.enter_async_context(serve_in_memory(service, broker=self._broker))
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        async with AsyncExitStack() as self._stack:
+            client = await self._stack.enter_async_context(
+                natsrpc.connect("nats://memory:4222", **self._broker.options())
+            )
+            for service in self._services:
+                await self._serve(service)
+            gateway = Gateway(client, **self._options)
+            config = uvicorn.Config(self._app(gateway), lifespan="off", log_level="error")
+            self._server = uvicorn.Server(config)
+            host, port = self._socket.getsockname()
+            self.url = f"http://{host}:{port}"
+            self._begun.put(None)
+            await self._server.serve([self._socket])
+            await gateway.close()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+        thread.start()
+        self._begun.get(timeout=10)
+        try:
+            yield
+        finally:
+            self._server.should_exit = True
+            thread.join(30)
+
+
+def _as_it_is(gateway: Gateway) -> Any:
+    return gateway
+
+
+@contextmanager
+def served(*services: natsrpc.Service, app: App = _as_it_is, **options: Any) -> Iterator[Served]:
+    """A gateway for services in memory, and the URL it is at."""
+    one = Served(services, app, {"refresh": 0.0, **options})
+    with one.running():
+        yield one
