@@ -25,6 +25,8 @@ from tests.browser import chromium
 from .browsing import Served, served
 from .shop import shop
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parent.parent.parent
 AXE = ROOT / "tests/interop/js/node_modules/axe-core/axe.min.js"
 
