@@ -15,6 +15,7 @@ from . import (
     contract,
     dead,
     demo,
+    docs,
     gateway,
     info,
     kv,
@@ -68,6 +69,7 @@ app.command("info")(connecting(info.info))
 app.command("stats")(connecting(stats.stats))
 app.command("tap")(connecting(tap.tap))
 app.command("bench")(connecting(bench.bench))
+app.command("docs")(connecting(docs.docs))
 app.command("gateway")(connecting(gateway.gateway))
 app.command("ping")(connecting(ping.ping))
 app.command("server", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(

@@ -18,7 +18,7 @@ from .duration import parse_seconds
 from .options import parse_size
 from .output import say
 
-__all__ = ["gateway"]
+__all__ = ["gateway", "own_hosts", "until_told", "web_room"]
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -58,7 +58,7 @@ async def gateway(
 
     Everybody who reaches the port may call every service that is found: there is no login.
     """
-    web = _web()
+    web = web_room()
     with contextlib.closing(
         web.bind(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     ) as to:
@@ -71,16 +71,18 @@ async def gateway(
                 max_timeout=parse_seconds(max_timeout),
                 max_body=parse_size(max_body),
                 cors=cors or (),
-                hosts=_hosts(host, allow_host or []),
+                hosts=own_hosts(host, allow_host or []),
                 request_headers=(*web.REQUEST_HEADERS, *(header or ())),
                 refresh=parse_seconds(refresh),
             )
             async with app.lifespan(), web.host(app, to, root_path=root_path) as url:
-                say(f"services are at {url}, their OpenAPI at {url}/openapi.json")
-                return await _until_told(client)
+                say(
+                    f"services are at {url}, their page at {url}/docs, their OpenAPI at {url}/openapi.json"
+                )
+                return await until_told(client)
 
 
-def _web() -> types.ModuleType:
+def web_room() -> types.ModuleType:
     """The room of the gateway.
 
     Raises:
@@ -89,19 +91,19 @@ def _web() -> types.ModuleType:
     try:
         from natsrpc import web
     except ModuleNotFoundError as error:
-        text = f"`natsrpc gateway` needs the package {error.name}: pip install 'natsrpc[web]'"
+        text = f"this command needs the package {error.name}: pip install 'natsrpc[web]'"
         raise ConfigError(text) from None
     return web
 
 
-def _hosts(host: str, given: list[str]) -> list[str]:
+def own_hosts(host: str, given: list[str]) -> list[str]:
     """The hosts that requests may name: of a gateway for this machine alone its own names."""
     if given or host not in _LOOPBACK:
         return given
     return ["localhost", "127.0.0.1", "[::1]"]
 
 
-async def _until_told(client: Client) -> int:
+async def until_told(client: Client) -> int:
     """Wait for a signal, or for the end of the connection; the exit code."""
     told = asyncio.Event()
     undo = on_signals(told.set, signal.SIGINT, signal.SIGTERM)
