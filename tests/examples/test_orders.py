@@ -1,4 +1,4 @@
-"""The order system: all of it in memory, and its four pools of two workers on a real server."""
+"""The order system: all of it in memory, and its five pools of two workers on a real server."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 import natsrpc
-from examples.services.orders import billing, mail, placing, reading, shop, stock
+from examples.services.orders import billing, desk, mail, placing, reading, shop, stock
 from examples.services.orders.api import NewOrder, NoSuchOrder, Order, OutOfStock, Stock, placed
 from examples.services.orders.database import session_of_request
 from natsrpc.testing import NatsServer, serve_in_memory
 from tests.cli.processes import Command, all_gone
 from tests.core.harness import eventually
 
-SERVICES = {"stock": stock, "shop": shop, "billing": billing, "mail": mail}
+SERVICES = {"stock": stock, "shop": shop, "billing": billing, "mail": mail, "desk": desk}
 FIVE = {"sku": "teapot", "count": 5}
 TWO = NewOrder(sku="teapot", count=2, region="us")
 
@@ -116,10 +116,53 @@ async def test_an_order_that_mail_cannot_find_is_told_as_a_failed_event(
     client: natsrpc.Client,
 ) -> None:
     unknown = Order(sku="teapot", count=1, id="unknown")
-    await client.publish(placed, unknown, tokens={"region": "eu"})
+    await client.enqueue(placed, unknown, tokens={"region": "eu"})
     (error,) = await client.settled()
     assert isinstance(error, NoSuchOrder)
-    assert await client.call(billing.count) == (1, 1)  # the other subscriber has it all the same
+    assert await client.call(billing.count) == (1, 1)  # the worker has it all the same
+
+
+async def test_an_order_that_is_told_twice_is_charged_once(client: natsrpc.Client) -> None:
+    order = await client.call(placing.place, TWO)
+    assert await client.settled() == []
+    told = order.model_dump_json().encode()
+    await client.connection.publish("shop.events.us.placed", told)  # without the id of the event
+    assert await client.settled() == []
+    assert await client.call(billing.count) == (1, 1)
+
+
+async def letters_of(client: natsrpc.Client) -> list[desk.DeadLetter]:
+    return [letter async for letter in client.stream(desk.listing)]
+
+
+async def test_what_billing_cannot_read_comes_to_the_desk(client: natsrpc.Client) -> None:
+    await client.connection.publish("shop.events.eu.placed", b'{"sku": "teapot"}')
+    await client.settled()
+    (letter,) = await letters_of(client)
+    assert (letter.worker, letter.subject) == ("billing/charge", "shop.events.eu.placed")
+    assert "count" in letter.reason
+    assert letter.body == '{"sku": "teapot"}'
+    await client.call(desk.drop, letter.number)
+    assert await letters_of(client) == []
+    with pytest.raises(desk.NoSuchLetter):
+        await client.call(desk.drop, letter.number)
+
+
+async def test_a_letter_that_is_requeued_is_worked_on_again(client: natsrpc.Client) -> None:
+    async def broken(context: natsrpc.Context) -> AsyncIterator[AsyncSession]:
+        raise natsrpc.Reject("the ledger is closed")
+        yield
+
+    with billing.service.override(session_of_request, broken):
+        await client.call(placing.place, TWO)
+        await client.settled()
+    (letter,) = await letters_of(client)
+    assert "the ledger is closed" in letter.reason
+    assert await client.call(billing.count) == (0, 0)
+    await client.call(desk.again, letter.number)
+    await client.settled()
+    assert await letters_of(client) == []
+    assert await client.call(billing.count) == (1, 1)
 
 
 # on a real server, as its first lines say to run it
@@ -149,7 +192,7 @@ async def reload(pool: Command) -> None:
 async def test_each_worker_has_one_connection_and_300_orders_outlive_a_rolling_reload(
     folder: Path,
 ) -> None:
-    server = NatsServer("http: 127.0.0.1:-1")
+    server = NatsServer("http: 127.0.0.1:-1", jetstream=True)
     async with server, AsyncExitStack() as stack:
         pools: dict[str, Command] = {}
         for name in SERVICES:
@@ -184,6 +227,11 @@ async def test_each_worker_has_one_connection_and_300_orders_outlive_a_rolling_r
         assert await client.call(stock.left, "teapot") == 1_000_000 - 2 * len(orders)
         letters = folder / "mail.txt"
         await eventually(lambda: letters.read_text().count("\n") >= len(orders), timeout=30.0)
+
+        async def all_charged() -> bool:
+            return await client.call(billing.count) == (len(orders), len(orders))
+
+        await eventually(all_charged, timeout=30.0)
         for pool in pools.values():
             pool.signal(signal.SIGTERM)
         for pool in pools.values():

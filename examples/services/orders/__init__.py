@@ -1,7 +1,9 @@
-"""An order system: two services that answer, two that listen, each with a database of its own.
+"""An order system: services that answer, one that works, one that listens, and a desk.
 
     orders ──calls──> stock          a typed error of stock reaches the caller of orders
-       └───publishes `placed`───> billing, mail      each gets each event once
+       └───enqueues `placed`───> stream ───> billing     does each, also after a crash
+                    └──────────> mail                    hears of it if it is there
+                                 billing ──gives up──> dead letters <──looks at── desk
 
 | file | what it shows |
 |---|---|
@@ -11,12 +13,14 @@
 | `placing.py` | a client that is injected, an error over two hops, work after the answer |
 | `reading.py` | the other router of the same service: an error of its own, a stream |
 | `shop.py` | the service `orders`: the two routers, and nothing else |
-| `billing.py`, `mail.py` | subscribers: one writes rows, the other asks `orders` again |
+| `billing.py` | a durable worker: each order is charged once, whatever is killed |
+| `mail.py` | a subscriber, which asks `orders` again |
+| `desk.py` | the dead letters: what a worker gave up, to be looked at, requeued or dropped |
 
 Each runs in as many processes as you like, and each process has one connection:
 
-    natsrpc server &
-    for name in stock shop billing mail; do
+    natsrpc server -js &
+    for name in stock shop billing mail desk; do
         natsrpc run examples.services.orders.$name --workers 2 &
     done
     natsrpc call stock.put '{"sku": "teapot", "count": 10}'

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from pydantic import BaseModel, Field
 
 import natsrpc
+from natsrpc.jetstream import StreamConfig
 
 
 class NewOrder(BaseModel):
@@ -45,4 +46,12 @@ class Stock(Protocol):
         ...
 
 
-placed = natsrpc.Event("shop.events.{region}.placed", Order, description="an order was taken")
+placed = natsrpc.Event(
+    "shop.events.{region}.placed", Order, key="id", description="an order was taken"
+)
+
+events = StreamConfig(name="ORDER_EVENTS", subjects=["shop.events.>"], max_age=7 * 86_400.0)
+"""Keeps what was told for a week: a worker that comes late finds it."""
+
+letters = StreamConfig(name="ORDER_LETTERS", subjects=["shop.dead.>"])
+"""Keeps the dead letters of all workers, until somebody has looked at them."""

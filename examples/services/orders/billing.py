@@ -1,13 +1,21 @@
-"""The service `billing`: writes an invoice for each order that was placed."""
+"""The service `billing`: writes an invoice for each order that was placed, whatever breaks.
+
+A worker is given each event until it has done it: a crash loses none. What it does stands in one
+transaction with a note that it was done, so an event that comes again changes nothing.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from sqlalchemy import func, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import natsrpc
 
-from .api import Order, placed
+from .api import Order, events, letters, placed
 from .database import Session, database
 
 
@@ -16,7 +24,7 @@ class Base(DeclarativeBase):
 
 
 class Invoice(Base):
-    """One for each event: two for one order would show that an event was handled twice."""
+    """One for each order: two for one would show that an event was handled twice."""
 
     __tablename__ = "invoice"
     number: Mapped[int] = mapped_column(primary_key=True)
@@ -24,13 +32,36 @@ class Invoice(Base):
     region: Mapped[str]
 
 
-service = natsrpc.Service("billing", version="1.0.0", lifespan=database(Base))
+class Charged(Base):
+    """The orders whose invoice was written."""
+
+    __tablename__ = "charged"
+    order: Mapped[str] = mapped_column(primary_key=True)
 
 
-@service.subscriber(placed)
+service = natsrpc.Service(
+    "billing", version="1.0.0", lifespan=database(Base), streams=[events, letters]
+)
+
+
+@service.worker(
+    placed, stream=events.name, durable="billing", dead_letter="shop.dead.billing", timeout=10.0
+)
 async def charge(order: Order, region: str, session: Session) -> None:
     """Write an invoice; `region` is the token of the event's subject."""
-    session.add(Invoice(order=order.id, region=region))
+    async with natsrpc.once(order.id, noted_in(session)) as is_first:
+        if is_first:
+            session.add(Invoice(order=order.id, region=region))
+
+
+def noted_in(session: AsyncSession) -> Callable[[str], Awaitable[bool]]:
+    """Make the store of `once`: it notes an order in this transaction, and tells if it was new."""
+
+    async def add(order: str) -> bool:
+        row = insert(Charged).values(order=order).on_conflict_do_nothing()
+        return (await session.execute(row.returning(Charged.order))).first() is not None
+
+    return add
 
 
 @service.handler("billing.count", name="count", idempotent=True)

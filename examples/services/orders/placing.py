@@ -30,8 +30,8 @@ async def place(
     """Take an order.
 
     If stock raises OutOfStock, so does this: the caller catches the same class, two hops away. The
-    event is published after the answer. The order is committed by then, so whoever hears of it
-    finds it. If the process dies in between, nobody does: events are delivered at most once.
+    event is told after the answer. The order is committed by then, so whoever hears of it finds
+    it. If the process dies in between, nobody does; once it is told, a stream keeps it.
     """
     order = Order(id=uuid.uuid4().hex, **new.model_dump())
     await stock.reserve(order.id, order.sku, order.count)
@@ -41,5 +41,5 @@ async def place(
 
 
 async def announce(client: Client, order: Order) -> None:
-    """Tell that an order was taken."""
-    await client.publish(placed, order, tokens={"region": order.region})
+    """Tell that an order was taken: a stream keeps it for workers, and subscribers hear it now."""
+    await client.enqueue(placed, order, tokens={"region": order.region})
