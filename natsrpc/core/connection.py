@@ -313,7 +313,7 @@ class Connection:
             ConfigError: a limit is not above 0, both `cb` and `into` were given, or `on_full` is
                 none of these, or contradicts the way in which messages are consumed.
             PermissionsError: with `check`, the server denied it.
-            NatsTimeoutError, FlushInterruptedError: with `check`, as `flush`; it is then ended.
+            NatsTimeoutError: with `check`, there was no answer within 10 s; it is then ended.
             ConnectionClosedError, ConnectionDrainingError: no new subscriptions are taken.
 
         Ref: nats.go `Conn.Subscribe`.

@@ -11,6 +11,7 @@ nothing newer overtakes what was buffered, and no part of the connection sees a 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from logging import Logger, getLogger
@@ -20,6 +21,7 @@ from natsrpc.errors import (
     AuthorizationError,
     ConnectionClosedError,
     ConnectionDrainingError,
+    FlushInterruptedError,
     NatsError,
     PermissionsError,
     ServerError,
@@ -318,11 +320,13 @@ class Link:
     async def check_accepted(self, *subscriptions: Subscription) -> None:
         """Wait for the server's word on new subscriptions; those without its word are ended.
 
+        If the session is lost meanwhile, the next one is asked for them, and its word counts.
+
         Raises:
             PermissionsError: the server denied one of them.
             MaxSubscriptionsError, ServerError: the server refused something before it answered,
                 and names no subject.
-            NatsTimeoutError, FlushInterruptedError, ConnectionClosedError: as `flush`.
+            NatsTimeoutError, ConnectionClosedError: as `flush`.
         """
         refusals: list[ServerError] = []
 
@@ -330,10 +334,12 @@ class Link:
             error = event.error if isinstance(event, told.AsyncError) else None
             if isinstance(error, ServerError) and names_none(error):
                 refusals.append(error)
+            elif isinstance(event, told.Disconnected):
+                refusals.clear()
 
         self.add_listener(hear)
         try:
-            await self.flush()
+            await self.subscribed()
             for subscription in subscriptions:
                 if isinstance(subscription.end_error, PermissionsError):
                     raise subscription.end_error
@@ -346,6 +352,17 @@ class Link:
             raise
         finally:
             self.remove_listener(hear)
+
+    async def subscribed(self) -> None:
+        """Wait until the server knows all subscriptions; the next one, where it is lost meanwhile.
+
+        Raises:
+            NatsTimeoutError, ConnectionClosedError: as `flush`.
+        """
+        deadline = self.loop.time() + 10.0
+        while True:
+            with contextlib.suppress(FlushInterruptedError):
+                return await self.flush(max(deadline - self.loop.time(), 0.001))
 
     async def ask_again(self, subscriptions: Iterable[Subscription]) -> None:
         """Ask the server once more for those of the subscriptions that it denied: it does not tell

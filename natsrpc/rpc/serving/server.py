@@ -48,7 +48,7 @@ class Server:
             JetStreamError: a stream that is declared cannot be made, or there is no JetStream.
             PermissionsError: the server denied the subscription of an endpoint.
             MaxSubscriptionsError, ServerError: it refused one, without naming it.
-            NatsTimeoutError, FlushInterruptedError, ConnectionClosedError: as `Connection.flush`.
+            NatsTimeoutError, ConnectionClosedError: as `Connection.flush`.
         """
         await self._prepare()
         link = self.connection.link
@@ -61,7 +61,7 @@ class Server:
             await link.check_accepted(*subscriptions)
             for service in started:
                 service.complete()
-            await link.flush()
+            await link.subscribed()
         except BaseException:
             for service in reversed(started):
                 await service.drain(0.0)

@@ -365,6 +365,18 @@ async def test_a_checked_subscription_that_is_not_confirmed_does_not_stay() -> N
         assert nc.subscriptions == []
 
 
+async def test_a_checked_subscription_outlives_a_session_that_ends_before_it_is_confirmed() -> None:
+    async with connected(auto_pong=False) as (nc, peer, server):
+        checked = [asyncio.create_task(nc.subscribe(name, check=True)) for name in ("a", "b")]
+        await eventually(lambda: b"SUB b" in peer.received)
+        server.auto_pong = True
+        peer.err("maximum subscriptions exceeded")
+        peer.close()
+        peer = await server.accept()
+        assert [sub.subject for sub in await asyncio.gather(*checked)] == ["a", "b"]
+        assert [sub.is_valid for sub in nc.subscriptions] == [True, True]
+
+
 async def test_a_checked_subscription_that_the_server_has_no_room_for_is_an_error() -> None:
     with NatsServer("max_subscriptions: 1") as server:
         async with connect(server.url) as nc:
