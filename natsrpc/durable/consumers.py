@@ -23,6 +23,8 @@ from natsrpc.errors import (
 from natsrpc.jetstream import Consumer, ConsumerConfig, JetStream, Stream
 from natsrpc.rpc import EndpointContract
 
+from .schedules import check_apart
+
 logger: logging.Logger = logging.getLogger("natsrpc.durable")
 
 _UNLIMITED = -1
@@ -55,6 +57,7 @@ async def ready(js: JetStream, service: str, contract: EndpointContract) -> tupl
             description=error.description,
         ) from None
     _check_subjects(where, stream, contract)
+    check_apart(where, stream.cached_info.config, contract.subject)
     if work.dead_letter:
         await _check_dead_letters(js, where, work.dead_letter)
     wanted = declared(service, contract)

@@ -8,6 +8,7 @@ stream has the subject. After the first ack it is known that one does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from natsrpc.core import Connection, decode
 from natsrpc.errors import (
     JetStreamError,
     JetStreamNotEnabledError,
+    NatsError,
     NatsTimeoutError,
     NoStreamResponseError,
 )
@@ -139,7 +141,8 @@ class Watch:
         self._task = loop.create_task(self._look(loop))
 
     async def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.refusal = await self._ask(self._subject)
+        with contextlib.suppress(NatsError):  # the message itself is told
+            self.refusal = await self._ask(self._subject)
         if self.refusal is not None:
             self.scope.reschedule(loop.time())
 

@@ -15,8 +15,15 @@ import hashlib
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from natsrpc.core import check_literal, decode, encode_headers, matches, random_text
-from natsrpc.errors import BadSubjectError, JetStreamError, StreamNotFoundError
+from natsrpc.core import (
+    check_literal,
+    decode,
+    encode_headers,
+    matches,
+    overlaps,
+    random_text,
+)
+from natsrpc.errors import BadSubjectError, ConfigError, JetStreamError, StreamNotFoundError
 from natsrpc.jetstream import JetStream, StreamConfig, lacking, nobody_stores
 
 SCHEDULES = "natsrpc.schedules"
@@ -151,6 +158,21 @@ def schedules_of(config: StreamConfig) -> str:
             f"subject; it has: {', '.join(config.subjects or ()) or 'none'}"
         )
     return f"{prefix}."
+
+
+def check_apart(where: str, config: StreamConfig, subject: str) -> None:
+    """Refuse a consumer of the subjects of schedules: it would be given jobs before they are due.
+
+    Raises:
+        ConfigError: naming both subjects.
+    """
+    declared = (config.metadata or {}).get(SCHEDULES)
+    if config.allow_msg_schedules and declared and overlaps(declared, subject):
+        raise ConfigError(
+            f"{where} handles {subject!r}, and stream {config.name!r} keeps its schedules on "
+            f"{declared!r}: it would be given jobs that are not due; give the schedules a subject "
+            "of their own"
+        )
 
 
 def _level(text: str) -> int:

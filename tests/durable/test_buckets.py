@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -26,6 +27,9 @@ from natsrpc.errors import (
 )
 from natsrpc.jetstream import JetStream, KeyValue, KeyValueConfig
 from natsrpc.testing import NatsServer
+from tests.core.harness import eventually
+
+from .desk import Desk, Job
 
 Name = Callable[[], str]
 
@@ -103,6 +107,30 @@ async def test_what_was_cut_off_is_in_doubt_and_told(kv: KeyValue) -> None:
         await begin(store, "a")
     assert await begin(OnceBucket(kv, in_doubt="again"), "a")
     assert await begin(store, "a") is False
+
+
+async def test_a_worker_gives_what_is_in_doubt_to_the_dead_letters_and_waits_for_others(
+    desk: Desk, kv: KeyValue
+) -> None:
+    store, service = OnceBucket(kv, lease=1.0), desk.service()
+    doubtful, running = await store.claim("1"), await store.claim("2")
+    assert doubtful is not None and running is not None
+    await doubtful.doubtful()
+
+    @service.worker(desk.event, stream=desk.stream.name, durable="billing", dead_letter=desk.dead)
+    async def work(job: Job) -> None:
+        async with natsrpc.once(str(job.number), OnceBucket(kv, lease=1.0)) as is_first:
+            desk.done.append((job.number, is_first))
+
+    async with desk.serving(service):
+        await desk.put(1, 2, 3)
+        await eventually(lambda: desk.done == [(3, True)])
+        await running.done()
+        await desk.settled()
+    assert desk.done == [(3, True), (2, False)]  # once its holder was done
+    (letter,) = await desk.letters()
+    assert json.loads(letter.data) == {"number": 1}
+    assert any("a process ended amid '1'" in text for text in letter.headers.values())
 
 
 async def test_people_settle_what_is_in_doubt(kv: KeyValue) -> None:

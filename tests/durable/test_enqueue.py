@@ -18,6 +18,7 @@ from natsrpc.errors import (
     BadSubjectError,
     BadTimeoutError,
     ConfigError,
+    ConnectionClosedError,
     DeadlineExceededError,
     EncodeError,
     JetStreamError,
@@ -28,6 +29,7 @@ from natsrpc.errors import (
 )
 from natsrpc.jetstream import JetStream, PubAck, Stream, StreamConfig
 from natsrpc.testing import Cluster, NatsServer
+from tests.core.harness import eventually
 
 Name = Callable[[], str]
 
@@ -111,6 +113,27 @@ async def test_a_subscriber_without_a_stream_is_told_at_once(client: Client) -> 
         await client.enqueue("heard.x", 1, timeout=30.0)
     assert caught.value.subject == "heard.x"
     assert time.monotonic() - began < 15
+
+
+async def test_closing_ends_the_wait_and_leaves_no_task(
+    jetstream_server: NatsServer, js: JetStream, name: Name, caplog: pytest.LogCaptureFixture
+) -> None:
+    unique = name()
+    await js.create_stream(  # which answers nothing
+        StreamConfig(name=unique, subjects=[unique], storage="memory", no_ack=True)
+    )
+    before = asyncio.all_tasks()
+    async with connect(jetstream_server.url) as client:
+        waiting = [asyncio.ensure_future(client.enqueue(unique, n, timeout=60)) for n in (1, 2)]
+        await asyncio.sleep(0.3)  # why: it is asked who stores the subject after 0.25 s
+        waiting[0].cancel()
+        await asyncio.wait(waiting[:1])
+        await client.close()
+        with pytest.raises(ConnectionClosedError):
+            await waiting[1]
+    await eventually(lambda: asyncio.all_tasks() <= before)
+    await js.delete_stream(unique)
+    assert "never retrieved" not in caplog.text
 
 
 async def test_a_stream_that_goes_away_is_told(client: Client, js: JetStream, name: Name) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from natsrpc import Client
-from natsrpc.errors import JetStreamError, NoStreamResponseError
+from natsrpc import Client, Service
+from natsrpc.errors import ConfigError, JetStreamError, NoStreamResponseError
 from natsrpc.jetstream import ConsumerConfig, JetStream, Stream, StreamConfig
 
 Name = Callable[[], str]
@@ -128,6 +128,28 @@ async def test_a_stream_that_would_lose_it_is_refused(
     with pytest.raises(JetStreamError, match=told):
         await client.enqueue(job(stream), 1, delay=20)
     assert (await stream.info()).state.messages == 0
+
+
+async def test_a_worker_of_the_subjects_of_schedules_is_refused(
+    client: Client, js: JetStream, name: Name, level: int
+) -> None:
+    config = scheduling(name())
+    low = config.name.lower()
+    stream = await made(js, level, config)
+    if stream is None:
+        return
+    for subject, is_refused in ((f"{low}.job", False), (f"{low}-later.x", True)):
+        service = Service(f"of{low}", version="1.0.0")
+
+        @service.worker(subject, stream=config.name)
+        async def work(job: int) -> None: ...
+
+        if is_refused:
+            with pytest.raises(ConfigError, match="jobs that are not due"):
+                await client.serve(service)
+        else:
+            async with client.serve(service):
+                pass
 
 
 async def test_no_stream_is_told(client: Client) -> None:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+
+from natsrpc.testing import NatsServer
+
+
+@pytest.fixture
+def fresh_jetstream() -> Iterator[NatsServer]:
+    """A server with JetStream for one test."""
+    with NatsServer(jetstream=True) as server:
+        yield server
 
 
 def pytest_configure(config: pytest.Config) -> None:
