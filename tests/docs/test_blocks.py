@@ -175,8 +175,10 @@ def test_shell_blocks_name_targets_that_exist() -> None:
         assert f"\n{target}:" in makefile
 
 
-def test_code_that_runs_stands_in_the_first_lines() -> None:
-    assert "asyncio.run(main())" in "".join(README.splitlines(keepends=True)[:32])
+def test_two_commands_and_code_that_runs_stand_in_the_first_lines() -> None:
+    lines = README.splitlines()
+    assert [line.split("#")[0].rstrip() for line in lines[5:7]] == ["make demo", "make test"]
+    assert "asyncio.run(main())" in lines[:30]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
