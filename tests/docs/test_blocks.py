@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -45,23 +44,32 @@ Ended = tuple[int, str, str]
 def run(folder: Path) -> Iterator[Callable[[str], Ended]]:
     """Runs a program as `python -` does; where processes can fork, all from one."""
     command = [sys.executable, "-W", "error"]
-    options: dict[str, Any] = {
-        "cwd": folder,
-        "env": environment(PYTHONPATH=f"{ROOT}:{folder}"),
-        "text": True,
-    }
+    variables = environment(PYTHONPATH=f"{ROOT}:{folder}")
 
     def afresh(program: str) -> Ended:
         done = subprocess.run(
-            [*command, "-"], input=program, capture_output=True, timeout=60, check=False, **options
+            [*command, "-"],
+            cwd=folder,
+            env=variables,
+            input=program,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         return done.returncode, done.stdout, done.stderr
 
     if not hasattr(os, "fork"):
         yield afresh
         return
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([*command, "-m", "tests.docs.forking"], **pipes, **options) as process:
+    with subprocess.Popen(
+        [*command, "-m", "tests.docs.forking"],
+        cwd=folder,
+        env=variables,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
 
         def forked(program: str) -> Ended:
             assert process.stdin and process.stdout
@@ -167,8 +175,10 @@ def test_shell_blocks_name_targets_that_exist() -> None:
         assert f"\n{target}:" in makefile
 
 
-def test_code_that_runs_stands_in_the_first_lines() -> None:
-    assert "asyncio.run(main())" in "".join(README.splitlines(keepends=True)[:32])
+def test_two_commands_and_code_that_runs_stand_in_the_first_lines() -> None:
+    lines = README.splitlines()
+    assert [line.split("#")[0].rstrip() for line in lines[5:7]] == ["make demo", "make test"]
+    assert "asyncio.run(main())" in lines[:30]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
