@@ -129,7 +129,8 @@ class Stream:
     def _known(self, msg_id: str | None) -> int | None:
         """The sequence of a message with this id, stored within the window."""
         since = self.moments.now() - self.config["duplicate_window"]
-        self._ids = {name: each for name, each in self._ids.items() if each[1] > since}
+        while self._ids and self._ids[oldest := next(iter(self._ids))][1] <= since:
+            del self._ids[oldest]
         found = self._ids.get(msg_id) if msg_id else None
         return found[0] if found is not None else None
 
@@ -254,8 +255,10 @@ class Stream:
         if self._age_timer is not None:
             self._age_timer.cancel()
             self._age_timer = None
+        if not self.config["max_age"]:
+            return
         oldest = next((m for m in self.messages.by_seq.values() if not m.ttl), None)
-        if self.config["max_age"] and oldest is not None:
+        if oldest is not None:
             due = oldest.time + self.config["max_age"]
             self._age_timer = self.moments.call_at(due, self._age)
 
