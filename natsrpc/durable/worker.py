@@ -177,6 +177,11 @@ class Worker:
         await self._runs.return_unstarted(held)
         self._gate.attend()
 
+    def released(self) -> None:
+        """Ask for messages again: while the gate was held, there was room for none, and a pull that
+        ended meanwhile was followed by none."""
+        self._freed()
+
     def abort(self) -> None:
         """Cancel what runs, and give it back: the end of a drain's patience."""
         self._runs.abort()

@@ -435,6 +435,8 @@ class RunningService:
         self._is_held = False
         for gate in self._gates.values():
             gate.release()
+        for worker in self.workers:
+            worker.released()
 
     def note_async_error(self, event: AsyncError) -> None:
         """Count an error that the server reported of an endpoint's subscription, and tell the

@@ -74,5 +74,8 @@ class Worker(Protocol):
     async def withdraw(self) -> None:
         """Take no more, and give back what was not started."""
 
+    def released(self) -> None:
+        """Its gate was held, and is no more: ask for messages again."""
+
     def abort(self) -> None:
         """Cancel what runs, and give it back."""

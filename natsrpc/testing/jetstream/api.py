@@ -230,11 +230,13 @@ def _create_consumer(server: Server, tokens: list[str], request: Raw) -> Answer:
     if there is None:
         if action == "update":
             raise refused(10149)
+        _check_room(stream)
         _check_place(stream, config)
         return server.add_consumer(stream, config).info()
     if action == "create" and there.config != config:
         raise refused(10148)
     if there.config != config:
+        _check_place(stream, config)
         there.update(config)
     found: Answer = there.info()
     return found
@@ -249,11 +251,15 @@ def _check_filter_token(tokens: list[str], config: Raw) -> None:
         raise refused(10131)
 
 
-def _check_place(stream: Stream, config: Raw) -> None:
-    """Refuse a consumer that its stream cannot have."""
+def _check_room(stream: Stream) -> None:
+    """Refuse one consumer more than a stream may have."""
     most = stream.config["max_consumers"]
     if 0 < most <= len(stream.readers):
         raise refused(10026)
+
+
+def _check_place(stream: Stream, config: Raw) -> None:
+    """Refuse a consumer that its stream cannot have beside the others."""
     if stream.config["retention"] != "workqueue":
         return
     if config["ack_policy"] != "explicit":
@@ -261,7 +267,8 @@ def _check_place(stream: Stream, config: Raw) -> None:
     if config["deliver_policy"] != "all":
         raise refused(10101)
     mine = filters_of(config)
-    for other in stream.readers.values():
+    others = [each for each in stream.readers.values() if each.name != config["name"]]
+    for other in others:
         theirs = filters_of(other.config)
         if not mine:
             raise refused(10099)

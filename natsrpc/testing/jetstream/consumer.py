@@ -18,7 +18,9 @@ from .headers import appended, status
 from .messages import Stored
 from .moments import Moments, Timer, from_rfc3339, rfc3339
 from .pulls import Asked, Pull
+from .start import start_of
 from .stream import NO_TIME, Stream
+from .waiting import Waiting
 from .wire import Wire
 
 
@@ -64,47 +66,25 @@ class Consumer:
         self._wire: Wire = host.wire
         self._host = host
         self._created = self._moments.now()
-        self._pulls: deque[Pull] = deque()
+        self._waiting = Waiting(self._beat, self.touch)
         self._is_woken = False
         self._given_up: set[int] = set()
         self._expired: set[int] = set()
-        self._firsts: deque[int] = deque()
-        self._next: int = 0
+        start = start_of(stream.messages, config)
+        self._firsts: deque[int] = deque(start.firsts)
+        self._next: int = start.seq
         self._seq: int = 0
-        self._floor: tuple[int, int] = (0, 0)
+        self._delivered_seq: int = start.done
+        self._floor: tuple[int, int] = (0, start.done)
         self._active: dict[str, int] = {}
         self._pause: Timer | None = None
         self._idle: Timer | None = None
-        self._start()
-
-    # where it stands
-
-    def _start(self) -> None:
-        messages, config = self.stream.messages, self.config
-        policy, filters = config["deliver_policy"], filters_of(config)
-        first, after = max(messages.first_seq, 1), messages.last_seq + 1
-        if policy == "all":
-            self._next = first
-        elif policy == "by_start_sequence":
-            self._next = min(max(config["opt_start_seq"], first), after)
-        elif policy == "by_start_time":
-            since = from_rfc3339(config["opt_start_time"])
-            there = (m.seq for m in messages.by_seq.values() if m.time >= since)
-            self._next = next(there, after)
-        elif policy == "last":
-            lasts = [messages.last_of(each) for each in filters or [">"]]
-            self._next = max((last.seq for last in lasts if last is not None), default=after)
-        else:
-            self._next = after
-            if policy == "last_per_subject":
-                self._firsts = deque(messages.lasts_of(filters))
-        begin = (self._firsts[0] if self._firsts else self._next) - 1
-        self._delivered_seq = begin
-        self._floor = (0, begin)
         self._count()
         if config.get("pause_until"):
             self.pause(config["pause_until"])
         self.touch()
+
+    # where it stands
 
     def _count(self) -> None:
         there = self.stream.messages.by_seq.values()
@@ -172,36 +152,15 @@ class Consumer:
         pull = Pull(asked, inbox, client, self._wire, self._moments)
         self.clients.add(client)
         self.touch()
-        self._clear()
-        refusal = asked.refusal(self.config) or self._refusal(asked)
+        self._waiting.clear()
+        there = self.num_pending + len(self.due)
+        refusal = asked.refusal(self.config)
+        refusal = refusal or self._waiting.refusal(asked, self.config["max_waiting"], there)
         if refusal is not None:
             pull.end(refusal, is_told_rest=False)
             return
-        self._pulls.append(pull)
-        pull.start(self._expire_pull, self._beat)
+        self._waiting.add(pull)
         self.pump()
-
-    def _refusal(self, asked: Asked) -> str | None:
-        if len(self._pulls) >= self.config["max_waiting"]:
-            return "409 Exceeded MaxWaiting"
-        if asked.no_wait:
-            there = self.num_pending + len(self.due)
-            if not there and not asked.expires:
-                return "404 No Messages"
-            if 0 < there < sum(each.left for each in self._pulls):
-                return "408 Requests Pending"
-        return None
-
-    def _clear(self) -> None:
-        """Forget the pulls that nobody waits for any more."""
-        for pull in [each for each in self._pulls if not each.is_live]:
-            self._pulls.remove(pull)
-            pull.stop()
-
-    def _expire_pull(self, pull: Pull) -> None:
-        self._pulls.remove(pull)
-        pull.end("408 Request Timeout")
-        self.touch()
 
     def _beat(self, pull: Pull) -> None:
         lasts = [("Nats-Last-Consumer", self._seq), ("Nats-Last-Stream", self._delivered_seq)]
@@ -211,25 +170,13 @@ class Consumer:
         """Deliver what can be, as long as somebody waits for it."""
         if self.is_paused:
             return
-        while self._pulls:
-            message = self._peek()
-            if message is None:
-                break
-            pull = self._pull_for(message)
+        while self._waiting and (message := self._peek()) is not None:
+            pull = self._waiting.take(self._size(message))
             if pull is None:
                 return
             self._deliver(pull, message)
-        self._end_those_who_do_not_wait()
-
-    def _end_those_who_do_not_wait(self) -> None:
-        if self._is_full:
-            return  # as a server, which does not look what there is before an ack comes
-        for pull in list(self._pulls):
-            if pull.asked.no_wait and (pull.got or not pull.asked.expires):
-                if self._peek() is not None:
-                    return
-                self._pulls.remove(pull)
-                pull.end("404 No Messages", is_told_rest=False)
+        if not self._is_full:  # else a server does not look what there is before an ack comes
+            self._waiting.end_at_once()
 
     def _peek(self) -> Stored | None:
         """The next message to be delivered."""
@@ -252,20 +199,10 @@ class Consumer:
         most: int = self.config.get("max_ack_pending", 0)
         return 0 < most <= len(self.outs)
 
-    def _pull_for(self, message: Stored) -> Pull | None:
-        """The next pull in turn that has room for it, moved to the end of the turns."""
-        size = (
-            len(message.subject) + len(self._reply(message)) + sum(map(len, self._parts(message)))
-        )
-        while self._pulls:
-            pull = self._pulls.popleft()
-            if not pull.is_live:
-                pull.stop()
-            elif not pull.fits(size):
-                pull.end("409 Message Size Exceeds MaxBytes")
-            else:
-                return pull
-        return None
+    def _size(self, message: Stored) -> int:
+        """The bytes of a message as they count for `max_bytes`."""
+        parts = sum(map(len, self._parts(message)))
+        return len(message.subject) + len(self._reply(message)) + parts
 
     def _parts(self, message: Stored) -> tuple[bytes, bytes]:
         """Payload and headers as they are delivered."""
@@ -290,10 +227,7 @@ class Consumer:
         reply = self._reply(message)
         self._note(message)
         data, headers = self._parts(message)
-        if pull.left > 1:
-            self._pulls.append(pull)
-        else:
-            pull.stop()
+        self._waiting.again(pull)
         pull.send(message.subject, data, headers, reply)
         if self.config["ack_policy"] == "none":
             self.deliveries.pop(message.seq, None)
@@ -468,8 +402,8 @@ class Consumer:
             self._idle = self._moments.call_at(due, self._found_idle)
 
     def _found_idle(self) -> None:
-        self._clear()
-        if self._pulls:
+        self._waiting.clear()
+        if self._waiting:
             self.touch()
         else:
             self._host.idle(self)
@@ -502,11 +436,7 @@ class Consumer:
 
     def close(self) -> None:
         """End it: those who wait are told."""
-        for pull in self._pulls:
-            if pull.is_live:
-                pull.end("409 Consumer Deleted", is_told_rest=False)
-            pull.stop()
-        self._pulls.clear()
+        self._waiting.close()
         for seq in list(self.outs):
             self._forget(seq)
         for timer in (self._pause, self._idle):
@@ -517,7 +447,7 @@ class Consumer:
 
     def info(self) -> dict[str, Any]:
         """The facts of the API."""
-        self._clear()
+        self._waiting.clear()
         delivered = {"consumer_seq": self._seq, "stream_seq": self._delivered_seq}
         floor = {"consumer_seq": self._floor[0], "stream_seq": self._floor[1]}
         for name, place in (("delivered", delivered), ("ack_floor", floor)):
@@ -532,7 +462,7 @@ class Consumer:
             "ack_floor": floor,
             "num_ack_pending": len(self.outs),
             "num_redelivered": sum(count > 1 for count in self.deliveries.values()),
-            "num_waiting": len(self._pulls),
+            "num_waiting": len(self._waiting),
             "num_pending": self.num_pending,
             **(self.pause_state() if self.is_paused else {}),
             "ts": rfc3339(self._moments.now()),

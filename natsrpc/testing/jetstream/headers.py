@@ -23,9 +23,9 @@ def lines_of(block: bytes) -> list[tuple[bytes, bytes]]:
 
 def value(block: bytes, name: str) -> str | None:
     """The first value of a header; None if there is none."""
-    if not block:
-        return None
     wanted = name.encode()
+    if wanted not in block:
+        return None
     for found, text in lines_of(block):
         if found == wanted:
             return text.decode("utf-8", "surrogateescape")

@@ -83,44 +83,54 @@ class Stream:
         Raises:
             JetStreamError: it is refused.
         """
-        config = self.config
-        if config["sealed"]:
-            raise refused(10109)
-        transform = transform_of(config, "subject_transform")
+        asked = self._asked(block)
+        transform = transform_of(self.config, "subject_transform")
         subject = (transform and transform(subject)) or subject
-        asked = expected(block)
-        if asked.stream is not None and asked.stream != self.name:
-            raise refused(10060)
-        if asked.ttl and not config["allow_msg_ttl"]:
-            raise refused(10166)
         known = self._known(asked.msg_id)
         if known is not None:
             return {"stream": self.name, "seq": known, "duplicate": True}, None
         check(asked, subject, self.messages, self._last_msg_id)
-        block = schedules.check(
-            stripped(block),
-            subject,
-            config["subjects"],
-            is_on=config.get("allow_msg_schedules", False),
-            takes_ttl=config["allow_msg_ttl"],
-        )
-        self._check_rollup(value(block, "Nats-Rollup"))
-        most = config["max_msg_size"]
-        if 0 <= most < len(block) + len(data):
-            raise refused(10054)
+        block = self._checked(subject, data, block)
         message = self._made(subject, data, block, asked)
+        ack = {"stream": self.name, "seq": message.seq}
         if not self._has_interest(subject):
             self.messages.skip(message.seq)
             self._note_id(message, asked.msg_id)
-            return {"stream": self.name, "seq": message.seq}, None
+            return ack, None
         self._make_room(message)
         self._keep(message, asked.msg_id, value(block, "Nats-Rollup"))
-        return {"stream": self.name, "seq": message.seq}, message
+        return ack, message
+
+    def _asked(self, block: bytes) -> Expected:
+        """What the headers of a publish say, where this stream can be meant."""
+        if self.config["sealed"]:
+            raise refused(10109)
+        asked = expected(block)
+        if asked.stream is not None and asked.stream != self.name:
+            raise refused(10060)
+        if asked.ttl and not self.config["allow_msg_ttl"]:
+            raise refused(10166)
+        return asked
+
+    def _checked(self, subject: str, data: bytes, block: bytes) -> bytes:
+        """The headers of a publish as they are stored."""
+        block = schedules.check(
+            stripped(block),
+            subject,
+            self.config["subjects"],
+            is_on=self.config.get("allow_msg_schedules", False),
+            takes_ttl=self.config["allow_msg_ttl"],
+        )
+        self._check_rollup(value(block, "Nats-Rollup"))
+        if 0 <= self.config["max_msg_size"] < len(block) + len(data):
+            raise refused(10054)
+        return block
 
     def _known(self, msg_id: str | None) -> int | None:
         """The sequence of a message with this id, stored within the window."""
         since = self.moments.now() - self.config["duplicate_window"]
-        self._ids = {name: each for name, each in self._ids.items() if each[1] > since}
+        while self._ids and self._ids[oldest := next(iter(self._ids))][1] <= since:
+            del self._ids[oldest]
         found = self._ids.get(msg_id) if msg_id else None
         return found[0] if found is not None else None
 
@@ -245,8 +255,10 @@ class Stream:
         if self._age_timer is not None:
             self._age_timer.cancel()
             self._age_timer = None
+        if not self.config["max_age"]:
+            return
         oldest = next((m for m in self.messages.by_seq.values() if not m.ttl), None)
-        if self.config["max_age"] and oldest is not None:
+        if oldest is not None:
             due = oldest.time + self.config["max_age"]
             self._age_timer = self.moments.call_at(due, self._age)
 

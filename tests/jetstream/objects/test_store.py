@@ -248,9 +248,9 @@ async def test_a_chunk_is_sent_once_whatever_comes_back(nc: Connection, store: O
 async def test_what_cannot_be_put_is_refused(
     js: JetStream, store: ObjectStore, data: Any, options: dict[str, Any]
 ) -> None:
-    name = options.pop("name", "a")
+    others = {option: value for option, value in options.items() if option != "name"}
     with pytest.raises(ConfigError):
-        await store.put(name, data, **options)
+        await store.put(options.get("name", "a"), data, **others)
     assert await stored(js, store) == {}
 
 

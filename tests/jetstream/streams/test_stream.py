@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -291,3 +292,22 @@ async def test_work_queues_and_interest(js: JetStream) -> None:
     await (await consumer.next()).double_ack()
     assert (await stream.info()).state.messages == 0
     await js.delete_stream("WQ")
+
+
+async def test_on_a_work_queue_each_message_is_for_one_consumer(
+    js: JetStream, name: Callable[[], str]
+) -> None:
+    unique = name()
+    stream = await js.create_stream(
+        StreamConfig(name=unique, subjects=[f"{unique}.>"], retention="workqueue", storage="memory")
+    )
+    for durable, token in (("a", "a"), ("b", "b")):
+        config = ConsumerConfig(durable_name=durable, filter_subject=f"{unique}.{token}")
+        await stream.create_consumer(config)
+    for durable in ("b", "c"):  # another filter, and another consumer
+        with pytest.raises(JetStreamError) as caught:
+            await stream.create_or_update_consumer(
+                ConsumerConfig(durable_name=durable, filter_subject=f"{unique}.a")
+            )
+        assert caught.value.err_code == 10100
+    await js.delete_stream(unique)
