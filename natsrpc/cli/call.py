@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import base64
+import json as json_module
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,13 +11,15 @@ from typing import Annotated, Any
 import typer
 
 from natsrpc import codecs
-from natsrpc.errors import ConfigError, DecodeError
+from natsrpc.errors import ConfigError, DecodeError, RpcError
 from natsrpc.rpc import Client, connect
 
 from .asking import answers
+from .command import exit_code
 from .context import Destination
 from .duration import parse_seconds
-from .output import harmless, harmless_json
+from .output import harmless, harmless_json, say
+from .query import AsJson
 
 __all__ = ["call", "print_bytes", "read_body", "read_header", "read_request"]
 
@@ -45,8 +48,12 @@ async def call(
     output: Annotated[
         str, typer.Option("--output", "-o", help="Write the bytes of the answer to this file.")
     ] = "",
-) -> None:
+    json: AsJson = False,
+) -> int:
     """Call SUBJECT and print the answer; of a stream, each item as it comes.
+
+    With --json every answer and item is one line, bytes are {"base64": …}, an error of the service
+    is a line on stderr.
 
     Exit codes: 2 usage, 3 nobody serves it, 4 it answered with an error, 5 no answer in time.
     """
@@ -54,7 +61,39 @@ async def call(
     seconds = parse_seconds(timeout)
     request = read_request(read_body(body), raw=raw)
     chosen = codecs.get("raw" if raw else codec)
-    reader = _Printer(None if raw else chosen, output, lines=stream)
+    reader = _Printer(None if raw else chosen, output, lines=stream or json, as_json=json)
+    try:
+        await _call(destination, subject, request, chosen, seconds, headers, reader, stream=stream)
+    except RpcError as error:
+        if not json:
+            raise
+        say(json_module.dumps({"error": _plain(error)}, ensure_ascii=False, default=str))
+        return exit_code(error)
+    reader.end()
+    return 0
+
+
+def _plain(error: RpcError) -> dict[str, Any]:
+    return {
+        "code": error.code,
+        "name": error.name,
+        "message": str(error),
+        "details": error.details,
+    }
+
+
+async def _call(
+    destination: Destination,
+    subject: str,
+    request: Any,
+    chosen: codecs.Codec,
+    seconds: float,
+    headers: dict[str, str],
+    reader: _Printer,
+    *,
+    stream: bool,
+) -> None:
+    """Make the call; the reader is given the bytes of each answer."""
     async with connect(
         destination.servers, codec=chosen, name="natsrpc call", **destination.options
     ) as client:
@@ -76,7 +115,6 @@ async def call(
             reader.take(
                 await client.call(subject, request, bytes, timeout=seconds, headers=headers)
             )
-    reader.end()
 
 
 def _fits(client: Client, codec: codecs.Codec, request: Any) -> bool:
@@ -112,7 +150,7 @@ def read_request(data: bytes, *, raw: bool) -> Any:
     if not data.strip():
         return None
     try:
-        return json.loads(data)
+        return json_module.loads(data)
     except ValueError as error:
         raise ConfigError(f"the request is no JSON: {error}; --raw sends it as it is") from None
 
@@ -136,7 +174,10 @@ class _Printer:
     printed over several lines on a terminal, and a lone null not at all.
     """
 
-    def __init__(self, codec: codecs.Codec | None, output: str, *, lines: bool) -> None:
+    def __init__(
+        self, codec: codecs.Codec | None, output: str, *, lines: bool, as_json: bool = False
+    ) -> None:
+        self._as_json = as_json
         self._decode = None if codec is None else codec.bind(Any).decode
         self._lines = lines
         self._first: bytes | None = None
@@ -173,19 +214,17 @@ class _Printer:
             with open(self._output, "ab") as file:
                 file.write(data)
             return
-        if self._decode is None:
-            print_bytes(data)
-            return
         try:
-            value = self._decode(data)
+            value = data if self._decode is None else self._decode(data)
         except DecodeError:
-            print_bytes(data)
-            return
+            value = data
+        if isinstance(value, bytes) and self._as_json:
+            value = {"base64": base64.b64encode(value).decode()}
         if isinstance(value, bytes):
             print_bytes(value)
         elif value is not None or not alone:
             indent = 2 if alone and sys.stdout.isatty() else None
-            text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+            text = json_module.dumps(value, ensure_ascii=False, indent=indent, default=str)
             print(harmless_json(text), flush=True)
 
 

@@ -140,7 +140,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     if dataclasses.is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        found = {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        if "rtt" in found:  # the one figure whose name has no unit
+            found["rtt_ms"] = round(1000 * found.pop("rtt"), 3)
+        return found
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -142,3 +142,24 @@ async def test_a_service_of_others_is_called(
         await connection.flush()
         code, out, err = await natsrpc_command("call", "others.answer")
     assert (code, json.loads(out), err) == (0, {"a": [1]}, "")
+
+
+async def test_json_is_a_line_for_each_answer(natsrpc_command: Shell) -> None:
+    assert await natsrpc_command("call", "cli.echo", '{"a": 1}', "--json") == (0, '{"a": 1}\n', "")
+    assert await natsrpc_command("call", "cli.nothing", "--json") == (0, "null\n", "")
+    assert await natsrpc_command("call", "cli.count", "1", "--json") == (0, "0\nnull\n", "")
+    code, out, _ = await natsrpc_command("call", "cli.raw", "cba", "--raw", "--json")
+    assert (code, json.loads(out)) == (0, {"base64": "YWJj"})
+
+
+async def test_json_has_the_error_of_a_service_as_a_line(natsrpc_command: Shell) -> None:
+    code, out, err = await natsrpc_command("call", "cli.missing", "--json")
+    assert (code, out) == (4, "")
+    assert json.loads(err) == {
+        "error": {
+            "code": 404,
+            "name": "NotFoundError",
+            "message": "there is no such thing",
+            "details": {"id": 7},
+        }
+    }
