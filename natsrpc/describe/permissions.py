@@ -212,6 +212,7 @@ class _Contract:
         if endpoint["kind"] == "worker":
             self.enqueued.append(subject)
             self.works += _work(endpoint)
+            self.listens.append(_mates(endpoint))
             return
         grouped = f" {group}" if group else ""
         self.listens.append(subject + grouped)
@@ -246,9 +247,15 @@ def _work(endpoint: Mapping[str, Any]) -> Iterator[str]:
     yield f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
     yield f"$JS.ACK.{stream}.{durable}.>"
     yield f"$JS.ACK.*.*.{stream}.{durable}.>"
+    yield _mates(endpoint)
     if dead:
         yield "$JS.API.STREAM.NAMES"
         yield _checked(dead)
+
+
+def _mates(worker: Mapping[str, Any]) -> str:
+    """Where the processes of a worker tell each other what they have."""
+    return f"_NATSRPC.work.{worker['work']['stream']}.{worker['work']['durable']}"
 
 
 def _checked(subject: str) -> str:

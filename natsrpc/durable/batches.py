@@ -43,8 +43,9 @@ class Gatherer(Protocol):
     def troubled(self, error: Exception | None) -> None:
         """Nothing comes for now, and this is why. None: it may come again."""
 
-    def restored(self) -> None:
+    def restored(self) -> float:
         """A new session stands."""
+        ...
 
 
 class Batches:

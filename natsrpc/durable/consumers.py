@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from natsrpc.core import overlaps
 from natsrpc.errors import (
@@ -32,8 +32,17 @@ _SHORT = 1.0
 _TRIES = 3
 
 
-async def ready(js: JetStream, service: str, contract: EndpointContract) -> tuple[Consumer, bool]:
-    """The consumer of a worker, as it is declared; and whether its stream outlives its server.
+class Ready(NamedTuple):
+    """The consumer of a worker. `is_lasting` tells whether its stream outlives a server,
+    `is_alone` whether that has one replica."""
+
+    consumer: Consumer
+    is_lasting: bool
+    is_alone: bool
+
+
+async def ready(js: JetStream, service: str, contract: EndpointContract) -> Ready:
+    """The consumer of a worker, as it is declared.
 
     Raises:
         StreamNotFoundError: there is no such stream, or none stores the dead letters.
@@ -62,8 +71,9 @@ async def ready(js: JetStream, service: str, contract: EndpointContract) -> tupl
         await _check_dead_letters(js, where, work.dead_letter)
     wanted = declared(service, contract)
     config = stream.cached_info.config
-    is_lasting = config.storage != "memory" or (config.num_replicas or 1) > 1
-    return await _made(where, stream, wanted), is_lasting
+    is_alone = (config.num_replicas or 1) == 1
+    is_lasting = config.storage != "memory" or not is_alone
+    return Ready(await _made(where, stream, wanted), is_lasting, is_alone)
 
 
 async def _made(where: str, stream: Stream, wanted: ConsumerConfig) -> Consumer:

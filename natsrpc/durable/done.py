@@ -52,14 +52,22 @@ class Done:
                 if by_key[oldest][0] < now - SECONDS:
                     del by_key[oldest]
 
+    def recent(self) -> list[Key]:
+        """The messages that were handled just now."""
+        limit = self._time() - SECONDS
+        return [key for key, (at, _) in self._by_key.items() if at >= limit]
+
     def __contains__(self, key: Key) -> bool:
         """Whether a message was handled just now."""
         return key in self._by_key
 
-    def ack(self, reply: bytes) -> None:
-        """A message that was handled just now came again on that subject."""
-        with contextlib.suppress(NatsError):
-            self._link.send(reply, b"+ACK")
+    def ack(self, key: Key, reply: bytes = b"") -> None:
+        """A message that was handled just now came again, here on that subject, or to another: ack
+        it again."""
+        found = self._by_key.get(key)
+        if found is not None:
+            with contextlib.suppress(NatsError):
+                self._link.send(reply or found[1], b"+ACK")
 
     def tell_again(self) -> None:
         """Send the acks again."""

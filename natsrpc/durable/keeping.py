@@ -52,6 +52,11 @@ class Keeping:
         job.extended_at = at
         self.add(job)
 
+    def extend(self, job: Job) -> None:
+        """Tell the server to wait on for one that is kept."""
+        if self._due.pop(job, None) is not None:
+            self._extend(job, job)
+
     def extend_all(self) -> None:
         """Tell the server to wait on for all of them: a new session stands."""
         for job in list(self._due):

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from natsrpc import codecs
-from natsrpc.core import Connection
+from natsrpc.core import Connection, clock
 from natsrpc.errors import JetStreamError, OverloadedError, RpcError
 from natsrpc.jetstream import Consumer, Intake, JetStream, JsMsg
 from natsrpc.rpc import (
@@ -44,7 +44,8 @@ from natsrpc.rpc import (
 from .batches import Batches
 from .consumers import ready
 from .dead import DeadLetters, Origin
-from .job import Job, read_reply
+from .job import Job, Key, read_reply
+from .mates import PAUSE, Mates
 from .outcomes import WorkOutcomes
 from .runs import Runs
 
@@ -94,6 +95,7 @@ class Worker:
         self._held: deque[Job] = deque()
         self._wanted: asyncio.Future[None] | None = None
         self._consumer: Consumer | None = None
+        self._mates: Mates | None = None
         self._intake: Intake | Batches | None = None
         self._variables: contextvars.Context | None = None
 
@@ -151,9 +153,14 @@ class Worker:
                 NatsTimeoutError, PermissionsError, ConnectionClosedError: as `ready`.
         """
         work, service = self._work, self.service.name
-        self._consumer, is_lasting = await ready(self._js, service, self.contract)
-        if is_lasting:
+        found = await ready(self._js, service, self.contract)
+        self._consumer = found.consumer
+        if found.is_lasting:
             self._runs.done.lasts()
+        if found.is_lasting and found.is_alone:
+            subject = f"_NATSRPC.work.{work.stream}.{work.durable}"
+            now = clock(self._link.loop)
+            self._mates = Mates(self._link, now, subject, self._keys, self._given)
         if work.dead_letter:
             origin = Origin(service, self.contract.name, work.stream, work.durable)
             self._runs.dead = DeadLetters(self._js, work.dead_letter, origin)
@@ -162,6 +169,8 @@ class Worker:
         """Take messages from now on."""
         assert self._consumer is not None  # `prepare` found it
         self._variables = contextvars.copy_context()
+        if self._mates is not None:
+            self._mates.begin()
         if self._work.batch:
             self._intake = Batches(self._consumer, self, self._work, self._link)
         else:
@@ -173,6 +182,8 @@ class Worker:
         intake, self._intake = self._intake, None
         if intake is not None:
             await intake.leave()
+        if self._mates is not None:
+            self._mates.end()
         held, self._held = list(self._held), deque()
         await self._runs.return_unstarted(held)
         self._gate.attend()
@@ -215,8 +226,11 @@ class Worker:
             logger.error("worker %r was sent %r, which has no ack subject", self.contract.name, msg)
             return None
         if key in runs.known or key in runs.done:
-            self._know(msg, attempt, runs.known.get(key))
+            self._know(msg, attempt, key)
             return None
+        if self._mates is not None and self._mates.claims(key):
+            self.answers.redelivered += 1
+            return None  # it is another's, who will end it
         job = Job(msg, attempt, key, self._link.read_at)
         runs.hold(job)
         attempts = self._work.retry.attempts
@@ -225,11 +239,12 @@ class Worker:
             return None
         return job
 
-    def _know(self, msg: JsMsg, attempt: int, job: Job | None) -> None:
+    def _know(self, msg: JsMsg, attempt: int, key: Key) -> None:
         """A message came again that this process has, or has just handled."""
         self.answers.redelivered += 1
+        job = self._runs.known.get(key)
         if job is None:
-            self._runs.done.ack(msg.raw_reply)
+            self._runs.done.ack(key, msg.raw_reply)
         else:
             job.latest, job.attempt = msg, attempt
             self._runs.keeping.renewed(job, self._link.read_at)
@@ -292,10 +307,27 @@ class Worker:
             finally:
                 self._wanted = None
 
-    def restored(self) -> None:
-        """A new session stands: what was said on the former may be lost."""
-        self._runs.done.tell_again()
-        self._runs.keeping.extend_all()
+    def restored(self) -> float:
+        """A new session stands: what was said on the former may be lost. Seconds in which the
+        others may tell what they have."""
+        runs = self._runs
+        runs.done.tell_again()
+        runs.keeping.extend_all()
+        if self._mates is None:
+            return 0.0
+        self._mates.back()
+        return PAUSE
+
+    def _keys(self) -> list[Key]:
+        return [*self._runs.known, *self._runs.done.recent()]
+
+    def _given(self, key: Key) -> None:
+        """Another process was given a message that this one has, or has just handled."""
+        job = self._runs.known.get(key)
+        if job is None:
+            self._runs.done.ack(key)
+        else:
+            self._runs.keeping.extend(job)
 
     def troubled(self, error: Exception | None) -> None:
         """Nothing comes for now; or it comes again."""

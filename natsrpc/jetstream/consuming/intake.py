@@ -40,8 +40,9 @@ class Taker(Protocol):
     def troubled(self, error: Exception | None) -> None:
         """Nothing comes for now, and this is why. None: it may come again."""
 
-    def restored(self) -> None:
-        """A new session stands, and nothing is pulled yet."""
+    def restored(self) -> float:
+        """A new session stands, and nothing is pulled yet. Seconds to wait before that."""
+        ...
 
 
 class Intake:
@@ -167,11 +168,18 @@ class Intake:
 
     def restored(self) -> None:
         """A new session stands. What the server denied before it may allow now."""
-        self._taker.restored()
+        pause = self._taker.restored()
+        if pause and not self._has_left:
+            self._pump.halt()
+            self._link.loop.call_later(pause, self._go_on)
         if self._pump.error is not None and not self._has_left:
             self._in_trouble = False  # if it is denied again, that is told again
             self._pump = self._make()
             self._pump.start()
+
+    def _go_on(self) -> None:
+        if self._looking is None:
+            self._pump.resume()
 
     def closed(self, error: Exception) -> None:
         """The pump knows, and tells."""
