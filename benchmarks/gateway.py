@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import multiprocessing
 import platform
-import socket
 import statistics
 import sys
 import time
@@ -31,7 +30,7 @@ from starlette.types import ASGIApp
 import natsrpc
 from benchmarks.models import ORDER, Order
 from natsrpc.testing import NatsServer
-from natsrpc.web import Gateway
+from natsrpc.web import Gateway, bind
 
 CONNECTIONS = 64
 BODY = ORDER.model_dump_json().encode()
@@ -106,7 +105,7 @@ def serve(http: str, what: str, url: str, control: Connection) -> None:
             app: ASGIApp = Gateway(client)
             if what == "bare":
                 app = Starlette(routes=[Route("/shop/orders/place", bare, methods=["POST"])])
-            with socket.create_server(("127.0.0.1", 0)) as listener:
+            with bind("127.0.0.1:0") as listener:
                 config = uvicorn.Config(app, http=http, lifespan="off", log_config=None)  # type: ignore[arg-type]
                 server = uvicorn.Server(config)
                 serving = asyncio.ensure_future(server.serve(sockets=[listener]))

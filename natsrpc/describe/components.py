@@ -108,11 +108,13 @@ class Components:
         known = self._names.get(f"{name} {told}")
         if known is not None:
             return known
-        tries = [name, f"{name}-{side}", f"{_spelled(service)}.{name}"]
+        tries = [name]
+        if service:
+            tries += [f"{name}-{side}", f"{_spelled(service)}.{name}"]
         number = 2
         while self._told.get(found := tries.pop(0), told) != told:
+            self._budget.spend()
             if not tries:
-                self._budget.spend()
                 tries.append(f"{name}-{number}")
                 number += 1
         self._told[found] = told

@@ -67,12 +67,6 @@ _PARAMETERS: dict[str, Any] = {
         "missing, or is anything but 1 to 128 visible characters of ASCII.",
         "schema": {"type": "string"},
     },
-    "RequestTimeout": {
-        "name": "Request-Timeout",
-        "in": "header",
-        "description": "Seconds that the call may take. The gateway has a bound of its own.",
-        "schema": {"type": "string", "pattern": r"^[1-9][0-9]{0,4}(\.[0-9]{1,3})?$"},
-    },
 }
 
 

@@ -1,7 +1,8 @@
 """`Attendant`: ends the task of a request whose client leaves, or does not send what it began.
 
-Nearly all requests are over within some milliseconds, and need none of this. So a request costs one
-timer, which is set and cancelled; only where it fires somebody looks at the client.
+Nearly all requests are over within some milliseconds, and need none of this. So there is one timer
+for all of them, `Attention`: only for a request that it finds a second time somebody looks at the
+client.
 """
 
 from __future__ import annotations
@@ -10,10 +11,39 @@ import asyncio
 
 from starlette.types import Receive
 
-__all__ = ["Attendant"]
+__all__ = ["Attendant", "Attention"]
 
 SOON = 0.05
-"""Seconds after which somebody looks at the client."""
+"""Seconds after which somebody looks at the client; twice as many at most."""
+
+
+class Attention:
+    """Turns to the requests that take a while.
+
+    Args:
+        patience: seconds in which the body of a request must come.
+        loop: where the requests are served.
+    """
+
+    def __init__(self, patience: float, loop: asyncio.AbstractEventLoop) -> None:
+        self.patience: float = patience
+        self.loop: asyncio.AbstractEventLoop = loop
+        self._new: list[Attendant] = []
+        self._older: list[Attendant] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, attendant: Attendant) -> None:
+        """Turn to a request soon, unless it has ended by then."""
+        self._new.append(attendant)
+        if self._timer is None:
+            self._timer = self.loop.call_later(SOON, self._turn)
+
+    def _turn(self) -> None:
+        slow, self._older, self._new = self._older, self._new, []
+        self._timer = self.loop.call_later(SOON, self._turn) if self._older else None
+        for attendant in slow:
+            if not attendant.is_over:
+                attendant.turn()
 
 
 class Attendant:
@@ -26,40 +56,40 @@ class Attendant:
     was cancelled.
     """
 
-    __slots__ = ("_begun", "_loop", "_passes_on", "_patience", "_receive", "_receiving", "_task",
-                 "_timer", "_watching", "has_left", "is_late", "is_slow")  # fmt: skip
+    __slots__ = ("_attention", "_begun", "_passes_on", "_receive", "_receiving", "_task", "_timer",
+                 "_watching", "has_left", "is_late", "is_over", "is_slow")  # fmt: skip
 
-    def __init__(self, receive: Receive, patience: float, loop: asyncio.AbstractEventLoop) -> None:
-        task = asyncio.current_task(loop)
+    def __init__(self, receive: Receive, attention: Attention) -> None:
+        task = asyncio.current_task()
         assert task is not None  # a request is served in one
         self._receive = receive
-        self._patience = patience
-        self._loop = loop
+        self._attention = attention
         self._task = task
-        self._begun = loop.time()
+        self._begun = attention.loop.time()
         self._receiving = True
         self._passes_on = False
+        self._timer: asyncio.TimerHandle | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._timer = loop.call_later(SOON, self._soon)
+        self.is_over: bool = False
         self.is_slow: bool = False
         self.is_late: bool = False
         self.has_left: bool = False
+        attention.add(self)
 
     def elapsed(self) -> float:
         """Seconds since the beginning."""
-        return self._loop.time() - self._begun
+        return self._attention.loop.time() - self._begun
 
     def passes_on(self) -> None:
         """Take note that the body is passed on as it comes: who reads it looks after the client."""
         self._passes_on = True
-        self._timer.cancel()
-        self._timer = self._loop.call_later(SOON, self._soon)
+        self._stop()
 
     def received(self) -> None:
         """Take note that all of the request is here."""
         self._receiving = False
-        if self.is_slow:
-            self._timer.cancel()
+        self._stop()
+        if self.is_slow and not self.is_over and self._watching is None:
             self._watch()
 
     def forgive(self) -> None:
@@ -68,25 +98,31 @@ class Attendant:
 
     def end(self) -> None:
         """Look no more."""
-        self._timer.cancel()
+        self.is_over = True
+        self._stop()
         if self._watching is not None:
             self._watching.cancel()
 
-    def _soon(self) -> None:
+    def turn(self) -> None:
+        """Look at the client. Called by `Attention`, once."""
         self.is_slow = True
-        if self._passes_on and self._receiving:
-            return
-        if self._receiving:
-            self._timer = self._loop.call_later(self._patience, self._late)
-        else:
+        if not self._receiving:
             self._watch()
+        elif not self._passes_on:
+            left = self._attention.patience - self.elapsed()
+            self._timer = self._attention.loop.call_later(left, self._late)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _late(self) -> None:
         self.is_late = True
         self._task.cancel()
 
     def _watch(self) -> None:
-        self._watching = self._loop.create_task(self._look())
+        self._watching = self._attention.loop.create_task(self._look())
 
     async def _look(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

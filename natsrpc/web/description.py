@@ -22,6 +22,12 @@ MAX_INSTANCES = 1_000
 
 MAX_TEXT = 4_096
 
+_ABOUT = """The services on NATS that are there now, as JSON over HTTP.
+
+The header `Request-Timeout` of a request says how many seconds it may take, as in `2.5` or `800ms`.
+What is wrong with a request, or went wrong, is told by a problem document (RFC 9457).
+"""
+
 
 def describe_paths(snapshot: Snapshot, root: str) -> dict[str, Any]:
     """The value of `/openapi.json`, for a gateway that is mounted at the path `root`. Of two
@@ -30,7 +36,7 @@ def describe_paths(snapshot: Snapshot, root: str) -> dict[str, Any]:
     return openapi(
         [entry.document for entry in newest if entry.document is not None],
         version=str(snapshot.number),
-        description="The services on NATS that are there now, as JSON over HTTP.",
+        description=_ABOUT,
         server=root or "/",
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import AsyncIterator
 
@@ -27,6 +28,9 @@ PATIENCE = 10.0
 STALL = 30.0
 """Seconds in which a client must read something of what waits for it."""
 
+KEEP_ALIVE = 30
+"""Seconds that a connection stays open after an answer, for the next request."""
+
 CONNECTIONS = 4_096
 """Connections at one time."""
 
@@ -37,11 +41,15 @@ GRACE = 10
 """Seconds that requests have to end in once the gateway stops."""
 
 
+_quiet = logging.Logger("natsrpc.web.hosting", logging.ERROR)
+
+
 class _Connection(H11Protocol):
     """One connection of uvicorn's, bounded in what it may hold up."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.logger = _quiet  # what is no HTTP is answered, and costs no line of a log
         self.began: float = self.loop.time()
         self.stalled: asyncio.TimerHandle | None = None
         self.asking: asyncio.TimerHandle | None = None
@@ -128,6 +136,7 @@ async def host(app: ASGIApp, listener: socket.socket, *, root_path: str = "") ->
         server_header=False,
         root_path=root_path,
         h11_max_incomplete_event_size=HEADERS,
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
     )
     async with running(config, listener) as url:

@@ -188,6 +188,8 @@ def _tokens(route: Route, values: list[str]) -> dict[str, str]:
         Problem: one cannot be part of a subject.
     """
     names = route.operation.tokens
+    if route.operation.parts[0] is None and values[0][:1] in ("$", "_"):
+        raise invalid("path", names[0], "what begins with '$' or '_' is no service's own")
     for place, value in enumerate(values):
         if not is_token(value):
             name = names[min(place, len(names) - 1)]

@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 from natsrpc.errors import NoRespondersError
 from natsrpc.rpc import Client
 
-from .attendant import Attendant
+from .attendant import Attendant, Attention
 from .bodies import Account, Bodies, LeftError, late
 from .calls import Calls, Terms
 from .catalog import Catalog
@@ -46,8 +46,8 @@ class Site:
         self, client: Client, names: tuple[str, ...], refresh: float, settings: Settings
     ) -> None:
         connection = client.connection
-        self._loop = connection.link.loop
         self._settings = settings
+        self._attention = Attention(settings.body_timeout, connection.link.loop)
         self._account = Account(settings.max_held)
         bodies = Bodies(settings.max_body, self._account, settings.body_timeout)
         self._calls = Calls(client, settings, bodies, self._account)
@@ -78,8 +78,7 @@ class Site:
             await exchange.refuse(problem)
             return
         self._requests += 1
-        attendant = Attendant(exchange.receive, self._settings.body_timeout, self._loop)
-        exchange.attendant = attendant
+        attendant = exchange.attendant = Attendant(exchange.receive, self._attention)
         try:
             await self._answer(exchange)
         except (LeftError, StalledError):
@@ -118,7 +117,8 @@ class Site:
             exchange.attendant.received()
             await page(exchange)
             return
-        route, tokens = await self._find(path)
+        self.catalog.touch()
+        route, tokens = self.catalog.routes.find(path) or await self._seek(path)
         if method not in route.methods:
             allowed = ", ".join(route.methods)
             raise Problem(405, f"expected one of {allowed}", headers={"allow": allowed})
@@ -133,17 +133,15 @@ class Site:
             self.catalog.doubt()
             raise
 
-    async def _find(self, path: str) -> tuple[Route, Mapping[str, str] | None]:
-        """The route of a path; services are looked for where there is none.
+    async def _seek(self, path: str) -> tuple[Route, Mapping[str, str] | None]:
+        """The route of a path that is not known, for whose service is looked.
 
         Raises:
             Problem: there is none, or a parameter does not fit.
         """
-        catalog = self.catalog
-        catalog.touch()
-        found = catalog.routes.find(path)
-        if found is None and await catalog.missed():
-            found = catalog.routes.find(path)
+        found = None
+        if await self.catalog.missed():
+            found = self.catalog.routes.find(path)
         if found is None:
             raise Problem(404, f"no service is there that serves {path[:200]!r}")
         return found

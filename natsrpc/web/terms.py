@@ -46,6 +46,9 @@ OUT = (
 MAX_HEADERS = 16 * 1024
 """Bytes of all headers of a request."""
 
+MAX_LINES = 200
+"""Lines of them."""
+
 _NEVER = frozenset(
     (
         "connection",
@@ -119,10 +122,9 @@ def check_size(exchange: Exchange) -> None:
     Raises:
         Problem: they are.
     """
-    size = 0
-    for name, value in exchange.headers.items():
-        size += len(name) + len(value)
-    if size > MAX_HEADERS:
+    headers = exchange.headers
+    size = sum(map(len, headers)) + sum(map(len, headers.values()))
+    if size > MAX_HEADERS or len(exchange.scope["headers"]) > MAX_LINES:
         raise invalid("header", "", f"larger than {MAX_HEADERS} bytes in all", status=431)
 
 

@@ -45,7 +45,7 @@ async def browse() -> AsyncIterator[Browse]:
 
 @pytest.fixture
 def hosted() -> Hosted:
-    """Gives the address of a gateway on a socket, with these options, in front of these services."""
+    """Gives the address of a gateway on a socket, with these options, before these services."""
 
     @asynccontextmanager
     async def begin(*services: natsrpc.Service, **options: Any) -> AsyncIterator[str]:

@@ -284,7 +284,7 @@ class BoundCall:
 
     def _bare_reply(self, data: bytes) -> Reply[Any]:
         """What a reply without headers gives, of a call that gives a `Reply`."""
-        return self._reply(self._value(data), Headers())
+        return Reply(self._value(data), Headers(), self.subject.decode())
 
     def _reply(self, value: Any, headers: Headers) -> Reply[Any]:
         handlers = Headers((name, each) for name, each in headers.items() if not is_ours(name))
