@@ -37,7 +37,8 @@ class Stores:
 
     async def update(self, config: ObjectStoreConfig) -> ObjectStore:
         """Change a store, as `JetStream.update_object_store` describes it."""
-        await self._streams.update(config.bucket, asked_of_stream(_checked(config)))
+        asked = asked_of_stream(_checked(config))
+        await self._streams.update(config.bucket, asked)
         return self._store(config.bucket)
 
     async def get(self, bucket: str) -> ObjectStore:

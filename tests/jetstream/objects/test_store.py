@@ -248,6 +248,7 @@ async def test_a_chunk_is_sent_once_whatever_comes_back(nc: Connection, store: O
 async def test_what_cannot_be_put_is_refused(
     js: JetStream, store: ObjectStore, data: Any, options: dict[str, Any]
 ) -> None:
+    options = dict(options)  # it is another test's, too
     name = options.pop("name", "a")
     with pytest.raises(ConfigError):
         await store.put(name, data, **options)
