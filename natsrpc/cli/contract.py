@@ -12,7 +12,14 @@ from typing import Annotated, Any
 import typer
 
 from natsrpc import discovery
-from natsrpc.describe import ContractDiff, asyncapi, document, read_document, version_numbers
+from natsrpc.describe import (
+    ContractDiff,
+    asyncapi,
+    document,
+    openapi,
+    read_document,
+    version_numbers,
+)
 from natsrpc.describe import diff as compare
 from natsrpc.errors import ConfigError, NoRespondersError
 
@@ -35,13 +42,14 @@ class Format(Enum):
 
     NATSRPC = "natsrpc"
     ASYNCAPI = "asyncapi"
+    OPENAPI = "openapi"
 
 
 async def export(
     destination: Destination,
     target: Annotated[str, typer.Argument(help="`module:service`, or the name of a live service.")],
     format: Annotated[
-        Format, typer.Option(help="natsrpc can be compared with; the others are for other tools.")
+        Format, typer.Option(help="natsrpc can be compared with; openapi is what a gateway serves.")
     ] = Format.NATSRPC,
     output: Output = "",
     timeout: Timeout = "2s",
@@ -50,7 +58,15 @@ async def export(
     found = await contract_of(destination, target, parse_seconds(timeout))
     if format is Format.ASYNCAPI:
         found = asyncapi(found)
+    elif format is Format.OPENAPI:
+        found = _openapi(found)
     write(harmless_json(json_module.dumps(found, indent=2, ensure_ascii=False)) + "\n", output)
+
+
+def _openapi(found: dict[str, Any]) -> dict[str, Any]:
+    """The document of one service as a gateway serves it."""
+    version, description = found["version"], found["description"]
+    return openapi([found], title=found["name"], version=version, description=description)
 
 
 async def diff(

@@ -63,6 +63,17 @@ def test_export_writes_asyncapi(folder: Path) -> None:
     assert "asyncapi" in err
 
 
+def test_export_writes_openapi(folder: Path) -> None:
+    code, out, err = run_command("contract", "export", "old.py", "--format", "openapi", cwd=folder)
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert (found["openapi"], found["info"]) == (
+        "3.1.0",
+        {"title": "desk", "version": "1.2.3", "description": ""},
+    )
+    assert list(found["paths"]) == ["/desk/help"]
+
+
 def test_diff_tells_what_breaks(folder: Path) -> None:
     code, out, err = run_command("contract", "diff", "old.json", "next.py", cwd=folder)
     assert (code, err) == (0, "")

@@ -120,6 +120,12 @@ def test_the_settings_of_the_project_are_those_of_the_command(project: Path) -> 
     assert int(grace[1]) > drain + 5
 
 
+def test_the_commands_of_its_readme_are_there() -> None:
+    told = re.findall(r"^natsrpc (\w+)", dict(files("shop"))["README.md"], re.M)
+    assert {"run", "call", "info", "gateway"} <= set(told)
+    assert sorted(set(told) - {each.name for each in app.registered_commands}) == []
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_mark_of_a_template_is_filled(name: str) -> None:
     found = dict(files(name))

@@ -1,15 +1,15 @@
 """Streams: made, found, read and purged, and their consumers made."""
 
-from .buckets import differences, not_found
+from .buckets import BucketStreams, not_found
 from .manager import StreamManager
 from .stored import StoredMsg, from_direct, get, get_last
 from .stream import Stream
 
 __all__ = [
+    "BucketStreams",
     "StoredMsg",
     "Stream",
     "StreamManager",
-    "differences",
     "from_direct",
     "get",
     "get_last",
