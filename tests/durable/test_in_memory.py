@@ -255,6 +255,30 @@ async def test_a_worker_with_two_attempts_gives_up_what_others_died_of(
         assert letter.headers["Natsrpc-Dead-Deliveries"] == "3"
 
 
+async def test_a_lost_connection_loses_no_work(
+    service: Service, broker: Broker, clock: Clock
+) -> None:
+    begun, done = asyncio.Event(), set()
+
+    @service.worker(JOBS, stream="JOBS", durable="billing", max_concurrency=4)
+    async def charge(job: Job) -> None:
+        begun.set()
+        await asyncio.sleep(0)
+        done.add(job.number)
+
+    async with service.test(broker=broker) as client:
+        await put(client, *range(30))
+        for number in range(30, 35):
+            begun.clear()
+            await put(client, number)
+            await begun.wait()
+            broker.disconnect()
+            await broker.until_connected(2)
+        await clock.advance(30.0)  # what was on its way is delivered again
+        await client.settled()
+        assert done == set(range(35))
+
+
 # what is enqueued
 
 

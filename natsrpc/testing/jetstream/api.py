@@ -25,6 +25,7 @@ _TYPE = "io.nats.jetstream.api.v1."
 
 _text: Callable[[Any], bool] = lambda value: isinstance(value, str)  # noqa: E731  of a table
 _whole: Callable[[Any], bool] = lambda value: type(value) is int and value >= 0  # noqa: E731
+_object: Callable[[Any], bool] = lambda value: isinstance(value, dict)  # noqa: E731
 _flag: Callable[[Any], bool] = lambda value: isinstance(value, bool)  # noqa: E731
 
 
@@ -212,9 +213,7 @@ def _delete_message(server: Server, tokens: list[str], request: Raw) -> Answer:
 
 
 def _create_consumer(server: Server, tokens: list[str], request: Raw) -> Answer:
-    asked = known(
-        request, {"stream_name": _text, "config": dict.__instancecheck__, "action": _text}
-    )
+    asked = known(request, {"stream_name": _text, "config": _object, "action": _text})
     stream = server.stream(tokens[0])
     wanted = asked.get("config", {})
     is_queue = stream.config["retention"] == "workqueue"

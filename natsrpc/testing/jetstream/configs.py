@@ -54,11 +54,26 @@ def _is_time(value: Any) -> bool:
     return True
 
 
+def _is_named(value: Any) -> bool:
+    return _is_object(value) and all(map(_is_text, value.values()))
+
+
 def _one_of(*words: str) -> Callable[[Any], bool]:
-    return words.__contains__
+    return lambda value: _is_text(value) and value in words
 
 
 Kinds = Mapping[str, Callable[[Any], bool]]
+
+
+def _record(**kinds: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """An object with such fields, and no others."""
+
+    def is_good(value: Any) -> bool:
+        return _is_object(value) and all(
+            name in kinds and (each is None or kinds[name](each)) for name, each in value.items()
+        )
+
+    return is_good
 
 
 def _kinds(is_good: Callable[[Any], bool], names: str) -> Kinds:
@@ -78,10 +93,11 @@ STREAM: Kinds = {
         "allow_direct mirror_direct allow_msg_ttl allow_msg_counter allow_atomic "
         "allow_msg_schedules allow_batched pedantic",
     ),
-    **_kinds(
-        _is_object,
-        "placement mirror subject_transform republish consumer_limits metadata",
-    ),
+    **_kinds(_is_object, "placement mirror"),
+    "metadata": _is_named,
+    "subject_transform": _record(src=_is_text, dest=_is_text),
+    "republish": _record(src=_is_text, dest=_is_text, headers_only=_is_flag),
+    "consumer_limits": _record(inactive_threshold=_is_whole, max_ack_pending=_is_whole),
     "subjects": _is_texts,
     "sources": lambda value: isinstance(value, list),
     "retention": _one_of("limits", "interest", "workqueue"),
@@ -105,7 +121,7 @@ CONSUMER: Kinds = {
     **_kinds(_is_texts, "filter_subjects priority_groups"),
     **_kinds(_is_time, "opt_start_time pause_until"),
     "backoff": _is_wholes,
-    "metadata": _is_object,
+    "metadata": _is_named,
     "deliver_policy": _one_of(
         "all", "last", "new", "by_start_sequence", "by_start_time", "last_per_subject"
     ),
@@ -137,6 +153,14 @@ _LEVELS = {
     "pause_until": 1,
     "allow_msg_schedules": 2,
 }
+
+
+GET: Kinds = {
+    **_kinds(_is_whole, "seq batch max_bytes up_to_seq"),
+    **_kinds(_is_text, "last_by_subj next_by_subj start_time up_to_time"),
+    "multi_last": _is_texts,
+}
+"""What asks for single messages, and for several."""
 
 
 def known(request: Mapping[str, Any], kinds: Kinds) -> Raw:

@@ -11,6 +11,7 @@ from typing import Any
 
 from natsrpc.errors import JetStreamError
 
+from .configs import GET, known
 from .headers import appended, status
 from .messages import Stored
 from .moments import rfc3339
@@ -24,6 +25,7 @@ def wanted(stream: Stream, request: dict[str, Any]) -> Stored:
     Raises:
         JetStreamError: there is none, or the request cannot be.
     """
+    request = known(request, GET)
     if any(name in request for name in ("batch", "multi_last", "start_time", "max_bytes")):
         raise lacking("direct gets of several messages")
     seq, last, following = (request.get(name) for name in ("seq", "last_by_subj", "next_by_subj"))
@@ -65,6 +67,8 @@ def direct(stream: Stream, subject: str, data: bytes) -> tuple[bytes, bytes]:
             return status(408, "Empty Request"), b""
         else:
             request = json.loads(data)
+            if not isinstance(request, dict):
+                return status(408, "Malformed Request"), b""
             if not any(request.values()):
                 return status(408, "Empty Request"), b""
         message = wanted(stream, request)

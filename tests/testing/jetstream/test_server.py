@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import pytest
 
@@ -114,7 +115,20 @@ async def test_cron_expressions_are_refused(js: JetStream, schedule: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "request_", [b"{", b"[]", b'{"name": "S", "bogus": 1}', b'{"name": "S", "max_age": 1.5}']
+    "request_",
+    [
+        b"{",
+        b"[]",
+        b'{"name": "S", "bogus": 1}',
+        b'{"name": "S", "max_age": 1.5}',
+        b'{"name": "S", "subjects": "s"}',
+        b'{"name": "S", "retention": ["limits"]}',
+        b'{"name": "S", "republish": {"src": 7}}',
+        b'{"name": "S", "subject_transform": {"from": "a"}}',
+        b'{"name": "S", "consumer_limits": {"max_ack_pending": "x"}}',
+        b'{"name": "S", "metadata": {"a": 1}}',
+        b'{"name": "S", "metadata": []}',
+    ],
 )
 async def test_a_request_that_cannot_be_read_is_refused(nc: Connection, request_: bytes) -> None:
     answer = await nc.request("$JS.API.STREAM.CREATE.S", request_)
@@ -152,3 +166,46 @@ async def test_a_consumer_that_leaves_an_interest_stream_takes_its_messages_alon
     assert [message.subject for message in broker.stream("S").messages()] == ["s.a", "s.b"]
     await stream.delete_consumer("a")
     assert [message.subject for message in broker.stream("S").messages()] == ["s.b"]
+
+
+async def test_a_get_of_several_messages_is_refused(nc: Connection, js: JetStream) -> None:
+    await js.create_stream(StreamConfig(name="S", allow_direct=True))
+    answer = await nc.request("$JS.API.DIRECT.GET.S", b'{"batch": 2, "seq": 1}')
+    assert answer.status == 408
+    assert re.search(LACKING, answer.status_text)
+
+
+async def test_a_pull_of_a_priority_group_is_refused(nc: Connection, js: JetStream) -> None:
+    stream = await js.create_stream(StreamConfig(name="S"))
+    await stream.create_consumer(ConsumerConfig(durable_name="c"))
+    answer = await nc.request("$JS.API.CONSUMER.MSG.NEXT.S.c", b'{"batch": 1, "group": "a"}')
+    assert answer.status == 400
+    assert re.search(LACKING, answer.status_text)
+
+
+@pytest.mark.parametrize("request_", [b"{", b"[]", b'{"batch": "x"}', b'{"expires": 1.5}'])
+async def test_a_pull_that_cannot_be_read_is_refused(
+    nc: Connection, js: JetStream, request_: bytes
+) -> None:
+    stream = await js.create_stream(StreamConfig(name="S"))
+    await stream.create_consumer(ConsumerConfig(durable_name="c"))
+    answer = await nc.request("$JS.API.CONSUMER.MSG.NEXT.S.c", request_)
+    assert answer.status == 400
+
+
+@pytest.mark.parametrize("request_", [b"{", b"[]", b'"x"', b'{"seq": "x"}', b'{"last_by_subj": 7}'])
+@pytest.mark.parametrize("call", ["STREAM.MSG.GET.S", "DIRECT.GET.S"])
+async def test_a_get_that_cannot_be_read_is_refused(
+    nc: Connection, js: JetStream, call: str, request_: bytes
+) -> None:
+    await js.create_stream(StreamConfig(name="S", allow_direct=True))
+    answer = await nc.request(f"$JS.API.{call}", request_)
+    assert answer.status in (None, 408)
+    assert answer.status or b'"error"' in answer.data
+
+
+@pytest.mark.parametrize("call", ["STREAM.NAMES", "CONSUMER.NAMES.S", "STREAM.LIST"])
+async def test_a_page_that_cannot_be_is_refused(nc: Connection, js: JetStream, call: str) -> None:
+    await js.create_stream(StreamConfig(name="S"))
+    answer = await nc.request(f"$JS.API.{call}", b'{"offset": "x"}')
+    assert json.loads(answer.data)["error"]["err_code"] == 10025
