@@ -184,7 +184,7 @@ def _without_our_frames(error: NatsRpcError) -> BaseException:
     users = users_part(error)
     if users is not error.__traceback__:
         return error.with_traceback(users)
-    if isinstance(error, NatsError):
+    if isinstance(error, NatsError) and not isinstance(error, ValueError | TypeError):
         ended = SystemExit(f"natsrpc: {error}")
         ended.__cause__ = error
         return ended
