@@ -77,8 +77,8 @@ _ABSENT = object()
 def document(contract: ServiceContract) -> dict[str, Any]:
     """Return the document of one service as plain data, ready for JSON.
 
-    Its keys are `type`, `name`, `version`, `description`, `endpoints` (see `endpoint_schema`) and
-    `publishes` (see `event_schema`).
+    Its keys are `type`, `name`, `version`, `description`, `endpoints` (see `endpoint_schema`),
+    `publishes` (see `event_schema`) and `streams`, the names of those that it declares.
     """
     return {
         "type": TYPE,
@@ -87,6 +87,7 @@ def document(contract: ServiceContract) -> dict[str, Any]:
         "description": contract.description,
         "endpoints": schema(contract),
         "publishes": published(contract),
+        "streams": list(contract.streams),
     }
 
 
@@ -113,7 +114,17 @@ def read_document(value: Any) -> dict[str, Any]:
         **{key: str(value.get(key) or "") for key in _TEXTS},
         "endpoints": [_endpoint(*each, left) for each in enumerate(value["endpoints"])],
         "publishes": [_event(*each, left) for each in enumerate(_publishes(value))],
+        "streams": _streams(value),
     }
+
+
+def _streams(value: Mapping[str, Any]) -> list[str]:
+    """The names of the streams that a document declares; older ones have none."""
+    found = value.get("streams", [])
+    is_list = isinstance(found, list) and len(found) <= MAX_ENDPOINTS
+    if not is_list or not all(isinstance(each, str) and each for each in found):
+        raise ConfigError("this is no contract: `streams` is no list of names")
+    return list(found)
 
 
 def _publishes(value: Mapping[str, Any]) -> list[Any]:

@@ -202,6 +202,10 @@ class _Contract:
         self.discovery: tuple[str, ...] = tuple(each.format(name=name) for each in _DISCOVERY)
         for endpoint in contract["endpoints"]:
             self._read(endpoint)
+        for stream in contract["streams"]:
+            self.works += _declared(stream)
+        if self.works and self.calls:
+            self.works.append("$JS.API.STREAM.LIST")  # to see that none stores a handler's subject
         events = (_parameter.sub("*", each["subject"]) for each in contract["publishes"])
         self.published: list[str] = [_checked(each) for each in events]
 
@@ -233,14 +237,19 @@ class _Contract:
                 self.calls.append(large)
 
 
+def _declared(stream: str) -> tuple[str, ...]:
+    """What a service publishes that makes a stream which it declares, or compares it."""
+    _check_asset(stream)
+    return f"$JS.API.STREAM.INFO.{stream}", f"$JS.API.STREAM.CREATE.{stream}"
+
+
 def _work(endpoint: Mapping[str, Any]) -> Iterator[str]:
     """What a worker publishes: it asks for its stream and its consumer, and says what became of
     each message."""
     work = endpoint["work"]
     stream, durable, dead = work["stream"], work["durable"], work["dead_letter"]
-    for name in (stream, durable):
-        if not _part(name):
-            raise ConfigError(f"bad name {name!r} of a stream or consumer in this contract")
+    _check_asset(stream)
+    _check_asset(durable)
     yield f"$JS.API.STREAM.INFO.{stream}"
     yield f"$JS.API.CONSUMER.INFO.{stream}.{durable}"
     yield f"$JS.API.CONSUMER.CREATE.{stream}.{durable}.{endpoint['subject']}"
@@ -256,6 +265,11 @@ def _work(endpoint: Mapping[str, Any]) -> Iterator[str]:
 def _mates(worker: Mapping[str, Any]) -> str:
     """Where the processes of a worker tell each other what they have."""
     return f"_NATSRPC.work.{worker['work']['stream']}.{worker['work']['durable']}"
+
+
+def _check_asset(name: str) -> None:
+    if not _part(name) or name == "*":  # a wildcard would allow it with the streams of others
+        raise ConfigError(f"bad name {name!r} of a stream or consumer in this contract")
 
 
 def _checked(subject: str) -> str:

@@ -162,6 +162,7 @@ def schema(
         "description": running.contract.description,
         "endpoints": endpoints,
         "publishes": publishes,
+        "streams": list(running.contract.streams),
     }
 
 

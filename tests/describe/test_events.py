@@ -10,8 +10,17 @@ import pytest
 from pydantic import BaseModel, create_model
 
 from natsrpc import Event, Service
-from natsrpc.describe import asyncapi, diff, document, read_document, stub
+from natsrpc.describe import (
+    Inboxes,
+    asyncapi,
+    diff,
+    document,
+    permissions,
+    read_document,
+    stub,
+)
 from natsrpc.errors import ConfigError
+from natsrpc.jetstream import StreamConfig
 
 
 class Item(BaseModel):
@@ -76,6 +85,20 @@ def test_a_document_without_events_is_read_as_one_that_has_none() -> None:
 def test_events_that_are_none_are_refused(publishes: Any) -> None:
     with pytest.raises(ConfigError, match="no contract"):
         read_document({**exported(shop()), "publishes": publishes})
+
+
+def test_the_streams_that_a_service_declares_are_named() -> None:
+    streams = [StreamConfig(name="A", subjects=["a"]), StreamConfig(name="B", subjects=["b"])]
+    found = exported(shop(streams=streams))
+    assert found["streams"] == ["A", "B"]
+    assert read_document(found) == found
+    old = exported(shop())
+    del old["streams"]
+    assert read_document(old) == exported(shop())
+    bad: list[Any] = [5, {}, [5], [""], ["a"] * 3000]
+    for value in bad:
+        with pytest.raises(ConfigError, match="no list of names"):
+            read_document({**found, "streams": value})
 
 
 def test_operations_receive_and_send() -> None:
@@ -251,3 +274,14 @@ def test_a_stub_has_the_key_where_its_class_has_the_field() -> None:
     for other in ("items", "no\nsuch", "import", "missing"):
         found["publishes"][0]["key"] = other
         assert "key=" not in stub(found)
+
+
+@pytest.mark.parametrize("name", ["*", ">", "a.b", "a b", 'a"', "a\n"])
+def test_no_permissions_come_of_a_stream_of_a_strangers_naming(name: str) -> None:
+    found = exported(shop(streams=[StreamConfig(name="A")]))
+    inboxes = Inboxes(service="_INBOX_a", caller="_INBOX_b", observer="_INBOX_c")
+    allowed = permissions(found, inboxes)["service"].publish
+    assert {"$JS.API.STREAM.INFO.A", "$JS.API.STREAM.CREATE.A"} <= set(allowed)
+    found["streams"] = [name]
+    with pytest.raises(ConfigError, match="bad name"):
+        permissions(read_document(found), inboxes)

@@ -13,6 +13,7 @@ import pytest
 
 import natsrpc
 from natsrpc import Client, Service, connect
+from natsrpc.describe import Inboxes, document, permissions, read_document
 from natsrpc.errors import (
     ConfigError,
     JetStreamNotEnabledError,
@@ -313,3 +314,37 @@ async def test_a_service_that_may_not_list_streams_starts_and_says_so(
         ):
             assert await client.call(get) == 1
     assert any("it is not known which streams store" in each.message for each in caplog.records)
+
+
+@pytest.mark.live
+async def test_the_least_permissions_let_it_make_its_streams(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shop = service(config("JOBS"))
+
+    @shop.handler("get")
+    async def get() -> int:
+        return 1
+
+    @shop.worker("jobs.new", stream="JOBS")
+    async def work(job: int) -> None: ...
+
+    inboxes = Inboxes(service="_INBOX_shop", caller="_INBOX_caller", observer="_INBOX_ops")
+    least = permissions(read_document(document(shop.contract)), inboxes)["service"]
+    server_config = f"""authorization {{ users = [
+        {{user: shop, password: shop, {least.config}}}, {{user: all, password: all}}
+    ] }}"""
+    errors: list[Exception] = []
+    with NatsServer(server_config, jetstream=True) as server:
+        async with (
+            connect(
+                server.url, user="shop", password="shop", inbox_prefix="_INBOX_shop",
+                on_error=lambda error, *_: errors.append(error),
+            ) as client,
+            client.serve(shop),
+            connect(server.url, user="all", password="all", inbox_prefix="_INBOX_caller") as other,
+        ):  # fmt: skip
+            assert await other.call(get) == 1
+            assert (await JetStream(other.connection).stream("JOBS")).name == "JOBS"
+    assert errors == []
+    assert "not known which streams" not in caplog.text

@@ -101,7 +101,8 @@ class EventContract:
 @dataclass(frozen=True, slots=True)
 class ServiceContract:
     """One service: its name and version, its endpoints in the order they were added (subscribers
-    and workers are among them, by their `kind`), and the events that it says it publishes."""
+    and workers are among them, by their `kind`), the events that it says it publishes, and
+    the names of the streams that it declares."""
 
     name: str
     version: str
@@ -110,6 +111,7 @@ class ServiceContract:
     queue_group: str = "q"
     endpoints: tuple[EndpointContract, ...] = field(default=())
     publishes: tuple[EventContract, ...] = field(default=())
+    streams: tuple[str, ...] = field(default=())
 
     @property
     def subscribers(self) -> tuple[EndpointContract, ...]:

@@ -133,6 +133,7 @@ class Definition:
             queue_group=self.queue_group or "",
             endpoints=tuple(handler.contract for handler in self.handlers),
             publishes=self.publishes,
+            streams=tuple(stream.name for stream in self.streams),
         )
 
     @property
