@@ -44,7 +44,7 @@ _file = -1
 async def work(number: int, delivery: Delivery) -> None:
     """Do a job, which takes a moment, and write down when it is done."""
     note(b"began", number, delivery.attempt)
-    await asyncio.sleep(JOB * random.uniform(0.5, 1.5))
+    await asyncio.sleep(JOB * random.uniform(0.5, 1.5))  # why: that is the work
     note(b"done", number, delivery.attempt)
 
 

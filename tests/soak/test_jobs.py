@@ -33,5 +33,6 @@ async def test_jobs_survive_twenty_deaths(scene: Scene, victim: str) -> None:
     books = await do_jobs(scene, victim, jobs=10_000, kills=KILLS)
     print(f"\n{victim}: {books}")
     assert (books.lost, books.dead_letters) == (0, 0), str(books)
-    if victim != "servers":
-        assert books.unexplained == [], str(books)
+    # When a server comes back, a process may be so slow that it is told too late what others have.
+    most = 20 if victim == "servers" else 0
+    assert len(books.unexplained) <= most, str(books)

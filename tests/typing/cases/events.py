@@ -7,7 +7,19 @@ from typing import Annotated, Any, assert_type
 
 from pydantic import BaseModel
 
-from natsrpc import Client, Context, Depends, Event, Msg, Router, Service, Token, sync
+from natsrpc import (
+    Client,
+    Context,
+    Delivery,
+    Depends,
+    Event,
+    Msg,
+    Retry,
+    Router,
+    Service,
+    Token,
+    sync,
+)
 from natsrpc.jetstream import PubAck
 
 
@@ -122,3 +134,29 @@ router.subscriber(placed)(narrower)  # E: arg-type, reportCallIssue
 service.subscriber(placed)(answers)  # E: type-var, reportCallIssue
 service.subscriber(placed, order=True)(whole)  # E: call-overload, reportCallIssue
 service.subscriber(5)  # E: call-overload, reportCallIssue
+
+
+@service.worker(placed, stream="S", durable="d", retry=Retry(attempts=3), dead_letter="dead")
+async def works(event: Placed, delivery: Delivery) -> None: ...
+
+
+@router.worker(placed, stream="S")
+def works_plainly(event: Placed) -> None: ...
+
+
+@service.worker(placed, stream="S", batch=100, batch_wait=0.5)
+async def works_on_many(events: list[Placed], deliveries: list[Delivery]) -> None: ...
+
+
+@service.worker("shop.*.placed", stream="S", batch=10)
+async def works_on_subjects(events: list[Other]) -> None: ...
+
+
+async def on_one_of_many(event: Placed) -> None: ...
+
+
+service.worker(placed, stream="S")(other)  # E: arg-type, reportCallIssue
+service.worker(placed, stream="S", batch=10)(on_one_of_many)  # E: arg-type, reportCallIssue
+service.worker(placed)  # E: call-overload, reportCallIssue
+service.worker(placed, stream="S", retry=5)  # E: call-overload, reportCallIssue
+service.worker(placed, stream="S", queue_group="x")  # E: call-overload, reportCallIssue
