@@ -76,9 +76,7 @@ async def gateway(
                 refresh=parse_seconds(refresh),
             )
             async with app.lifespan(), web.host(app, to, root_path=root_path) as url:
-                say(
-                    f"services are at {url}, their page at {url}/docs, their OpenAPI at {url}/openapi.json"
-                )
+                say(f"services are at {url}, their page is /docs, their OpenAPI /openapi.json")
                 return await until_told(client)
 
 
