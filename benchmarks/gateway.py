@@ -106,7 +106,7 @@ def serve(http: str, what: str, url: str, control: Connection) -> None:
             if what == "bare":
                 app = Starlette(routes=[Route("/shop/orders/place", bare, methods=["POST"])])
             with bind("127.0.0.1:0") as listener:
-                config = uvicorn.Config(app, http=http, lifespan="off", log_config=None)  # type: ignore[arg-type]
+                config = uvicorn.Config(app, http=http, lifespan="off", log_config=None)
                 server = uvicorn.Server(config)
                 serving = asyncio.ensure_future(server.serve(sockets=[listener]))
                 control.send(listener.getsockname()[1])

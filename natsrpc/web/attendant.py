@@ -17,6 +17,10 @@ SOON = 0.05
 """Seconds after which somebody looks at the client; twice as many at most."""
 
 
+MAX_ENDS = 3
+"""How often a server may say that the request is here, before nobody listens to it any more."""
+
+
 class Attention:
     """Turns to the requests that take a while.
 
@@ -125,7 +129,10 @@ class Attendant:
         self._watching = self._attention.loop.create_task(self._look())
 
     async def _look(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        ends = 0
+        while (message := await self._receive())["type"] != "http.disconnect":
+            ends += not message.get("more_body", False)
+            if ends > MAX_ENDS:
+                return
         self.has_left = True
         self._task.cancel()

@@ -42,6 +42,16 @@ class Account:
         self._left -= size
         exchange.held += size
 
+    def hold(self, exchange: Exchange, size: int) -> None:
+        """Hold this much for a request, whatever it held before; nothing for what is small.
+
+        Raises:
+            Problem: there is no room for it.
+        """
+        wanted = size if size > SMALL else 0
+        if wanted != exchange.held:
+            self.take(exchange, wanted - exchange.held)
+
     def settle(self, exchange: Exchange) -> None:
         """Give back what a request took."""
         self._left += exchange.held
@@ -115,6 +125,7 @@ class Bodies:
                     if stripped := line.strip():
                         yield stripped
             self._check(len(rest))
+            self._account.hold(exchange, len(rest))
         if last := bytes(rest).strip():
             yield last
 

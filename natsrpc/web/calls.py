@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 
 from natsrpc.core import Headers
@@ -18,6 +19,9 @@ from .settings import Settings
 __all__ = ["Calls", "Terms", "passed_on"]
 
 _OURS = frozenset((JSON, MSGPACK, RAW))
+_type = re.compile(
+    r"[A-Za-z0-9!#$&^_.+-]{1,64}/[A-Za-z0-9!#$&^_.+-]{1,64}(; ?charset=[A-Za-z0-9_-]{1,40})?"
+).fullmatch
 
 
 class Terms:
@@ -99,9 +103,9 @@ class Calls:
         type_ = RAW if route.gives_raw else JSON
         more: list[tuple[bytes, bytes]] = []
         if headers:
-            given = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-            if route.gives_raw and given and given not in _OURS:
-                type_ = headers["Content-Type"]
+            given = headers.get("Content-Type", "")
+            if route.gives_raw and given not in _OURS and _type(given):
+                type_ = given
             elif not route.gives_raw and given == MSGPACK and route.codec.name != "msgpack":
                 body = _read(body, route)
             more = encoded(self._settings.response_headers.within(headers))

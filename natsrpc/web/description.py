@@ -52,9 +52,10 @@ def describe_services(snapshot: Snapshot, root: str = "") -> dict[str, Any]:
       `workers` and `publishes`.
     - an endpoint, a subscriber and a worker is as in a contract's document (`name`, `subject`,
       `template`, `queue_group`, `kind`, `idempotent`, `description`, `content_type`, and the JSON
-      Schemas `request`, `items`, `response`, and `errors`). An endpoint has `http`, too: `path`,
-      `methods`, `tokens` (the path's parameters) and `query` (the schema of each field that a
-      query may carry, null if the request cannot be written so); or null where it has no path.
+      Schemas `request`, `items`, `response`, and `errors`). A worker has `work`, too: `stream`,
+      `durable` and `dead_letter`. An endpoint has `http`: `path`, `methods`, `tokens` (the path's
+      parameters) and `query` (the schema of each field that a query may carry, null if the request
+      cannot be written so); or null where it has no path.
     """
     services: dict[str, list[dict[str, Any]]] = {}
     newest = sorted(snapshot.entries, key=lambda entry: version_numbers(entry.version))

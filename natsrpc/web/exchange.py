@@ -84,7 +84,7 @@ class Exchange:
         """Send the whole response. `policy` says what a browser may do with it."""
         own = [] if status == 204 else [(b"content-length", b"%d" % len(body))]
         if body or media_type != JSON:
-            own.append((b"content-type", media_type.encode("latin-1", "replace")))
+            own.append((b"content-type", media_type.encode("latin-1")))
         await self.start(status, [*own, *headers], policy)
         if len(body) <= MAX_CHUNK or self.method == "HEAD":
             await self.send({"type": "http.response.body", "body": body})

@@ -63,6 +63,22 @@ async def test_bodies_that_are_held_at_one_time_are_bounded(browse: Browse) -> N
         problem(over, 503)
 
 
+async def test_long_lines_are_held_within_the_same_bound(browse: Browse) -> None:
+    http = await browse(max_held=300_000, max_body=MIB)
+    line = b'{"sku":"' + b"a" * 400_000 + b'"}'
+
+    async def body() -> AsyncIterator[bytes]:
+        for begin in range(0, len(line), 50_000):
+            yield line[begin : begin + 50_000]
+
+    for _ in range(3):
+        over = await http.post("/orders/import?value=eu", content=body(), headers=NDJSON)
+        problem(over, 503)
+    small = b'{"sku":"a"}\n'
+    answer = await http.post("/orders/import?value=eu", content=small, headers=NDJSON)
+    assert answer.status_code == 200
+
+
 async def test_a_large_body_is_held_once(nats_server: NatsServer) -> None:
     """At the peak there is one at the gateway; the others are at the worker, in this process."""
     size = 6 * MIB

@@ -9,8 +9,11 @@ from typing import Any
 import httpx
 
 import natsrpc
+from natsrpc.describe import read_document
 from natsrpc.testing import Broker, serve_in_memory
 from natsrpc.web import Gateway
+from natsrpc.web.catalog import Entry, Snapshot
+from natsrpc.web.description import describe_services
 
 from .shop import shop
 
@@ -57,7 +60,7 @@ async def test_the_services_are_described_with_all_that_a_page_shows() -> None:
     assert [each["name"] for each in version["subscribers"]] == ["note"]
     assert version["subscribers"][0]["http"] is None
     for endpoint in version["endpoints"]:
-        assert endpoint.keys() == ENDPOINT
+        assert endpoint.keys() >= ENDPOINT
 
 
 async def test_an_endpoint_is_described_with_its_path() -> None:
@@ -82,6 +85,17 @@ async def test_versions_are_listed_the_newest_first() -> None:
     orders, stock = found["services"]
     assert [each["version"] for each in orders["versions"]] == ["1.10.0", "1.9.0"]
     assert stock["name"] == "stock"
+
+
+def test_workers_are_listed_by_themselves() -> None:
+    work = {"stream": "SHOP", "durable": "charge", "dead_letter": ""}
+    endpoint = {"name": "charge", "subject": "shop.placed", "kind": "worker", "work": work}
+    value = {"name": "billing", "version": "1.0.0", "endpoints": [endpoint]}
+    entry = Entry("billing", "1.0.0", {}, (), read_document(value))
+    (version,) = describe_services(Snapshot(1, (entry,)))["services"][0]["versions"]
+    assert version["endpoints"] == version["subscribers"] == []
+    (worker,) = version["workers"]
+    assert (worker["name"], worker["work"], worker["http"]) == ("charge", work, None)
 
 
 async def test_who_has_the_description_is_told_that_it_is_the_same() -> None:

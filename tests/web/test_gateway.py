@@ -237,6 +237,30 @@ async def test_an_answer_is_shown_and_never_run(browse: Browse) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+async def test_headers_of_an_answer_cannot_write_others(browse: Browse) -> None:
+    service = natsrpc.Service("odd", version="1.0.0")
+
+    @service.handler("odd.headers")
+    async def headers(context: natsrpc.Context) -> bytes:
+        context.reply_headers["Content-Type"] = "text/plain; a=\x0bb"
+        context.reply_headers["Location"] = "/\x01x"
+        context.reply_headers["ETag"] = "\u20ac"
+        return b"x"
+
+    @service.handler("odd.type")
+    async def odd_type(context: natsrpc.Context) -> bytes:
+        context.reply_headers["Content-Type"] = "text/csv; charset=utf-8"
+        return b"x"
+
+    http = await browse(service)
+    answer = await http.post("/odd/headers")
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert "location" not in answer.headers
+    assert "etag" not in answer.headers
+    answer = await http.post("/odd/type")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+
+
 async def test_options_out_of_their_range_are_refused() -> None:
     async with serve_in_memory(shop()) as client:
         for options, text in [

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -54,7 +55,7 @@ async def judged(examples: int) -> tuple[int, str]:
             ),
             *("--max-examples", str(examples), "--exclude-path-regex", SLOW),
             *("--continue-on-failure", "--no-color", "--request-timeout", "20"),
-            cwd=ROOT,
+            cwd=stack.enter_context(tempfile.TemporaryDirectory()),  # it keeps files where it runs
             env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.web.ndjson", "PYTHONPATH": str(ROOT)},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -32,6 +32,7 @@ class Desk:
         self.service.handler("desk.wait")(self.wait)
         self.service.handler("desk.raw")(self.raw)
         self.service.handler("desk.lines")(self.lines)
+        self.service.handler("desk.count")(self.count)
 
     async def watch(self) -> AsyncIterator[dict[str, int]]:
         self.begun.set()
@@ -63,6 +64,16 @@ class Desk:
         yield b"\xff"
         if await self.next.get() is None:
             raise natsrpc.RpcError("broken")
+
+    async def count(self, items: AsyncIterator[int]) -> int:
+        try:
+            count = 0
+            async for _ in items:
+                self.begun.set()
+                count += 1
+            return count
+        finally:
+            self.ended.set()
 
     async def lines(self, items: AsyncIterator[int]) -> AsyncIterator[int]:
         async for item in items:
@@ -191,6 +202,17 @@ async def test_a_client_that_leaves_cancels_the_call(hosted: Hosted, line: str) 
     async with hosted(desk.service) as url:
         request = f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode()
         await left(url, request, desk.begun)
+        await asyncio.wait_for(desk.ended.wait(), 10)
+
+
+async def test_a_client_that_leaves_within_an_upload_ends_it(hosted: Hosted) -> None:
+    desk = Desk()
+    async with hosted(desk.service) as url:
+        head = (
+            b"POST /desk/count HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+            b"Content-Length: 1000\r\n\r\n1\n2\n"
+        )
+        await left(url, head, desk.begun)
         await asyncio.wait_for(desk.ended.wait(), 10)
 
 
