@@ -107,6 +107,7 @@ def test_program_runs(
     assert matches(expected, printed), printed
 
 
+@pytest.mark.once
 def test_tests_on_the_pages_pass(folder: Path) -> None:
     files = [str(folder / b.file) for b in PROGRAMS if b.file.startswith("test_")]
     assert len(files) > 1
