@@ -76,7 +76,8 @@ async def gateway(
                 refresh=parse_seconds(refresh),
             )
             async with app.lifespan(), web.host(app, to, root_path=root_path) as url:
-                say(f"services are at {url}: a page at {url}/docs, OpenAPI at {url}/openapi.json")
+                page, openapi = f"{url}/docs", f"{url}/openapi.json"
+                say(f"services are at {url}, their page at {page}, their OpenAPI at {openapi}")
                 return await until_told(client)
 
 

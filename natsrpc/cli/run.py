@@ -14,15 +14,14 @@ import os
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlsplit
-
-import typer
 
 from natsrpc.errors import ConfigError, ServerStartError
 from natsrpc.rpc import on_signals
 from natsrpc.server import NatsServer
 
+from . import run_flags as flags
 from .config import read_settings
 from .context import Destination
 from .duration import parse_seconds
@@ -36,7 +35,6 @@ from .watching import Watch, folder_of
 
 __all__ = ["run"]
 
-_WORKERS, _OBSERVE = "Workers", "Observe"
 _SIGNALED_TOGETHER = 1.0  # seconds within which a signal to all processes reaches this one, too
 
 
@@ -53,93 +51,23 @@ class Plan:
 
 async def run(
     destination: Destination,
-    targets: Annotated[
-        list[str] | None,
-        typer.Argument(help="`module:service` or `path/to/file.py:service`, any number of them."),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", "-w", min=1, help="Processes of each target.", show_default="1"),
-    ] = None,
-    embedded: Annotated[
-        bool | None, typer.Option("--embedded", help="Start a nats-server of our own first.")
-    ] = None,
-    factory: Annotated[
-        bool | None,
-        typer.Option("--factory", help="Targets name functions that make the services."),
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", "-o", help="Connection option, as `ping_interval=10`."),
-    ] = None,
-    reload: Annotated[
-        bool | None, typer.Option("--reload", help="Replace the workers when a .py file changes.")
-    ] = None,
-    reload_dir: Annotated[
-        list[str] | None,
-        typer.Option("--reload-dir", help="Folder to look at instead; implies --reload."),
-    ] = None,
-    drain_timeout: Annotated[
-        str | None,
-        typer.Option(
-            help="How long workers may take to finish what they have.",
-            show_default="30s",
-            rich_help_panel=_WORKERS,
-        ),
-    ] = None,
-    ping_interval: Annotated[
-        str | None,
-        typer.Option(
-            help="Between two PINGs to the server; after three of them it is left.",
-            show_default="15s",
-        ),
-    ] = None,
-    worker_timeout: Annotated[
-        str | None,
-        typer.Option(
-            help="Replace a worker that does not answer for so long; 0 never does.",
-            show_default="30s",
-            rich_help_panel=_WORKERS,
-        ),
-    ] = None,
-    max_requests: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Replace a worker after so many requests.", rich_help_panel=_WORKERS
-        ),
-    ] = None,
-    max_memory: Annotated[
-        str | None,
-        typer.Option(
-            help="Replace a worker that holds more, as in 512MiB.", rich_help_panel=_WORKERS
-        ),
-    ] = None,
-    uvloop: Annotated[
-        bool | None,
-        typer.Option("--uvloop", help="Use uvloop's event loop.", rich_help_panel=_WORKERS),
-    ] = None,
-    http: Annotated[
-        str | None,
-        typer.Option(
-            help="HOST:PORT for /livez, /readyz, /metrics and /info.", rich_help_panel=_OBSERVE
-        ),
-    ] = None,
-    log_level: Annotated[
-        str | None,
-        typer.Option(
-            help=f"{', '.join(LOG_LEVELS)}.", show_default="info", rich_help_panel=_OBSERVE
-        ),
-    ] = None,
-    log_format: Annotated[
-        str | None,
-        typer.Option(help="text or json.", show_default="text", rich_help_panel=_OBSERVE),
-    ] = None,
-    log_config: Annotated[
-        str | None,
-        typer.Option(
-            help="File for logging.config: .json, .toml or .ini.", rich_help_panel=_OBSERVE
-        ),
-    ] = None,
+    targets: flags.Targets = None,
+    workers: flags.Workers = None,
+    embedded: flags.Embedded = None,
+    factory: flags.Factory = None,
+    option: flags.ConnectOption = None,
+    reload: flags.Reload = None,
+    reload_dir: flags.ReloadDir = None,
+    drain_timeout: flags.DrainTimeout = None,
+    ping_interval: flags.PingInterval = None,
+    worker_timeout: flags.WorkerTimeout = None,
+    max_requests: flags.MaxRequests = None,
+    max_memory: flags.MaxMemory = None,
+    uvloop: flags.Uvloop = None,
+    http: flags.Http = None,
+    log_level: flags.LogLevel = None,
+    log_format: flags.LogFormat = None,
+    log_config: flags.LogConfig = None,
 ) -> int:
     """Run services. SIGTERM and Ctrl-C drain, twice ends at once; SIGHUP replaces the workers."""
     given = {
@@ -162,7 +90,11 @@ async def run(
     }
     settings = read_settings(Path.cwd())
     settings |= {key: value for key, value in given.items() if value not in (None, [])}
-    plan = _plan(destination, settings, option or [])
+    return await _serve(_plan(destination, settings, option or []), destination)
+
+
+async def _serve(plan: Plan, destination: Destination) -> int:
+    """Run the pool of a plan until it is told to end; its exit code."""
     tell = sayer(plan.work.logs.format)
     async with contextlib.AsyncExitStack() as stack:
         supervisor = Supervisor(plan.work, plan.workers, say=tell)

@@ -232,4 +232,3 @@ function tabList(names, choose) {
   }));
   return h("div", { class: "tabs", role: "group" }, buttons);
 }
-
