@@ -73,6 +73,8 @@ def test_each_block_is_a_file_of_its_own() -> None:
         "toml",
         "ini",
         "conf",
+        "js",
+        "json",
         "terminal",
         "typescript",
     }
