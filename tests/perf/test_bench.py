@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.page import observing
+
 ROOT = Path(__file__).parents[2]
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
@@ -51,3 +53,33 @@ def test_a_scenario_that_is_not_known_is_refused_by_name() -> None:
     assert done.returncode != 0
     assert "raw-65" in done.stderr
     assert "raw-64" in done.stderr
+
+
+def test_what_observing_costs_is_measured(tmp_path: Path) -> None:
+    found = tmp_path / "found.json"
+    options = ("--rounds", "1", "--seconds", "0.02", "--json", str(found))
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.observing", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr  # one window judges nothing
+    rows = json.loads(found.read_text())["observing"]
+    assert {row["kind"]: row["limit"] for row in rows if row["limit"]} == {
+        "prometheus": 5,
+        "pool": 10,
+        "off": 30,
+        "on": 60,
+    }
+    assert all(cell["cpu_us"] > 0 for row in rows for cell in row["in_flight"].values())
+
+
+@pytest.mark.once
+def test_the_page_has_the_rows_that_were_measured() -> None:
+    results = ROOT / "benchmarks" / "results"
+    runs = [json.loads((results / f"observing-{v}.json").read_text()) for v in ("3.13", "3.11")]
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert "\n".join(observing(runs)) in page
