@@ -41,6 +41,7 @@ class Forks:
         for line in self._process.stdout:
             told: dict[str, int] = json.loads(line)
             if "pid" in told:
+                self.codes.pop(told["pid"], None)  # of an earlier one: numbers come again
                 self._new.append(told["pid"])
             else:
                 self.codes[told["ended"]] = told["code"]

@@ -198,13 +198,17 @@ def log_of(settings: Settings) -> str:
 
 
 def fork(settings: Settings) -> int:
-    """Start a worker; its process id."""
+    """Start a worker, and tell its process id before it may be told that it ended."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     pid = os.fork()
     if pid:
+        tell({"pid": pid})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         return pid
     code = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         os.dup2(os.open(log_of(settings), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), 2)
         os.dup2(2, 1)  # what the first process says there is read line by line
         with contextlib.suppress(OSError):
@@ -238,7 +242,6 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, lambda *_: reap())
     while line := sys.stdin.readline():
         children.append(fork(Settings(**json.loads(line))))
-        tell({"pid": children[-1]})
     for child in children:
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
