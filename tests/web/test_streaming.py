@@ -199,7 +199,11 @@ async def left(url: str, request: bytes, until: asyncio.Event) -> None:
 @pytest.mark.parametrize("line", ["POST /desk/wait", "GET /desk/watch"])
 async def test_a_client_that_leaves_cancels_the_call(hosted: Hosted, line: str) -> None:
     desk = Desk()
-    async with hosted(desk.service) as url:
+    async with (
+        hosted(desk.service, timeout=60.0) as url,
+        httpx.AsyncClient(base_url=url) as http,
+    ):
+        await http.get("/services.json")  # the first request may be slow, and is looked at sooner
         request = f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode()
         await left(url, request, desk.begun)
         await asyncio.wait_for(desk.ended.wait(), 10)
