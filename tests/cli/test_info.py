@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,6 +14,12 @@ from natsrpc.testing import NatsServer
 from .processes import Shell
 
 pytestmark = pytest.mark.live
+
+
+@pytest.fixture
+def jetstream_server() -> Iterator[NatsServer]:
+    with NatsServer(jetstream=True) as server:
+        yield server
 
 
 async def test_info_shows_endpoints(natsrpc_command: Shell) -> None:
@@ -73,3 +80,20 @@ async def test_types_are_shown_as_a_person_reads_them(natsrpc_command: Shell) ->
     assert lines["count"].endswith("int             stream of int | None")
     assert lines["raw"].endswith("bytes           bytes")
     assert lines["nothing"].endswith("nothing         nothing")
+
+
+async def test_a_worker_is_shown_with_its_consumer(jetstream_server: NatsServer) -> None:
+    service = natsrpc.Service("billing", version="1.0.0")
+
+    @service.worker("jobs", stream="JOBS", durable="d")
+    async def charge(number: int) -> None: ...
+
+    async with natsrpc.connect(jetstream_server.url) as client:
+        js = natsrpc.jetstream.JetStream(client.connection)
+        await js.create_stream(natsrpc.jetstream.StreamConfig(name="JOBS", subjects=["jobs"]))
+        async with client.serve(service):
+            shell = Shell(jetstream_server.url)
+            _, out, _ = await shell("info", "billing")
+            assert out.splitlines()[-1].split()[:4] == ["charge", "(worker)", "jobs", "JOBS/d"]
+            _, out, _ = await shell("stats", "billing")
+            assert "charge (worker)" in out
