@@ -44,6 +44,7 @@ def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=executable(),
+            args=["--disable-gpu"],
             chromium_sandbox=os.name != "posix" or os.geteuid() != 0,
         )
         with contextlib.closing(browser):
