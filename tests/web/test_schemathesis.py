@@ -26,8 +26,8 @@ TAKEN_ANYHOW = "negative_data_rejection"
 
 ROOT = Path(__file__).parent.parent.parent
 
-# A handler that waits for as long as it is told to.
-SLOW = "/sleep$"
+# A handler that waits, and a stream that goes on, for as long as they are told to.
+SLOW = "/sleep$|/weather/watch$"
 
 
 async def judged(examples: int) -> tuple[int, str]:
