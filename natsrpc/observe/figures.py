@@ -182,7 +182,7 @@ class Page:
 
 def labels_of(service: str, endpoint: EndpointContract) -> dict[str, str]:
     """The labels of an endpoint's series. A subscriber may have the name of an endpoint that is
-    called, and so has a label more: `kind`, "event"."""
+    called, and so has a label more: `kind`, "event" or "worker"."""
     found = {"service": service, "endpoint": endpoint.name}
     return found if endpoint.kind in _CALLED else {**found, "kind": endpoint.kind}
 
