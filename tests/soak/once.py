@@ -60,4 +60,4 @@ def charge(event: Charge) -> None:
 
 
 if __name__ == "__main__":
-    natsrpc.run(service, servers=sys.argv[1])
+    natsrpc.run(service, servers=sys.argv[1], reconnect_wait=0.05, max_reconnect_attempts=-1)
