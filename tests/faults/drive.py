@@ -106,6 +106,15 @@ class Drive:
 
         await eventually(well, BACK, what=f"{self.row.name} is well again: {self.last()}")
 
+    async def asks(self, count: int = LOOPS) -> None:
+        """Wait until so many that begin from now on have ended, well or not."""
+        began = self._loop.time()
+
+        def ended() -> int:
+            return sum(entry.began >= began and bool(entry.outcome) for entry in self.entries)
+
+        await eventually(lambda: ended() >= count, BACK)
+
     async def stop(self) -> None:
         """Let all end, and what was sent arrive."""
         self._over.set()

@@ -33,6 +33,9 @@ class Struck(Protocol):
     async def works(self) -> None:
         """Wait until all traffic is well again."""
 
+    async def asks(self) -> None:
+        """Wait until some of what is asked from now on has ended, well or not."""
+
     def crowd(self) -> None:
         """Ask for far more, until `leave`."""
 
@@ -310,10 +313,12 @@ async def permission_withdrawn(drive: Struck) -> None:
     )
     await asyncio.to_thread(server.reload, withdrawn)
     await moment()
+    await drive.asks()
     await asyncio.to_thread(server.reload, WHOLE)
     await drive.works()
     await asyncio.to_thread(server.reload, permissions(caller="'>'", worker=DENIED))
     await moment()
+    await drive.asks()
     await asyncio.to_thread(server.reload, WHOLE)
 
 
@@ -323,6 +328,7 @@ async def max_payload_lowered(drive: Struck) -> None:
     lowered = before.replace("max_payload: 65536", "max_payload: 16384")
     await asyncio.to_thread(server.reload, lowered)
     await moment()
+    await drive.asks()
     await asyncio.to_thread(server.reload, before)
     world = drive.world
     async with drive.paused():  # what a server allows is told when one connects
@@ -339,7 +345,10 @@ async def clock_jump(drive: Struck) -> None:
     with right_again():
         for seconds in (3600.0, -3600.0):
             jump(seconds)
-            assert len(await caller.gather("faults.jump", seconds, returns=int)) == 2
+            jumped = await caller.gather(
+                "faults.jump", seconds, returns=int, timeout=20.0, max_responses=2
+            )
+            assert len(jumped) == 2
             await moment()
 
 

@@ -104,7 +104,7 @@ async def large(world: World, number: int) -> str:
 
 async def gather(world: World, number: int) -> str:
     got = await world.caller.gather(
-        "faults.gather", request(world, number), returns=int, timeout=1.0, max_responses=2
+        "faults.gather", request(world, number), returns=int, timeout=TIMEOUT, max_responses=2
     )
     errors = sorted({type(each).__name__ for each in got if isinstance(each, Exception)})
     values = [each for each in got if not isinstance(each, Exception)]

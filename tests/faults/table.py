@@ -74,10 +74,11 @@ class Cell:
 
 
 WELL = Cell()
-UNSURE = Cell("T N", "timeout", ran=True)
-REPEATED = Cell("T N", "timeout", ran=True, twice=True)
+# what reaches a worker late, sent again or from the reconnect buffer, may end at its deadline there
+UNSURE = Cell("T D N", "timeout", ran=True)
+REPEATED = Cell("T D N", "timeout", ran=True, twice=True)
 BROKEN = Cell("U N T", "back", ran=True)
-GATHERED = Cell("T F N", "timeout", ran=True)
+GATHERED = Cell("T F FD N", "timeout", ran=True)
 SILENT = Cell("U N T", "silence", ran=True)
 LOST = Cell(lost="yes")
 
@@ -96,7 +97,7 @@ def cells(named: dict[str, Cell]) -> Cells:
 def broken(answers: Cell = UNSURE, streams: Cell = BROKEN, sent: Cell = LOST) -> Cells:
     """What comes of a connection that breaks, somewhere between a caller and a worker."""
     return cells({CALLS: answers, "idempotent": REPEATED, "stream upload": streams,
-                  "large": Cell("U N T", "timeout", ran=True), "gather": GATHERED,
+                  "large": Cell("U N T D", "timeout", ran=True), "gather": GATHERED,
                   SENT: sent})  # fmt: skip
 
 
@@ -120,8 +121,8 @@ TABLE: dict[str, Cells] = {
     "lame-duck": cells({
         "subscription": Cell(lost="yes", note="what comes while neither node has it, for a moment"),
     }),
-    "server-stalled": broken(Cell("T! N", "timeout", ran=True), SILENT),
-    "half-open": broken(Cell("T! N", "timeout", ran=True), SILENT, Cell(lost="surely")),
+    "server-stalled": broken(Cell("T! D N", "timeout", ran=True), SILENT),
+    "half-open": broken(Cell("T! D N", "timeout", ran=True), SILENT, Cell(lost="surely")),
     "reset": broken(),
     "slow-consumer": broken(),
     "overload": cells({
@@ -145,16 +146,16 @@ TABLE: dict[str, Cells] = {
     "credentials-expired": broken(),
     "permission-withdrawn": cells({
         "call": Cell("P! N! T", "timeout", ran=True),
-        "policy": Cell("P! N T", "timeout", ran=True),
-        "idempotent": Cell("P! N! T", "timeout", ran=True, twice=True),
+        "policy": Cell("P! N T D", "timeout", ran=True),
+        "idempotent": Cell("P! N! T D", "timeout", ran=True, twice=True),
         "stream upload": Cell("P! N! U T", "silence", ran=True),
         "large": Cell("P! N! U T", "timeout", ran=True),
         "gather": Cell("P! N! T F", "timeout", ran=True),
         SENT: Cell(lost="surely", note="`on_error` is told of the denial"),
     }),
     "max-payload-lowered": cells({
-        CALLS: Cell("U T", "timeout", ran=True),
-        "idempotent": Cell("U T", "timeout", ran=True, twice=True),
+        CALLS: Cell("U T D", "timeout", ran=True),
+        "idempotent": Cell("U T D", "timeout", ran=True, twice=True),
         "stream": Cell("M U T", "back", ran=True),
         "upload large": Cell("U T", "timeout", ran=True),
         "gather": Cell("M T F", "timeout", ran=True),

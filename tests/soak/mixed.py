@@ -54,6 +54,9 @@ class Mixed:
     async def works(self) -> None:
         await asyncio.gather(*(drive.works(2) for drive in self.drives))
 
+    async def asks(self) -> None:
+        await asyncio.gather(*(drive.asks(2) for drive in self.drives))
+
     def crowd(self) -> None:
         for drive in self.drives:
             drive.crowd(4)
