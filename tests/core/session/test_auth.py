@@ -885,6 +885,9 @@ async def test_no_secret_is_shown_anywhere(
         assert secret not in text
 
 
+OURS = str(Path(natsrpc.__file__).parent) + os.sep
+
+
 def frames_of_ours(error: BaseException | None) -> str:
     """The values of all variables in the frames of natsrpc that a traceback shows."""
     if error is None:
@@ -893,7 +896,7 @@ def frames_of_ours(error: BaseException | None) -> str:
     own = "".join(
         f"{frame.name}: {frame.locals}\n"
         for frame in shown
-        if f"{os.sep}natsrpc{os.sep}" in frame.filename
+        if frame.filename.startswith(OURS)
     )
     before = None if error.__suppress_context__ else error.__context__
     return own + frames_of_ours(error.__cause__ or before)
