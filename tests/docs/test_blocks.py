@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import functools
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from natsrpc.server import find_server
 from natsrpc.testing import NatsServer
 from tests.cli.processes import Command, environment
 
@@ -90,6 +92,24 @@ def pool(folder: Path, nats_server: NatsServer) -> Iterator[Command]:
         yield command
 
 
+@functools.cache
+def version() -> tuple[int, ...]:
+    """The version of the nats-server that the tests use."""
+    told = subprocess.run(
+        [find_server(), "--version"], capture_output=True, text=True, timeout=30, check=True
+    ).stdout
+    found = re.search(r"v(\d+)\.(\d+)", told)
+    assert found, told
+    return int(found[1]), int(found[2])
+
+
+def leave_out_on_old_servers(block: Block) -> None:
+    """Skip a program that says itself which nats-server it needs, where there is an older one."""
+    needed = re.search(r"^# needs nats-server (\d+)\.(\d+)", block.text, re.MULTILINE)
+    if needed and version() < (int(needed[1]), int(needed[2])):
+        pytest.skip(f"needs nats-server {needed[1]}.{needed[2]}")
+
+
 def matches(expected: str, got: str) -> bool:
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     return doctest.OutputChecker().check_output(expected, got, flags)
@@ -99,6 +119,7 @@ def matches(expected: str, got: str) -> bool:
 def test_program_runs(
     block: Block, run: Callable[[str], Ended], pool: Command, nats_server: NatsServer
 ) -> None:
+    leave_out_on_old_servers(block)
     code, printed, error = run(block.text.replace(URL, nats_server.url))
     assert (code, error) == (0, "")
     following = [*BLOCKS[BLOCKS.index(block) + 1 :], None][0]
