@@ -20,7 +20,7 @@ from natsrpc.core import Due, Msg
 from natsrpc.errors import NatsError, PermissionsError
 
 from ..api import Api, check_name, to_ns
-from .reply import PREFIX
+from .reply import PREFIX, PREFIX_END
 
 _PIN = "Nats-Pin-Id"
 _MOST_IDLE = 4
@@ -225,7 +225,8 @@ class Pull:
     """An inbox for pulls, one after the other. `Target.begin` begins one, `Target.over` ends it.
 
     `left` is what it still owes, in messages, or in bytes where it asked for bytes. `misses` counts
-    the heartbeats that did not come since something was read.
+    the heartbeats that did not come since something was read; `left_before` is what it owed when
+    that was last looked at, so that a message need not be noted for it.
     """
 
     __slots__ = (
@@ -238,6 +239,7 @@ class Pull:
         "asked",
         "inbox",
         "left",
+        "left_before",
         "misses",
         "sent_at",
     )
@@ -255,6 +257,7 @@ class Pull:
         self._waiters: Collection[object] = ()
         self.asked: Asked = asked
         self.left: int = 0
+        self.left_before: int = 0
         self.misses: int = 0
         self.sent_at: float = 0.0
         inbox = target.api.connection.new_inbox()
@@ -276,7 +279,7 @@ class Pull:
         self._keep = owner.keep
         self._waiters = owner.waiters
         self.asked = asked
-        self.left = asked.max_bytes or asked.batch
+        self.left = self.left_before = asked.max_bytes or asked.batch
         self.misses = 0
         self.sent_at = self._link.loop.time()
         target = self._target
@@ -316,22 +319,22 @@ class Pull:
     def _take(self, msg: Msg) -> None:
         """The sink: data has an ack subject, a status has none. A publisher may send headers that
         look like a status, so they are not asked."""
-        self.misses = 0
-        if msg.raw_reply[:8] == PREFIX:
+        if PREFIX < msg.raw_reply < PREFIX_END:
             self._keep(msg)
             self.left = left = self.left - 1
             if (self._waiters or not left) and self._owner is not None:
                 self._owner.arrived(self)
         elif self._owner is not None:
+            self.misses = 0
             self._owner.told(self, msg)
 
     def _take_slowly(self, msg: Msg) -> None:
         """The sink where bytes are counted, or a priority group names the one that it serves."""
-        self.misses = 0
         owner, target = self._owner, self._target
         if owner is None:
             return
-        if msg.raw_reply[:8] != PREFIX:
+        if not PREFIX < msg.raw_reply < PREFIX_END:
+            self.misses = 0
             owner.told(self, msg)
             return
         self.left -= size_of(msg) if self.asked.max_bytes else 1

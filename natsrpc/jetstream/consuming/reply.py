@@ -19,6 +19,8 @@ from natsrpc.errors import JetStreamError
 from ..api import from_ns
 
 PREFIX = b"$JS.ACK."
+PREFIX_END = b"$JS.ACK/"
+"""Ack subjects stand between the two: a comparison is half of what cutting the prefix takes."""
 
 
 class Metadata(NamedTuple):

@@ -54,12 +54,17 @@ class Silence:
             return
         for pull in self._pulls():
             if pull.asked.heartbeat or pull.asked.no_wait:  # the latter is to end at once
-                pull.misses += 1
+                pull.misses = 1 if pull.left != pull.left_before else pull.misses + 1
+                pull.left_before = pull.left
         if self._silent() and self._checking is None:
             self._checking = self._link.loop.create_task(self._make_sure(), name="natsrpc silence")
 
     def _silent(self) -> list[Pull]:
-        return [pull for pull in self._pulls() if pull.misses > _MOST_MISSED]
+        return [
+            pull
+            for pull in self._pulls()
+            if pull.misses > _MOST_MISSED and pull.left == pull.left_before
+        ]
 
     async def _make_sure(self) -> None:
         try:

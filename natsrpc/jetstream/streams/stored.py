@@ -82,8 +82,8 @@ def from_direct(msg: Msg, call: str) -> StoredMsg:
     cut = block.rfind(_FIRST_APPENDED)
     if cut < 0:
         raise _refused(msg, call)
-    facts = dict(line.split(b": ", 1) for line in block[cut:].split(b"\r\n") if b": " in line)
     try:
+        facts = dict([line.split(b": ", 1) for line in block[cut + 2 : -4].split(b"\r\n")])
         return StoredMsg(
             decode(facts[b"Nats-Subject"]),
             int(facts[b"Nats-Sequence"]),
