@@ -18,7 +18,7 @@ from .link import Link
 from .opening import Opening
 from .options import DEFAULT_URL, Options
 from .requests import Reply, is_no_responders, new_inbox, random_text
-from .session import find_creds
+from .session import HIGH_WATER, find_creds
 from .stats import Statistics, Status
 from .subscriptions import MsgCallback, OnFull, Subscription, SubscriptionKind, SubscriptionStatus
 from .throttle import Throttle
@@ -45,6 +45,7 @@ from .wire import (
 
 __all__ = [
     "DEFAULT_URL",
+    "HIGH_WATER",
     "AsyncError",
     "Closed",
     "ConnectOptions",

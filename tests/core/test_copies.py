@@ -23,6 +23,7 @@ from natsrpc.core.session.transport import Transport
 from natsrpc.core.subscriptions.sinks import Intake
 from natsrpc.core.wire import bulk
 from natsrpc.core.wire.parser import Parser
+from natsrpc.jetstream import JsMsg
 
 Function = Callable[..., Any]
 
@@ -75,6 +76,13 @@ def test_send_writes_as_the_transport_does() -> None:
 def test_put_writes_and_counts_as_send_does() -> None:
     send, put = body(Outbound.send), body(Outbound.put)
     assert text(put) == text(starting_at(send, "transport = self.transport"))
+
+
+def test_an_ack_does_in_place_what_put_does() -> None:
+    (sending,) = (each for each in body(JsMsg.ack) if isinstance(each, ast.Try))
+    put = text(branch(body(Outbound.put), "transport is None").orelse)
+    count = text(starting_at(body(Outbound.put), "self.sent_msgs"), self="out", size="4")
+    assert text(branch(sending.body, "transport is None").orelse) == f"{put}\n{count}"
 
 
 def test_publish_does_in_place_what_send_does() -> None:

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,19 @@ async def test_sixteen_megabytes(store: ObjectStore) -> None:
             digest.update(chunk)
             count += 1
     assert (digest.digest(), count) == (hashlib.sha256(data).digest(), 128)
+
+
+async def test_all_of_an_object_is_not_held_twice(store: ObjectStore) -> None:
+    data = os.urandom(KIB * KIB) * 16
+    await store.put("large", data)
+    tracemalloc.start()
+    try:
+        got = await store.get_bytes("large")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert got == data
+    assert peak < 1.6 * len(data)  # 4 MiB of chunks may be on their way
 
 
 @pytest.mark.parametrize("title", ["ä/ö.txt", "a b*>", ".", "x" * 500, "\n"])
