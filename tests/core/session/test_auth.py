@@ -894,9 +894,7 @@ def frames_of_ours(error: BaseException | None) -> str:
         return ""
     shown = traceback.TracebackException.from_exception(error, capture_locals=True).stack
     own = "".join(
-        f"{frame.name}: {frame.locals}\n"
-        for frame in shown
-        if frame.filename.startswith(OURS)
+        f"{frame.name}: {frame.locals}\n" for frame in shown if frame.filename.startswith(OURS)
     )
     before = None if error.__suppress_context__ else error.__context__
     return own + frames_of_ours(error.__cause__ or before)
