@@ -1,5 +1,5 @@
-"""No client but a floor: the wire work of each JetStream job on bare `natsrpc.core`, without checks,
-heartbeats and reconnects."""
+"""No client but a floor: the wire work of each JetStream job on bare `natsrpc.core`, without any
+checks, heartbeats and reconnects."""
 
 from __future__ import annotations
 
