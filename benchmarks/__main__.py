@@ -92,7 +92,7 @@ def main() -> None:
     scenarios, peers = _chosen(arguments)
     versions = _versions(peers, arguments.loop)
     results: dict[str, Any] = {"about": {}, "scenarios": []}
-    with NatsServer("max_payload: 8388608") as server:
+    with NatsServer("max_payload: 8388608", jetstream=True) as server:
         driver = Driver(server, arguments.loop, arguments.seconds, arguments.rounds, _say)
         results["about"] = {
             "python": platform.python_version(),

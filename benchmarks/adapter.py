@@ -22,6 +22,8 @@ PEERS = {
     "natsio": "natsio",
     "nats-core": "nats_core",
     "natsrpy": "natsrpy",
+    "nats-jetstream": "nats_jetstream",
+    "bare core": "bare_core",
     "faststream": "faststream",
     "grpc.aio": "grpc_aio",
     "nats.go": "nats_go",
@@ -46,6 +48,17 @@ PEERS = {
 #   async subscribe_callback(subject, seen)   deliver to a callback
 #   async subscribe_iterator(subject, seen)   deliver to `async for`
 #   async subscribe_typed(subject, seen)      deliver each body as an `Order` to a handler
+#
+# For JetStream, `count` times each, with what `benchmarks.stores` has made:
+#
+#   async publish_acked(count, data)          publish, each after the ack of the one before
+#   async publish_pipelined(count, data)      publish by its pipeline, and wait for all acks
+#   async fetch_acked(count, data)            take messages in batches of 100, ack each
+#   async consume_acked(count, data)          take them as they come, 500 ahead, ack each
+#   async key_put(count, data)                set a key
+#   async key_get(count, data)                read a key
+#   async object_put(count, data)             write an object
+#   async object_get(count, data)             read the object that is there
 
 
 def load(name: str) -> Any:

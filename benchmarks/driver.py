@@ -17,7 +17,8 @@ from typing import Any
 
 from benchmarks.models import ORDER
 from benchmarks.process import ROOT, Blaster, Process, WorkerError, free_port
-from benchmarks.scenarios import Calls, Deliver, Idle, Import, Publish, Scenario, Waiting
+from benchmarks.scenarios import Calls, Deliver, Idle, Import, Publish, Scenario, Stored, Waiting
+from benchmarks.stores import prepare
 from natsrpc.testing import NatsServer
 
 Round = dict[str, float]
@@ -321,10 +322,33 @@ class WaitingBench(OnceBench):
         return self.worker()
 
 
+class StoredBench(Bench):
+    """One client of JetStream. What it works on is made anew for each window."""
+
+    def start(self) -> None:
+        self.client = self.worker()
+        self.measure()
+
+    def measure(self) -> Round:
+        scenario, tasks = self.scenario, self.scenario.tasks
+        count = max(round(scenario.count * self.driver.seconds / 0.5) // tasks, 1) * tasks
+        prepare(self.driver.server.url, scenario, count)
+        took = self.client.do(
+            "stored", job=scenario.job, size=scenario.size, count=count, tasks=tasks
+        )
+        units = count * scenario.parts
+        return {
+            "cpu_us": took["cpu"] / units * 1e6,
+            "rate": units / took["elapsed"],
+            "peak_mib": self.client.do("usage")["peak_kib"] / 1024,
+        }
+
+
 _KINDS: dict[type[Scenario], type[Bench]] = {
     Calls: CallBench,
     Publish: PublishBench,
     Deliver: DeliverBench,
     Idle: IdleBench,
     Waiting: WaitingBench,
+    Stored: StoredBench,
 }

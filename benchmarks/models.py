@@ -1,4 +1,4 @@
-"""The models of the typed calls: one request and one response, the same for every peer."""
+"""The same for every peer: the models of the typed calls, and the names of what JetStream has."""
 
 from __future__ import annotations
 
@@ -35,3 +35,16 @@ def receipt_of(order: Order) -> Receipt:
     return Receipt(
         id=order.id, text=f"thank you, {order.customer}", total=order.amount * 1.19, accepted=True
     )
+
+
+# What `benchmarks.stores` makes for the JetStream scenarios.
+STREAM, SUBJECT, CONSUMER = "BENCH", "bench.stored", "bench"
+BUCKET = "bench"
+"""The name of the bucket, and of the object store."""
+OBJECT = "there"
+"""An object that is in the store."""
+
+
+def key(number: int) -> str:
+    """One of a hundred keys, which all have a value."""
+    return f"key.{number % 100}"

@@ -1,9 +1,11 @@
 """Writes the tables of measured runs into `docs/performance.md`, one run for each Python version.
 
 python -m benchmarks.page docs/performance.md benchmarks/results/3.13.json [...]
+python -m benchmarks.page docs/performance.md benchmarks/results/jetstream-3.13.json [...]
 python -m benchmarks.page docs/performance.md benchmarks/results/observing-3.13.json [...]
 
-The second writes the table of what observing costs, from what `benchmarks.observing` has measured.
+The second writes the tables of the JetStream scenarios, from a run of those alone. The third writes
+the table of what observing costs, from what `benchmarks.observing` has measured.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 from benchmarks.report import as_markdown, ratio
 
 MARKS = "<!-- measured: begin -->", "<!-- measured: end -->"
+JETSTREAM_MARKS = "<!-- jetstream: begin -->", "<!-- jetstream: end -->"
 OBSERVING_MARKS = "<!-- observing: begin -->", "<!-- observing: end -->"
 
 REACH = (
@@ -108,12 +111,47 @@ def observing(runs: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def least_cpu(rounds: list[dict[str, float]]) -> float:
+    """The CPU of the window that was disturbed least; 0 if there is none."""
+    return min((each["cpu_us"] for each in rounds), default=0.0)
+
+
+def jetstream(runs: list[dict[str, Any]]) -> list[str]:
+    """Return the lines of the tables of the JetStream scenarios, one for each Python version:
+    natsrpc's CPU, and its share of what each peer takes, both by the least of the windows; of the
+    bare core by the median of neighboring windows, too."""
+    lines = []
+    for run in runs:
+        about = run["about"]
+        peers = [peer for peer in about["peers"] if peer != "natsrpc"]
+        named = [f"{peer} {about['peers'][peer]}" for peer in peers if peer != "bare core"]
+        lines += [
+            "",
+            f"Python {about['python']}, nats-server {about['server']}, {about['cpus']} cores, "
+            f"{about['date']}, {about['rounds']} alternating windows; {', '.join(named)}:",
+            "",
+            f"| natsrpc takes | CPU µs | {' | '.join(f'of {peer}' for peer in peers)} "
+            "| of bare core, median |",
+            f"|---|--:|{'--:|' * len(peers)}--:|",
+        ]
+        for entry in run["scenarios"]:
+            least = {name: least_cpu(each["rounds"]) for name, each in entry["peers"].items()}
+            mine = least["natsrpc"]
+            cells = [f"{mine / least[peer]:.2f} x" if least[peer] else "" for peer in peers]
+            cells.append(_share(run, entry["name"], "cpu_us", "bare core"))
+            title = f"{entry['title']}: each {entry['unit']}"
+            lines.append(f"| {title} | {mine:.1f} | {' | '.join(cells)} |")
+    return lines[1:]
+
+
 def main() -> None:
     """Replace the part of the page between its two marks."""
     page, *sources = map(Path, sys.argv[1:])
     runs = [json.loads(source.read_text(encoding="utf-8")) for source in sources]
     if "observing" in runs[0]:
         marks, parts = OBSERVING_MARKS, observing(runs)
+    elif runs[0]["scenarios"][0]["name"].startswith("js-"):
+        marks, parts = JETSTREAM_MARKS, jetstream(runs)
     else:
         marks, parts = MARKS, summary(runs)
         for run in runs:

@@ -88,6 +88,26 @@ class Import(Scenario):
     needs: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Stored(Scenario):
+    """One process does a job with JetStream, by `tasks` at once.
+
+    `count`: how many times in a window of half a second; one of another length has its share of
+    them. `parts`: how many units one of them is.
+    """
+
+    job: str = "publish_acked"
+    count: int = 1_000
+    size: int = 128
+    tasks: int = 1
+    parts: int = 1
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The methods of an adapter that the scenario needs."""
+        return (self.job,)
+
+
 def _typed(inflight: int, how: str, *, quick: bool = False) -> Calls:
     return Calls(
         f"typed-{inflight}",
@@ -98,6 +118,18 @@ def _typed(inflight: int, how: str, *, quick: bool = False) -> Calls:
         call="typed",
         size=None,
         inflight=inflight,
+    )
+
+
+def _object(verb: str) -> Stored:
+    return Stored(
+        f"js-object-{verb}",
+        f"{verb} an object of 16 MiB",
+        "chunk of 128 KiB",
+        job=f"object_{verb}",
+        count=1,
+        size=1 << 24,
+        parts=128,
     )
 
 
@@ -150,6 +182,21 @@ SCENARIOS: tuple[Scenario, ...] = (
     Idle("idle-10000", "10 000 idle subscriptions", "subscription"),
     Waiting("waiting-10000", "10 000 requests in flight", "request"),
     Import("import", "import", "import"),
+    Stored("js-publish", "publish with ack, one by one", "message"),
+    Stored("js-publish-64", "publish with ack, 64 in flight", "message", count=6_400, tasks=64),
+    Stored(
+        "js-pipelined",
+        "publish with ack, pipelined",
+        "message",
+        job="publish_pipelined",
+        count=10_000,
+    ),
+    Stored("js-fetch", "fetch 100, ack each", "message", job="fetch_acked", count=10_000),
+    Stored("js-consume", "consume, ack each", "message", job="consume_acked", count=10_000),
+    Stored("js-key-put", "put a key", "put", job="key_put"),
+    Stored("js-key-get", "get a key", "get", job="key_get"),
+    _object("put"),
+    _object("get"),
 )
 
 

@@ -21,12 +21,12 @@ from natsrpc.jetstream import (
 )
 
 
-def prepare(url: str, scenario: Stored) -> None:
-    """Make what one window of a scenario needs."""
-    asyncio.run(_prepare(url, scenario))
+def prepare(url: str, scenario: Stored, count: int) -> None:
+    """Make what one window of a scenario needs, which does its job so many times."""
+    asyncio.run(_prepare(url, scenario, count))
 
 
-async def _prepare(url: str, scenario: Stored) -> None:
+async def _prepare(url: str, scenario: Stored, count: int) -> None:
     async with connect(url) as nc:
         js = JetStream(nc)
         kind = scenario.job.split("_", 1)[0]
@@ -36,7 +36,7 @@ async def _prepare(url: str, scenario: Stored) -> None:
         elif kind == "object":
             await _objects(js, data)
         else:
-            await _stream(js, data, 0 if kind == "publish" else scenario.count)
+            await _stream(js, data, 0 if kind == "publish" else count)
 
 
 async def _delete(js: JetStream, stream: str) -> None:

@@ -44,6 +44,7 @@ class Worker:
         self._adapter = load(peer)
         self._counter = Counter()
         self._waiting: list[asyncio.Task[Any]] = []
+        self._data = b""
 
     def offers(self, names: list[str]) -> dict[str, Any]:
         missing = [name for name in names if not hasattr(self._adapter, name)]
@@ -101,6 +102,15 @@ class Worker:
             "cpu": time.process_time() - cpu,
             "elapsed": time.perf_counter() - start,
         }
+
+    async def stored(self, job: str, size: int, count: int, tasks: int) -> dict[str, float]:
+        """Do a job with JetStream so many times, by so many tasks at once."""
+        if len(self._data) != size:  # kept: 16 MiB given back would change what a window finds
+            self._data = b"x" * size
+        method, data = getattr(self._adapter, job), self._data
+        cpu, start = time.process_time(), time.perf_counter()
+        await asyncio.gather(*(method(count // tasks, data) for _ in range(tasks)))
+        return {"cpu": time.process_time() - cpu, "elapsed": time.perf_counter() - start}
 
     async def leave_waiting(self, subject: str, size: int, count: int) -> dict[str, float]:
         """Have `count` requests in flight that nobody answers; return their memory and CPU."""

@@ -20,8 +20,11 @@ def test_every_row_of_the_parity_page_names_the_tests_that_prove_it() -> None:
 
 def test_the_page_on_jetstream_names_tests_that_are_there() -> None:
     page = ROOT / "docs" / "parity-jetstream.md"
-    named = re.findall(r"\[(test_\w+)\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
-    assert len(named) > 80
+    text = page.read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "| proof |" not in line]
+    assert [row for row in rows if "[test_" not in row] == []
+    named = re.findall(r"\[(test_\w+)\]\(([^)]+)\)", text)
+    assert len(named) > 110
     missing = [
         f"{path}: {name}"
         for name, path in named

@@ -3,6 +3,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -27,6 +28,8 @@ type command struct {
 	Inflight int      `json:"inflight"`
 	Seconds  float64  `json:"seconds"`
 	Timeout  float64  `json:"timeout"`
+	Job      string   `json:"job"`
+	Tasks    int      `json:"tasks"`
 	Count    int      `json:"count"`
 }
 
@@ -41,6 +44,8 @@ var (
 var offered = map[string]bool{
 	"serve_echo": true, "serve_silence": true, "echo": true, "publish": true, "flush": true,
 	"subscribe_callback": true,
+	"publish_acked": true, "publish_pipelined": true, "fetch_acked": true, "consume_acked": true,
+	"key_put": true, "key_get": true, "object_put": true, "object_get": true,
 }
 
 func check(err error) {
@@ -151,6 +156,87 @@ func publish(c command) fields {
 	return fields{"count": c.Count, "cpu": cpu() - before, "elapsed": time.Since(begin).Seconds()}
 }
 
+// The JetStream jobs, by the API that this version has: it has no continuous pull. The names are those of models.py.
+func job(js nats.JetStreamContext, c command, count int, data []byte) {
+	switch c.Job {
+	case "publish_acked":
+		for i := 0; i < count; i++ {
+			_, err := js.Publish("bench.stored", data)
+			check(err)
+		}
+	case "publish_pipelined":
+		acks := make([]nats.PubAckFuture, 0, count)
+		for i := 0; i < count; i++ {
+			ack, err := js.PublishAsync("bench.stored", data, nats.StallWait(time.Minute))
+			check(err)
+			acks = append(acks, ack)
+		}
+		for _, ack := range acks {
+			select {
+			case <-ack.Ok():
+			case err := <-ack.Err():
+				check(err)
+			}
+		}
+	case "fetch_acked", "consume_acked":
+		batch := map[string]int{"fetch_acked": 100, "consume_acked": 500}[c.Job]
+		sub, err := js.PullSubscribe("", "bench", nats.Bind("BENCH", "bench"))
+		check(err)
+		for count > 0 {
+			if batch > count {
+				batch = count
+			}
+			msgs, err := sub.Fetch(batch, nats.MaxWait(5*time.Second))
+			check(err)
+			for _, msg := range msgs {
+				check(msg.Ack())
+				count--
+			}
+		}
+		check(nc.Flush())
+	case "key_put", "key_get":
+		bucket, err := js.KeyValue("bench")
+		check(err)
+		for i := 0; i < count; i++ {
+			key := fmt.Sprintf("key.%d", i%100)
+			if c.Job == "key_put" {
+				_, err = bucket.Put(key, data)
+			} else {
+				_, err = bucket.Get(key)
+			}
+			check(err)
+		}
+	case "object_put", "object_get":
+		store, err := js.ObjectStore("bench")
+		check(err)
+		for i := 0; i < count; i++ {
+			if c.Job == "object_put" {
+				_, err = store.PutBytes(fmt.Sprintf("new%d", i), data)
+			} else {
+				_, err = store.GetBytes("there")
+			}
+			check(err)
+		}
+	}
+}
+
+func stored(c command) fields {
+	data := bytes.Repeat([]byte("x"), *c.Size)
+	before, begin := cpu(), time.Now()
+	js, err := nc.JetStream(nats.PublishAsyncMaxPending(4000), nats.MaxWait(time.Minute))
+	check(err)
+	var group sync.WaitGroup
+	for i := 0; i < c.Tasks; i++ {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			job(js, c, c.Count/c.Tasks, data)
+		}()
+	}
+	group.Wait()
+	return fields{"cpu": cpu() - before, "elapsed": time.Since(begin).Seconds()}
+}
+
 func leaveWaiting(c command) fields {
 	data := make([]byte, *c.Size)
 	memory, before := resident(), cpu()
@@ -204,6 +290,8 @@ func do(c command) interface{} {
 		return calls(c)
 	case "publish":
 		return publish(c)
+	case "stored":
+		return stored(c)
 	case "leave_waiting":
 		return leaveWaiting(c)
 	case "subscribe_idle":

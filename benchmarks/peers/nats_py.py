@@ -11,7 +11,18 @@ import nats.micro
 from nats.aio.msg import Msg
 
 from benchmarks.adapter import Call, Seen
-from benchmarks.models import ORDER, Order, Receipt, receipt_of
+from benchmarks.models import (
+    BUCKET,
+    CONSUMER,
+    OBJECT,
+    ORDER,
+    STREAM,
+    SUBJECT,
+    Order,
+    Receipt,
+    key,
+    receipt_of,
+)
 
 
 class Peer:
@@ -89,3 +100,49 @@ class Peer:
                 seen(msg.data)
 
         self.task = asyncio.create_task(read())
+
+    # JetStream
+
+    async def publish_acked(self, count: int, data: bytes) -> None:
+        js = self.nc.jetstream(timeout=60.0)
+        for _ in range(count):
+            await js.publish(SUBJECT, data)
+
+    async def publish_pipelined(self, count: int, data: bytes) -> None:
+        js = self.nc.jetstream(publish_async_max_pending=4000)
+        acks = [await js.publish_async(SUBJECT, data, wait_stall=60.0) for _ in range(count)]
+        await asyncio.gather(*acks)
+
+    async def fetch_acked(self, count: int, data: bytes) -> None:
+        await self._fetch(count, 100)
+
+    async def consume_acked(self, count: int, data: bytes) -> None:  # it has no continuous pull
+        await self._fetch(count, 500)
+
+    async def _fetch(self, count: int, batch: int) -> None:
+        consumer = await self.nc.jetstream().pull_subscribe_bind(CONSUMER, STREAM)
+        while count:
+            for msg in await consumer.fetch(min(batch, count), timeout=5.0):
+                await msg.ack()
+                count -= 1
+        await self.flush()
+
+    async def key_put(self, count: int, data: bytes) -> None:
+        bucket = await self.nc.jetstream().key_value(BUCKET)
+        for number in range(count):
+            await bucket.put(key(number), data)
+
+    async def key_get(self, count: int, data: bytes) -> None:
+        bucket = await self.nc.jetstream().key_value(BUCKET)
+        for number in range(count):
+            assert (await bucket.get(key(number))).value == data
+
+    async def object_put(self, count: int, data: bytes) -> None:
+        store = await self.nc.jetstream().object_store(BUCKET)
+        for number in range(count):
+            await store.put(f"new{number}", data)
+
+    async def object_get(self, count: int, data: bytes) -> None:
+        store = await self.nc.jetstream().object_store(BUCKET)
+        for _ in range(count):
+            assert (await store.get(OBJECT)).data == data

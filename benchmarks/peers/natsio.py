@@ -10,7 +10,18 @@ import natsio
 from natsio.micro import Request, add_service
 
 from benchmarks.adapter import Call, Seen
-from benchmarks.models import ORDER, Order, Receipt, receipt_of
+from benchmarks.models import (
+    BUCKET,
+    CONSUMER,
+    OBJECT,
+    ORDER,
+    STREAM,
+    SUBJECT,
+    Order,
+    Receipt,
+    key,
+    receipt_of,
+)
 
 
 class Peer:
@@ -79,3 +90,52 @@ class Peer:
                 seen(msg.data)
 
         self.task = asyncio.create_task(read())
+
+    # JetStream
+
+    async def publish_acked(self, count: int, data: bytes) -> None:
+        js = self.nc.jetstream()
+        for _ in range(count):
+            await js.publish(SUBJECT, data)
+
+    async def publish_pipelined(self, count: int, data: bytes) -> None:
+        js = self.nc.jetstream()
+        await asyncio.gather(*[await js.publish_async(SUBJECT, data) for _ in range(count)])
+
+    async def fetch_acked(self, count: int, data: bytes) -> None:
+        consumer = await (await self.nc.jetstream().stream(STREAM)).consumer(CONSUMER)
+        while count:
+            for msg in await consumer.fetch(min(100, count), timeout=5.0):
+                await msg.ack()
+                count -= 1
+        await self.flush()
+
+    async def consume_acked(self, count: int, data: bytes) -> None:
+        consumer = await (await self.nc.jetstream().stream(STREAM)).consumer(CONSUMER)
+        async with consumer.consume(max_messages=500) as messages:
+            async for msg in messages:
+                await msg.ack()
+                count -= 1
+                if not count:
+                    break
+        await self.flush()
+
+    async def key_put(self, count: int, data: bytes) -> None:
+        bucket = await self.nc.jetstream().key_value(BUCKET)
+        for number in range(count):
+            await bucket.put(key(number), data)
+
+    async def key_get(self, count: int, data: bytes) -> None:
+        bucket = await self.nc.jetstream().key_value(BUCKET)
+        for number in range(count):
+            assert (await bucket.get(key(number))).value == data
+
+    async def object_put(self, count: int, data: bytes) -> None:
+        store = await self.nc.jetstream().object_store(BUCKET)
+        for number in range(count):
+            await store.put(f"new{number}", data)
+
+    async def object_get(self, count: int, data: bytes) -> None:
+        store = await self.nc.jetstream().object_store(BUCKET)
+        for _ in range(count):
+            assert await store.get_bytes(OBJECT) == data

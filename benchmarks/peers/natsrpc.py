@@ -10,8 +10,21 @@ from importlib.metadata import version
 
 import natsrpc
 from benchmarks.adapter import Call, Seen
-from benchmarks.models import ITEMS, ORDER, Order, Receipt, receipt_of
+from benchmarks.models import (
+    BUCKET,
+    CONSUMER,
+    ITEMS,
+    OBJECT,
+    ORDER,
+    STREAM,
+    SUBJECT,
+    Order,
+    Receipt,
+    key,
+    receipt_of,
+)
 from natsrpc import core
+from natsrpc.jetstream import JetStream
 
 
 class Peer:
@@ -108,3 +121,52 @@ class Peer:
                     seen(msg.data)
 
         self.task = asyncio.create_task(read())
+
+    # JetStream
+
+    async def publish_acked(self, count: int, data: bytes) -> None:
+        js = JetStream(self.nc)
+        for _ in range(count):
+            await js.publish(SUBJECT, data, timeout=60.0)
+
+    async def publish_pipelined(self, count: int, data: bytes) -> None:
+        js = JetStream(self.nc)
+        await asyncio.gather(*[await js.publish_async(SUBJECT, data) for _ in range(count)])
+
+    async def fetch_acked(self, count: int, data: bytes) -> None:
+        consumer = await (await JetStream(self.nc).stream(STREAM)).consumer(CONSUMER)
+        while count:
+            for msg in await consumer.fetch(min(100, count)):
+                await msg.ack()
+                count -= 1
+        await self.flush()
+
+    async def consume_acked(self, count: int, data: bytes) -> None:
+        consumer = await (await JetStream(self.nc).stream(STREAM)).consumer(CONSUMER)
+        async with consumer.messages(max_messages=500) as messages:
+            async for msg in messages:
+                await msg.ack()
+                count -= 1
+                if not count:
+                    break
+        await self.flush()
+
+    async def key_put(self, count: int, data: bytes) -> None:
+        bucket = await JetStream(self.nc).key_value(BUCKET)
+        for number in range(count):
+            await bucket.put(key(number), data)
+
+    async def key_get(self, count: int, data: bytes) -> None:
+        bucket = await JetStream(self.nc).key_value(BUCKET)
+        for number in range(count):
+            assert (await bucket.get(key(number))).value == data
+
+    async def object_put(self, count: int, data: bytes) -> None:
+        store = await JetStream(self.nc).object_store(BUCKET)
+        for number in range(count):
+            await store.put(f"new{number}", data)
+
+    async def object_get(self, count: int, data: bytes) -> None:
+        store = await JetStream(self.nc).object_store(BUCKET)
+        for _ in range(count):
+            assert await store.get_bytes(OBJECT) == data
