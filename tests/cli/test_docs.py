@@ -7,10 +7,13 @@ import signal
 import socket
 
 import httpx
+import pytest
 
 from natsrpc.testing import NatsServer
 
 from .processes import Command, run_command
+
+pytestmark = pytest.mark.once
 
 
 def test_the_page_is_served_until_it_is_told_to_end(nats_server: NatsServer) -> None:

@@ -17,6 +17,8 @@ from natsrpc.testing import NatsServer
 
 from .processes import Shell
 
+pytestmark = pytest.mark.once
+
 EVIL = (
     "nice\x1b]0;owned\x07\x1b[2J\x1b]52;c;cm0gLXJmIH4K\x07\x9b31m\r\u202egnp\u2066\u200b\x7f\u2028x"
 )
@@ -95,7 +97,6 @@ async def test_no_command_prints_what_a_terminal_would_act_on(
 
 
 @given(st.text())
-@pytest.mark.once
 def test_harmless_text_says_the_same_in_escapes(text: str) -> None:
     shown = harmless(text)
     assert not is_harmful(shown)
@@ -109,7 +110,6 @@ def test_harmless_text_says_the_same_in_escapes(text: str) -> None:
         st.none() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
     )
 )
-@pytest.mark.once
 def test_harmless_json_has_the_same_value(value: Any) -> None:
     text = harmless_json(json.dumps(value, ensure_ascii=False, indent=2))
     assert not is_harmful(text)

@@ -13,7 +13,7 @@ from natsrpc.testing import NatsServer
 
 from .processes import Shell
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.once]
 
 
 @pytest.fixture

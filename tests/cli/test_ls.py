@@ -11,7 +11,7 @@ from natsrpc.testing import NatsServer
 
 from .processes import Shell
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.once]
 
 
 async def test_ls_shows_services_and_their_subjects(natsrpc_command: Shell) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from .processes import Shell
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.once]
 
 
 async def test_stats_count_requests_and_errors(natsrpc_command: Shell) -> None:

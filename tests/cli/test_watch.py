@@ -15,7 +15,7 @@ from natsrpc.testing import NatsServer
 from .conftest import service
 from .processes import Command, Shell, run_command
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.once]
 
 
 async def test_stats_are_shown_again_and_again(
