@@ -85,7 +85,7 @@ def test_the_tree_in_the_docstring_is_the_tree_in_the_code() -> None:
             drawn[found[2]] = path[depth - 1] if depth else "Exception"
         else:  # leaves of the branch above
             leaves = f"{found[2]}{leaves}"
-        drawn |= dict.fromkeys(re.findall(r"\w+Error\b", leaves), path[-1])
+        drawn |= dict.fromkeys(re.findall(r"\b[A-Z]\w+", leaves), path[-1])
     codes = {kind.__name__ for kind in vars(errors).values() if is_code_of_rpc(kind)}
     assert set(drawn) | codes == {
         name

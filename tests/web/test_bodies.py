@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tracemalloc
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -139,27 +140,35 @@ async def test_a_body_that_does_not_come_is_not_waited_for(
         assert answer.startswith(b"HTTP/1.1 408 ")
 
 
+def waiting(going_on: asyncio.Event, **options: Any) -> natsrpc.Service:
+    """A service that answers once it may go on."""
+    service = natsrpc.Service("small", version="1.0.0")
+
+    @service.handler("small.wait", **options)
+    async def wait() -> None:
+        await going_on.wait()
+
+    return service
+
+
 async def test_requests_are_bounded_in_number(hosted: Hosted) -> None:
-    async with hosted(max_requests=2) as url, httpx.AsyncClient(base_url=url) as http:
-        await http.post("/orders/forget")
-        slow = [asyncio.ensure_future(http.post("/orders/sleep", json=1.0)) for _ in range(2)]
+    going_on = asyncio.Event()
+    service = waiting(going_on)
+    async with hosted(service, max_requests=2) as url, httpx.AsyncClient(base_url=url) as http:
+        await http.get("/openapi.json")
+        slow = [asyncio.ensure_future(http.post("/small/wait")) for _ in range(2)]
         while (refused := await http.get("/openapi.json")).status_code == 200:
             pass  # they are not here yet
         problem(refused, 503)
         assert refused.headers["retry-after"] == "1"
-        assert [(await each).status_code for each in slow] == [200, 200]
-        assert (await http.post("/orders/forget")).status_code == 204
+        going_on.set()
+        assert [(await each).status_code for each in slow] == [204, 204]
+        assert (await http.post("/small/wait")).status_code == 204
 
 
 async def test_an_overloaded_service_says_so(browse: Browse) -> None:
-    service = natsrpc.Service("small", version="1.0.0")
-
-    @service.handler("small.wait", max_concurrency=1, max_waiting=0)
-    async def wait() -> None:
-        await going_on.wait()
-
     going_on = asyncio.Event()
-    http = await browse(service)
+    http = await browse(waiting(going_on, max_concurrency=1, max_waiting=0))
     await http.get("/services.json")
     first, second = (asyncio.ensure_future(http.post("/small/wait")) for _ in range(2))
     done, _ = await asyncio.wait([first, second], return_when=asyncio.FIRST_COMPLETED)
