@@ -322,6 +322,7 @@ ACKS_V2 = 'jetstream { domain: hub, store_dir: "%s" }\nfeature_flags { js_ack_fc
 
 
 @pytest.mark.live
+@pytest.mark.server_only("a server of its own has the option")
 async def test_ack_subjects_with_a_domain(tmp_path: Any, level: int) -> None:
     if level < 5:  # older servers do not know the option
         return
