@@ -215,6 +215,9 @@ STUCK = """
         while "{kind}" == "lifespan":
             await asyncio.sleep(60)  # why: what is never left
 
+    def begin() -> None:
+        print("at work", flush=True)
+
     service = natsrpc.Service("worker", version="1.0.0", lifespan=lifespan)
 
     @service.handler("{subject}")
@@ -227,15 +230,16 @@ STUCK = """
 """
 
 HANDLERS = {
-    "thread": "def work() -> None: time.sleep(600)  # why: a thread that is stuck",
-    "loop": "async def work() -> None: time.sleep(600)  # why: a loop that stands still",
+    "thread": "def work() -> None: begin(); time.sleep(600)  # why: a thread that is stuck",
+    "loop": "async def work() -> None: begin(); time.sleep(600)  # why: a loop that stands still",
     "stubborn": """
     async def work() -> None:
+        begin()
         while True:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
 """,
-    "lifespan": "async def work() -> None: await asyncio.Event().wait()",
+    "lifespan": "async def work() -> None: begin(); await asyncio.Event().wait()",
 }
 
 
@@ -251,8 +255,9 @@ async def test_the_end_comes_whatever_is_stuck(
     path.write_text(program.replace("HANDLER", textwrap.dedent(handler)))
     worker = await Worker.run(path)
     call = asyncio.ensure_future(client.call(unique, timeout=60))
-    await asyncio.sleep(0)  # let the call be written
-    await client.connection.flush()
+    assert worker.process.stdout is not None
+    line = await asyncio.wait_for(worker.process.stdout.readline(), 20)
+    assert line == b"at work\n"
     worker.process.send_signal(signal.SIGTERM)
     code, err = await worker.end()
     assert code == 1
