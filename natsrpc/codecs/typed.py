@@ -20,6 +20,7 @@ from pydantic_core import CoreConfig, CoreSchema, SchemaSerializer, SchemaValida
 from natsrpc.errors import ConfigTypeError, DecodeError, EncodeError
 
 from .adapter import make_adapter, type_name
+from .building import BUILDING
 from .codec import BindCache, Bound, Mode
 from .exact import model_test
 from .fields import REQUIRED, Fields
@@ -80,7 +81,8 @@ class PydanticCodec(abc.ABC):
         Raises:
             ConfigTypeError: neither pydantic nor msgspec can make a schema of the type.
         """
-        return bind_struct(self, type_, self.format) or self._bind(type_)
+        with BUILDING:
+            return bind_struct(self, type_, self.format) or self._bind(type_)
 
     def schema(self, type_: Any, *, mode: Mode = "validation") -> dict[str, Any] | None:
         """Return the JSON Schema (2020-12) of the values; None for `None`, `bytes` and types
@@ -274,7 +276,8 @@ class Typed:
         return self._lenient
 
     def _validator(self, schema: Node) -> SchemaValidator:
-        return SchemaValidator(cast(CoreSchema, schema), self._config, **_REBUILD)
+        with BUILDING:
+            return SchemaValidator(cast(CoreSchema, schema), self._config, **_REBUILD)
 
 
 def make_careful(
