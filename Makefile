@@ -1,5 +1,5 @@
 # make demo ARGS="--workers 4"   the whole thing at work: a server, three workers, the standard library scanned
-# make test                      format, lint and types, and the tests on every supported Python found: about 15 minutes on 2 cores
+# make test                      format, lint and types, and the tests on every supported Python found: about half an hour on 2 cores
 # make test ARGS="-k wire"       arguments for pytest
 
 ARGS ?=
