@@ -30,6 +30,8 @@ _LASTS = 30.0
 _MOST = 65_536
 _A_TIME = 500
 _ID_SIZE = 12
+_LONGEST = 41
+"""Bytes of two numbers of 64 bits, and a dot."""
 
 
 class Mates:
@@ -110,7 +112,7 @@ class Mates:
         id_, _, word = head.partition(b" ")
         if id_ == self._id:
             return
-        keys = [(seq, time) for seq, dot, time in (each.partition(b".") for each in lines) if dot]
+        keys = [key for each in lines if (key := _key(each)) is not None]
         if word == b"back" and self._answer is None:  # it has not heard what was told before
             self._answer = self._link.loop.call_later(_ANSWER, self._tell)
         if word == b"given":
@@ -122,6 +124,12 @@ class Mates:
                 self._claimed.clear()
             self._until = now + _LASTS
             self._claimed.update(keys[: _MOST - len(self._claimed)])
+
+
+def _key(line: bytes) -> Key | None:
+    """What a line names; None if it names no message. Whatever strangers send, it is kept small."""
+    seq, _, time = line.partition(b".")
+    return (seq, time) if len(line) <= _LONGEST and seq.isdigit() and time.isdigit() else None
 
 
 def _parts(keys: Iterable[Key]) -> Iterator[bytes]:

@@ -95,6 +95,20 @@ async def test_strangers_cost_no_more_than_so_much(connection: Connection) -> No
     assert not process.given
 
 
+async def test_what_names_no_message_is_not_kept(connection: Connection) -> None:
+    process = Process(connection)
+    await connection.flush()
+    large = b"1" * 100_000
+    odd = [large + b".7", b"1." + large, b"a.7", b"1.", b".7", b"1.7.7", b"-1.7", b"1 .7"]
+    await connection.publish(SUBJECT, b"\n".join((b"x has", *odd, b"2.7")))
+    await connection.publish(SUBJECT, b"\n".join((b"x given", *odd, b"3.7")))
+    await eventually(lambda: process.given)
+    assert process.given == keys(3)
+    assert process.claims(2)
+    assert not process.mates.claims((large, b"7"))
+    assert not process.mates.claims((b"a", b"7"))
+
+
 async def test_who_has_left_hears_nothing(connection: Connection) -> None:
     first, second = Process(connection, *keys(1)), Process(connection)
     await connection.flush()
