@@ -11,7 +11,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from natsrpc.core import Headers
+from natsrpc.core import Headers, encode_headers
+from natsrpc.errors import JetStreamError, MaxPayloadError
 from natsrpc.jetstream import JetStream
 
 from .job import Job
@@ -29,9 +30,14 @@ ERROR_ID = "Natsrpc-Dead-Error-Id"
 MSG_ID = "Natsrpc-Dead-Msg-Id"
 """The id that the message itself was published with."""
 
+CUT = "Natsrpc-Dead-Cut"
+"""Bytes of the message's body, where the dead letter holds not all of it."""
+
 MARK = "Natsrpc-Dead-"
 _STREAMS_OWN = "nats-"
 _MOST_REASON = 1024
+_MOST_ID = 512
+_TOO_LARGE = 10054
 
 
 class Origin(NamedTuple):
@@ -54,14 +60,41 @@ class DeadLetters:
     async def publish(self, job: Job, reason: str, error_id: str) -> None:
         """Publish one, and wait until it is stored.
 
+        What says why comes on top of a message that may be as large as messages can be. So where it
+        does not fit, its body is cut, and `CUT` says how long it was: else it could not be given up
+        at all, and would come again for ever.
+
         Raises:
             NoStreamResponseError, JetStreamError, NatsTimeoutError, MaxPayloadError,
                 PermissionsError, ConnectionClosedError: it was not, or nobody knows.
         """
         headers = headers_of(job, reason, error_id, self._origin)
-        await self._js.publish(
-            self.subject, job.msg.data, headers=headers, msg_id=id_of(job, self._origin)
-        )
+        whole = job.msg.data
+        try:
+            await self._store(job, whole, headers)
+            return
+        except (MaxPayloadError, JetStreamError) as error:
+            if not (whole and _is_too_large(error)):
+                raise
+        headers.set(CUT, str(len(whole)))
+        try:
+            await self._store(job, whole[: self._room(headers)], headers)
+        except JetStreamError as error:  # the stream of the dead letters takes even less
+            if not _is_too_large(error):
+                raise
+            await self._store(job, b"", headers)
+
+    async def _store(self, job: Job, data: bytes, headers: Headers) -> None:
+        await self._js.publish(self.subject, data, headers=headers, msg_id=id_of(job, self._origin))
+
+    def _room(self, headers: Headers) -> int:
+        """Bytes of a body that fit a message with these headers, and an id beside them."""
+        limit = self._js.connection.link.max_payload
+        return max(limit - len(encode_headers(headers)) - _MOST_ID, 0)
+
+
+def _is_too_large(error: MaxPayloadError | JetStreamError) -> bool:
+    return isinstance(error, MaxPayloadError) or error.err_code == _TOO_LARGE
 
 
 def id_of(job: Job, origin: Origin) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from natsrpc.core import Headers
-from natsrpc.errors import MsgNotFoundError
+from natsrpc.errors import JetStreamError, MsgNotFoundError
 from natsrpc.jetstream import JetStream, PubAck, StoredMsg, Stream
 
 from . import dead
@@ -23,7 +23,8 @@ class Letter:
     """A dead letter as it is stored: why and by whom its message was given up, and where that was.
 
     `seq`, `subject` and `time` are the letter's own; those of its message begin with `origin`.
-    `headers` are the message's own. `deliveries` is how often it was delivered.
+    `headers` are the message's own. `deliveries` is how often it was delivered. `cut` is how many
+    bytes the message's body had where `data` is not all of it, else 0.
     """
 
     seq: int
@@ -42,13 +43,14 @@ class Letter:
     origin_msg_id: str
     headers: Headers
     data: bytes
+    cut: int = 0
 
 
 def read_letter(stored: StoredMsg) -> Letter | None:
     """A stored message as a dead letter; None if it is none."""
     told = stored.headers
     subject, seq = told.get(dead.SUBJECT), told.get(dead.SEQ) or ""
-    deliveries = told.get(dead.DELIVERIES) or "0"
+    deliveries, cut = told.get(dead.DELIVERIES) or "0", told.get(dead.CUT) or "0"
     if not subject or not seq.isdecimal() or not deliveries.isdecimal():
         return None
     own = Headers((name, value) for name, value in told.items() if dead.is_users(name))
@@ -69,6 +71,7 @@ def read_letter(stored: StoredMsg) -> Letter | None:
         origin_msg_id=told.get(dead.MSG_ID) or "",
         headers=own,
         data=stored.data,
+        cut=int(cut) if cut.isdecimal() else 0,
     )
 
 
@@ -98,10 +101,15 @@ async def requeue(js: JetStream, stream: Stream, letter: Letter) -> PubAck:
     All consumers of its stream are given the new message, not only the worker that gave it up.
 
     Raises:
-        NoStreamResponseError, JetStreamError: its stream does not store it any more; the letter
-            stays.
+        NoStreamResponseError, JetStreamError: its stream does not store it any more, or the letter
+            has not all of it; the letter stays.
         NatsTimeoutError, PermissionsError, ConnectionClosedError: as `JetStream.publish`.
     """
+    if letter.cut:
+        raise JetStreamError(
+            f"dead letter {letter.seq} has {len(letter.data)} of the {letter.cut} bytes of its "
+            "message, which was too large to be kept whole: publish it anew yourself"
+        )
     ack = await js.publish(
         letter.origin_subject,
         letter.data,

@@ -12,8 +12,9 @@ import pytest
 
 import natsrpc
 from natsrpc import Context, Delivery, Depends, Header, Reject, Retry, RetryLater
-from natsrpc.errors import InvalidRequestError, MessagesLostError
-from natsrpc.jetstream import ConsumerConfig, JsMsg
+from natsrpc.durable import read_letter, requeue
+from natsrpc.errors import InvalidRequestError, JetStreamError, MessagesLostError
+from natsrpc.jetstream import ConsumerConfig, JsMsg, StreamConfig
 from natsrpc.testing import NatsServer
 from tests.core.harness import eventually, no_leaks
 
@@ -243,6 +244,35 @@ async def test_a_dead_letter_that_cannot_be_stored_leaves_its_message_where_it_i
         letter = await stored.get_last_msg(dead)
     assert letter.headers["Natsrpc-Dead-Reason"] == "no such customer"
     await desk.js.delete_stream(letters.name)
+
+
+@pytest.mark.parametrize("most", [None, 2000])
+async def test_a_message_too_large_for_its_dead_letter_is_stored_cut(
+    desk: Desk, most: int | None
+) -> None:
+    """Its headers come on top; by the stream of the dead letters, or by the server's own limit."""
+    service = desk.service()
+    dead, name = f"{desk.name}-dead", f"{desk.stream.name}DEAD"
+    kept = await desk.js.create_stream(
+        StreamConfig(name=name, subjects=[dead], storage="memory", max_msg_size=most or -1)
+    )
+
+    @service.worker(desk.event, stream=desk.stream.name, durable="billing", dead_letter=dead)
+    async def charge(job: Job) -> None: ...
+
+    size = desk.client.connection.max_payload - 200 if most is None else 3000
+    await desk.put_raw(b"x" * size, Mine="1")
+    async with desk.serving(service):
+        await desk.settled()
+    stored = await kept.get_last_msg(dead)
+    letter = read_letter(stored)
+    assert letter is not None
+    assert letter.cut == size
+    assert letter.headers["Mine"] == "1"
+    assert size - 3000 < len(letter.data) < size if most is None else letter.data == b""
+    with pytest.raises(JetStreamError, match=f"of the {size} bytes"):
+        await requeue(desk.js, kept, letter)
+    await desk.js.delete_stream(name)
 
 
 async def test_a_dead_letter_is_stored_once_though_its_worker_died_behind_it(
