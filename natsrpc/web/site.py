@@ -104,9 +104,7 @@ class Site:
         if self._settings.hosts:
             check_host(exchange, self._settings.hosts)
         path, method = exchange.path, exchange.method
-        if (
-            method in _READS and path in FILES
-        ):  # the same for all: they hold nothing of the services
+        if method in _READS and path in FILES:  # for all: they hold nothing of the services
             exchange.attendant.received()
             await serve_file(exchange, path)
             return
