@@ -59,6 +59,7 @@ from natsrpc.rpc import (
     OnFailed,
     RunEvent,
     ServiceContract,
+    cancel,
     direct,
     inherited,
     is_unstarted,
@@ -404,7 +405,7 @@ class Runs:
         work.msg, work.why = None, error
         if is_unstarted(work.task):
             return  # cancelled now it would never enter `_run`, which sees that it is withdrawn
-        work.task.cancel()
+        cancel(work.task)
         self._link.loop.call_later(STUBBORN_AFTER, self._report_stubborn, work)
 
     def _report_stubborn(self, work: Work) -> None:
