@@ -41,6 +41,7 @@ class WorkerProcess:
         self.target = target
         self.process = process
         self.pid: int = process.pid
+        self._pidfd: int | None = _open(process.pid)
         self.began: float = asyncio.get_running_loop().time()
         self.ready: bool = False
         self.draining: bool = False
@@ -72,6 +73,9 @@ class WorkerProcess:
 
     async def _watch(self) -> int:
         code = await self.process.wait()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
         await self._told.wait()  # the last words may still be in the socket
         self.loaded.set()
         self.decided.set()
@@ -160,13 +164,12 @@ class WorkerProcess:
         self.draining = True
         if self.line is not None:
             self.tell("drain")
-        elif self.process.returncode is None:
-            self.process.terminate()
+        else:
+            self._signal(signal.SIGTERM)
 
     async def end_stuck(self) -> None:
         """End a worker whose event loop stands still; it writes to stderr where, if it can."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(getattr(signal, "SIGABRT", signal.SIGTERM))
+        self._signal(signal.SIGABRT)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS):
                 await asyncio.shield(self.ended)
@@ -179,8 +182,20 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """Kill the process."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+        self._signal(getattr(signal, "SIGKILL", signal.SIGTERM))
+
+    def _signal(self, number: int) -> None:
+        """Send a signal, unless the process has ended.
+
+        `Process.send_signal` would look for that first, and so take away the exit code that the
+        event loop waits for: of a process that has just ended it would only know 255.
+        """
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter on Windows
+                if self._pidfd is None:
+                    os.kill(self.pid, number)
+                else:
+                    signal.pidfd_send_signal(self._pidfd, number)
 
     def memory(self) -> int:
         """The bytes of memory that the process holds; 0 where the system does not tell."""
@@ -203,6 +218,14 @@ class WorkerProcess:
     def was_signaled(self) -> bool:
         """Whether it died of a signal that asks to end, before it could take it for one."""
         return self.process.returncode in (-signal.SIGTERM, -signal.SIGINT)
+
+
+def _open(pid: int) -> int | None:
+    """What names this process and never another that gets its number; None where there is none."""
+    if sys.platform == "linux" and hasattr(os, "pidfd_open"):  # not in each build of Python
+        with contextlib.suppress(OSError):  # the process has ended, or the system refuses it
+            return os.pidfd_open(pid)
+    return None
 
 
 async def spawn(

@@ -137,7 +137,7 @@ def test_bad_input_is_one_sentence_and_code_2(
     (tmp_path / "list.json").write_text("[]")
     code, out, err = run_command("run", *arguments, "-s", NOWHERE, cwd=tmp_path)
     assert text in err
-    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert (code, out, err.count("\n")) == (2, "", 1), err
 
 
 def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
