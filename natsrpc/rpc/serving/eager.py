@@ -1,5 +1,5 @@
-"""Starting a handler's task, at once where Python can (3.12 on), in the next loop turn elsewhere; and
-cancelling one.
+"""Starting a handler's task, at once where Python can (3.12 on), in the next loop turn elsewhere;
+and cancelling one.
 
 An eager task runs up to its first real wait inside the call that makes it; a handler that never
 waits costs no loop turn at all. `Task` is called directly, not through `loop.create_task`, which
