@@ -7,6 +7,7 @@ of that package, so that its relative imports work.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.util
 import inspect
@@ -186,7 +187,13 @@ def _failed(what: str, error: BaseException) -> NatsRpcError:
             "one, or name it as a module, as in `package.module:service`"
         )
         return ModuleFailedError(text, frames=frames)
-    return ModuleFailedError(f"{what} raised an error while it was loaded", frames=frames)
+    text = f"{what} raised an error while it was loaded"
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        text += (
+            ": each worker loads it, and only one can listen at an address; "
+            "`natsrpc run --http` serves one page with the metrics of all"
+        )
+    return ModuleFailedError(text, frames=frames)
 
 
 def frames_of(error: BaseException, *, deep: bool = True) -> str:

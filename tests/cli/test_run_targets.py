@@ -177,6 +177,11 @@ def test_a_metrics_folder_that_cannot_be_written_is_told(tmp_path: Path, folder:
         ),
         ("from .models import x", "has relative imports and is in no package"),
         ("import nowhere_at_all", "raised an error while it was loaded"),
+        (
+            "import socket\ntaken = socket.create_server(('127.0.0.1', 0))\n"
+            "socket.create_server(taken.getsockname())",
+            "only one can listen at an address; `natsrpc run --http` serves one page",
+        ),
         ("def f() -> None:\n    1 / 0\nf()", "raised an error while it was loaded"),
     ],
 )
