@@ -143,6 +143,7 @@ async def test_a_leader_that_moves_is_followed(jetstream_cluster: Cluster) -> No
     assert set(done.values()) == {1}
 
 
+@pytest.mark.alone
 async def test_a_worker_that_is_killed_leaves_its_messages_to_others(
     desk: Desk,
 ) -> None:

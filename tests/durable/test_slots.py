@@ -7,6 +7,8 @@ import threading
 import time
 from collections import Counter
 
+import pytest
+
 import natsrpc
 from natsrpc import Delivery, Service
 from natsrpc.testing import NatsServer
@@ -79,6 +81,7 @@ async def test_two_workers_share_by_their_speed(desk: Desk) -> None:
     assert 3 <= counts["quick"] / counts["slow"] <= 7
 
 
+@pytest.mark.alone
 async def test_a_drain_ends_with_the_longest_job_and_gives_the_rest_to_others(desk: Desk) -> None:
     first, second = desk.service(), desk.service()
     release, others = asyncio.Event(), []
@@ -108,6 +111,7 @@ async def test_a_drain_ends_with_the_longest_job_and_gives_the_rest_to_others(de
     assert (await desk.info()).num_redelivered == 0
 
 
+@pytest.mark.alone
 async def test_what_comes_while_a_worker_stops_is_given_back_at_once(desk: Desk) -> None:
     """Messages on their way to it, and none of its slots, are with another within a second."""
     handled: Counter[int] = Counter()

@@ -69,6 +69,7 @@ async def with_leader(js: JetStream, name: str) -> StreamInfo:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_leaders_are_killed_amid_publishes_and_reads(jetstream_cluster: Cluster) -> None:
     cluster, count = jetstream_cluster, 3000
     seen: dict[int, int] = {}
@@ -116,6 +117,7 @@ async def test_leaders_are_killed_amid_publishes_and_reads(jetstream_cluster: Cl
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_a_publish_outlives_its_leader(jetstream_cluster: Cluster) -> None:
     """Nobody takes it for some seconds: it is sent again, and stored once."""
     cluster = jetstream_cluster
@@ -145,6 +147,7 @@ async def put(kv: KeyValue, key: str) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_a_watch_and_an_ordered_reader_outlive_leaders(jetstream_cluster: Cluster) -> None:
     cluster = jetstream_cluster
     async with connect(cluster.urls, **FAST) as nc:
@@ -180,6 +183,7 @@ async def test_a_watch_and_an_ordered_reader_outlive_leaders(jetstream_cluster: 
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_ids_in_flight_are_stored_once(jetstream_cluster: Cluster) -> None:
     async with connect(jetstream_cluster.urls) as nc:
         js = JetStream(nc)
@@ -192,6 +196,7 @@ async def test_ids_in_flight_are_stored_once(jetstream_cluster: Cluster) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 async def test_a_server_in_lame_duck_mode_is_left_without_a_loss(
     jetstream_cluster: Cluster,
 ) -> None:

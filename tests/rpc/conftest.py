@@ -39,6 +39,14 @@ async def other(nats_server: NatsServer) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
+def patient_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callers that wait for a worker's word that the time is over, however busy the machine is:
+    these tests are about that word."""
+    for module in ("calling.bound", "calling.outgoing", "calling.gather", "streams.conversations"):
+        monkeypatch.setattr(f"natsrpc.rpc.{module}.GRACE", 10.0)
+
+
+@pytest.fixture
 def unique() -> str:
     """A subject token of this test's own."""
     return f"t{next(_numbers)}"

@@ -33,6 +33,7 @@ async def test_what_is_no_positive_number_is_refused(client: Client, name: str, 
             Service("x", version="1.0.0", **{name: value})
 
 
+@pytest.mark.alone
 async def test_a_worker_that_says_nothing_is_waited_for_as_long_as_was_said(
     nats_server: NatsServer, client: Client, unique: str
 ) -> None:

@@ -278,6 +278,7 @@ async def test_streams_do_not_take_the_slots_of_calls(
         assert server.inflight == 0
 
 
+@pytest.mark.usefixtures("patient_callers")
 async def test_a_stream_that_will_not_stop_is_logged_by_name(
     client: Client, unique: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

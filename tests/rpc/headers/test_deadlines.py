@@ -222,6 +222,7 @@ async def test_opting_out_of_the_deadline(client: Client, unique: str) -> None:
     assert inherited <= 3
 
 
+@pytest.mark.usefixtures("patient_callers")
 async def test_a_call_after_the_deadline_is_not_sent(client: Client, unique: str) -> None:
     """A handler that swallows its cancellation gets no more work done elsewhere."""
     reached: list[int] = []

@@ -19,7 +19,7 @@ from natsrpc.rpc.serving.streams import UNPROVEN_ITEMS
 from natsrpc.rpc.streams import MAX_BODY, conversations_of
 from tests.core.harness import eventually
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.alone]
 
 MIB = 1024 * 1024
 SOON = 2.0

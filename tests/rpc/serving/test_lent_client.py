@@ -134,6 +134,7 @@ async def test_it_cannot_be_ended_by_those_who_are_given_it(
             assert "the connection which the service is served on" in text
 
 
+@pytest.mark.usefixtures("patient_callers")
 async def test_its_calls_inherit_the_deadline_of_the_handler() -> None:
     service, left = Service("shop", version="1.0.0"), []
 

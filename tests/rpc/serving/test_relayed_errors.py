@@ -308,6 +308,7 @@ async def test_a_timeout_that_is_none_of_a_call_is_an_internal_error(
             await client.call(unique)
 
 
+@pytest.mark.usefixtures("patient_callers")
 async def test_the_end_of_the_time_that_a_handler_has_is_its_own(
     client: Client, unique: str
 ) -> None:

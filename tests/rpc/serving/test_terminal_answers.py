@@ -257,6 +257,7 @@ async def test_nothing_is_answered_twice(client: Client, other: Client, unique: 
     assert [msg.headers["Nats-Service-Error-Code"] for msg in answers] == ["504"]
 
 
+@pytest.mark.usefixtures("patient_callers")
 async def test_a_handler_that_ignores_its_cancellation_is_logged_by_name(
     client: Client, unique: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

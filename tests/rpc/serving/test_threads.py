@@ -262,6 +262,7 @@ async def test_what_expires_or_is_cancelled_before_a_thread_takes_it_never_runs(
     assert sorted(ran) == [*range(THREADS), 3000]
 
 
+@pytest.mark.usefixtures("patient_callers")
 async def test_plain_handlers_of_two_endpoints_share_the_threads_and_none_runs_late() -> None:
     release, ran = threading.Event(), list[str]()
     service = Service("busy", version="1.0.0")
@@ -306,6 +307,7 @@ async def test_what_finds_no_thread_waits_in_the_row_and_is_refused_when_it_is_f
     assert len(ran) == THREADS + 8
 
 
+@pytest.mark.usefixtures("patient_callers")
 async def test_a_deadline_that_passed_while_the_loop_was_blocked_is_seen_in_the_thread() -> None:
     service = Service("blocked", version="1.0.0")
     ran: list[int] = []

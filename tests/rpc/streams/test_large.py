@@ -235,6 +235,7 @@ async def test_cancelling_a_large_call_cancels_the_handler(
         await nothing_left(server, client, other)
 
 
+@pytest.mark.usefixtures("patient_callers")
 async def test_the_deadline_of_a_large_call(client: Client, other: Client, store: Store) -> None:
     async with other.serve(store.service) as server:
         with pytest.raises(DeadlineExceededError):
@@ -297,6 +298,7 @@ async def test_a_head_with_a_body_that_is_too_long(
         await nothing_left(server, client, other)
 
 
+@pytest.mark.usefixtures("patient_callers")
 async def test_a_large_request_waits_for_its_turn(
     client: Client, other: Client, unique: str
 ) -> None:
