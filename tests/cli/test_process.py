@@ -25,7 +25,7 @@ def wait_until_dead(pid: int) -> None:
                 return
         except FileNotFoundError:
             return
-        time.sleep(0.001)
+        time.sleep(0.001)  # why: the event loop must not run meanwhile
     pytest.fail("it does not end")
 
 
@@ -49,7 +49,7 @@ async def test_a_signal_that_comes_too_late_takes_no_exit_code(
 
 async def test_a_worker_that_lives_is_killed() -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", "import time; time.sleep(600)", stdin=subprocess.PIPE
+        sys.executable, "-c", "input()", stdin=subprocess.PIPE
     )
     worker = WorkerProcess("worker 1", "target", process)
     worker.kill()
