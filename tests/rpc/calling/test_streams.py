@@ -298,7 +298,7 @@ async def test_a_stream_that_will_not_stop_is_logged_by_name(
     with caplog.at_level(logging.WARNING, "natsrpc.rpc"):
         async with client.serve(service) as server:
             with pytest.raises(DeadlineExceededError):
-                async for _ in client.stream(will_not_stop, timeout=0.05):
+                async for _ in client.stream(will_not_stop, timeout=0.5):
                     pass
             await eventually(lambda: "will_not_stop" in caplog.text)
             assert server.inflight == 1  # it holds its slot for as long as it runs

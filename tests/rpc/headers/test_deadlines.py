@@ -246,7 +246,7 @@ async def test_a_call_after_the_deadline_is_not_sent(client: Client, unique: str
 
     async with client.serve(service):
         with pytest.raises(DeadlineExceededError):
-            await client.call(outer, timeout=0.03)
+            await client.call(outer, timeout=0.3)
         await eventually(lambda: outcome)
         await client.connection.flush()
     assert reached == []

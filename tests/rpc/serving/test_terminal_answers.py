@@ -264,7 +264,7 @@ async def test_a_handler_that_ignores_its_cancellation_is_logged_by_name(
     monkeypatch.setattr("natsrpc.rpc.serving.endpoint.STUBBORN_AFTER", 0.01)
     async with client.serve(failing_service(unique)):
         with pytest.raises(DeadlineExceededError):
-            await client.call(f"{unique}.swallow", timeout=0.02)
+            await client.call(f"{unique}.swallow", timeout=0.3)
         await eventually(lambda: "swallow" in caplog.text)
 
 
