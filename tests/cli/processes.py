@@ -62,6 +62,11 @@ class Command:
     def output(self) -> str:
         return "\n".join(self.lines)
 
+    @property
+    def end(self) -> str:
+        """The last lines of the output, for people."""
+        return "\n".join([*(["[...]"] if len(self.lines) > 60 else []), *self.lines[-60:]])
+
     def wait_for(self, text: str, timeout: float = 30.0) -> str:
         """Read on until a line has `text` in it, and return that line."""
         end = time.monotonic() + timeout
@@ -69,9 +74,9 @@ class Command:
             try:
                 line = self._queue.get(timeout=max(0.01, end - time.monotonic()))
             except queue.Empty:
-                raise AssertionError(f"no {text!r} within {timeout} s in:\n{self.output}") from None
+                raise AssertionError(f"no {text!r} within {timeout} s in:\n{self.end}") from None
             if line is None:
-                raise AssertionError(f"ended without {text!r}:\n{self.output}")
+                raise AssertionError(f"ended without {text!r}:\n{self.end}")
             self.lines.append(line)
             if text in line:
                 return line
