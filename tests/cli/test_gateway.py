@@ -12,6 +12,7 @@ import pytest
 
 import natsrpc
 from natsrpc.testing import NatsServer
+from tests.core.harness import eventually
 from tests.web.shop import shop
 
 from .processes import Command
@@ -33,7 +34,7 @@ def address(command: Command) -> str:
 async def test_a_gateway_serves_until_it_is_told_to_stop(
     nats_server: NatsServer, number: signal.Signals
 ) -> None:
-    async with natsrpc.connect(nats_server.url) as worker, worker.serve(shop()):
+    async with natsrpc.connect(nats_server.url) as worker, worker.serve(shop()) as server:
         with Command("gateway", "--port", "0", "--server", nats_server.url) as command:
             url = await asyncio.to_thread(address, command)
             async with httpx.AsyncClient(base_url=url) as http:
@@ -43,7 +44,7 @@ async def test_a_gateway_serves_until_it_is_told_to_stop(
                 elsewhere = await http.get("/openapi.json", headers={"Host": "evil.example"})
                 assert elsewhere.status_code == 421
                 slow = asyncio.ensure_future(http.post("/orders/sleep", json=0.5))
-                await http.post("/orders/forget")  # it came behind the slow one
+                await eventually(lambda: server.inflight == 1)
                 command.signal(number)
                 assert (await slow).json() == "awake"
             assert await asyncio.to_thread(command.wait) == 0
