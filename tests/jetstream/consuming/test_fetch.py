@@ -400,6 +400,8 @@ async def test_a_reconnect_is_survived(jetstream_server: NatsServer, js: JetStre
             return (await consumer.info()).num_ack_pending == 2
 
         await eventually(pulled)
+        await eventually(lambda: proxy.links[0].down.count(b"MSG recon.a ") == 2)
+        await nc.flush()  # what was counted at the server, and passed on, is here
         proxy.cut()
         await eventually(lambda: len(proxy.links) == 2)
         await fill(js, stream, 2)
