@@ -134,8 +134,10 @@ async def test_a_fetch_goes_on(fresh_jetstream: NatsServer) -> None:
         stream = await js.create_stream(StreamConfig(name="S", subjects=["s"], storage="file"))
         consumer = await stream.create_consumer(ConsumerConfig(durable_name="c"))
         fetching = asyncio.create_task(consumer.fetch(2, timeout=60.0))
+        before = nc.stats().in_msgs
         await js.publish("s", b"1")
-        await bounce(server, "killed", nc)
+        await eventually(lambda: nc.stats().in_msgs >= before + 2)  # its ack, and the message
+        await bounce(server, "stopped", nc)  # killed, it might forget that it delivered that
         await js.publish("s", b"2", timeout=30.0)
         assert [msg.data for msg in await fetching] == [b"1", b"2"]
 
