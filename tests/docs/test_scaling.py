@@ -17,7 +17,7 @@ import pytest
 import natsrpc
 from natsrpc.server import Cluster, NatsServer
 from tests.behavior.matrix import topologies
-from tests.core.harness import eventually
+from tests.core.harness import eventually, steady
 
 from .blocks import BLOCKS
 
@@ -97,7 +97,11 @@ def partition(number: int) -> natsrpc.Service:
 async def test_interest_is_what_the_page_says(instances: int, endpoints: int) -> None:
     with Cluster(2, "http: 127.0.0.1:-1\n") as servers:
         own, other = servers.servers
-        before = interest(own), interest(other)
+        # the servers' own interest is known to both once all their routes stand
+        await eventually(
+            lambda: len({(routes(each), interest(each)) for each in (own, other)}) == 1
+        )
+        before = await steady(lambda: (interest(own), interest(other)))
         async with natsrpc.connect(own.url) as client:
             for _ in range(instances):
                 await client.serve(many(endpoints))
@@ -121,6 +125,14 @@ def many(endpoints: int) -> natsrpc.Service:
 
 
 def interest(server: NatsServer) -> int:
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.monitor_port}/subsz") as answer:
-        found: int = json.load(answer)["num_subscriptions"]
+    return number_of(server, "subsz", "num_subscriptions")
+
+
+def routes(server: NatsServer) -> int:
+    return number_of(server, "routez", "num_routes")
+
+
+def number_of(server: NatsServer, page: str, name: str) -> int:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.monitor_port}/{page}") as answer:
+        found: int = json.load(answer)[name]
     return found
