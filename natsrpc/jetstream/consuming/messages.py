@@ -74,7 +74,7 @@ class Messages:
         msg = buffer.popleft()
         pump.spare = spare = pump.spare - (pump.cost(msg) if self._is_sized else 1)
         if spare <= 0:
-            pump.refill()
+            pump.refill_soon()
         msg.__class__ = JsMsg
         msg.sub = self._origin
         return msg  # type: ignore[return-value]  # it is one now

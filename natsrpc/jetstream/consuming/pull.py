@@ -110,8 +110,12 @@ class Target:
 
     def request(self, asked: Asked) -> bytes:
         """The JSON of a pull."""
-        if not (asked.heartbeat or asked.max_bytes or asked.no_wait or self.priority):
-            return b'{"batch": %d, "expires": %d}' % (asked.batch, to_ns(asked.expires))
+        if not (asked.max_bytes or asked.no_wait or self.priority):
+            batch, expires, heartbeat = asked.batch, to_ns(asked.expires), to_ns(asked.heartbeat)
+            if heartbeat:
+                text = b'{"batch": %d, "expires": %d, "idle_heartbeat": %d}'
+                return text % (batch, expires, heartbeat)
+            return b'{"batch": %d, "expires": %d}' % (batch, expires)
         request: dict[str, Any] = {"batch": asked.batch}
         if asked.expires:
             request["expires"] = to_ns(asked.expires)

@@ -1,9 +1,9 @@
 """The pump: overlapping pulls that keep a reader supplied, and never more than it has room for.
 
 What is received and not handed out yet (`buffer`), and what live pulls still owe, is at most
-`most`. When it has fallen to `threshold`, another pull asks for the difference. Room comes from
-handing out, not from arrival, so `spare` counts hand-outs down to the next pull: nothing is summed
-up for a message.
+`most`. When it has fallen to `threshold`, another pull asks for the difference: once the buffer is
+empty, or in the next turn of the loop. Room comes from handing out, not from arrival, so `spare`
+counts hand-outs down to the next pull: nothing is summed up for a message.
 
 A pull that ends without a message is followed by another at once, twice; then after .1 s, .2 s, up
 to 5 s. A pull that brings neither messages nor heartbeats is taken for dead only after a round trip
@@ -67,7 +67,7 @@ class PumpOwner(Protocol):
 
 class Pump:
     """Pulls for one reader. `buffer` is what it may hand out; after each hand-out it counts `spare`
-    down, and calls `refill` at 0. `error` is why nothing more comes.
+    down, and calls `refill` or `refill_soon` at 0. `error` is why nothing more comes.
 
     An owner that keeps messages elsewhere sets `keep`, and `count` to what tells how many there
     are. `on_fail` is told `error`, too. `behind` is an ack subject that the next pull is to go
@@ -97,6 +97,7 @@ class Pump:
         self._no_wait = False
         self._halted = False
         self._starved = False
+        self._is_due = False
         self._in_vain = 0
         self._pause: asyncio.TimerHandle | None = None
         self._silence = Silence(
@@ -134,8 +135,24 @@ class Pump:
             if self.on_fail is not None:
                 self.on_fail(error)
 
+    def refill_soon(self) -> None:
+        """Ask when the buffer is empty or the reader lets go of the loop, whatever is sooner.
+
+        A reader that is quick hands out all that is there in one go. Asked for at its end, all that
+        room is one pull: the server's answer comes in fewer and larger pieces.
+        """
+        self.spare = self._most  # a hand-out beyond this one asks no more
+        self._is_due = True
+        self._link.loop.call_soon(self._refill_due)
+
+    def _refill_due(self) -> None:
+        if self._is_due:
+            self.refill()
+
     async def wait(self) -> None:
         """Wait until there may be something in the buffer, or nothing more comes."""
+        if self._is_due:
+            self.refill()
         waiter = self._link.loop.create_future()
         self.waiters.append(waiter)
         try:
@@ -212,6 +229,7 @@ class Pump:
 
     def refill(self) -> None:
         """Ask for what there is room for, and count `spare` anew."""
+        self._is_due = False
         have = sum(map(self.cost, self.buffer)) if self._sized else self.count()
         have += sum(pull.left for pull in self._live)
         may_ask = not (self.is_stopped or self._halted or self._pause) and self._link.is_connected
@@ -247,7 +265,9 @@ class Pump:
             self.wake()
         if pull.left <= 0:
             self._in_vain = 0
-            self._ended(pull)
+            self._over(pull)
+            if self._no_wait or not self._overlaps:
+                self.refill()  # else room comes from handing out, and is asked for then
 
     def told(self, pull: Pull, msg: Msg) -> None:
         """A status came."""

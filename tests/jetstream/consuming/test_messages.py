@@ -93,9 +93,9 @@ async def test_no_more_is_out_than_there_is_room_for(
         await eventually(lambda: _is(held, 9))
         await js.publish(f"{stream.name.lower()}.a", b"")
         assert await held() == 9
-        await take(messages, 5)  # the fifth hand-out asked for five more
-        await eventually(lambda: _is(held, 9))
-        assert (await consumer.info()).delivered.stream_seq == 15
+        await take(messages, 5)  # the fourth left no more than half; all six are asked for at once
+        await eventually(lambda: _is(held, 10))
+        assert (await consumer.info()).delivered.stream_seq == 16
 
 
 async def _is(read: Any, value: object) -> bool:
@@ -300,9 +300,27 @@ async def test_the_wire_of_its_pulls(scripted: ScriptedConsumer, played: Connect
             await anext(messages)
     first = scripted.pulls[0]
     assert first == {"batch": 10, "expires": 20_000_000_000, "idle_heartbeat": 5_000_000_000}
-    # 10, then what was handed out when no more than 4 were left
-    assert [pull["batch"] for pull in scripted.pulls] == [10, 6, 6, 6, 6]
+    # a quick reader hands out all that is there before it lets others run
+    assert [pull["batch"] for pull in scripted.pulls] == [10, 10, 10]
     assert len(set(scripted.inboxes)) == 1  # each was filled before the next
+
+
+async def test_a_reader_that_takes_its_time_asks_when_no_more_than_the_threshold_is_left(
+    scripted: ScriptedConsumer, played: Connection
+) -> None:
+    consumer = await scripted.consumer(played)
+    scripted.pulled = lambda index: scripted.send(scripted.pulls[index]["batch"])
+    async with consumer.messages(max_messages=10, threshold=4, expires=20.0) as messages:
+        for number in range(1, 29):
+            await anext(messages)
+            await turns()
+            # 10, then what was handed out when no more than 4 were left
+            wanted = [10, *[6] * (number // 6)]
+            await eventually(lambda wanted=wanted: batches(scripted) == wanted)  # type: ignore[misc]
+
+
+def batches(scripted: ScriptedConsumer) -> list[int]:
+    return [pull["batch"] for pull in scripted.pulls]
 
 
 async def test_pulls_that_overlap_have_inboxes_of_their_own(
