@@ -40,49 +40,6 @@ def test_one_that_fails_is_shown_whole_and_fails_all(tmp_path: Path) -> None:
     assert told.endswith("FAILED  bad, of 2 runs with 0 tests, in 0 s\n")
 
 
-FLAKY = """[ "$#" = 1 ] || { echo "$2" >>ran; exit "$(cat then)"; }
-    printf '9 9\\na::b[x y]\\n' >"$PROGRESS"; exit 1"""
-
-
-@pytest.mark.parametrize("then", [0, 1])
-def test_a_test_that_fails_beside_others_is_run_once_more_by_itself(
-    tmp_path: Path, then: int
-) -> None:
-    (tmp_path / "then").write_text(str(then))
-    with together(tmp_path, 2, "tests", FLAKY, "fine", "exit 0", "--", "-q") as done:
-        told, _ = done.communicate(timeout=60)
-    assert done.returncode == then
-    assert (tmp_path / "ran").read_text() == "a::b[x y]\n"
-    assert "FAILED  tests, 0 s, exit code 1:" in told  # it is told in any case
-    unsteady = "UNSTEADY  tests, a::b[x y]: failed beside others, passed by itself\n"
-    assert (unsteady in told) == (then == 0)
-    assert ("FAILED  tests, again, of 1 runs" in told) == (then == 1)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        "exit 1",  # nobody knows of what
-        r"""printf '8 9\na::b\n' >"$PROGRESS"; exit 1""",  # it did not come to its end
-        r"""printf '9 9\na::b\n' >"$PROGRESS"; exit 3""",  # an error of pytest's own
-        r"""printf '9 9\na\nb\nc\nd\ne\nf\n' >"$PROGRESS"; exit 1""",  # these are not few
-    ],
-)
-def test_what_is_wrong_otherwise_is_run_but_once(tmp_path: Path, wrong: str) -> None:
-    with together(tmp_path, 2, "tests", f"echo x >>ran; {wrong}", "fine", "exit 0", "--") as done:
-        told, _ = done.communicate(timeout=60)
-    assert done.returncode == (3 if wrong.endswith("3") else 1)
-    assert (tmp_path / "ran").read_text() == "x\n"
-    assert "once more" not in told
-
-
-def test_without_others_beside_it_a_test_has_failed(tmp_path: Path) -> None:
-    with together(tmp_path, 1, "tests", FLAKY, "--", "-q") as done:
-        done.communicate(timeout=60)
-    assert done.returncode == 1
-    assert not (tmp_path / "ran").exists()
-
-
 def test_how_far_each_is_and_how_many_failed_is_told_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
