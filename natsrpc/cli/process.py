@@ -41,7 +41,7 @@ class WorkerProcess:
         self.target = target
         self.process = process
         self.pid: int = process.pid
-        self._pidfd: int | None = _open(process.pid)
+        self._pidfd: int | None = _pidfd_of(process.pid)
         self.began: float = asyncio.get_running_loop().time()
         self.ready: bool = False
         self.draining: bool = False
@@ -220,7 +220,7 @@ class WorkerProcess:
         return self.process.returncode in (-signal.SIGTERM, -signal.SIGINT)
 
 
-def _open(pid: int) -> int | None:
+def _pidfd_of(pid: int) -> int | None:
     """What names this process and never another that gets its number; None where there is none."""
     if sys.platform == "linux" and hasattr(os, "pidfd_open"):  # not in each build of Python
         with contextlib.suppress(OSError):  # the process has ended, or the system refuses it

@@ -190,8 +190,8 @@ def _failed(what: str, error: BaseException) -> NatsRpcError:
     text = f"{what} raised an error while it was loaded"
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         text += (
-            ": each worker loads it, and only one can listen at an address; "
-            "`natsrpc run --http` serves one page with the metrics of all"
+            ": it listens at an address that is in use, as by another worker that has loaded it; "
+            "`natsrpc run --http` serves one page with the metrics of all workers"
         )
     return ModuleFailedError(text, frames=frames)
 

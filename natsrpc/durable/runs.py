@@ -59,7 +59,7 @@ from natsrpc.rpc import (
     OnFailed,
     RunEvent,
     ServiceContract,
-    cancel,
+    cancel_and_hold,
     direct,
     inherited,
     is_unstarted,
@@ -405,7 +405,7 @@ class Runs:
         work.msg, work.why = None, error
         if is_unstarted(work.task):
             return  # cancelled now it would never enter `_run`, which sees that it is withdrawn
-        cancel(work.task)
+        cancel_and_hold(work.task)
         self._link.loop.call_later(STUBBORN_AFTER, self._report_stubborn, work)
 
     def _report_stubborn(self, work: Work) -> None:

@@ -82,7 +82,7 @@ from .serving import Coding as Coding
 from .serving import Codings as Codings
 from .serving import Gate as Gate
 from .serving import Losses as Losses
-from .serving import cancel as cancel
+from .serving import cancel_and_hold as cancel_and_hold
 from .serving import direct as direct
 from .serving import is_unstarted as is_unstarted
 from .serving import metered_event as metered_event

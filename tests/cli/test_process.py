@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from natsrpc.cli.process import WorkerProcess
+from tests.core.harness import eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells of the dead")
 
@@ -56,3 +58,17 @@ async def test_a_worker_that_lives_is_killed() -> None:
     assert await worker.ended == -9
     assert worker.how_it_ended() == "was killed by SIGKILL"
     worker.kill()  # nothing is there any more
+
+
+async def test_workers_that_have_ended_hold_no_descriptors() -> None:
+    async def one() -> None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", "pass", stdin=subprocess.PIPE
+        )
+        await WorkerProcess("worker 1", "target", process).ended
+
+    await one()  # what asyncio opens with the first process stays
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        await one()
+    await eventually(lambda: len(os.listdir("/proc/self/fd")) <= before)

@@ -168,7 +168,7 @@ async def test_totals_are_what_callers_counted_whatever_happens_to_workers(
 ) -> None:
     for name in SERVICES:
         write(tmp_path, name)
-    settings = ("--workers", "2", "--worker-timeout", "2s")
+    settings = ("--workers", "2", "--worker-timeout", "1s")
     with start(tmp_path, fresh_server, *SERVICES, *settings) as command:
         pages = await pages_of(command)
         await said(command, "billing is served by 2 workers")

@@ -180,7 +180,7 @@ def test_a_metrics_folder_that_cannot_be_written_is_told(tmp_path: Path, folder:
         (
             "import socket\ntaken = socket.create_server(('127.0.0.1', 0))\n"
             "socket.create_server(taken.getsockname())",
-            "only one can listen at an address; `natsrpc run --http` serves one page",
+            "an address that is in use, as by another worker that has loaded it; `natsrpc run",
         ),
         ("def f() -> None:\n    1 / 0\nf()", "raised an error while it was loaded"),
     ],

@@ -5,7 +5,7 @@ from .callbacks import ServiceCallbacks
 from .codings import Coding, Codings
 from .definition import MAX_CONCURRENCY, MAX_WAITING, Definition, Servable
 from .dependencies import Dependencies
-from .eager import cancel, is_unstarted, task_starter
+from .eager import cancel_and_hold, is_unstarted, task_starter
 from .endpoint import STUBBORN_AFTER, Endpoint, direct
 from .endpoints import Endpoints, Group
 from .level import Level
@@ -50,7 +50,7 @@ __all__ = [
     "Server",
     "ServiceCallbacks",
     "Subscriber",
-    "cancel",
+    "cancel_and_hold",
     "check_prefixes",
     "direct",
     "ended",

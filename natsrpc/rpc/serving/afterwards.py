@@ -18,7 +18,7 @@ from typing import Protocol
 from ..contract import Afterwards, Later
 from ..headers import no_deadline
 from ..signature import describe, is_async
-from .eager import cancel
+from .eager import cancel_and_hold
 from .threads import Threads
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")
@@ -99,4 +99,4 @@ class AfterReply:
         """Cancel what runs, and run no more: the end of a drain's patience."""
         self._is_aborted = True
         for task in list(self._running):
-            cancel(task)
+            cancel_and_hold(task)

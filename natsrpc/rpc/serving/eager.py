@@ -41,7 +41,7 @@ def is_unstarted(task: asyncio.Task[None]) -> bool:
 _cancelled: set[asyncio.Task[None]] = set()
 
 
-def cancel(task: asyncio.Task[None]) -> None:
+def cancel_and_hold(task: asyncio.Task[None]) -> None:
     """Cancel a handler's task, and hold it until it has ended.
 
     A loop knows its tasks weakly. One that runs on in spite of its cancellation, and waits for

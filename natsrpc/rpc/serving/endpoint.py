@@ -72,7 +72,7 @@ from ..streams import LARGE, Conversations, Patience, Receiving, send_reply
 from .afterwards import AfterReply
 from .answers import Answers
 from .decoding import LARGE_BODY, decode_large
-from .eager import cancel, is_unstarted, task_starter
+from .eager import cancel_and_hold, is_unstarted, task_starter
 from .meters import Meter, Run, metered
 from .observers import Observer
 from .outcomes import OnFailed
@@ -587,7 +587,7 @@ class Endpoint:
         task = admitted.task
         if task is None or is_unstarted(task):
             return  # cancelled now it would never enter `_run`, which sees that it is answered
-        cancel(task)
+        cancel_and_hold(task)
         self._link.loop.call_later(STUBBORN_AFTER, self._report_stubborn, admitted)
 
     def _report_stubborn(self, admitted: Admitted) -> None:

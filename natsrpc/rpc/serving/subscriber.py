@@ -58,7 +58,7 @@ from ..signature import CallPlan
 from .afterwards import AfterReply
 from .backlog import Backlog
 from .codings import Coding, Codings
-from .eager import cancel, is_unstarted, task_starter
+from .eager import cancel_and_hold, is_unstarted, task_starter
 from .endpoint import STUBBORN_AFTER, direct
 from .meters import Meter, RunEvent, metered_event
 from .observers import Observer
@@ -290,7 +290,7 @@ class Subscriber:
         self.answers.fail(msg, error)
         if is_unstarted(task):
             return  # cancelled now it would never enter `_run`, which sees that it is withdrawn
-        cancel(task)
+        cancel_and_hold(task)
         self._link.loop.call_later(STUBBORN_AFTER, self._report_stubborn, msg)
 
     def _report_stubborn(self, msg: Msg) -> None:

@@ -23,10 +23,12 @@ class Stubborn:
 
     def __init__(self) -> None:
         self.ended = 0
+        self.task: Callable[[], object] = object
         self._event: Callable[[], asyncio.Event | None] = lambda: None
 
     async def wait(self) -> None:
         is_over = asyncio.Event()
+        self.task = weakref.ref(asyncio.current_task())  # type: ignore[arg-type]  # there is one
         self._event = weakref.ref(is_over)
         while not is_over.is_set():
             with contextlib.suppress(asyncio.CancelledError):
@@ -112,3 +114,5 @@ async def test_no_collection_of_garbage_ends_a_handler(kind: str) -> None:
         assert server.inflight == 1
         await stubborn.end()
         await eventually(lambda: server.inflight == 0)
+    gc.collect()
+    assert stubborn.task() is None  # it is held no longer than it runs
