@@ -119,7 +119,7 @@ class Feed:
                     self._until_mark -= 1
                 pump.spare -= pump.cost(msg)
                 if pump.spare <= 0:
-                    pump.refill()
+                    pump.refill_soon()
                 if self._cursor.take(msg):
                     if self._catches_up:
                         self._note_initial(msg)

@@ -67,7 +67,7 @@ class PumpOwner(Protocol):
 
 class Pump:
     """Pulls for one reader. `buffer` is what it may hand out; after each hand-out it counts `spare`
-    down, and calls `refill` or `refill_soon` at 0. `error` is why nothing more comes.
+    down, and calls `refill_soon` at 0. `error` is why nothing more comes.
 
     An owner that keeps messages elsewhere sets `keep`, and `count` to what tells how many there
     are. `on_fail` is told `error`, too. `behind` is an ack subject that the next pull is to go
