@@ -28,7 +28,7 @@ class Stubborn:
 
     async def wait(self) -> None:
         is_over = asyncio.Event()
-        self.task = weakref.ref(asyncio.current_task())  # type: ignore[arg-type]  # there is one
+        self.task = weakref.ref(asyncio.current_task())  # there is one
         self._event = weakref.ref(is_over)
         while not is_over.is_set():
             with contextlib.suppress(asyncio.CancelledError):
