@@ -26,12 +26,18 @@ from natsrpc.errors import DecodeError, EncodeError
 from .codec import Bound, Decode, Encode
 from .exact import Test, exact_test, is_exact_class
 from .foreign import Format
-from .typed import PydanticCodec, Typed, empty, make_careful
+from .typed import PydanticCodec, Typed, empty, make_careful, nested_too_deeply
 
 _Check: TypeAlias = Callable[[Any, bytes], bytes]
 
 # The bytes that `NaN` and `Infinity` begin with: without one of them in it, no JSON has a constant.
 _N, _I = b"NI"
+
+# A number of JSON that is larger than a float has three digits of exponent or 200 digits in a row.
+# Where all digits are made `0`, both can be looked for as texts, which is ten times as quick as a
+# pattern. What is found so may be of any string.
+_SHAPES = bytes.maketrans(b"0123456789E", b"0000000000e")
+_LONG = b"0" * 200
 
 
 class JsonCodec(PydanticCodec):
@@ -154,15 +160,31 @@ def _refuse_constants(text: bytes) -> None:
     json.loads(text, parse_constant=refuse)
 
 
-def _refuse_read_constants(text: bytes) -> None:
-    """Raise where a body that pydantic took has a constant, and not just a string that looks so."""
+def _may_be_infinite(text: bytes) -> bool:
+    """Whether a body may have a constant, or a number that a float takes for infinite."""
+    if (_N in text or _I in text) and (b"NaN" in text or b"Infinity" in text):
+        return True
+    shapes = text.translate(_SHAPES, b"+")
+    return b"0e000" in shapes or _LONG in shapes
+
+
+def _refuse_infinite(text: bytes) -> None:
+    """Raise where a body that pydantic took has such a number, and not just a string that looks
+    so."""
 
     def refuse(constant: str) -> None:
         raise DecodeError(f"not JSON: {constant} is no number", malformed=True)
 
+    def finite(number: str) -> float:
+        found = float(number)
+        if not math.isfinite(found):
+            reason = f"{number[:20]}{'…' * (len(number) > 20)} is larger than a number can be"
+            raise DecodeError(reason, malformed=True)
+        return found
+
     # a body of type str may be text that is not JSON at all
     with contextlib.suppress(ValueError, RecursionError):
-        json.loads(text, parse_constant=refuse)
+        json.loads(text, parse_constant=refuse, parse_float=finite)
 
 
 def _refuse_hidden(value: Any) -> None:
@@ -183,15 +205,18 @@ def _make_decode(typed: Typed) -> Decode:
 
     def decode_checked(data: bytes) -> Any:
         value = decode(data)
-        if (_N in data or _I in data) and (b"NaN" in data or b"Infinity" in data):
-            _refuse_read_constants(data)
+        if _may_be_infinite(data):
+            _refuse_infinite(data)
         return value
 
     def decode(data: bytes) -> Any:
         try:
-            return validate_json(data)
-        except ValidationError as error:
-            return failed(typed, data, error)
+            try:
+                return validate_json(data)
+            except ValidationError as error:
+                return failed(typed, data, error)
+        except RecursionError:  # of what the type is made of: a pattern, say
+            raise nested_too_deeply(typed.name) from None
 
     return decode_checked if typed.constants else decode
 

@@ -25,7 +25,7 @@ from natsrpc.errors import DecodeError, EncodeError
 from .codec import Bound, Decode, Encode
 from .exact import exact_test, is_exact_class
 from .foreign import Format, is_struct, plain_struct
-from .typed import PydanticCodec, Typed, empty, make_careful
+from .typed import PydanticCodec, Typed, empty, make_careful, nested_too_deeply
 
 
 class MsgpackCodec(PydanticCodec):
@@ -133,11 +133,14 @@ def _make_decode(typed: Typed) -> Decode:
         except Exception as error:
             return _failed(typed, data, error)
         try:
-            return validate(value)
-        except ValidationError as error:
-            if validate_as_json is not None:
-                return validate_as_json(value)
-            return typed.decode_again(error, lambda validator: validator.validate_python(value))
+            try:
+                return validate(value)
+            except ValidationError as error:
+                if validate_as_json is not None:
+                    return validate_as_json(value)
+                return typed.decode_again(error, lambda validator: validator.validate_python(value))
+        except RecursionError:  # a list in a list, and so on, where an enum's value should be
+            raise nested_too_deeply(typed.name) from None
 
     return decode
 

@@ -311,6 +311,11 @@ def make_careful(
     return careful
 
 
+def nested_too_deeply(name: str) -> DecodeError:
+    """The error for a value that Python itself has no room to read as `name`."""
+    return DecodeError(f"cannot decode {name}: it is nested too deeply", malformed=True)
+
+
 def empty(typed: Typed, from_nothing: Callable[[], Any]) -> Any:
     """Decode the empty payload: to None where the type allows that, to the defaults where all
     fields have one. `from_nothing` decodes an object without fields.

@@ -8,6 +8,7 @@ import decimal
 import enum
 import json
 import math
+import re
 import uuid
 from typing import Annotated, Any, Generic, Literal, NotRequired, Optional, TypedDict, TypeVar
 
@@ -38,6 +39,10 @@ T = TypeVar("T")
 class Question(BaseModel):
     topic: str
     depth: int = 0
+
+
+class Open(BaseModel, extra="allow"):
+    pass
 
 
 class Color(enum.Enum):
@@ -209,7 +214,10 @@ def test_nan_and_the_infinities_are_not_json(type_: Any, value: Any) -> None:
         JSON.bind(type_).encode(value)
 
 
-@pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity"])
+TOO_LARGE = (b"1e999", b"-1E+0400", b"1" * 400 + b".5", b"1" * 250 + b"e99")
+
+
+@pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity", *TOO_LARGE])
 @pytest.mark.parametrize(
     ("type_", "form"),
     [
@@ -230,6 +238,7 @@ def test_nan_and_the_infinities_are_not_json(type_: Any, value: Any) -> None:
         (list, b"[[%b]]"),
         (dict[str, Any], b'{"a":{"b":%b}}'),
         (JsonValue, b"[%b]"),
+        (Open, b'{"a":[%b]}'),
         (codecs.fields({"a": (float, codecs.REQUIRED), "b": (int, 1)}), b'{"a":%b}'),
     ],
 )
@@ -250,6 +259,17 @@ def test_nan_as_text_is_read_where_its_author_says_so() -> None:
         assert math.isnan(JSON.bind(type_).decode(b'{"value":"NaN"}').value)
         with pytest.raises(DecodeError):
             JSON.bind(type_).decode(b'{"value":NaN}')
+
+
+def test_numbers_that_a_float_holds_are_read() -> None:
+    text = b'[1e308,0e999,1e-999,"1e999","%b",%b]' % (b"1" * 400, b"1" * 400)
+    assert JSON.bind(Any).decode(text) == [1e308, 0.0, 0.0, "1e999", "1" * 400, int("1" * 400)]
+
+
+def test_a_value_that_its_type_has_no_room_for_is_nested_too_deeply() -> None:
+    with pytest.raises(DecodeError, match="nested too deeply") as caught:
+        JSON.bind(re.Pattern).decode(json.dumps("(" * 5000).encode())
+    assert caught.value.malformed
 
 
 def test_text_that_spells_nan_is_read_as_text() -> None:

@@ -6,6 +6,7 @@ import collections
 import datetime as dt
 import decimal
 import enum
+import ipaddress
 import pathlib
 import time
 import uuid
@@ -170,6 +171,12 @@ def test_nesting_beyond_the_limits_is_refused() -> None:
         deep = [deep]
     with pytest.raises(EncodeError):
         MSGPACK.bind(Any).encode(deep)
+
+
+@pytest.mark.parametrize("type_", [Color, list[Color], ipaddress.IPv4Address])
+def test_a_nested_value_where_a_plain_one_belongs_is_refused(type_: Any) -> None:
+    with pytest.raises(DecodeError):  # from Python 3.12 on, the nesting itself is no matter
+        MSGPACK.bind(type_).decode(b"\x91" * 1000 + b"\xc0")
 
 
 @pytest.mark.parametrize(

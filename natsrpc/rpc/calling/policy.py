@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
@@ -215,9 +216,10 @@ class Attempts:
     ) -> Any:
         if not idempotent:
             return await attempt(timeout)
-        if policy.hedge_after is None:
-            return await self._resending(attempt, timeout)
-        return await self._hedged(policy.hedge_after, attempt, timeout)
+        after = policy.hedge_after
+        if after is not None:
+            attempt = functools.partial(self._hedged, after, attempt)
+        return await self._resending(attempt, timeout)
 
     async def _resending(self, attempt: Attempt, timeout: float | None) -> Any:
         """One attempt that is given up when the connection it was sent on is gone."""

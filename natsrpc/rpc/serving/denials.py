@@ -3,7 +3,9 @@
 A server tells that it takes a permission away, and never that it gives it back: so a service whose
 endpoint is denied asks again, at first after a second, then less and less often, and at once in a
 new session. Meanwhile `RunningService` counts as unwell. What a service can do without (large
-requests, cancels, discovery) is asked for again with its endpoints, and is never missed.
+requests, cancels, discovery) does not count. It is asked for again in the same way if the service
+had it once; what a service never had is asked for with its endpoints alone, for a service with
+least privilege is denied it on purpose, and a server logs each denial.
 """
 
 from __future__ import annotations
@@ -11,10 +13,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import weakref
 from collections.abc import Callable, Iterable
 
 from natsrpc.core import AsyncError, Connection, ConnectionEvent, Reconnected, Subscription
-from natsrpc.errors import NatsError, ServerError
+from natsrpc.errors import NatsError, PermissionsError, ServerError
 
 logger: logging.Logger = logging.getLogger("natsrpc.rpc")
 
@@ -41,6 +44,8 @@ class Denials:
         self._name = name
         self._optional = optional
         self._missed: dict[Subscription, None] = {}
+        self._had: weakref.WeakSet[Subscription] = weakref.WeakSet()
+        self._taken: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._unwanted: list[str] = []
@@ -66,6 +71,9 @@ class Denials:
             event.error,
         )
         self._missed[event.subscription] = None
+        self._begin()
+
+    def _begin(self) -> None:
         if self._task is None:
             self._connection.link.add_listener(self._hear)
             self._task = asyncio.ensure_future(self._regain())
@@ -76,7 +84,7 @@ class Denials:
 
     async def _regain(self) -> None:
         wait = FIRST_WAIT
-        while self._missed:
+        while self._missed or self._taken:
             self._news.clear()
             try:
                 async with asyncio.timeout(wait * random.uniform(0.75, 1.25)):  # noqa: S311  jitter
@@ -91,7 +99,7 @@ class Denials:
     async def _ask(self) -> None:
         link = self._connection.link
         try:
-            await link.ask_again(self._missed)
+            await link.ask_again([*self._missed, *self._taken])
             back = [one for one in self._missed if one.is_valid]
             if back:
                 await link.ask_again(self._optional())
@@ -102,6 +110,7 @@ class Denials:
                 "service %s can be reached on %r again", self._name, subscription.subject
             )
         self.forget(back)
+        self._welcome([one for one in self._taken if one.is_valid])
 
     def forget(self, subscriptions: Iterable[Subscription]) -> None:
         """Miss these no more: they are back, or their endpoint was removed."""
@@ -110,15 +119,35 @@ class Denials:
 
     # what can be done without
 
-    def note_optional(self, error: ServerError, subject: str) -> None:
+    def accepted(self) -> None:
+        """Take note that the server has answered for all that was asked for so far."""
+        self._had.update(one for one in self._optional() if one.is_valid)
+
+    def note_optional(self, error: ServerError, subscription: Subscription) -> None:
         """Collect what the server denies in a row: it tells of each subscription by itself. What
         was told once is not told again with each session."""
+        if self._stopped:
+            return
+        is_taken_away = isinstance(error, PermissionsError) and error.sid is not None
+        if is_taken_away or subscription in self._had:
+            self._taken.add(subscription)
+            self._begin()
+        subject = subscription.subject
         if subject in self._told:
             return
         if not self._unwanted:
             self._connection.link.loop.call_later(TELLING, self._tell)
         self._told.add(subject)
         self._unwanted.append(subject)
+
+    def _welcome(self, back: list[Subscription]) -> None:
+        """What was taken away is there again; another denial is told anew."""
+        for subscription in back:
+            self._taken.discard(subscription)
+            self._told.discard(subscription.subject)
+        if back:
+            subjects = ", ".join(repr(one.subject) for one in back)
+            logger.warning("service %s has what comes to %s again", self._name, subjects)
 
     def _tell(self) -> None:
         denied, self._unwanted = self._unwanted, []

@@ -199,7 +199,7 @@ class RunningService:
             subject,
             sink,
             queue_group=queue_group,
-            on_denied=lambda error: self.denials.note_optional(error, subject),
+            on_denied=lambda error: self.denials.note_optional(error, subscription),
         )
         self._can_miss.add(subscription)
         return subscription

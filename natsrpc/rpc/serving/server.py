@@ -62,6 +62,8 @@ class Server:
             for service in started:
                 service.complete()
             await link.subscribed()
+            for service in started:
+                service.denials.accepted()
         except BaseException:
             for service in reversed(started):
                 await service.drain(0.0)

@@ -126,6 +126,28 @@ async def test_an_endpoint_that_is_removed_while_it_is_denied_is_missed_no_more(
         assert await caller.call("other", returns=int) == 1
 
 
+async def test_what_it_can_do_without_comes_back_while_its_endpoints_stay(
+    server: NatsServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        connect(server.url, user="s", password="s") as worker,
+        connect(server.url, user="c", password="c") as caller,
+        worker.serve(calc()),
+    ):
+        for _ in range(2):  # twice: what came back is told anew when it goes
+            caplog.clear()
+            with caplog.at_level(logging.WARNING, "natsrpc.rpc"):
+                await asyncio.to_thread(server.reload, LEAST)
+                await eventually(lambda: "does without" in caplog.text)
+                assert await is_served(caller)
+                await asyncio.to_thread(server.reload, ALL)
+                await eventually(lambda: "again" in caplog.text)
+            assert (await health(caller))["status"] == "ok"
+            text = "x" * (2 * worker.connection.max_payload)
+            with pytest.raises(Exception, match="integer"):
+                await caller.call("calc.add", {"a": text, "b": 2}, int)
+
+
 async def test_what_it_does_without_is_told_once_and_not_with_each_session(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
