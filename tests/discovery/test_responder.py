@@ -173,9 +173,8 @@ async def test_our_own_readers(running: RunningService, connection: Connection, 
 
 
 async def test_nobody_is_an_empty_list_at_once(connection: Connection) -> None:
-    before = connection.link.loop.time()
-    assert await discovery.ping(connection, "nobody-of-this-name") == []
-    assert connection.link.loop.time() - before < 1
+    async with asyncio.timeout(10):
+        assert await discovery.ping(connection, "nobody-of-this-name", timeout=30) == []
     with pytest.raises(ConfigError, match="without a name"):
         await discovery.ping(connection, id="X")
 

@@ -103,7 +103,7 @@ async def test_a_body_that_does_not_come_takes_no_other_answer_along(
     instances.add_plain(b"1")
     start = loop.time()
     late, good = await client.gather(unique, None, int, timeout=0.5)
-    assert 0.5 <= loop.time() - start < 1.5
+    assert 0.5 <= loop.time() - start < 5
     assert good == 1
     assert isinstance(late, NatsTimeoutError)
     nothing_left(client)
@@ -132,7 +132,7 @@ async def test_many_late_bodies_do_not_stretch_the_time(
         await instances.add_large(number, 1)
     start = loop.time()
     found = await client.gather(unique, None, int, timeout=0.5)
-    assert loop.time() - start < 1.5
+    assert loop.time() - start < 5, "not 20 times as long"
     assert [type(each) for each in found] == [NatsTimeoutError] * 20
     nothing_left(client)
 

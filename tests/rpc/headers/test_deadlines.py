@@ -58,7 +58,6 @@ async def test_the_callers_timeout_reaches_the_handler(client: Client, unique: s
         assert reply.data == b"null"
 
 
-@pytest.mark.alone
 async def test_a_handlers_own_timeout_is_the_shorter_one(client: Client, unique: str) -> None:
     service = Service("own", version="1.0.0")
 
@@ -67,10 +66,9 @@ async def test_a_handlers_own_timeout_is_the_shorter_one(client: Client, unique:
         await asyncio.Event().wait()
 
     async with client.serve(service):
-        began = time.perf_counter()
-        with pytest.raises(DeadlineExceededError):
-            await client.call(slow, timeout=20)
-        assert time.perf_counter() - began < 0.5
+        async with asyncio.timeout(10):
+            with pytest.raises(DeadlineExceededError):
+                await client.call(slow, timeout=20)
         reply = await client.connection.request(unique)
         assert reply.headers["Nats-Service-Error-Code"] == "504"
 
@@ -89,7 +87,6 @@ async def test_an_expired_request_is_answered_unrun(client: Client, unique: str)
     assert ran == []
 
 
-@pytest.mark.alone
 async def test_time_spent_waiting_counts(client: Client, other: Client, unique: str) -> None:
     ran: list[int] = []
     release = asyncio.Event()
@@ -103,10 +100,8 @@ async def test_time_spent_waiting_counts(client: Client, other: Client, unique: 
     async with other.serve(service):
         first = asyncio.ensure_future(client.call(unique, 1))
         await asyncio.sleep(0)  # let it be written
-        began = time.perf_counter()
         with pytest.raises(DeadlineExceededError):
             await client.call(unique, 2, timeout=0.05)
-        assert time.perf_counter() - began < 0.1
         release.set()
         await first
     assert ran == [1]

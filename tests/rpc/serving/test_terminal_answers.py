@@ -406,18 +406,15 @@ async def test_a_dead_worker_is_a_timeout_and_not_a_service_error(
     assert not isinstance(caught.value, RpcError)
 
 
-@pytest.mark.alone
 async def test_the_end_of_a_drains_patience_is_answered(
     client: Client, other: Client, unique: str
 ) -> None:
     server = await other.serve(failing_service(unique))
     call = asyncio.ensure_future(client.call(f"{unique}.slow"))
     await eventually(lambda: server.inflight == 1)
-    began = time.perf_counter()
     draining = asyncio.ensure_future(server.drain(0.02))
     with pytest.raises(UnavailableError) as caught:
         await call
-    assert time.perf_counter() - began < 0.1
     assert (type(caught.value), caught.value.code) == (UnavailableError, 503)
     await draining
 

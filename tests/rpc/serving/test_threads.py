@@ -90,7 +90,6 @@ async def test_cancelled_it_waits_for_the_thread_and_raises() -> None:
     threads.stop()
 
 
-@pytest.mark.alone
 @pytest.mark.live
 async def test_the_deadline_is_answered_while_the_thread_runs_on(
     client: Client, other: Client, unique: str
@@ -104,10 +103,9 @@ async def test_the_deadline_is_answered_while_the_thread_runs_on(
         ended.set()
 
     async with other.serve(service) as server:
-        began = time.perf_counter()
         with pytest.raises(DeadlineExceededError):
             await client.call(work, timeout=0.05)
-        assert time.perf_counter() - began < 0.15
+        assert not ended.is_set()
         assert server.inflight == 1  # the slot is taken for as long as the thread runs
         release.set()
         await eventually(lambda: server.inflight == 0)
