@@ -167,9 +167,6 @@ def test_issue_forms_and_the_code_of_conduct_are_where_they_are_looked_for() -> 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel and the sdist, both found to hold what they should."""
-    pytest.importorskip(
-        "hatchling", reason="what builds the project comes with requirements/*.lock"
-    )
     folder = tmp_path_factory.mktemp("dist")
     command = [sys.executable, str(ROOT / "scripts" / "dist"), "--quick", "--to", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
