@@ -279,6 +279,36 @@ async def test_a_lost_connection_loses_no_work(
         assert done == set(range(35))
 
 
+async def test_what_was_done_is_done_again_when_its_consumer_is_made_anew(
+    service: Service, broker: Broker, clock: Clock
+) -> None:
+    """What comes again within 5 s is taken for what a server forgot, and is not run."""
+    done: list[int] = []
+
+    @service.worker(JOBS, stream="JOBS", durable="billing")
+    async def charge(job: Job) -> None:
+        done.append(job.number)
+
+    async with service.test(broker=broker) as client:
+        stream = await JetStream(client.connection).stream("JOBS")
+
+        async def again() -> None:
+            await stream.delete_consumer("billing")
+            config = ConsumerConfig(durable_name="billing", filter_subject="jobs.*")
+            await stream.create_consumer(config)
+            await clock.advance(2.0)  # the worker finds it again
+
+        await put(client, 1, 2)
+        await client.settled()
+        await again()
+        await client.settled()
+        assert done == [1, 2]
+        await clock.advance(10.0)
+        await again()
+        await client.settled()
+        assert sorted(done) == [1, 1, 2, 2]
+
+
 # what is enqueued
 
 

@@ -473,6 +473,22 @@ async def test_a_handler_that_says_it_itself_is_believed(desk: Desk) -> None:
     assert desk.done == [b'{"number":1}']
 
 
+async def test_a_handler_that_gives_its_message_back_is_given_it_again(desk: Desk) -> None:
+    service = desk.service()
+
+    @service.worker(desk.event, stream=desk.stream.name, durable="billing", ack_wait=60.0)
+    async def charge(job: Job, msg: natsrpc.Msg, delivery: Delivery) -> None:
+        desk.done.append(delivery.attempt)
+        assert isinstance(msg, JsMsg)
+        if delivery.attempt == 1:
+            await msg.nak(0.05)
+
+    await desk.put(1)
+    async with desk.serving(service):
+        await eventually(lambda: desk.done == [1, 2])
+        await desk.settled()
+
+
 async def test_what_is_left_to_be_done_after_a_message_is_done_when_it_is_acked(desk: Desk) -> None:
     service = desk.service()
     acked: list[int] = []
