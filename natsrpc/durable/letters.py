@@ -84,17 +84,20 @@ def _number(text: str | None) -> int:
 
 async def letters(stream: Stream, subject: str = ">") -> AsyncIterator[Letter]:
     """The dead letters that a stream holds on a subject, the oldest first. What else it holds there
-    is passed over.
+    is passed over. Those that come after the first was asked for are none of them: who requeues
+    them may be the cause of more.
 
     Raises:
         JetStreamError, NatsTimeoutError, PermissionsError, ConnectionClosedError: as
             `Stream.get_msg`.
     """
-    seq = 1
-    while True:
+    seq, last = 1, (await stream.info()).state.last_seq
+    while seq <= last:
         try:
             stored = await stream.get_msg(seq, subject)
         except MsgNotFoundError:
+            return
+        if stored.seq > last:
             return
         seq = stored.seq + 1
         letter = read_letter(stored)
