@@ -333,9 +333,11 @@ async def test_a_reason_that_cannot_be_sent_is_sent_as_far_as_it_can(
     await desk.put(1)
     async with desk.serving(service):
         await desk.settled()
+        stats = await desk.client.connection.request("$SRV.STATS.billing")
     (letter,) = await desk.letters()
     assert letter.headers["Natsrpc-Dead-Reason"].endswith("no such ? customer")
     assert desk.done == [1]
+    assert b"no such ? customer" in stats.data
 
 
 async def test_a_dead_letter_is_stored_once_though_its_worker_died_behind_it(
