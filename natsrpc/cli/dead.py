@@ -13,7 +13,7 @@ from natsrpc.durable import Letter, letters, read_letter, requeue
 from natsrpc.errors import ConfigError, JetStreamError, MsgNotFoundError, StreamNotFoundError
 from natsrpc.jetstream import JetStream, Stream
 
-from .command import NotThereError, connecting
+from .command import NotThereError, connecting, exit_code
 from .context import Destination
 from .output import harmless, print_json, print_json_line, print_table, say, show
 from .query import AsJson, connected
@@ -95,17 +95,19 @@ async def requeue_letters(
 ) -> int:
     """Publish the messages of dead letters anew, and delete the letters.
 
-    All consumers of a message's stream are given it again, not only the worker that gave it up.
+    With --all those that are there when it begins. All consumers of a message's stream are given it
+    again, not only the worker that gave it up.
     """
     if bool(seqs) is all_:
         raise ConfigError("name the letters by their numbers, or give --all")
     if seqs and (service or worker):
         raise ConfigError("--service and --worker choose among all: give --all, and no numbers")
     failed = done = 0
+    missing: list[NotThereError] = []
     async with connected(destination) as connection:
         js = JetStream(connection)
         stream, found = await _letters(connection, where, service, worker)
-        chosen = _numbered(stream, seqs) if seqs else found
+        chosen = _numbered(stream, seqs, missing) if seqs else found
         async for letter in chosen:
             try:
                 ack = await requeue(js, stream, letter)
@@ -118,9 +120,9 @@ async def requeue_letters(
                 print_json_line({"seq": letter.seq, "stream": ack.stream, "stream_seq": ack.seq})
             else:
                 show(f"{letter.seq}  {letter.origin_subject}  {ack.stream} {ack.seq}")
-    if not done and not failed:
+    if not done and not failed and not missing:
         say(f"no dead letters in {where}")
-    return int(failed > 0)
+    return int(failed > 0) or (exit_code(missing[0]) if missing else 0)
 
 
 async def _letters(
@@ -136,9 +138,16 @@ async def _letters(
     return stream, chosen()
 
 
-async def _numbered(stream: Stream, seqs: list[int]) -> AsyncIterator[Letter]:
+async def _numbered(
+    stream: Stream, seqs: list[int], missing: list[NotThereError]
+) -> AsyncIterator[Letter]:
+    """The letters with these numbers. Those that are not there are told, and are none of them."""
     for seq in seqs:
-        yield await _letter(stream, seq)
+        try:
+            yield await _letter(stream, seq)
+        except NotThereError as error:
+            missing.append(error)
+            say(str(error))
 
 
 async def _letter(stream: Stream, seq: int) -> Letter:

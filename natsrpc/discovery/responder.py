@@ -177,7 +177,8 @@ class Discovery:
     def _reply(self, msg: Msg, value: Any) -> None:
         data = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
         try:
-            self._connection.link.send(msg.raw_reply, data.encode())
+            # The text of an error may hold half a character.
+            self._connection.link.send(msg.raw_reply, data.encode("utf-8", "replace"))
         except MaxPayloadError as error:
             text = f"the answer of {error.size} bytes is too large: ask for one endpoint by name"
             headers = {"Nats-Service-Error": text, "Nats-Service-Error-Code": "413"}

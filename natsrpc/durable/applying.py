@@ -16,7 +16,7 @@ from .streams import differences_of
 
 Action = Literal["created", "changed", "unchanged", "refused"]
 
-_FIXED = ("storage", "mirror", "first_seq", "max_consumers", "allow_msg_counter", "persist_mode")
+_FIXED = ("storage", "mirror", "first_seq", "allow_msg_counter", "persist_mode")
 """Fields that stay as they were made."""
 _ONE_WAY = ("sealed", "deny_delete", "deny_purge", "allow_msg_ttl", "allow_msg_schedules")
 """Flags that can be set, and not taken away."""

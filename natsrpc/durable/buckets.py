@@ -37,12 +37,17 @@ from natsrpc.errors import (
 )
 from natsrpc.jetstream import Entry, KeyValue
 
+from .effects import check_key
+
 logger: logging.Logger = logging.getLogger("natsrpc.durable")
 
 State = Literal["running", "done", "doubtful"]
 
 LEAST_LEASE = 1.0
 """Seconds: below that a busy loop looks dead."""
+
+MOST_LEASE = 365 * 86400.0
+"""Seconds. A job whose process died waits so long for its next delivery."""
 
 _TRIES = 5
 _CUT_OFF = 2.0
@@ -70,14 +75,15 @@ class OnceBucket:
     Args:
         kv: the bucket, of its own. Give it a `ttl` that is longer than a job can be delivered
             again; where a key is gone, its job counts as not begun.
-        lease: seconds of silence after which the process that is at a job is taken for dead. The
-            clocks of the processes and of the server must agree within a fraction of it.
+        lease: seconds of silence, 1 to a year, after which the process that is at a job is taken
+            for dead. The clocks of the processes and of the server must agree within a fraction of
+            it.
         in_doubt: what becomes of such a job. "reject": it is never done twice, and goes to the
             worker's dead letters, for people to look at. "again": it is done again, and so perhaps
             twice.
 
     Raises:
-        ConfigError: `lease` is too short, or `in_doubt` another word.
+        ConfigError: `lease` is too short or too long, or `in_doubt` another word.
         ConfigTypeError: `kv` is no bucket.
     """
 
@@ -90,8 +96,10 @@ class OnceBucket:
     ) -> None:
         if not isinstance(kv, KeyValue):
             raise ConfigTypeError(f"OnceBucket takes a KeyValue, not {kv!r}")
-        if isinstance(lease, bool) or not isinstance(lease, int | float) or lease < LEAST_LEASE:
-            raise ConfigError(f"lease must be at least {LEAST_LEASE:g} s, not {lease!r}")
+        is_number = isinstance(lease, int | float) and not isinstance(lease, bool)
+        if not is_number or not LEAST_LEASE <= lease <= MOST_LEASE:
+            expected = f"{LEAST_LEASE:g} to {MOST_LEASE:.0f} seconds"
+            raise ConfigError(f"OnceBucket(lease={lease!r}): expected {expected}")
         if in_doubt not in ("reject", "again"):
             raise ConfigError(f"in_doubt is {in_doubt!r}: expected 'reject' or 'again'")
         self.lease: float = float(lease)
@@ -167,6 +175,7 @@ class OnceBucket:
         """Let a job count as not begun: its next delivery does it.
 
         Raises:
+            ConfigError: the key is none for `natsrpc.once`.
             JetStreamError, NatsTimeoutError, PermissionsError, ConnectionClosedError: as
                 `KeyValue.purge`.
         """
@@ -176,6 +185,7 @@ class OnceBucket:
         """Let a job count as done: its next delivery does nothing.
 
         Raises:
+            ConfigError: the key is none for `natsrpc.once`.
             JetStreamError, NatsTimeoutError, PermissionsError, ConnectionClosedError: as
                 `KeyValue.put`.
         """
@@ -291,7 +301,12 @@ def read(entry: Entry) -> Note:
 
 
 def name_of(key: str) -> str:
-    """The key in the bucket: the same where it can be one, else in base64, or its digest."""
+    """The key in the bucket: the same where it can be one, else in base64, or its digest.
+
+    Raises:
+        ConfigError: it is no key.
+    """
+    check_key(key)
     if len(key) > _LONGEST:
         return f"h.{hashlib.sha256(key.encode()).hexdigest()}"
     if _is_plain(key):

@@ -27,6 +27,9 @@ from .schedules import check_apart
 
 logger: logging.Logger = logging.getLogger("natsrpc.durable")
 
+_OF_SERVICE = " of service "
+"""Tells in the description of a consumer whose it is."""
+
 _UNLIMITED = -1
 _SHORT = 1.0
 _TRIES = 3
@@ -46,8 +49,8 @@ async def ready(js: JetStream, service: str, contract: EndpointContract) -> Read
 
     Raises:
         StreamNotFoundError: there is no such stream, or none stores the dead letters.
-        ConfigError: the stream never has such messages, or the consumer cannot become what is
-            declared.
+        ConfigError: the stream never has such messages, the consumer is another service's, or it
+            cannot become what is declared.
         JetStreamNotEnabledError, JetStreamError, NatsTimeoutError, PermissionsError,
             ConnectionClosedError: the server refused, or did not answer.
     """
@@ -96,7 +99,7 @@ def declared(service: str, contract: EndpointContract) -> ConsumerConfig:
     assert work is not None  # it is a worker
     return ConsumerConfig(
         durable_name=work.durable,
-        description=f"worker {contract.name} of service {service}",
+        description=f"worker {contract.name}{_OF_SERVICE}{service}",
         ack_policy="explicit",
         ack_wait=work.ack_wait,
         filter_subject=contract.subject,
@@ -153,6 +156,7 @@ async def _brought_up_to_date(
         if getattr(there, field) != getattr(wanted, field):
             changes[field] = getattr(there, field)
     if there.filters != wanted.filters:
+        _check_owner(where, stream, there, wanted)
         changes["filter_subject"] = ", ".join(there.filters) or None
     if there.headers_only:
         changes["headers_only"] = True
@@ -175,6 +179,18 @@ async def _brought_up_to_date(
         ) from error
     logger.info("%s: consumer %r of stream %r is updated: %s", where, durable, stream.name, told)
     return updated
+
+
+def _check_owner(where: str, stream: Stream, there: ConsumerConfig, wanted: ConsumerConfig) -> None:
+    """Refuse to take the consumer of another service: its workers would be given our messages, and
+    nobody theirs."""
+    _, of, owner = (there.description or "").rpartition(_OF_SERVICE)
+    if of and owner != (wanted.description or "").rpartition(_OF_SERVICE)[2]:
+        raise ConfigError(
+            f"{where}: consumer {wanted.durable_name!r} of stream {stream.name!r} is that of "
+            f"{there.description}, which handles {', '.join(there.filters) or 'all subjects'} by "
+            "it: name another `durable`, or delete the consumer if that service is gone"
+        )
 
 
 def _new(wanted: ConsumerConfig, field: str) -> Any:

@@ -100,7 +100,7 @@ class Delivery:
         """The message is to be delivered again after `delay` seconds. Any thread may say it.
 
         Raises:
-            ConfigError: `delay` is no number of seconds.
+            ConfigError: `delay` is no number of seconds up to ten years.
         """
         self._job.mark = RetryLater(delay, reason)
 

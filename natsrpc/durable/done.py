@@ -54,28 +54,24 @@ class Done:
 
     def recent(self) -> list[Key]:
         """The messages that were handled just now."""
-        limit = self._time() - SECONDS
-        return [key for key, (at, _) in self._by_key.items() if at >= limit]
+        return [key for key in self._by_key if key in self]
 
     def __contains__(self, key: Key) -> bool:
-        """Whether a message was handled just now."""
-        return key in self._by_key
+        """Whether a message was handled just now. One that comes later than that comes because
+        somebody asked for it: its consumer was reset, or made anew."""
+        found = self._by_key.get(key)
+        return found is not None and found[0] >= self._time() - SECONDS
 
     def ack(self, key: Key, reply: bytes = b"") -> None:
         """A message that was handled just now came again, here on that subject, or to another: ack
         it again."""
-        found = self._by_key.get(key)
-        if found is not None:
-            with contextlib.suppress(NatsError):
-                self._link.send(reply or found[1], b"+ACK")
+        with contextlib.suppress(NatsError):
+            self._link.send(reply or self._by_key[key][1], b"+ACK")
 
     def tell_again(self) -> None:
         """Send the acks again."""
         if not self._is_lasting:
             self._by_key.clear()
             return
-        limit = self._time() - SECONDS
-        with contextlib.suppress(NatsError):
-            for at, reply in self._by_key.values():
-                if at >= limit:
-                    self._link.send(reply, b"+ACK")
+        for key in self.recent():
+            self.ack(key)

@@ -69,20 +69,36 @@ def once(key: str, store: Add | ClaimStore) -> Once:
             new, such as a `natsrpc.durable.SqlTable`; or a `natsrpc.durable.OnceBucket`.
 
     Raises:
-        ConfigError: the key is empty.
+        ConfigError: the key is empty, or cannot be encoded.
         ConfigTypeError: it is no text, or the store is none.
         RetryLater: from entering it: another process is at it (`OnceBucket`).
         Reject: from entering it: a process died amid it (`OnceBucket`).
     """
-    if not isinstance(key, str):
-        raise ConfigTypeError(f"the key of once is {key!r}: expected a str")
-    if not key:
-        raise ConfigError("the key of once is empty: expected what tells one job from another")
+    check_key(key)
     if not callable(store) and not hasattr(store, "claim"):
         raise ConfigTypeError(
             f"the store of once is {store!r}: expected a function that adds a key, or an OnceBucket"
         )
     return Once(key, store)
+
+
+def check_key(key: str) -> None:
+    """Refuse what cannot tell one job from another, in any store.
+
+    Raises:
+        ConfigError: it is empty, or has half a character, which no store can keep.
+        ConfigTypeError: it is no text.
+    """
+    if not isinstance(key, str):
+        raise ConfigTypeError(f"the key of once is {key!r}: expected a str")
+    if not key:
+        raise ConfigError("the key of once is empty: expected what tells one job from another")
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"the key of once is {key!r}: expected valid Unicode, without half a character"
+        ) from None
 
 
 class Once:

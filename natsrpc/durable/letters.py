@@ -24,7 +24,8 @@ class Letter:
 
     `seq`, `subject` and `time` are the letter's own; those of its message begin with `origin`.
     `headers` are the message's own. `deliveries` is how often it was delivered. `cut` is how many
-    bytes the message's body had where `data` is not all of it, else 0.
+    bytes the message's body had where `data` is not all of it, else 0; `left_out` how many of its
+    headers are not in `headers`.
     """
 
     seq: int
@@ -44,13 +45,14 @@ class Letter:
     headers: Headers
     data: bytes
     cut: int = 0
+    left_out: int = 0
 
 
 def read_letter(stored: StoredMsg) -> Letter | None:
     """A stored message as a dead letter; None if it is none."""
     told = stored.headers
     subject, seq = told.get(dead.SUBJECT), told.get(dead.SEQ) or ""
-    deliveries, cut = told.get(dead.DELIVERIES) or "0", told.get(dead.CUT) or "0"
+    deliveries = told.get(dead.DELIVERIES) or "0"
     if not subject or not seq.isdecimal() or not deliveries.isdecimal():
         return None
     own = Headers((name, value) for name, value in told.items() if dead.is_users(name))
@@ -71,23 +73,31 @@ def read_letter(stored: StoredMsg) -> Letter | None:
         origin_msg_id=told.get(dead.MSG_ID) or "",
         headers=own,
         data=stored.data,
-        cut=int(cut) if cut.isdecimal() else 0,
+        cut=_number(told.get(dead.CUT)),
+        left_out=_number(told.get(dead.LEFT_OUT)),
     )
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and text.isdecimal() else 0
 
 
 async def letters(stream: Stream, subject: str = ">") -> AsyncIterator[Letter]:
     """The dead letters that a stream holds on a subject, the oldest first. What else it holds there
-    is passed over.
+    is passed over. Those that come after the first was asked for are none of them: who requeues
+    them may be the cause of more.
 
     Raises:
         JetStreamError, NatsTimeoutError, PermissionsError, ConnectionClosedError: as
             `Stream.get_msg`.
     """
-    seq = 1
-    while True:
+    seq, last = 1, (await stream.info()).state.last_seq
+    while seq <= last:
         try:
             stored = await stream.get_msg(seq, subject)
         except MsgNotFoundError:
+            return
+        if stored.seq > last:
             return
         seq = stored.seq + 1
         letter = read_letter(stored)
@@ -105,10 +115,11 @@ async def requeue(js: JetStream, stream: Stream, letter: Letter) -> PubAck:
             has not all of it; the letter stays.
         NatsTimeoutError, PermissionsError, ConnectionClosedError: as `JetStream.publish`.
     """
-    if letter.cut:
+    lacking = _lacking(letter)
+    if lacking:
         raise JetStreamError(
-            f"dead letter {letter.seq} has {len(letter.data)} of the {letter.cut} bytes of its "
-            "message, which was too large to be kept whole: publish it anew yourself"
+            f"dead letter {letter.seq} has not all of its message, but {lacking}: publish it anew "
+            "yourself"
         )
     ack = await js.publish(
         letter.origin_subject,
@@ -119,3 +130,14 @@ async def requeue(js: JetStream, stream: Stream, letter: Letter) -> PubAck:
     )
     await stream.delete_msg(letter.seq)
     return ack
+
+
+def _lacking(letter: Letter) -> str:
+    """What a letter has of its message, where that is not all; "" where it is."""
+    told: list[str] = []
+    if letter.cut:
+        told.append(f"{len(letter.data)} of the {letter.cut} bytes of its body")
+    if letter.left_out:
+        of = len(list(letter.headers.items())) + letter.left_out
+        told.append(f"{of - letter.left_out} of its {of} headers")
+    return " and ".join(told)

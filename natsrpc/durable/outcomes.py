@@ -128,7 +128,8 @@ class WorkOutcomes:
             self._log.warning("given up", text, *given)
         else:
             logger.error(text, *given, exc_info=_trace(error), extra={"error_id": error_id})
-        return what, error_id
+        # A text may hold half a character, which cannot be sent: its letter would never be stored.
+        return what.encode("utf-8", "replace").decode(), error_id
 
     def drop(self, error: BaseException) -> None:
         """Count and tell a message that was given up, where there is nobody to keep it."""

@@ -352,6 +352,8 @@ class Runs:
     async def _say(self, job: Job, error: BaseException | None) -> None:
         """Say what becomes of a message whose handler ended with `error`, or well."""
         if error is None:
+            if job.msg.is_done:
+                return  # its handler said it: who gave it back is to be given it again
             self.done.note(job.key, job.latest.raw_reply)
             await job.latest.ack()
             self._acked = job.latest.raw_reply

@@ -324,10 +324,10 @@ class Worker:
     def _given(self, key: Key) -> None:
         """Another process was given a message that this one has, or has just handled."""
         job = self._runs.known.get(key)
-        if job is None:
-            self._runs.done.ack(key)
-        else:
+        if job is not None:
             self._runs.keeping.extend(job)
+        elif key in self._runs.done:
+            self._runs.done.ack(key)
 
     def troubled(self, error: Exception | None) -> None:
         """Nothing comes for now; or it comes again."""

@@ -108,6 +108,7 @@ def test_what_is_not_there_is_told(url: str) -> None:
         (("ls", "NOWHERE"), "there is no stream 'NOWHERE', and none has that subject"),
         (("show", "DEAD", "99"), "stream 'DEAD' has no message 99"),
         (("show", "DEAD", "1"), "message 1 of stream 'DEAD' is no dead letter"),
+        (("requeue", "DEAD", "99"), "stream 'DEAD' has no message 99"),
         (("requeue", "DEAD"), "name the letters by their numbers, or give --all"),
         (("requeue", "DEAD", "2", "--worker", "x"), "give --all, and no numbers"),
     ):
@@ -145,6 +146,35 @@ def test_all_are_requeued_and_handled_again(url: str) -> None:
     assert len(asyncio.run(stored(url, "ORDERS"))) == 6
     code, _, err = dead(url, "requeue", "DEAD", "--all")
     assert (code, "no dead letters in DEAD" in err) == (0, True)
+
+
+def test_all_are_those_that_are_there_when_it_begins(url: str) -> None:
+    """Its own messages may be given up again while it runs."""
+
+    async def requeue() -> tuple[tuple[int, str, str], int]:
+        async with natsrpc.connect(url) as client, client.serve(giving_up()):
+            told = await asyncio.to_thread(dead, url, "requeue", "DEAD", "--all")
+            js = JetStream(client.connection)
+            stream, letters = await js.stream("ORDERS"), await js.stream("DEAD")
+
+            async def all_there() -> bool:
+                return (await letters.info()).state.messages == 4
+
+            await eventually(all_there)  # one that is no letter, and those that came anew
+            return told, (await stream.info()).state.last_seq
+
+    (code, out, _), last_seq = asyncio.run(requeue())
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == ["2", "3", "4"]
+    assert last_seq == 6
+
+
+def test_one_that_is_missing_does_not_hold_up_the_others(url: str) -> None:
+    code, out, err = dead(url, "requeue", "DEAD", "2", "99", "1", "4")
+    assert code == 3
+    assert [line.split()[0] for line in out.splitlines()] == ["2", "4"]
+    assert "stream 'DEAD' has no message 99" in err
+    assert "message 1 of stream 'DEAD' is no dead letter" in err
 
 
 def test_a_letter_whose_stream_is_gone_stays(url: str) -> None:

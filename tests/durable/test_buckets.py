@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -290,10 +291,15 @@ async def test_a_bucket_of_something_else_is_refused(kv: KeyValue) -> None:
 
 
 async def test_an_argument_that_cannot_be_is_refused(kv: KeyValue) -> None:
-    bad: list[dict[str, Any]] = [{"kv": 5}, {"lease": 0.5}, {"lease": "x"}, {"in_doubt": "skip"}]
+    leases = [0.5, "x", True, math.nan, math.inf, 1e9]
+    bad: list[dict[str, Any]] = [{"kv": 5}, {"in_doubt": "skip"}, *({"lease": x} for x in leases)]
     for options in bad:
         with pytest.raises(ConfigError):
             OnceBucket(**{"kv": kv, **options})
+    for key in ("", "\ud800", 5):
+        for use in (OnceBucket.claim, OnceBucket.forget, OnceBucket.settle):
+            with pytest.raises(ConfigError, match="the key of once is"):
+                await use(OnceBucket(kv), key)  # type: ignore[arg-type]  # it is to be refused
 
 
 async def test_no_task_is_left(kv: KeyValue, jetstream_server: NatsServer) -> None:

@@ -85,6 +85,41 @@ async def test_what_cannot_be_changed_is_refused_with_the_way_out(desk: Desk) ->
     )
 
 
+async def test_a_consumer_of_another_service_is_not_taken_from_it(desk: Desk) -> None:
+    """It would be given the jobs of that one, and nobody those that come for it later."""
+    other = desk.service("other")
+
+    @other.worker(f"{desk.name}.other", stream=desk.stream.name, durable="billing")
+    async def mail(job: Job) -> None: ...
+
+    async with desk.serving(billing(desk)):
+        with pytest.raises(ConfigError) as refused:
+            async with desk.serving(other):
+                pytest.fail("served")
+        assert str(refused.value) == (
+            f"worker 'mail' of service 'other': consumer 'billing' of stream {desk.stream.name!r} "
+            f"is that of worker charge of service billing, which handles {desk.name}.*.jobs by it: "
+            "name another `durable`, or delete the consumer if that service is gone"
+        )
+        await desk.put(1)
+        await eventually(lambda: desk.done == [1])
+
+
+@pytest.mark.parametrize("subject", ["{name}.*.jobs", "{name}.other"])
+async def test_a_consumer_goes_on_with_what_its_owner_declares(desk: Desk, subject: str) -> None:
+    """Another service may share it while both handle the same; the same one may change it."""
+    async with desk.serving(billing(desk)):
+        pass
+    subject = subject.format(name=desk.name)
+    service = desk.service("other" if subject.endswith("jobs") else "billing")
+
+    @service.worker(subject, stream=desk.stream.name, durable="billing")
+    async def mail(job: Job) -> None: ...
+
+    async with desk.serving(service):
+        assert (await desk.info()).config.filters == (subject,)
+
+
 async def test_a_consumer_that_pushes_is_refused(desk: Desk) -> None:
     pushes = ConsumerConfig(durable_name="billing", deliver_subject="somewhere")
     await desk.stream.create_consumer(pushes)

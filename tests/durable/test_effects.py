@@ -131,6 +131,7 @@ def test_a_store_that_does_not_tell_is_refused(answer: Any) -> None:
     [
         ("", lambda key: True, "is empty"),
         (5, lambda key: True, "expected a str"),
+        ("\ud800", lambda key: True, r"'\\ud800': expected valid Unicode"),
         ("a", 5, "expected a function"),
     ],
 )

@@ -16,7 +16,7 @@ from natsrpc.errors import (
     StreamDiffersError,
     StreamFullError,
 )
-from natsrpc.jetstream import ConsumerConfig, JetStream, StreamConfig
+from natsrpc.jetstream import ConsumerConfig, JetStream, PubAck, StreamConfig
 from natsrpc.testing import Broker, Clock
 
 from .desk import Job
@@ -279,6 +279,36 @@ async def test_a_lost_connection_loses_no_work(
         assert done == set(range(35))
 
 
+async def test_what_was_done_is_done_again_when_its_consumer_is_made_anew(
+    service: Service, broker: Broker, clock: Clock
+) -> None:
+    """What comes again within 5 s is taken for what a server forgot, and is not run."""
+    done: list[int] = []
+
+    @service.worker(JOBS, stream="JOBS", durable="billing")
+    async def charge(job: Job) -> None:
+        done.append(job.number)
+
+    async with service.test(broker=broker) as client:
+        stream = await JetStream(client.connection).stream("JOBS")
+
+        async def again() -> None:
+            await stream.delete_consumer("billing")
+            config = ConsumerConfig(durable_name="billing", filter_subject="jobs.*")
+            await stream.create_consumer(config)
+            await clock.advance(2.0)  # the worker finds it again
+
+        await put(client, 1, 2)
+        await client.settled()
+        await again()
+        await client.settled()
+        assert done == [1, 2]
+        await clock.advance(10.0)
+        await again()
+        await client.settled()
+        assert sorted(done) == [1, 1, 2, 2]
+
+
 # what is enqueued
 
 
@@ -307,6 +337,35 @@ async def test_a_delay_and_a_time_are_the_clock_s(
         assert await client.settled() == []
         assert done == [1, 2]
         assert broker.stream("JOBS").messages("later.jobs.*") == []
+
+
+async def test_a_delayed_job_that_is_enqueued_again_is_a_duplicate_within_the_window(
+    service: Service, broker: Broker, clock: Clock
+) -> None:
+    """After that it takes the place of the first, which still waits."""
+    done: list[int] = []
+
+    @service.worker(JOBS, stream="JOBS", durable="billing")
+    async def charge(job: Job) -> None:
+        done.append(job.number)
+
+    async with service.test(broker=broker) as client:
+
+        async def enqueue(number: int, delay: float) -> PubAck:
+            place = {"region": "eu"}
+            return await client.enqueue(
+                JOBS, Job(number=number), tokens=place, msg_id="one", delay=delay
+            )
+
+        assert not (await enqueue(1, 600.0)).duplicate
+        assert (await enqueue(2, 60.0)).duplicate
+        await clock.advance(120.0)
+        await client.settled()
+        assert done == []
+        assert not (await enqueue(3, 60.0)).duplicate
+        await clock.advance(600.0)
+        await client.settled()
+        assert done == [3]
 
 
 async def test_an_id_is_stored_once(service: Service, broker: Broker) -> None:

@@ -14,6 +14,7 @@ import pytest
 import natsrpc
 from natsrpc import Client, Service, connect
 from natsrpc.describe import Inboxes, document, permissions, read_document
+from natsrpc.durable import apply
 from natsrpc.errors import (
     ConfigError,
     JetStreamNotEnabledError,
@@ -32,6 +33,7 @@ from natsrpc.jetstream import (
 from natsrpc.testing import NatsServer
 
 Name = Callable[[], str]
+LETS_CHANGE = 5  # the level of servers that change max_consumers
 
 
 @pytest.fixture
@@ -143,6 +145,22 @@ async def test_what_differs_names_each_field_and_starts_nothing(
     assert (await js.stream(first)).cached_info.config == before
     with pytest.raises(StreamNotFoundError):  # not even what is not there was made
         await js.stream(third)
+
+
+async def test_how_many_consumers_a_stream_may_have_is_the_servers_to_change(
+    js: JetStream, name: Name, level: int
+) -> None:
+    """Older ones do not, and say so."""
+    unique = name()
+    await js.create_stream(config(unique, max_consumers=2))
+    applied = await apply(js, StreamConfig(name=unique, max_consumers=7))
+    now = (await js.stream(unique)).cached_info.config.max_consumers
+    await js.delete_stream(unique)
+    if level >= LETS_CHANGE or applied.is_whole:
+        assert (applied.action, applied.refused, now) == ("changed", (), 7)
+    else:
+        assert (applied.action, now) == ("refused", 2)
+        assert "can not change MaxConsumers" in applied.reason
 
 
 async def test_services_may_declare_a_stream_alike(

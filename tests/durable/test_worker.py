@@ -12,6 +12,7 @@ import pytest
 
 import natsrpc
 from natsrpc import Context, Delivery, Depends, Header, Reject, Retry, RetryLater
+from natsrpc.core import Headers
 from natsrpc.durable import read_letter, requeue
 from natsrpc.errors import InvalidRequestError, JetStreamError, MessagesLostError
 from natsrpc.jetstream import ConsumerConfig, JsMsg, StreamConfig
@@ -275,6 +276,70 @@ async def test_a_message_too_large_for_its_dead_letter_is_stored_cut(
     await desk.js.delete_stream(name)
 
 
+@pytest.mark.parametrize(
+    ("headers", "kept", "left_out"),
+    [
+        (b"bad name: x\r\nGood: 1", {"Good": "1"}, 1),
+        ("Xé: y\r\nX: 1\r\nX: 2".encode(), {"X": ["1", "2"]}, 1),
+        (b"X: a\rb\r\nX: c", {"X": "c"}, 1),
+        (b"X: \xff\xfe", {"X": "\udcff\udcfe"}, 0),
+        (b"Nats-Msg-Id: a\rb", {}, 0),
+        (b"Big: " + b"v" * 65_400 + b"\r\nX: 1", {}, 2),
+        (b"Nats-Msg-Id: " + b"v" * 65_400 + b"\r\nX: 1", {"X": "1"}, 0),
+    ],
+    ids=lambda each: repr(each)[:24],
+)
+async def test_headers_that_no_letter_can_have_are_left_out_and_counted(
+    desk: Desk, headers: bytes, kept: dict[str, str | list[str]], left_out: int
+) -> None:
+    """Publishers may send any bytes, and servers store them: such a message must not come for
+    ever."""
+    service = desk.service()
+
+    @service.worker(
+        desk.event, stream=desk.stream.name, durable="billing", dead_letter=desk.dead, ack_wait=60.0
+    )
+    async def charge(job: Job, delivery: Delivery) -> None:
+        desk.done.append(delivery.attempt)
+        raise Reject("no such customer")
+
+    block = b"NATS/1.0\r\n" + headers + b"\r\n\r\n"
+    desk.client.connection.link.send(f"{desk.name}.eu.jobs".encode(), b'{"number":1}', b"", block)
+    async with desk.serving(service):
+        await eventually(lambda: bool(desk.done))
+        await desk.settled()
+        (stored,) = await desk.letters()
+    assert desk.done == [1]
+    letter = read_letter(stored)
+    assert letter is not None
+    assert (letter.reason, letter.data, letter.cut) == ("no such customer", b'{"number":1}', 0)
+    assert (letter.headers, letter.left_out) == (Headers(kept), left_out)
+    if left_out:
+        with pytest.raises(JetStreamError, match=r"of its \d headers: publish it anew"):
+            await requeue(desk.js, desk.stream, letter)
+
+
+@pytest.mark.parametrize("of", [Reject, InvalidRequestError])
+async def test_a_reason_that_cannot_be_sent_is_sent_as_far_as_it_can(
+    desk: Desk, of: type[Exception]
+) -> None:
+    service = desk.service()
+
+    @service.worker(desk.event, stream=desk.stream.name, durable="billing", dead_letter=desk.dead)
+    async def charge(job: Job) -> None:
+        desk.done.append(job.number)
+        raise of("no such \ud800 customer\r\n\x00")
+
+    await desk.put(1)
+    async with desk.serving(service):
+        await desk.settled()
+        stats = await desk.client.connection.request("$SRV.STATS.billing")
+    (letter,) = await desk.letters()
+    assert letter.headers["Natsrpc-Dead-Reason"].endswith("no such ? customer")
+    assert desk.done == [1]
+    assert b"no such ? customer" in stats.data
+
+
 async def test_a_dead_letter_is_stored_once_though_its_worker_died_behind_it(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -408,6 +473,22 @@ async def test_a_handler_that_says_it_itself_is_believed(desk: Desk) -> None:
     async with desk.serving(service):
         await desk.settled()
     assert desk.done == [b'{"number":1}']
+
+
+async def test_a_handler_that_gives_its_message_back_is_given_it_again(desk: Desk) -> None:
+    service = desk.service()
+
+    @service.worker(desk.event, stream=desk.stream.name, durable="billing", ack_wait=60.0)
+    async def charge(job: Job, msg: natsrpc.Msg, delivery: Delivery) -> None:
+        desk.done.append(delivery.attempt)
+        assert isinstance(msg, JsMsg)
+        if delivery.attempt == 1:
+            await msg.nak(0.05)
+
+    await desk.put(1)
+    async with desk.serving(service):
+        await eventually(lambda: desk.done == [1, 2])
+        await desk.settled()
 
 
 async def test_what_is_left_to_be_done_after_a_message_is_done_when_it_is_acked(desk: Desk) -> None:

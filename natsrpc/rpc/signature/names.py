@@ -58,8 +58,11 @@ def check_metadata(metadata: Mapping[str, str] | None) -> Mapping[str, str]:
     """A frozen copy of metadata.
 
     Raises:
-        ConfigError: a key or a value is not a string, or a key starts with the reserved `_nats`.
+        ConfigError: it is no mapping, a key or a value is not a string, or a key starts with the
+            reserved `_nats`.
     """
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise ConfigError(f"bad metadata {metadata!r}: expected a mapping of strings")
     for key, value in (metadata or {}).items():
         if not isinstance(key, str) or not isinstance(value, str):
             raise ConfigError(f"bad metadata {key!r}: {value!r}: expected strings")

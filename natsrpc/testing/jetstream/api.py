@@ -13,7 +13,7 @@ from natsrpc.core import overlaps, random_text
 from natsrpc.errors import JetStreamError
 
 from . import gets
-from .configs import LEVEL, Kinds, Raw, consumer_config, filters_of, known, stream_config
+from .configs import LEVEL, Kinds, Raw, consumer_config, filters_of, is_count, known, stream_config
 from .consumer import Consumer
 from .refusals import lacking, refused
 from .stream import Stream
@@ -24,7 +24,6 @@ _NAMES, _LISTED, _SUBJECTS = 1024, 256, 100_000
 _TYPE = "io.nats.jetstream.api.v1."
 
 _text: Callable[[Any], bool] = lambda value: isinstance(value, str)  # noqa: E731  of a table
-_whole: Callable[[Any], bool] = lambda value: type(value) is int and value >= 0  # noqa: E731
 _object: Callable[[Any], bool] = lambda value: isinstance(value, dict)  # noqa: E731
 _flag: Callable[[Any], bool] = lambda value: isinstance(value, bool)  # noqa: E731
 
@@ -134,6 +133,8 @@ def _asked_stream(server: Server, tokens: list[str], request: Raw) -> Raw:
 
 def _create_stream(server: Server, tokens: list[str], request: Raw) -> Answer:
     config = _asked_stream(server, tokens, request)
+    if config["sealed"]:
+        raise refused(10052, why="stream configuration for create can not be sealed")
     there = server.streams.get(tokens[0])
     if there is not None and there.config != config:
         raise refused(10058)
@@ -148,7 +149,7 @@ def _update_stream(server: Server, tokens: list[str], request: Raw) -> Answer:
 
 def _stream_info(server: Server, tokens: list[str], request: Raw) -> Answer:
     stream = server.stream(tokens[0])
-    kinds: Kinds = {"deleted_details": _flag, "subjects_filter": _text, "offset": _whole}
+    kinds: Kinds = {"deleted_details": _flag, "subjects_filter": _text, "offset": is_count}
     asked = known(request, kinds)
     info = stream.info()
     paging: Answer = {"total": 0, "offset": 0, "limit": 0}
@@ -170,7 +171,7 @@ def _delete_stream(server: Server, tokens: list[str], request: Raw) -> Answer:
 
 def _purge(server: Server, tokens: list[str], request: Raw) -> Answer:
     stream = server.stream(tokens[0])
-    asked = known(request, {"filter": _text, "seq": _whole, "keep": _whole})
+    asked = known(request, {"filter": _text, "seq": is_count, "keep": is_count})
     if asked.get("seq") and asked.get("keep"):
         raise refused(10003)
     purged = stream.purge(asked.get("filter", ""), asked.get("seq", 0), asked.get("keep", 0))
@@ -178,7 +179,7 @@ def _purge(server: Server, tokens: list[str], request: Raw) -> Answer:
 
 
 def _matching(server: Server, request: Raw) -> list[Stream]:
-    asked = known(request, {"subject": _text, "offset": _whole})
+    asked = known(request, {"subject": _text, "offset": is_count})
     subject = asked.get("subject")
     return [
         stream
@@ -204,7 +205,7 @@ def _get_message(server: Server, tokens: list[str], request: Raw) -> Answer:
 
 def _delete_message(server: Server, tokens: list[str], request: Raw) -> Answer:
     stream = server.stream(tokens[0])
-    asked = known(request, {"seq": _whole, "no_erase": _flag})
+    asked = known(request, {"seq": is_count, "no_erase": _flag})
     stream.delete(asked.get("seq", 0))
     return {"success": True}
 
@@ -294,14 +295,14 @@ def _delete_consumer(server: Server, tokens: list[str], request: Raw) -> Answer:
 
 def _consumer_names(server: Server, tokens: list[str], request: Raw) -> Answer:
     names = sorted(server.stream(tokens[0]).readers)
-    page, paging = _page(known(request, {"offset": _whole}), names, _NAMES)
+    page, paging = _page(known(request, {"offset": is_count}), names, _NAMES)
     return {**paging, "consumers": page}
 
 
 def _consumer_list(server: Server, tokens: list[str], request: Raw) -> Answer:
     readers = server.stream(tokens[0]).readers
     found = [readers[name] for name in sorted(readers)]
-    page, paging = _page(known(request, {"offset": _whole}), found, _LISTED)
+    page, paging = _page(known(request, {"offset": is_count}), found, _LISTED)
     return {**paging, "consumers": [consumer.info() for consumer in page]}
 
 

@@ -6,6 +6,7 @@ kept (`num_replicas`, `placement`, `storage`, `compression`) are taken, and noth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,8 +23,16 @@ LEVEL = 5
 Raw = dict[str, Any]
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+_is_percent = re.compile(r"\+?[0-9]+%?").fullmatch
+
+
+def _whole(least: int, most: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and least <= value <= most
+
+
+_is_whole = _whole(-(2**63), 2**63 - 1)
+_is_small = _whole(-(2**31), 2**31 - 1)
+is_count: Callable[[Any], bool] = _whole(0, 2**64 - 1)
 
 
 def _is_text(value: Any) -> bool:
@@ -84,9 +93,11 @@ STREAM: Kinds = {
     **_kinds(_is_text, "name description template_owner"),
     **_kinds(
         _is_whole,
-        "max_consumers max_msgs max_bytes max_age max_msgs_per_subject max_msg_size num_replicas "
-        "duplicate_window first_seq subject_delete_marker_ttl",
+        "max_consumers max_msgs max_bytes max_age max_msgs_per_subject num_replicas "
+        "duplicate_window subject_delete_marker_ttl",
     ),
+    "max_msg_size": _is_small,
+    "first_seq": is_count,
     **_kinds(
         _is_flag,
         "no_ack discard_new_per_subject sealed deny_delete deny_purge allow_rollup_hdrs "
@@ -114,9 +125,10 @@ CONSUMER: Kinds = {
     ),
     **_kinds(
         _is_whole,
-        "opt_start_seq ack_wait max_deliver rate_limit_bps max_waiting max_ack_pending max_batch "
-        "max_expires max_bytes inactive_threshold num_replicas idle_heartbeat priority_timeout",
+        "ack_wait max_deliver max_waiting max_ack_pending max_batch max_expires max_bytes "
+        "inactive_threshold num_replicas idle_heartbeat priority_timeout",
     ),
+    **_kinds(is_count, "opt_start_seq rate_limit_bps"),
     **_kinds(_is_flag, "headers_only flow_control mem_storage direct"),
     **_kinds(_is_texts, "filter_subjects priority_groups"),
     **_kinds(_is_time, "opt_start_time pause_until"),
@@ -147,6 +159,16 @@ _FLAGS = (
     "allow_msg_ttl",
 )
 """Those that the server tells where they are not set, too."""
+_UNLIMITED = ("max_consumers", "max_msgs", "max_bytes", "max_msgs_per_subject", "max_msg_size")
+"""Those of a stream of which 0 and less is -1."""
+_UNSET = (
+    *("max_waiting", "inactive_threshold", "max_batch", "max_expires", "max_bytes"),
+    "idle_heartbeat",
+)
+"""Those of a consumer that are not set where they are negative."""
+
+_SHORTEST = SECOND // 10
+_MOST_REPLICAS = 5
 _LEVELS = {
     "allow_msg_ttl": 1,
     "subject_delete_marker_ttl": 1,
@@ -156,7 +178,8 @@ _LEVELS = {
 
 
 GET: Kinds = {
-    **_kinds(_is_whole, "seq batch max_bytes up_to_seq"),
+    **_kinds(is_count, "seq up_to_seq"),
+    **_kinds(_is_whole, "batch max_bytes"),
     **_kinds(_is_text, "last_by_subj next_by_subj start_time up_to_time"),
     "multi_last": _is_texts,
 }
@@ -202,8 +225,8 @@ def stream_config(request: Mapping[str, Any]) -> Raw:
         raise lacking("streams with persist_mode async")
     raw: Raw = {"name": asked["name"], **_stream_defaults(asked)}
     raw.update({name: found for name, found in asked.items() if name not in raw and found})
-    for name in ("max_consumers", "max_msgs", "max_bytes", "max_msgs_per_subject", "max_msg_size"):
-        raw[name] = asked.get(name) or -1
+    for name in _UNLIMITED:
+        raw[name] = max(asked.get(name) or -1, -1)
     if raw.get("subject_delete_marker_ttl"):
         raw["allow_msg_ttl"] = raw["allow_rollup_hdrs"] = True
     if raw.get("allow_msg_schedules"):
@@ -231,16 +254,8 @@ def _stream_defaults(asked: Raw) -> Raw:
 
 
 def _check_stream(raw: Raw) -> None:
-    marker = raw.get("subject_delete_marker_ttl", 0)
-    wrong = None
-    if raw["max_age"] and raw["duplicate_window"] > raw["max_age"]:
-        wrong = "duplicates window can not be larger then max age"
-    elif raw.get("discard_new_per_subject") and raw["discard"] != "new":
-        wrong = "discard new per subject requires discard new policy to be set"
-    elif raw.get("discard_new_per_subject") and raw["max_msgs_per_subject"] <= 0:
-        wrong = "discard new per subject requires max msgs per subject > 0"
-    elif marker and marker < SECOND:
-        wrong = "subject delete marker TTL must be at least 1 second"
+    _check_replicas(raw)
+    wrong = _wrong_time(raw) or _wrong_limit(raw)
     if wrong:
         raise refused(10052, why=wrong)
     _check_subjects(raw["subjects"])
@@ -249,6 +264,43 @@ def _check_stream(raw: Raw) -> None:
             transform_of(raw, field)
     if any(overlaps(raw.get("republish", {}).get("dest", ""), each) for each in raw["subjects"]):
         raise refused(10052, why="stream configuration for republish destination forms a cycle")
+
+
+def _check_replicas(raw: Raw) -> None:
+    """Refuse a number that no server takes. Any other is taken: declarations of production are
+    those of tests."""
+    if raw["num_replicas"] < 0:
+        raise refused(10133)
+    if raw["num_replicas"] > _MOST_REPLICAS:
+        raise refused(10052, why=f"maximum replicas is {_MOST_REPLICAS}")
+
+
+def _wrong_time(raw: Raw) -> str:
+    """What is wrong about the times of a stream, the first thing first; "" for nothing."""
+    for field, words in (("max_age", "max age"), ("duplicate_window", "duplicates window")):
+        if raw[field] < 0:
+            return f"{words} can not be negative"
+        if 0 < raw[field] < _SHORTEST:
+            return f"{words} needs to be >= 100ms"
+    if raw["max_age"] and raw["duplicate_window"] > raw["max_age"]:
+        return "duplicates window can not be larger then max age"
+    marker = raw.get("subject_delete_marker_ttl", 0)
+    if marker < 0:
+        return "subject delete marker TTL must not be negative"
+    if 0 < marker < SECOND:
+        return "subject delete marker TTL must be at least 1 second"
+    return ""
+
+
+def _wrong_limit(raw: Raw) -> str:
+    """What is wrong about what a stream does when it is full; "" for nothing."""
+    if not raw.get("discard_new_per_subject"):
+        return ""
+    if raw["discard"] != "new":
+        return "discard new per subject requires discard new policy to be set"
+    if raw["max_msgs_per_subject"] <= 0:
+        return "discard new per subject requires max msgs per subject > 0"
+    return ""
 
 
 def transform_of(raw: Raw, field: str) -> Transform | None:
@@ -277,25 +329,31 @@ def _check_subjects(subjects: list[str]) -> None:
                 raise refused(10052, why=f'subject "{subject}" overlaps with "{other}"')
 
 
-def check_update(old: Raw, new: Raw) -> None:
-    """Refuse to change what cannot be.
+def updated(old: Raw, new: Raw) -> Raw:
+    """What a stream becomes by an update.
 
     Raises:
-        JetStreamError: naming it.
+        JetStreamError: it changes what cannot be changed.
     """
+    _check_update(old, new)
+    if not new["sealed"]:
+        return new
+    fixed = {"max_age": 0, "discard": "new", "deny_delete": True, "deny_purge": True}
+    return {**new, **fixed, "allow_rollup_hdrs": False}
+
+
+def _check_update(old: Raw, new: Raw) -> None:
     can_not = "stream configuration update can not "
     wrong = None
-    if old["sealed"]:
-        raise refused(10109)
-    if old["storage"] != new["storage"]:
+    if old["sealed"] and not new["sealed"]:
+        wrong = can_not + "unseal a sealed stream"
+    elif old["storage"] != new["storage"]:
         wrong = can_not + "change storage type"
     elif old["retention"] != new["retention"] and "workqueue" in (
         old["retention"],
         new["retention"],
     ):
         wrong = can_not + "change retention policy to/from workqueue"
-    elif old["max_consumers"] != new["max_consumers"]:
-        wrong = can_not + "change MaxConsumers"
     else:
         for field, text in (
             ("deny_delete", can_not + "cancel deny message deletes"),
@@ -304,7 +362,7 @@ def check_update(old: Raw, new: Raw) -> None:
             ("allow_msg_schedules", "message schedules can not be disabled"),
         ):
             if old.get(field) and not new.get(field):
-                wrong = text
+                wrong = wrong or text
     if wrong:
         raise refused(10052, why=wrong)
 
@@ -325,8 +383,8 @@ def consumer_config(request: Mapping[str, Any], name: str, limits: Mapping[str, 
     for field, word in (("ack_policy", "flow_control"), ("replay_policy", "original")):
         if asked.get(field) == word:
             raise lacking(f"consumers with {field} {word}")
-    raw: Raw = {found: asked[found] for found in asked if asked[found]}
-    raw["name"] = name
+    _check_numbers(asked)
+    raw = {"name": name, **_set(asked)}
     if raw.get("durable_name"):
         raw["durable_name"] = name
     for field, default in (
@@ -338,11 +396,25 @@ def consumer_config(request: Mapping[str, Any], name: str, limits: Mapping[str, 
     ):
         raw.setdefault(field, default)
     raw.setdefault("num_replicas", 0)
+    _check_replicas(raw)
     _fill_acks(raw, limits)
     if "durable_name" not in raw:
         raw.setdefault("inactive_threshold", limits.get("inactive_threshold") or 5 * SECOND)
     _check_consumer(raw)
     raw["metadata"] = _marked(raw)
+    return raw
+
+
+def _set(asked: Raw) -> Raw:
+    """What is set of a consumer, with one number for each that means no limit."""
+    raw = {
+        name: found
+        for name, found in asked.items()
+        if found and name != "name" and not (name in _UNSET and found < 0)
+    }
+    for name in ("max_deliver", "max_ack_pending"):
+        if name in raw:
+            raw[name] = max(raw[name], -1)
     return raw
 
 
@@ -355,6 +427,20 @@ def _fill_acks(raw: Raw, limits: Mapping[str, int]) -> None:
     most = limits.get("max_ack_pending", 0)
     if most and raw.get("max_ack_pending", 0) > most:
         raise refused(10012, why=f"consumer max ack pending exceeds system limit of {most}")
+
+
+def _check_numbers(asked: Raw) -> None:
+    if asked.get("ack_wait", 0) < 0 and not asked.get("backoff"):
+        raise refused(10183)
+    if any(each < 0 for each in asked.get("backoff", ())):
+        raise refused(10184)
+    if asked.get("idle_heartbeat", 0) > 0:
+        raise refused(10088)
+    if 0 < asked.get("max_expires", 0) < SECOND // 1000:
+        raise refused(10115)
+    sample = asked.get("sample_freq", "")
+    if sample and not _is_percent(sample):
+        raise refused(10095, why=f"{sample!r} is no percentage")
 
 
 def _check_consumer(raw: Raw) -> None:

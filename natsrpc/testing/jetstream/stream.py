@@ -12,7 +12,7 @@ from natsrpc.core import matches
 from natsrpc.errors import JetStreamError
 
 from . import schedules
-from .configs import Raw, check_update, transform_of
+from .configs import Raw, transform_of, updated
 from .expectations import Expected, check, expected
 from .headers import appended, stripped, value, without
 from .messages import Messages, Stored
@@ -23,6 +23,7 @@ from .wire import Wire
 
 NO_TIME = "0001-01-01T00:00:00Z"
 _MARKER = "Nats-Marker-Reason"
+_MOST_HEADERS = 65_535
 
 
 class Reader(Protocol):
@@ -124,6 +125,8 @@ class Stream:
         self._check_rollup(value(block, "Nats-Rollup"))
         if 0 <= self.config["max_msg_size"] < len(block) + len(data):
             raise refused(10054)
+        if len(block) > _MOST_HEADERS:
+            raise refused(10097)
         return block
 
     def _known(self, msg_id: str | None) -> int | None:
@@ -238,8 +241,7 @@ class Stream:
         Raises:
             JetStreamError: it changes what cannot be changed.
         """
-        check_update(self.config, config)
-        self.config = config
+        self.config = config = updated(self.config, config)
         per_subject = config["max_msgs_per_subject"]
         if per_subject > 0:
             for found in list(self.messages.by_subject.values()):
@@ -319,8 +321,15 @@ class Stream:
         if self.config["deny_delete"]:
             raise refused(10057, why="message delete not permitted")
         if seq not in self.messages.by_seq:
-            raise refused(10043, seq=seq)
+            raise self._missing(seq)
         self.remove(seq)
+
+    def _missing(self, seq: int) -> JetStreamError:
+        """The refusal to delete what is not there: files tell another than memory."""
+        if self.config["storage"] == "memory":
+            return refused(10043, seq=seq)
+        is_beyond = seq > self.messages.last_seq
+        return refused(10057, why="stream store EOF" if is_beyond else "no message found")
 
     def purge(self, subject: str = "", seq: int = 0, keep: int = 0) -> int:
         """Remove all, or those on a subject, below a sequence, or but for the newest `keep`.

@@ -53,10 +53,16 @@ def test_a_retry_that_cannot_be_is_refused(options: dict[str, Any], expected: st
         Retry(**options)
 
 
-@pytest.mark.parametrize("delay", [-1, math.nan, math.inf, "1", True])
+@pytest.mark.parametrize("delay", [-1, math.nan, math.inf, 1e10, 1e305, "1", True])
 def test_a_delay_that_cannot_be_is_refused(delay: Any) -> None:
-    with pytest.raises(ConfigError, match="expected 0 or more seconds"):
+    with pytest.raises(ConfigError, match="expected 0 to 315360000 seconds"):
         RetryLater(delay)
+    with pytest.raises(ConfigError):
+        Retry(wait=delay, max_wait=delay)
+
+
+def test_the_longest_delay_is_the_longest_wait() -> None:
+    assert RetryLater(315360000).delay == Retry(max_wait=315360000).max_wait
 
 
 def test_the_words_to_a_worker_survive_pickle() -> None:

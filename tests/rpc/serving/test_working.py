@@ -142,6 +142,8 @@ def test_two_workers_do_not_share_a_consumer() -> None:
         ({"dead_letter": "shop.eu.placed"}, "which it would be given itself"),
         ({"dead_letter": 7}, "dead_letter=7: expected a subject"),
         ({"name": "a b"}, "a b"),
+        ({"metadata": 5}, "bad metadata 5: expected a mapping of strings"),
+        ({"metadata": {"a": 5}}, "bad metadata 'a': 5: expected strings"),
         ({"dependencies": [7]}, "dependencies of worker"),
     ],
 )
