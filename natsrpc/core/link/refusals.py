@@ -7,8 +7,8 @@ PONGs is about that one. It is taken back first, for servers count one that they
 Those that were there before the last `settle` are left alone.
 
 A server does not tell either when it gives a permission back, so a request that fails because its
-inbox was denied has it asked for again, once a second at most. What users subscribed and a reload
-took away is asked for by `Regaining`.
+inbox was denied has it asked for again, once a second at most. What users subscribed and was
+taken away is asked for by `Regaining`.
 """
 
 from __future__ import annotations

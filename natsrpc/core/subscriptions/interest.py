@@ -87,7 +87,8 @@ class InterestHost(Protocol):
 class Interest:
     """Interest in one subject. Made by the registry, which calls `begin` in the same loop turn.
 
-    `sub` is the `Subscription` that the user holds.
+    `sub` is the `Subscription` that the user holds. `was_accepted` tells that a server had it, so
+    that a denial takes it away.
     With `asks` it is the inbox of one request to that subject.
     """
 
@@ -108,6 +109,7 @@ class Interest:
         "sid",
         "sub",
         "subject",
+        "was_accepted",
     )
 
     def __init__(
@@ -135,6 +137,7 @@ class Interest:
         self.queue_group: str = queue_group
         self.is_valid: bool = True
         self.is_denied: bool = False
+        self.was_accepted: bool = False
         self.is_draining: bool = False
         self.end_error: Exception | None = None
         self.on_closed: Callable[[Any], None] | None = None
@@ -269,11 +272,11 @@ class Interest:
             self._end(None, keep_pending=True)
 
     def deny(self, error: ServerError, *, quietly: bool = False) -> None:
-        """The server refused it, or took it away. The inbox of one request ends by that. `quietly`:
-        its user was told before."""
+        """The server refused it, or took it away. The inbox of one request ends by that, and what
+        drains does: neither is asked for again. `quietly`: its user was told before."""
         if not self.is_valid:
             return
-        if self.is_inbox:
+        if self.is_inbox or self.is_draining:
             self._end(error, keep_pending=True)
             return
         self.is_valid, self.is_denied, self.end_error = False, True, error

@@ -203,6 +203,8 @@ class Subscriptions:
         for interest in map(self._live.get, sids):
             if interest is None or interest.is_draining:
                 continue
+            if interest.is_valid:  # in the session before, nothing was said against it
+                interest.was_accepted = True
             interest.ask_again(quietly=interest in self._asked_again)
             subject = check_subscribe(interest.subject)
             group = check_queue_group(interest.queue_group)
@@ -230,19 +232,26 @@ class Subscriptions:
         """Tell a denial of the server's, and let the subscription that it is about, if any, rest
         until it is asked for again.
 
-        Returns the subscription of a user that had it until a reload took it away.
+        Returns the subscription of a user that had it until a reload, or the server of a new
+        session, took it away.
         """
-        if error.sid is not None:  # newer servers name its number
-            denied = self._live.get(error.sid)
-        else:
-            meant = (one for one in self._live.values() if one.is_denied_by(error))
-            denied = next(meant, None)
+        denied = self._meant(error) if error.sid is None else self._live.get(error.sid)
         if denied is None:
             self._host.report(error, None)
             return None
         self.refuse(denied, error)
-        is_taken = error.sid is not None and denied.is_denied and denied.sid not in self._bare
+        was_there = error.sid is not None or denied.was_accepted
+        is_taken = was_there and denied.is_denied and denied.sid not in self._bare
         return denied.sub if is_taken else None
+
+    def _meant(self, error: PermissionsError) -> Interest | None:
+        """The subscription that a denial without a number is about.
+
+        A server answers SUBs in order, so of several alike it means the first that it has not
+        denied yet. One by which something came it has accepted: it is meant last.
+        """
+        alike = [one for one in self._live.values() if one.is_valid and one.is_denied_by(error)]
+        return min(alike, key=lambda one: not one.intake.is_unheard, default=None)
 
     def is_denied(self, sub: Subscription) -> bool:
         """Whether the server denies a subscription that has not ended."""

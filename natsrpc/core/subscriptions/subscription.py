@@ -79,8 +79,8 @@ class Subscription:
     @property
     def is_valid(self) -> bool:
         """Whether more messages may be received: not once it has ended, nor while the server denies
-        it. What is denied is asked for again in each new session, and what a reload took away until
-        the server gives it back: it may be valid then."""
+        it. What is denied is asked for again in each new session, and what was taken away by
+        a reload, or by another server, until it is given back: it may be valid then."""
         return self._interest.is_valid
 
     @property
