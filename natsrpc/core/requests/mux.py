@@ -69,7 +69,8 @@ class RequestMux:
     `subscribe(subject, sink)` is called in front of the first request. `pending` are the requests
     in flight, `streams` the sinks of several replies to one token, by that token. `unmatched`
     counts replies that nobody waited for. `denied` is why the server lets nothing reach us, if it
-    does not; `ask_again` is called for each request that fails by it.
+    does not: `on_refused` are called with it once, for the streams, and `ask_again` for each
+    request that fails by it later.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class RequestMux:
         self._started = False
         self.denied: ServerError | None = None
         self.ask_again: Callable[[], None] | None = None
+        self.on_refused: list[Callable[[ServerError], object]] = []
         self._listening = False
         self._watchers: list[asyncio.Future[None]] = []
         self.pending: Due[bytes, Reply] = Due(self._loop, self._expired, attrgetter("deadline"))
@@ -341,6 +343,8 @@ class RequestMux:
         """The server does not let us listen: nobody's reply will come."""
         self.denied, self._listening = error, False
         self.fail_all(error)
+        for refused in self.on_refused:
+            refused(error)
 
     def allow_again(self) -> None:
         """What was denied is allowed, or a new session may allow it."""
