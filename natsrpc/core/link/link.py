@@ -93,7 +93,9 @@ class Link:
         self.stall_at: float = math.inf
         # bound here: a method of ours would be one more call
         self.send: Send = self.outbound.send
-        self.subscriptions: Subscriptions = Subscriptions(self, ping_interval=options.ping_interval)
+        self.subscriptions: Subscriptions = Subscriptions(
+            self, ping_interval=options.ping_interval, inbox_prefix=options.inbox_prefix
+        )
         self.sinks: dict[bytes, Sink] = self.subscriptions.sinks
         self.requests: RequestMux = RequestMux(
             self.outbound, self.subscriptions.listen, options.inbox_prefix

@@ -59,6 +59,7 @@ class InterestHost(Protocol):
 
     loop: asyncio.AbstractEventLoop
     blockade: Blockade
+    inboxes: str
 
     @property
     def is_closed(self) -> bool:
@@ -87,8 +88,7 @@ class InterestHost(Protocol):
 class Interest:
     """Interest in one subject. Made by the registry, which calls `begin` in the same loop turn.
 
-    `sub` is the `Subscription` that the user holds. `was_accepted` tells that a server had it, so
-    that a denial takes it away.
+    `sub` is the `Subscription` that the user holds.
     With `asks` it is the inbox of one request to that subject.
     """
 
@@ -109,7 +109,6 @@ class Interest:
         "sid",
         "sub",
         "subject",
-        "was_accepted",
     )
 
     def __init__(
@@ -137,7 +136,6 @@ class Interest:
         self.queue_group: str = queue_group
         self.is_valid: bool = True
         self.is_denied: bool = False
-        self.was_accepted: bool = False
         self.is_draining: bool = False
         self.end_error: Exception | None = None
         self.on_closed: Callable[[Any], None] | None = None
@@ -180,6 +178,12 @@ class Interest:
     def is_inbox(self) -> bool:
         """Whether it belongs to a request, not to the user."""
         return bool(self._asks)
+
+    @property
+    def takes_replies(self) -> bool:
+        """Whether replies to requests come to it: an empty message with the status 503 is then the
+        server's word that nobody is there. Elsewhere a peer made it."""
+        return self.subject.startswith(self._host.inboxes)
 
     def report(self, error: Exception) -> None:
         """Tell an error that no call can raise."""

@@ -63,19 +63,23 @@ class Subscriptions:
     """All subscriptions of one connection. Made by the link.
 
     Sessions look a message's sink up in `sinks`, by its sid as it is on the wire; the dict stays
-    the same object over reconnects.
+    the same object over reconnects. `inboxes` is what the subjects for replies begin with.
     """
 
-    def __init__(self, host: RegistryHost, *, ping_interval: float = 0.0) -> None:
+    def __init__(
+        self, host: RegistryHost, *, ping_interval: float = 0.0, inbox_prefix: str = "_INBOX"
+    ) -> None:
         self._host = host
         self.blockade: Blockade = Blockade(host, host.loop, ping_interval=ping_interval)
         self._live: dict[int, Interest] = {}
         self._finishing: set[Interest] = set()
         self._bare: set[int] = set()
+        self._accepted: set[int] = set()  # by the server of an earlier session
         self._on_denied: dict[int, Callable[[ServerError], object]] = {}
         self._asked_again: set[Interest] = set()
         self._last_sid = 0
         self.loop: asyncio.AbstractEventLoop = host.loop
+        self.inboxes: str = f"{inbox_prefix}."
         self.sinks: dict[bytes, Sink] = {}
         self.request_inbox: RequestInbox | None = None
 
@@ -204,7 +208,7 @@ class Subscriptions:
             if interest is None or interest.is_draining:
                 continue
             if interest.is_valid:  # in the session before, nothing was said against it
-                interest.was_accepted = True
+                self._accepted.add(interest.sid)
             interest.ask_again(quietly=interest in self._asked_again)
             subject = check_subscribe(interest.subject)
             group = check_queue_group(interest.queue_group)
@@ -240,7 +244,7 @@ class Subscriptions:
             self._host.report(error, None)
             return None
         self.refuse(denied, error)
-        was_there = error.sid is not None or denied.was_accepted
+        was_there = error.sid is not None or denied.sid in self._accepted
         is_taken = was_there and denied.is_denied and denied.sid not in self._bare
         return denied.sub if is_taken else None
 
@@ -344,6 +348,7 @@ class Subscriptions:
         self._live.pop(interest.sid, None)
         self._on_denied.pop(interest.sid, None)
         self._bare.discard(interest.sid)
+        self._accepted.discard(interest.sid)
         self.sinks.pop(interest.raw_sid, None)
         if interest.is_busy:
             self._finishing.add(interest)

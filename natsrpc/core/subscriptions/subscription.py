@@ -202,7 +202,8 @@ class Subscription:
             PermissionsError: the server denies the subscription.
             MaxSubscriptionsError: the server had no place for it.
             SlowConsumerError: messages were dropped since the last call; the next call goes on.
-            NoRespondersError: a request with this inbox as reply found nobody.
+            NoRespondersError: a request with this inbox as reply found nobody. (Inboxes begin with
+                the connection's `inbox_prefix`; elsewhere its status is an ordinary message.)
             BadTimeoutError: `timeout` is not above 0.
 
         Ref: nats.go `Subscription.NextMsg`.
@@ -216,7 +217,7 @@ class Subscription:
         if not pending.msgs:
             await self._wait_for_msg(pending, timeout)
         msg = pending.take()
-        if msg.raw_headers and msg.status == 503:
+        if msg.raw_headers and msg.status == 503 and not msg.data and self._interest.takes_replies:
             raise NoRespondersError(self.subject)
         intake.handed += 1
         return msg
