@@ -144,7 +144,7 @@ class UnsentMessagesError(NatsError):
     """
 
     def __init__(self, msgs: int, size: int) -> None:
-        what = f"{msgs} messages ({size} bytes)" if msgs else f"{size} bytes of messages"
+        what = f"{msgs} messages ({size} bytes)" if msgs else f"up to {size} bytes of messages"
         super().__init__(f"{what} that were published are lost: the connection ended before")
         self.msgs = msgs
         self.size = size

@@ -334,10 +334,16 @@ class RequestMux:
         for inbox, reply in self.pending.items():
             subject = decode(reply.subject)
             if error.reply == decode(inbox) or (error.subject and error.subject == subject):
-                del self.pending[inbox]
-                self.fail(reply, error)
-                return True
+                return self.fail_one(inbox, error)
         return False
+
+    def fail_one(self, inbox: bytes, error: Exception) -> bool:
+        """Fail the request with this reply subject; whether one is waiting."""
+        reply = self.pending.pop(inbox, None)
+        if reply is None:
+            return False
+        self.fail(reply, error)
+        return True
 
     def refuse(self, error: ServerError) -> None:
         """The server does not let us listen: nobody's reply will come."""

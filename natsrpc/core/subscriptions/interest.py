@@ -24,7 +24,6 @@ from natsrpc.errors import (
     ConnectionClosedError,
     MaxMessagesError,
     PermissionsError,
-    ServerError,
     SlowConsumerError,
 )
 
@@ -275,9 +274,10 @@ class Interest:
         if self.is_valid or self.is_denied:
             self._end(None, keep_pending=True)
 
-    def deny(self, error: ServerError, *, quietly: bool = False) -> None:
-        """The server refused it, or took it away. The inbox of one request ends by that, and what
-        drains does: neither is asked for again. `quietly`: its user was told before."""
+    def deny(self, error: Exception, *, quietly: bool = False) -> None:
+        """The server refused it, or took it away, or refuses what it asks. The inbox of one request
+        ends by that, and what drains does: neither is asked for again. `quietly`: its user was told
+        before."""
         if not self.is_valid:
             return
         if self.is_inbox or self.is_draining:

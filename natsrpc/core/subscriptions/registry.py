@@ -273,6 +273,14 @@ class Subscriptions:
             self._host.report(error, None if denied.is_inbox else denied.sub)
         denied.deny(error, quietly=denied in self._asked_again)
 
+    def fail_inbox(self, subject: bytes, error: Exception) -> bool:
+        """End the inbox of the request with this reply subject; whether there is one."""
+        for one in self._live.values():
+            if one.is_inbox and one.subject.encode() == subject:
+                one.deny(error)
+                return True
+        return False
+
     async def ask_again(
         self, subscriptions: Iterable[Subscription], answered: Callable[[], Awaitable[None]]
     ) -> None:

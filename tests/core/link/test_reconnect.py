@@ -774,6 +774,28 @@ async def test_a_buffered_message_the_next_server_would_refuse_is_dropped_and_to
         assert len(server.peers) == 2
 
 
+@pytest.mark.parametrize("old_style", [False, True])
+async def test_a_buffered_request_the_next_server_would_refuse_fails_at_once(
+    old_style: bool,
+) -> None:
+    recorder = Recorder()
+    async with connected(old_style_requests=old_style, **recorder.options) as (nc, peer, server):
+        server.refuse()
+        peer.reset()
+        await eventually(lambda: nc.is_reconnecting)
+        asked: list[asyncio.Future[object]] = [
+            asyncio.ensure_future(nc.request("a", bytes(2000), timeout=60)),
+            asyncio.ensure_future(anext(aiter(nc.request_many("a", bytes(2000), timeout=60)))),
+        ]
+        await turns()
+        server.info.update(max_payload=1000)
+        await server.listen()
+        for each in asked:
+            with pytest.raises(MaxPayloadError):
+                await asyncio.wait_for(each, 5)
+        assert not recorder.told("on_error")
+
+
 async def test_a_limit_set_after_a_reconnect_counts_what_came_before_it() -> None:
     async with connected() as (nc, peer, server):
         sub = await nc.subscribe("a")
