@@ -358,7 +358,10 @@ def _merged(named: PoolServer, known: PoolServer | None) -> PoolServer:
     session that has it."""
     if known is None:
         return named
-    known.user, known.password, known.token = named.user, named.password, named.token
+    told, now = (known.user, known.password, known.token), (named.user, named.password, named.token)
+    if now != told:  # what was refused were others
+        known.last_auth_error = None
+    known.user, known.password, known.token = now
     known.target, known.discovered, known.is_final = named.target, False, False
     return known
 

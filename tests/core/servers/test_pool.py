@@ -385,6 +385,19 @@ def test_the_same_refusal_twice_in_a_row_is_final() -> None:
     assert not refusals(ConnectError("x"), ConnectError("x")).is_final
 
 
+@pytest.mark.parametrize(("other", "is_final"), [("u:old", True), ("u:new", False)])
+def test_other_credentials_for_a_server_break_the_row_of_refusals(
+    other: str, is_final: bool
+) -> None:
+    known = pool("u:old@a")
+    (server,) = known.servers
+    known.note_failure(server, AuthorizationError("no"), abort=True)
+    known.replace(f"{other}@a")
+    known.note_failure(server, AuthorizationError("no"), abort=True)
+    assert known.servers == [server]
+    assert server.is_final is is_final
+
+
 # waiting
 
 

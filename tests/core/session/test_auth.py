@@ -203,6 +203,45 @@ async def test_credentials_that_no_server_would_take_are_refused_before_dialing(
         assert server.peers == []
 
 
+def half_pairs() -> Iterator[tuple[str, str]]:
+    key = Key()
+    jwt = Operator().user(key)
+    yield "", key.seed
+    yield "garbage", key.seed
+    yield jwt[:-10], key.seed
+    yield jwt, ""
+    yield jwt, Key().seed
+
+
+@pytest.mark.parametrize(
+    "pair", list(half_pairs()), ids=lambda pair: f"{pair[0][:9]} {pair[1][:2]}"
+)
+@pytest.mark.parametrize("by", ["value", "function"])
+async def test_a_pair_that_no_server_would_take_is_refused(pair: tuple[str, str], by: str) -> None:
+    with pytest.raises(ConfigError, match="the pair of credentials holds") as caught:
+        await fields(credentials=pair if by == "value" else lambda: pair)
+    assert not any(part and part in everything_said(caught.value) for part in pair)
+
+
+@pytest.mark.parametrize("token", ["", lambda: ""])
+async def test_an_empty_token_is_refused(token: Any) -> None:
+    with pytest.raises(ConfigError, match="the token is empty"):
+        await fields(token=token)
+
+
+@live
+async def test_a_token_that_is_empty_for_a_moment_does_not_end_the_connection() -> None:
+    tokens = iter(["right", "", "", ""])
+    told = Told()
+    async with (
+        NatsServer('authorization { token: "right" }') as server,
+        connect(server.url, token=lambda: next(tokens, "right"), **QUICK, **told.callbacks) as nc,
+    ):
+        await nc.force_reconnect()
+        await nc.flush()
+        assert next(tokens, "used") == "used"
+
+
 @pytest.mark.parametrize(
     "text", ["-" * 200_000, "---BEGIN" + "JWT" * 70_000, "-----BEGIN JWT-----" + "\n" * 200_000]
 )
@@ -550,12 +589,12 @@ async def test_jwts_of_an_operator(tmp_path: Path) -> None:
         for source in sources:
             async with connect(server.url, credentials=source) as nc:
                 await nc.flush()
-        for wrong in [
-            (jwt, Key().seed),
-            (jwt, ""),
+        wrongs: list[tuple[str, Any]] = [
+            (jwt, Key().sign),
             (operator.user(key, expires_in=-10), key.seed),
             (Operator().user(key), key.seed),
-        ]:
+        ]
+        for wrong in wrongs:
             with pytest.raises(AuthorizationError) as caught:
                 await connect(server.url, credentials=wrong)
             assert wrong[0] not in everything_said(caught.value)
@@ -944,7 +983,7 @@ async def test_no_traceback_shows_a_secret_among_the_variables(
     [
         ({"user": "u", "password": "p"}, True),
         ({"token": "t"}, True),
-        ({"credentials": ("a.b.c", "")}, True),
+        ({"credentials": (Operator().user(Key(), bearer=True), "")}, True),
         ({"nkey_seed": Key().seed}, False),
         ({}, False),
     ],
