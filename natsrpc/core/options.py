@@ -379,7 +379,7 @@ _IDENTITY = {
     "credentials": _AN_IDENTITY,
 }
 _POSITIVE = ("connect_timeout", "drain_timeout", "write_timeout", "max_message_size")
-_NOT_NEGATIVE = ("reconnect_wait", "reconnect_jitter", "reconnect_jitter_tls")
+_NOT_NEGATIVE = ("reconnect_wait", "reconnect_jitter", "reconnect_jitter_tls", "max_pings_out")
 
 
 def _is_one(value: object, expected: str) -> bool:

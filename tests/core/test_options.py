@@ -155,6 +155,7 @@ BAD_NUMBERS = [
     *((name, value) for name in ("reconnect_wait", "reconnect_jitter", "reconnect_jitter_tls")
       for value in (-0.1, math.nan, math.inf)),
     ("ping_interval", math.nan),
+    ("max_pings_out", -1),
 ]  # fmt: skip
 
 

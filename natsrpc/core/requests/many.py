@@ -154,11 +154,13 @@ class InboxRequests:
             self.deadlines[reply] = math.inf if timeout is None else now + timeout
             try:
                 self._publisher.send(subject, data, reply, headers)
-                yield sub
+                try:
+                    yield sub
+                finally:
+                    if self._publisher.transport is None:
+                        self.over.add(reply)
             finally:
                 del self.deadlines[reply]
-                if self._publisher.transport is None:
-                    self.over.add(reply)
                 self._inboxes.discard(sub)
 
 

@@ -196,15 +196,6 @@ async def test_a_stale_connection_is_closed_for_that_reason_where_reconnecting_i
         assert isinstance(nc.last_error, StaleConnectionError)
 
 
-@pytest.mark.parity("B14")
-@warped
-async def test_a_negative_limit_of_pings_is_exceeded_by_the_first() -> None:
-    async with connected(ping_interval=10, max_pings_out=-1, allow_reconnect=False) as (nc, _, _):
-        start = nc.link.loop.time()
-        await nc.wait_closed()
-        assert nc.link.loop.time() - start == pytest.approx(10, abs=0.5)
-
-
 # with reconnecting off
 
 
@@ -263,9 +254,22 @@ def test_the_only_server_is_tried_so_many_times_a_wait_apart(
             tries, abs=0.2
         )
         assert isinstance(nc.last_error, NoServersError)
+        assert not isinstance(nc.last_error, TimeoutError)
+        assert [(e,) for _, e in nc.last_error.attempts] == recorder.told("on_reconnect_error")
         assert recorder.names[-1] == "on_close"
 
     check()
+
+
+async def test_a_reconnect_whose_attempts_all_time_out_ends_with_a_timeout() -> None:
+    options: dict[str, Any] = {"connect_timeout": 0.05, "max_reconnect_attempts": 2}
+    async with connected(**options) as (nc, peer, server):
+        server.handshake = False  # it listens, and says nothing
+        peer.reset()
+        await asyncio.wait_for(nc.wait_closed(), 5)
+        assert isinstance(nc.last_error, NoServersError)
+        assert isinstance(nc.last_error, TimeoutError)
+        assert [address for address, _ in nc.last_error.attempts] == 2 * [server.url]
 
 
 @pytest.mark.parity("B3")

@@ -18,6 +18,7 @@ from natsrpc.errors import (
     MaxPayloadError,
     NatsTimeoutError,
     NoRespondersError,
+    ReconnectBufferExceededError,
     SlowConsumerError,
 )
 from natsrpc.testing import NatsServer
@@ -241,6 +242,17 @@ async def test_silence_after_what_was_buffered_was_sent_is_an_empty_answer() -> 
         peer = await server.accept()
         await peer.expect(b"PUB")
         assert await asked == []
+
+
+async def test_what_found_no_room_in_the_buffer_is_not_remembered() -> None:
+    async with connected(reconnect_buffer_size=-1, reconnect_wait=60) as (nc, peer, server):
+        server.refuse()
+        peer.close()
+        await eventually(lambda: not nc.is_connected)
+        for _ in range(3):
+            with pytest.raises(ReconnectBufferExceededError):
+                await collect(nc.request_many("a", timeout=5))
+        assert not nc.link.inbox_requests.over
 
 
 async def test_too_many_replies_waiting_are_an_error_not_a_short_answer() -> None:
