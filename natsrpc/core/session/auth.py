@@ -28,6 +28,7 @@ from ..options import Options
 from ..servers import PoolServer
 from ..withheld import withheld, withheld_async
 from . import creds
+from .files import check_regular
 
 log: Logger = getLogger("natsrpc.core")
 
@@ -294,6 +295,7 @@ def _read_seed(given: object, option: str, *, warn: bool = True) -> str:
 def _read_file(path: str | PathLike[str], option: str, *, warn: bool) -> str:
     try:
         place = os.path.expanduser(os.fspath(path))
+        check_regular(place)
         with open(place, encoding="utf-8-sig") as file:
             text, mode = file.read(creds.MAX_FILE + 1), os.fstat(file.fileno()).st_mode
     except (OSError, ValueError) as error:

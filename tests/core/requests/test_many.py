@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -280,6 +281,10 @@ async def test_too_many_replies_waiting_are_an_error_not_a_short_answer() -> Non
         ({"max_msgs": 0}, ConfigError),
         ({"data": b"x" * 2_000_000}, MaxPayloadError),
         ({"subject": "a b"}, BadSubjectError),
+        ({"stall": "1"}, BadTimeoutError),
+        ({"stall": []}, BadTimeoutError),
+        ({"stall": True}, BadTimeoutError),
+        ({"stall": math.nan}, BadTimeoutError),
     ],
 )
 async def test_what_cannot_be_asked_is_refused_and_leaves_nothing(

@@ -158,6 +158,9 @@ MISTAKES = [
     "wss://user:{}/x@host",
     "ws://host#{}",
     "nats://[{}@host",
+    "nats://to,{}@host",
+    "nats://{},ken@host",
+    "nats://to,ke,{}@host",
 ]
 
 
@@ -170,7 +173,9 @@ def test_a_mistyped_url_is_refused_without_its_password(mistake: str) -> None:
     assert caught.value.__cause__ is None
 
 
-@pytest.mark.parametrize("mistake", ["u:p/x@h", "u:p?x@h", "u:p#x@h", "u:p,x@h", "u:1/x@h"])
+@pytest.mark.parametrize(
+    "mistake", ["to,ken@h", "u:p/x@h", "u:p?x@h", "u:p#x@h", "u:p,x@h", "u:1/x@h"]
+)
 def test_a_password_that_breaks_the_url_is_told_how_to_be_written(mistake: str) -> None:
     with pytest.raises(ConfigError, match="percent-encoded: %2F for /"):
         pool(f"nats://{mistake}")

@@ -19,6 +19,7 @@ from natsrpc.core import Connection, Options, connect
 from natsrpc.core.servers.pool import PoolServer, parse_server
 from natsrpc.core.session.auth import check_files, connect_fields
 from natsrpc.core.session.creds import find
+from natsrpc.core.session.tls import TlsPolicy
 from natsrpc.errors import (
     AuthExpiredError,
     AuthorizationError,
@@ -300,7 +301,7 @@ async def test_a_file_that_is_missing_or_wrong_is_refused_and_named(
     empty = private(tmp_path / "empty", "")
     cases = {
         tmp_path / "missing": "No such file",
-        tmp_path: "Is a directory",
+        tmp_path: "not a regular file",
         binary: "not a readable text file",
         empty: "holds no",
     }
@@ -310,6 +311,18 @@ async def test_a_file_that_is_missing_or_wrong_is_refused_and_named(
                 check_files(Options.of({option: shape}))
             assert option in str(caught.value)
             assert repr(str(path)) in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+@pytest.mark.parametrize("option", ["nkey_seed", "credentials", "tls_ca"])
+def test_a_file_that_nobody_writes_to_is_not_waited_for(option: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(ConfigError, match="not a regular file"):
+            if option == "tls_ca":
+                assert TlsPolicy(Options(tls_ca=path, tls=True), scheme="nats").context
+            else:
+                check_files(Options.of({option: path}))
 
 
 async def test_what_looks_like_a_secret_given_as_a_path_is_not_quoted() -> None:
