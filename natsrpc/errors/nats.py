@@ -40,8 +40,8 @@ class ConnectError(NatsError, ConnectionError):
 class NoServersError(ConnectError):
     """No server of the pool could be reached.
 
-    `attempts` holds one `(server, error)` pair per try, in order; of attempts to reconnect the last
-    hundred.
+    `attempts` holds one `(server, error)` pair per try, in order; of tries to reconnect the latest
+    of each server.
     """
 
     def __init__(self, message: str, *, attempts: Sequence[tuple[str, BaseException]] = ()) -> None:

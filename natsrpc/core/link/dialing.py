@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import Sequence
 from logging import Logger, getLogger
 from typing import Protocol
@@ -46,7 +45,7 @@ log: Logger = getLogger("natsrpc.core")
 _LAME_DUCK_SPREAD = 8.0
 _LEAST_WAIT = 0.1
 _REMEMBERED = 10_000
-_FAILURES = 100  # the latest attempts to reconnect that the last error lists: there may be no end
+_FAILURES = 100
 
 
 class ConnectorHost(SessionHost, Protocol):
@@ -196,7 +195,7 @@ class Connector:
             AuthorizationError: the same refusal twice in a row from one server.
         """
         passes = 0
-        failures: deque[tuple[str, Exception]] = deque(maxlen=_FAILURES)
+        failures: dict[str, Exception] = {}  # the latest of each server: there may be no end
         self._has_others = False
         if len(self.pool.servers) == 1 and not now:
             await self._pause(self._backoff.jitter(tls=self._tls.wanted))
@@ -216,7 +215,10 @@ class Connector:
                 try:
                     return await self._attempt(server)
                 except (NatsError, ConfigError) as error:
-                    failures.append((server.address, error))
+                    failures.pop(server.address, None)
+                    failures[server.address] = error
+                    if len(failures) > _FAILURES:
+                        del failures[next(iter(failures))]
                     self._host.reconnect_failed(server, error)
                     if server.is_final:
                         raise
@@ -227,7 +229,7 @@ class Connector:
                 await self._pause(
                     self._backoff.delay(passes, elapsed=elapsed, tls=self._tls.wanted)
                 )
-        raise _unreachable("every server's attempts are used up", failures)
+        raise _unreachable("every server's attempts are used up", [*failures.items()])
 
     def _choice(self, first: PoolServer) -> tuple[PoolServer, bool]:
         """The server to try next, and whether `reconnect_server_cb` chose it."""

@@ -255,7 +255,8 @@ def test_the_only_server_is_tried_so_many_times_a_wait_apart(
         )
         assert isinstance(nc.last_error, NoServersError)
         assert not isinstance(nc.last_error, TimeoutError)
-        assert [(e,) for _, e in nc.last_error.attempts] == recorder.told("on_reconnect_error")
+        told = recorder.told("on_reconnect_error")
+        assert [(error,) for _, error in nc.last_error.attempts] == told[-1:]
         assert recorder.names[-1] == "on_close"
 
     check()
@@ -269,7 +270,7 @@ async def test_a_reconnect_whose_attempts_all_time_out_ends_with_a_timeout() -> 
         await asyncio.wait_for(nc.wait_closed(), 5)
         assert isinstance(nc.last_error, NoServersError)
         assert isinstance(nc.last_error, TimeoutError)
-        assert [address for address, _ in nc.last_error.attempts] == 2 * [server.url]
+        assert [address for address, _ in nc.last_error.attempts] == [server.url]
 
 
 @pytest.mark.parity("B3")
