@@ -416,14 +416,14 @@ def _check_number(option: str, value: object, *, above_zero: bool | None) -> Non
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigTypeError(f"{option} must be a number, not {value!r}")
     try:
-        value = float(value)
+        number = float(value)
     except OverflowError:
         raise ConfigError(f"{option} must be a number of seconds, not one so large") from None
-    if above_zero and not value > 0:
+    if above_zero and not number > 0:
         raise ConfigError(f"{option} must be greater than 0, not {value!r}")
-    if above_zero is False and not 0 <= value < math.inf:
+    if above_zero is False and not 0 <= number < math.inf:
         raise ConfigError(f"{option} must be 0 or more, not {value!r}")
-    if math.isnan(value):
+    if math.isnan(number):
         raise ConfigError(f"{option} must be a number, not {value!r}")
 
 
