@@ -30,7 +30,7 @@ class ConnectOptions(TypedDict, total=False):
     """Shuffle the servers once, except for `first_server`."""
 
     name: str
-    """The name of the connection that the server shows."""
+    """The name of the connection that the server shows; 1024 bytes at most."""
 
     user: str | None
     """The user to sign in as."""

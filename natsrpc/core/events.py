@@ -178,7 +178,7 @@ class Callbacks:
             ConfigError: there is no such callback.
             ConfigTypeError: it is not callable.
         """
-        if name not in CALLBACK_NAMES:
+        if not isinstance(name, str) or name not in CALLBACK_NAMES:
             raise ConfigError(f"no callback {name!r}: expected {sorted(CALLBACK_NAMES)}")
         if callback is not None and not callable(callback):
             raise ConfigTypeError(f"{name} must be callable, not {callback!r}")

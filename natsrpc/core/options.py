@@ -22,6 +22,8 @@ from .withheld import withheld
 DEFAULT_URL = "nats://127.0.0.1:4222"
 """Where a connection goes that is given no servers."""
 MIB = 1024 * 1024
+MAX_NAME = 1024
+"""Bytes of a connection's name: CONNECT, which it is a part of, is one line, of 4096 by default."""
 
 Secret: TypeAlias = str | Callable[[], str | Awaitable[str]]
 UserInfo: TypeAlias = Callable[[], tuple[str, str] | Awaitable[tuple[str, str]]]
@@ -74,7 +76,7 @@ class Options:
     """Shuffle the servers once, except for `first_server`."""
 
     name: str = ""
-    """The name of the connection that the server shows."""
+    """The name of the connection that the server shows; 1024 bytes at most."""
 
     user: str | None = None
     """The user to sign in as."""
@@ -241,6 +243,8 @@ class Options:
             if value is not None and not callable(value):
                 raise ConfigTypeError(f"{option} must be callable, not {value!r}")
         check_inbox_prefix(self.inbox_prefix)
+        if len(self.name.encode(errors="replace")) > MAX_NAME:
+            raise ConfigError(f"name must take at most {MAX_NAME} bytes")
         self._check_identity()
         self._check_tls()
         if self.reconnect_buffer_size == 0:
@@ -379,7 +383,7 @@ _IDENTITY = {
     "credentials": _AN_IDENTITY,
 }
 _POSITIVE = ("connect_timeout", "drain_timeout", "write_timeout", "max_message_size")
-_NOT_NEGATIVE = ("reconnect_wait", "reconnect_jitter", "reconnect_jitter_tls")
+_NOT_NEGATIVE = ("reconnect_wait", "reconnect_jitter", "reconnect_jitter_tls", "max_pings_out")
 
 
 def _is_one(value: object, expected: str) -> bool:
@@ -411,11 +415,15 @@ def _check_type(option: str, value: object, kind: type) -> None:
 def _check_number(option: str, value: object, *, above_zero: bool | None) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigTypeError(f"{option} must be a number, not {value!r}")
-    if above_zero and not value > 0:
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ConfigError(f"{option} must be a number of seconds, not one so large") from None
+    if above_zero and not number > 0:
         raise ConfigError(f"{option} must be greater than 0, not {value!r}")
-    if above_zero is False and not 0 <= value < math.inf:
+    if above_zero is False and not 0 <= number < math.inf:
         raise ConfigError(f"{option} must be 0 or more, not {value!r}")
-    if math.isnan(value):
+    if math.isnan(number):
         raise ConfigError(f"{option} must be a number, not {value!r}")
 
 

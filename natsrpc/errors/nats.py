@@ -40,7 +40,8 @@ class ConnectError(NatsError, ConnectionError):
 class NoServersError(ConnectError):
     """No server of the pool could be reached.
 
-    `attempts` holds one `(server, error)` pair per try, in order.
+    `attempts` holds one `(server, error)` pair per try, in order; of tries to reconnect the latest
+    of each server.
     """
 
     def __init__(self, message: str, *, attempts: Sequence[tuple[str, BaseException]] = ()) -> None:
@@ -144,7 +145,7 @@ class UnsentMessagesError(NatsError):
     """
 
     def __init__(self, msgs: int, size: int) -> None:
-        what = f"{msgs} messages ({size} bytes)" if msgs else f"{size} bytes of messages"
+        what = f"{msgs} messages ({size} bytes)" if msgs else f"up to {size} bytes of messages"
         super().__init__(f"{what} that were published are lost: the connection ended before")
         self.msgs = msgs
         self.size = size

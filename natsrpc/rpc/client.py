@@ -47,7 +47,7 @@ from .calling import (
     make_proxy,
     scoped,
 )
-from .contract import Context, EndpointContract, Middleware
+from .contract import Context, EndpointContract, Middleware, check_inbox_prefix
 from .created import created
 from .headers import DeadlineClock, inherited
 from .serving import Servable, Server
@@ -106,6 +106,7 @@ class Client:
         settling: Settling | None = None,
     ) -> None:
         patience = Patience(open_timeout, presence_timeout, progress_timeout)
+        check_inbox_prefix(connection.options.inbox_prefix)
         self.connection = connection
         self.codec: codecs.Codec = codecs.get(codec)
         self._pipeline = Pipeline(connection, self.codec, max_body, patience, deadline_clock)

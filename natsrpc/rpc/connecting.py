@@ -9,6 +9,7 @@ from natsrpc import codecs, core
 from natsrpc.core import Connection, ConnectOptions, Opening, Options
 
 from .client import Client
+from .contract import check_inbox_prefix
 from .headers import DeadlineClock, check_deadline_clock
 from .settling import Settling
 from .streams import MAX_BODY, PATIENCE, Patience
@@ -109,6 +110,8 @@ def opening(
 
     def connect() -> Opening[Connection]:  # so that `make`, which may fail, holds no secret
         return core.connect(servers, options=options, **settings)
+
+    check_inbox_prefix(options.inbox_prefix if options else settings.get("inbox_prefix"))
 
     async def make() -> Client:
         return Client(await connect(), settling=settling, **of_client)

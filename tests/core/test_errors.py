@@ -367,7 +367,7 @@ async def test_a_payload_over_the_limit_is_reconnected_from() -> None:
 async def test_a_connect_longer_than_a_control_line_is_refused_by_the_server() -> None:
     async with NatsServer() as server:
         with pytest.raises(ServerClosedConnectionError, match="maximum control line exceeded"):
-            await connect(server.url, name="x" * 5000)
+            await connect(server.url, token="x" * 5000)
 
 
 @live

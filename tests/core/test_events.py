@@ -190,6 +190,8 @@ async def test_callbacks_may_be_replaced_and_removed_at_any_time() -> None:
         await eventually(lambda: got == ["second", "back", "back"])
         with pytest.raises(ConfigError, match="on_disconect"):
             nc.set_callback("on_disconect", None)
+        with pytest.raises(ConfigError, match=r"no callback \[\]"):
+            nc.set_callback([], None)  # type: ignore[arg-type]  # the mistake under test
         with pytest.raises(ConfigTypeError, match="callable"):
             nc.set_callback("on_close", 7)  # type: ignore[arg-type]  # the mistake under test
 

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from natsrpc.core import Connection, ConnectOptions, Options, Subscription, connect
+from natsrpc.core.options import MAX_NAME
 from natsrpc.errors import ConfigError, ConfigTypeError, ProtocolError
 from tests.core.harness import ScriptedServer, no_leaks
 
@@ -155,6 +156,7 @@ BAD_NUMBERS = [
     *((name, value) for name in ("reconnect_wait", "reconnect_jitter", "reconnect_jitter_tls")
       for value in (-0.1, math.nan, math.inf)),
     ("ping_interval", math.nan),
+    ("max_pings_out", -1),
 ]  # fmt: skip
 
 
@@ -203,12 +205,17 @@ def test_a_value_of_the_wrong_type_is_refused_and_quoted(option: str, value: obj
     assert isinstance(caught.value, ValueError)
 
 
-@pytest.mark.parametrize("value", ["", "a b", "a.*", "a.>", "a.", ".a", "a\r\nPUB x"])
+@pytest.mark.parametrize("value", ["", "a b", "a.*", "a.>", "a.", ".a", "a\r\nPUB x", "$me"])
 @pytest.mark.parity("I3")
 def test_an_inbox_prefix_that_is_no_subject_is_refused_and_quoted(value: str) -> None:
     with pytest.raises((ConfigError, ProtocolError)) as caught:
         Options(inbox_prefix=value)
     assert repr(value) in str(caught.value)
+
+
+def test_a_number_too_large_for_a_clock_is_refused() -> None:
+    with pytest.raises(ConfigError, match="connect_timeout must be a number of seconds"):
+        Options(connect_timeout=10**400)
 
 
 CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
@@ -278,6 +285,13 @@ def test_identities_may_be_texts_paths_pairs_and_functions() -> None:
     assert Options(user_info=one).has_credentials
     assert Options(user="u").has_credentials
     assert not Options(tls=True, name="n").has_credentials
+
+
+def test_a_name_that_fills_the_line_it_is_sent_on_is_refused() -> None:
+    assert Options(name="n" * MAX_NAME).name
+    for name in ("n" * (MAX_NAME + 1), "\u00e9" * (MAX_NAME // 2 + 1)):
+        with pytest.raises(ConfigError, match=f"name must take at most {MAX_NAME} bytes"):
+            Options(name=name)
 
 
 def test_repr_shows_what_was_set_and_no_secret() -> None:

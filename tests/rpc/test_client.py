@@ -10,7 +10,8 @@ from typing import Annotated, Any, Protocol
 import pytest
 from pydantic import BaseModel
 
-from natsrpc.core import Msg
+from natsrpc import core
+from natsrpc.core import Msg, Options
 from natsrpc.errors import (
     BadRequestError,
     BadSubjectError,
@@ -391,6 +392,18 @@ async def test_awaiting_and_entering_connect(nats_server: NatsServer) -> None:
         await client.publish("x", 1)
     with pytest.raises(UnknownCodecError):
         connect(nats_server.url, codec="yaml")
+
+
+@pytest.mark.parametrize("prefix", ["_NATSRPC", "a._NATSRPC.large"])
+async def test_an_inbox_prefix_that_no_service_answers_to_is_refused(
+    nats_server: NatsServer, prefix: str
+) -> None:
+    for options in ({"inbox_prefix": prefix}, {"options": Options(inbox_prefix=prefix)}):
+        with pytest.raises(BadSubjectError, match="services answer to no such subject"):
+            connect(nats_server.url, **options)
+    async with core.connect(nats_server.url, inbox_prefix=prefix) as nc:
+        with pytest.raises(BadSubjectError, match="services answer to no such subject"):
+            Client(nc)
 
 
 async def test_calls_on_a_connection_with_old_style_requests(

@@ -45,6 +45,7 @@ log: Logger = getLogger("natsrpc.core")
 _LAME_DUCK_SPREAD = 8.0
 _LEAST_WAIT = 0.1
 _REMEMBERED = 10_000
+_FAILURES = 100
 
 
 class ConnectorHost(SessionHost, Protocol):
@@ -193,7 +194,8 @@ class Connector:
             NoServersError: every server is spent.
             AuthorizationError: the same refusal twice in a row from one server.
         """
-        passes, last_error = 0, None
+        passes = 0
+        failures: dict[str, Exception] = {}  # the latest of each server: there may be no end
         self._has_others = False
         if len(self.pool.servers) == 1 and not now:
             await self._pause(self._backoff.jitter(tls=self._tls.wanted))
@@ -213,7 +215,10 @@ class Connector:
                 try:
                     return await self._attempt(server)
                 except (NatsError, ConfigError) as error:
-                    last_error = error
+                    failures.pop(server.address, None)
+                    failures[server.address] = error
+                    if len(failures) > _FAILURES:
+                        del failures[next(iter(failures))]
                     self._host.reconnect_failed(server, error)
                     if server.is_final:
                         raise
@@ -224,9 +229,7 @@ class Connector:
                 await self._pause(
                     self._backoff.delay(passes, elapsed=elapsed, tls=self._tls.wanted)
                 )
-        raise NoServersError(
-            "no servers available: every server's attempts are used up"
-        ) from last_error
+        raise _unreachable("every server's attempts are used up", [*failures.items()])
 
     def _choice(self, first: PoolServer) -> tuple[PoolServer, bool]:
         """The server to try next, and whether `reconnect_server_cb` chose it."""
@@ -323,8 +326,13 @@ def _most_telling(attempts: list[tuple[str, BaseException]]) -> BaseException:
                 if len(attempts) > 1:
                     error.add_note(f"servers tried: {tried}")
                 return error
-    in_time = any(not isinstance(error, TimeoutError) for _, error in attempts)
-    unreachable = NoServersError if in_time else NoServersTimeoutError
-    nowhere = unreachable(f"no servers available: tried {tried}", attempts=attempts)
-    nowhere.__cause__ = attempts[-1][1]
+    return _unreachable(f"tried {tried}", attempts)
+
+
+def _unreachable(why: str, attempts: Sequence[tuple[str, BaseException]]) -> NoServersError:
+    """The error that tells that no server could be reached; a timeout if all attempts ended so."""
+    timeouts = [isinstance(error, TimeoutError) for _, error in attempts]
+    kind = NoServersTimeoutError if timeouts and all(timeouts) else NoServersError
+    nowhere = kind(f"no servers available: {why}", attempts=attempts)
+    nowhere.__cause__ = attempts[-1][1] if attempts else None
     return nowhere

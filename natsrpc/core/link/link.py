@@ -93,7 +93,9 @@ class Link:
         self.stall_at: float = math.inf
         # bound here: a method of ours would be one more call
         self.send: Send = self.outbound.send
-        self.subscriptions: Subscriptions = Subscriptions(self, ping_interval=options.ping_interval)
+        self.subscriptions: Subscriptions = Subscriptions(
+            self, ping_interval=options.ping_interval, inbox_prefix=options.inbox_prefix
+        )
         self.sinks: dict[bytes, Sink] = self.subscriptions.sinks
         self.requests: RequestMux = RequestMux(
             self.outbound, self.subscriptions.listen, options.inbox_prefix
@@ -403,8 +405,11 @@ class Link:
         self._refusals.new_session()
         for frame in self.subscriptions.restore():
             session.transport.write(frame)
-        for error in self.outbound.replay(session.transport, session.info):
-            self.report(error, None)
+        for error, reply in self.outbound.replay(session.transport, session.info):
+            if not (
+                self.requests.fail_one(reply, error) or self.subscriptions.fail_inbox(reply, error)
+            ):
+                self.report(error, None)
         self.inbox_requests.over.clear()
         self.outbound.write_to(session.transport)
         self._flushes.resume(session)
@@ -452,7 +457,8 @@ class Link:
         self.interrupted_at = self.loop.time()
         self._callbacks.tell(told.Disconnected(error))
         if self.is_draining or not (self._options.allow_reconnect or forced):
-            self.shut(error or ConnectionClosedError("dropped by force_reconnect while draining"))
+            error = error or ConnectionClosedError("dropped by force_reconnect while draining")
+            self.shut(error, lost=session)
             return
         self.last_error = None
         self.status = Status.RECONNECTING
@@ -562,8 +568,9 @@ class Link:
         """Wait until the connection is closed."""
         await self._closed.wait()
 
-    def shut(self, error: Exception | None) -> None:
-        """Move to CLOSED, once, and wake everybody who waits."""
+    def shut(self, error: Exception | None, *, lost: Session | None = None) -> None:
+        """Move to CLOSED, once, and wake everybody who waits. `lost` is the session whose loss is
+        the reason."""
         if self.status is Status.CLOSED:
             return
         self.status = Status.CLOSED
@@ -584,7 +591,7 @@ class Link:
             self._callbacks.tell(told.Disconnected(error))
         self._tell_lost(*self.outbound.abandon(self._is_told))
         self._callbacks.tell(told.Closed(error))
-        self._closing = self.loop.create_task(self._let_go(session), name="natsrpc close")
+        self._closing = self.loop.create_task(self._let_go(session or lost), name="natsrpc close")
         self._closed.set()
 
     async def _let_go(self, session: Session | None) -> None:

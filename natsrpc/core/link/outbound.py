@@ -16,7 +16,7 @@ from natsrpc.errors import HeadersNotSupportedError, MaxPayloadError, NatsError
 
 from ..session import HIGH_WATER, Transport
 from ..wire import HeaderValues, ServerInfo, encode_headers, frames
-from .outbox import Outbox, Revise, refusal, revised
+from .outbox import Outbox, Revise, refusal, reply_of, revised
 
 NO_LIMIT = 1 << 62
 
@@ -233,15 +233,16 @@ class Outbound:
         """Forget what is buffered: as `Outbox.abandon`, which describes it."""
         return self._outbox.abandon(is_told)
 
-    def replay(self, transport: Transport, info: ServerInfo) -> list[NatsError]:
-        """Write what is buffered to a new session; why some of it cannot be."""
+    def replay(self, transport: Transport, info: ServerInfo) -> list[tuple[NatsError, bytes]]:
+        """Write what is buffered to a new session; why some of it cannot be, with the reply subject
+        of each."""
         refused = []
         for buffered in self._outbox.take():
             frame = revised(buffered, self._revise)
             if frame is None:
                 continue
             if error := refusal(frame, info):
-                refused.append(error)
+                refused.append((error, reply_of(frame)))
             else:
                 transport.write(frame)
         return refused

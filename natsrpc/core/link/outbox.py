@@ -71,11 +71,11 @@ class Outbox:
     def abandon(self, is_told: Callable[[bytes], bool]) -> tuple[int, int]:
         """Forget all frames at the end of the connection: how many are lost, and their bytes. Those
         are not counted whose reply subject tells that their sender hears of it."""
-        lost = [len(frame) for frame in self.take() if not is_told(_reply_of(frame))]
+        lost = [len(frame) for frame in self.take() if not is_told(reply_of(frame))]
         return len(lost), sum(lost)
 
 
-def _reply_of(frame: bytes) -> bytes:
+def reply_of(frame: bytes) -> bytes:
     """The reply subject of a message; empty if it has none."""
     fields = frame.partition(b"\r\n")[0].split(b" ")
     return fields[2] if len(fields) == (5 if fields[0] == b"HPUB" else 4) else b""

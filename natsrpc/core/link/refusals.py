@@ -7,8 +7,8 @@ PONGs is about that one. It is taken back first, for servers count one that they
 Those that were there before the last `settle` are left alone.
 
 A server does not tell either when it gives a permission back, so a request that fails because its
-inbox was denied has it asked for again, once a second at most. What users subscribed and a reload
-took away is asked for by `Regaining`.
+inbox was denied has it asked for again, once a second at most. What users subscribed and was
+taken away is asked for by `Regaining`.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Refusals:
         self._subscriptions = subscriptions
         self._requests = requests
         self._settled = 0
+        self._is_unclear = False  # a refusal came that nobody looks into yet
         self._asked: Asked | None = None
         self._task: asyncio.Task[None] | None = None
         self._asked_at = -math.inf
@@ -68,6 +69,7 @@ class Refusals:
     def new_session(self) -> None:
         """All subscriptions were asked for anew."""
         self._settled = 0
+        self._is_unclear = False
 
     def settle(self) -> None:
         """The server accepted all subscriptions there are."""
@@ -80,10 +82,16 @@ class Refusals:
         if asked is not None and asked.before.done() and not asked.after.done():
             asked.errors.append(error)
             return True
-        session = self._host.session
-        if self._task is None and session is not None:
-            self._task = self._host.loop.create_task(self._find(session), name="natsrpc refusals")
+        self._is_unclear = True
+        self._look()
         return False
+
+    def _look(self) -> None:
+        """Look into what was refused, unless the server is being asked something: then next."""
+        session = self._host.session
+        if self._is_unclear and self._task is None and session is not None:
+            self._is_unclear = False
+            self._task = self._host.loop.create_task(self._find(session), name="natsrpc refusals")
 
     def note_denial(self, error: PermissionsError) -> None:
         """Take a denial that is not about the requests that wait for replies."""
@@ -113,6 +121,7 @@ class Refusals:
             return  # the next session is asked for all of them
         finally:
             self._task = None
+            self._look()
 
     async def _ask(self, session: Session, words: Iterable[bytes]) -> list[ServerError]:
         """Send frames between two PINGs: the refusals between their PONGs."""
@@ -156,6 +165,7 @@ class Refusals:
             return
         finally:
             self._task = None
+            self._look()
         if not errors and self._requests.denied is denied:
             self._requests.allow_again()
 

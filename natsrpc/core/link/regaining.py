@@ -1,4 +1,6 @@
-"""Subscriptions of users that a reload took away: the server is asked until it gives them back.
+"""Subscriptions of users that were taken away: the server is asked until it gives them back.
+
+By a reload, or by the server of a new session that denies what an earlier one allowed.
 
 A server tells that it takes a permission away, and never that it gives it back. So it is asked
 again, at first after a second, then less and less often; each new session is asked at once. What it
@@ -35,7 +37,7 @@ class RegainingHost(Protocol):
 
 
 class Regaining:
-    """Asks for what a reload took away. Made, told and stopped by `Refusals`."""
+    """Asks for what was taken away. Made, told and stopped by `Refusals`."""
 
     def __init__(self, host: RegainingHost, subscriptions: Subscriptions) -> None:
         self._host = host

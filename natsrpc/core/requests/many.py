@@ -105,8 +105,10 @@ class InboxRequests:
         """
         encoded = check_publish(subject)
         check_timeout(timeout)
-        if stall is not None and stall < 0:
-            raise BadTimeoutError(f"stall must be 0 or more seconds, not {stall!r}")
+        if stall is not None and (
+            isinstance(stall, bool) or not isinstance(stall, (int, float)) or not stall >= 0
+        ):
+            raise BadTimeoutError(f"stall must be 0 or more seconds, or None, not {stall!r}")
         limit = None if max_msgs is None else check_max_msgs(max_msgs)
         block = self._publisher.encode(headers) if headers else b""
         data = payload_bytes(data)
@@ -154,11 +156,13 @@ class InboxRequests:
             self.deadlines[reply] = math.inf if timeout is None else now + timeout
             try:
                 self._publisher.send(subject, data, reply, headers)
-                yield sub
+                try:
+                    yield sub
+                finally:
+                    if self._publisher.transport is None:
+                        self.over.add(reply)
             finally:
                 del self.deadlines[reply]
-                if self._publisher.transport is None:
-                    self.over.add(reply)
                 self._inboxes.discard(sub)
 
 

@@ -69,7 +69,8 @@ class RequestMux:
     `subscribe(subject, sink)` is called in front of the first request. `pending` are the requests
     in flight, `streams` the sinks of several replies to one token, by that token. `unmatched`
     counts replies that nobody waited for. `denied` is why the server lets nothing reach us, if it
-    does not; `ask_again` is called for each request that fails by it.
+    does not: `on_refused` are called with it once, for the streams, and `ask_again` for each
+    request that fails by it later.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class RequestMux:
         self._started = False
         self.denied: ServerError | None = None
         self.ask_again: Callable[[], None] | None = None
+        self.on_refused: list[Callable[[ServerError], object]] = []
         self._listening = False
         self._watchers: list[asyncio.Future[None]] = []
         self.pending: Due[bytes, Reply] = Due(self._loop, self._expired, attrgetter("deadline"))
@@ -332,15 +334,23 @@ class RequestMux:
         for inbox, reply in self.pending.items():
             subject = decode(reply.subject)
             if error.reply == decode(inbox) or (error.subject and error.subject == subject):
-                del self.pending[inbox]
-                self.fail(reply, error)
-                return True
+                return self.fail_one(inbox, error)
         return False
+
+    def fail_one(self, inbox: bytes, error: Exception) -> bool:
+        """Fail the request with this reply subject; whether one is waiting."""
+        reply = self.pending.pop(inbox, None)
+        if reply is None:
+            return False
+        self.fail(reply, error)
+        return True
 
     def refuse(self, error: ServerError) -> None:
         """The server does not let us listen: nobody's reply will come."""
         self.denied, self._listening = error, False
         self.fail_all(error)
+        for refused in self.on_refused:
+            refused(error)
 
     def allow_again(self) -> None:
         """What was denied is allowed, or a new session may allow it."""

@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from itertools import pairwise
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from natsrpc.errors import AuthorizationError, ConfigError, ConfigTypeError
@@ -140,7 +141,7 @@ def parse_servers(servers: str | Sequence[str], *, default: bool = True) -> list
     """
     if isinstance(servers, str):
         given: Iterable[object] = [servers]
-    elif isinstance(servers, Iterable) and not isinstance(servers, (bytes, bytearray)):
+    elif isinstance(servers, Iterable) and not isinstance(servers, (bytes, bytearray, Mapping)):
         given = servers
     else:
         raise ConfigTypeError(f"servers must be a str or a sequence of str, not {_kind(servers)}")
@@ -148,12 +149,28 @@ def parse_servers(servers: str | Sequence[str], *, default: bool = True) -> list
     for item in given:
         if not isinstance(item, str):
             raise ConfigTypeError(f"a server must be a str, not {_kind(item)}")
-        urls += [url for url in item.split(",") if url.strip()]
+        parts = [url for url in item.split(",") if url.strip()]
+        if len(parts) > 1:
+            _check_commas(item, parts)
+        urls += parts
     parsed: dict[str, PoolServer] = {}
     for url in urls or ([DEFAULT_URL] if default else []):
         server = parse_server(url)
         parsed.setdefault(server.host_port, server)
     return list(parsed.values())
+
+
+def _check_commas(item: str, parts: Sequence[str]) -> None:
+    """Refuse a secret with a comma in it, which would be taken for two servers, and half of it be
+    shown as the name of one.
+
+    Raises:
+        ConfigError: URLs are written with a scheme, and one without, behind one that has no
+            credentials, has some.
+    """
+    for before, part in pairwise(parts if "://" in parts[0] else ()):
+        if "@" in part and "://" not in part and "@" not in before:
+            raise ConfigError(f"bad server URL {_masked(item)!r}: a comma in front of an @{_HINT}")
 
 
 def _one_scheme(servers: Sequence[PoolServer]) -> str:
@@ -358,7 +375,10 @@ def _merged(named: PoolServer, known: PoolServer | None) -> PoolServer:
     session that has it."""
     if known is None:
         return named
-    known.user, known.password, known.token = named.user, named.password, named.token
+    told, now = (known.user, known.password, known.token), (named.user, named.password, named.token)
+    if now != told:  # what was refused were others
+        known.last_auth_error = None
+    known.user, known.password, known.token = now
     known.target, known.discovered, known.is_final = named.target, False, False
     return known
 

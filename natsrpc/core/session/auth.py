@@ -28,6 +28,7 @@ from ..options import Options
 from ..servers import PoolServer
 from ..withheld import withheld, withheld_async
 from . import creds
+from .files import check_regular
 
 log: Logger = getLogger("natsrpc.core")
 
@@ -72,7 +73,7 @@ async def connect_fields(options: Options, server: PoolServer, nonce: str) -> di
     elif options.user is not None:
         fields |= {"user": options.user, "pass": options.password or ""}
     if options.token is not None:
-        fields["auth_token"] = _text(await _given(options.token, "token"), "token")
+        fields["auth_token"] = _token(await _given(options.token, "token"))
     if options.nkey_seed is not None:
         fields |= await _seed_fields(options.nkey_seed, server, nonce)
     elif options.nkey is not None:
@@ -216,6 +217,14 @@ def _text(value: object, option: str) -> str:
     return value
 
 
+def _token(value: object) -> str:
+    """A token that is not empty: no server takes that, and a vault may give it for a moment."""
+    token = _text(value, "token")
+    if not token:
+        raise ConfigError("the token is empty")
+    return token
+
+
 def _read_credentials(given: object, *, warn: bool = True) -> tuple[str, Signer]:
     """(JWT, what signs for it) of a file, of its text, or of a pair."""
     if isinstance(given, (bytes, bytearray)) and creds.is_text(given):
@@ -235,7 +244,9 @@ def _read_credentials(given: object, *, warn: bool = True) -> tuple[str, Signer]
         raise ConfigTypeError(f"the JWT of credentials must be a str, not {type(jwt).__name__}")
     if callable(key):
         return jwt, key
-    return jwt, _KeyPair(_read_seed(key, "credentials", warn=warn)) if key else None
+    keys = _KeyPair(_read_seed(key, "credentials", warn=warn)) if key else None
+    _check_pair(jwt, keys, "the pair of credentials")
+    return jwt, keys
 
 
 def _found(text: str, where: str) -> tuple[str, Signer]:
@@ -243,10 +254,6 @@ def _found(text: str, where: str) -> tuple[str, Signer]:
     if len(text) > creds.MAX_FILE:
         raise ConfigError(f"{where} cannot be read: it is too large")
     jwt, seed, has_seed = creds.find(text)
-    if jwt.count(".") != 2:
-        raise ConfigError(f"{where} holds no user JWT")
-    if creds.claims(jwt) is None:
-        raise ConfigError(f"{where} holds a damaged user JWT")
     if has_seed and not seed:
         raise ConfigError(f"{where} holds a damaged seed")
     keys = _KeyPair(seed) if seed else None
@@ -257,13 +264,17 @@ def _found(text: str, where: str) -> tuple[str, Signer]:
 def _check_pair(jwt: str, keys: _KeyPair | None, where: str) -> None:
     """Refuse what every server would refuse: a file that is only half written looks so, and two
     refusals in a row would end the connection for good."""
+    if jwt.count(".") != 2:
+        raise ConfigError(f"{where} holds no user JWT")
     said = creds.claims(jwt)
+    if said is None:
+        raise ConfigError(f"{where} holds a damaged user JWT")
     if keys is None and not creds.is_bearer(said):
         raise ConfigError(
             f"{where} holds no seed beside the user JWT, which is none that goes without "
             "(`bearer_token`); was it cut short?"
         )
-    if keys is not None and said is not None and said.get("sub") != keys.public:
+    if keys is not None and said.get("sub") != keys.public:
         raise ConfigError(f"{where} holds the seed of another user than its JWT")
 
 
@@ -284,6 +295,7 @@ def _read_seed(given: object, option: str, *, warn: bool = True) -> str:
 def _read_file(path: str | PathLike[str], option: str, *, warn: bool) -> str:
     try:
         place = os.path.expanduser(os.fspath(path))
+        check_regular(place)
         with open(place, encoding="utf-8-sig") as file:
             text, mode = file.read(creds.MAX_FILE + 1), os.fstat(file.fileno()).st_mode
     except (OSError, ValueError) as error:

@@ -55,7 +55,7 @@ _QUOTED = r'"((?:[^"\\]|\\.)*)"'
 _PUBLISH_REPLY = rf"publish with reply of {_QUOTED}"
 _PUBLISH = rf"publish to {_QUOTED}"
 _SUBSCRIBE = rf"subscription to {_QUOTED}(?: using queue {_QUOTED})?"
-_SID = r'\(sid "(\d+)"\)'
+_SID = r'\(sid "(\d{1,18})"\)'  # `int` refuses thousands of digits
 
 
 def _permissions(text: str) -> PermissionsError:
@@ -87,7 +87,9 @@ def _unquote(quoted: str) -> str:
     def plain(found: re.Match[str]) -> str:
         escape = found[1]
         if len(escape) > 1:
-            return chr(int(escape[1:], 16))
+            code = int(escape[1:], 16)
+            is_character = code < 0xD800 or 0xE000 <= code < 0x110000
+            return chr(code) if is_character else "\ufffd"
         return _LETTERS.get(escape, escape)
 
     return re.sub(_ESCAPE, plain, quoted)

@@ -22,6 +22,7 @@ from natsrpc.errors import (
 from ..options import Options
 from ..servers import PoolServer, is_address
 from ..wire import ServerInfo
+from .files import check_regular
 
 log: Logger = getLogger("natsrpc.core")
 
@@ -108,7 +109,7 @@ def _build(options: Options) -> ssl.SSLContext:
     else:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         for path in _paths(options.tls_ca):
-            reason = _refusal(partial(context.load_verify_locations, path))
+            reason = _refusal(partial(context.load_verify_locations, path), path)
             if reason:
                 raise ConfigError(f"tls_ca {_shown(path)} cannot be loaded: {reason}")
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -116,7 +117,7 @@ def _build(options: Options) -> ssl.SSLContext:
         context.hostname_checks_common_name = False  # a certificate's names are its SAN alone
     if options.tls_cert is not None:
         cert, key = (fspath(part) for part in options.tls_cert)
-        reason = _refusal(partial(context.load_cert_chain, cert, key, _no_password))
+        reason = _refusal(partial(context.load_cert_chain, cert, key, _no_password), cert, key)
         if reason:
             raise ConfigError(
                 f"tls_cert ({_shown(cert)}, {_shown(key)}) cannot be loaded: {reason}"
@@ -127,9 +128,11 @@ def _build(options: Options) -> ssl.SSLContext:
     return context
 
 
-def _refusal(load: Callable[[], None]) -> str:
-    """Why a file cannot be loaded, without its name; empty if it was."""
+def _refusal(load: Callable[[], None], *paths: str) -> str:
+    """Why files cannot be loaded, without their names; empty if they were."""
     try:
+        for path in paths:
+            check_regular(path)
         load()
     except ssl.SSLError as error:
         return error.reason.replace("_", " ").lower() if error.reason else "not a PEM file"

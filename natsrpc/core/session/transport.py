@@ -85,6 +85,8 @@ class Transport(asyncio.Protocol):
         self._stall_timer: asyncio.TimerHandle | None = None
         self._stalled_size = 0
         self._socket_gone = asyncio.Event()
+        self._left = 0  # bytes with the socket when it was closed
+        self._lost_size = 0
         self.is_open: bool = False
         self.bytes_out: int = 0
         self.is_corked = False
@@ -105,6 +107,8 @@ class Transport(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._socket_gone.set()
+        if exc is not None:
+            self._lost_size = max(self._lost_size, self._left)
         self._gone()
         self._lost(exc)
 
@@ -280,6 +284,7 @@ class Transport(asyncio.Protocol):
     def abort(self) -> None:
         """Drop the socket at once, with all that is unsent."""
         if self._socket is not None:
+            self._lost_size = max(self._lost_size, self._socket.get_write_buffer_size())
             self._socket.abort()
         self._gone()
 
@@ -291,25 +296,25 @@ class Transport(asyncio.Protocol):
         if self._socket is not None:
             if out:
                 self._socket.write(b"".join(out))
+            self._left = self._socket.get_write_buffer_size()
             self._socket.close()
         self._gone()
 
     async def gone(self, timeout: float) -> int:
         """Wait until the socket of a closed transport is gone; abort it after `timeout` seconds.
 
-        Returns the bytes that are lost by that.
+        Returns the bytes that were with the socket and are lost, at most: what a peer that reset
+        the connection had taken before is not known.
         """
-        left = 0
         if self._socket is None:
-            return left
+            return 0
         try:
             async with asyncio.timeout(timeout):
                 await self._socket_gone.wait()
         except TimeoutError:
-            left = self._socket.get_write_buffer_size()
-            self._socket.abort()
+            self.abort()
             await self._socket_gone.wait()
-        return left
+        return self._lost_size
 
     def _gone(self) -> None:
         self.is_open = False

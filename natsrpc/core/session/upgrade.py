@@ -145,8 +145,9 @@ class Upgrade:
     def _rejected(self, status: int, headers: Any) -> WebSocketError:
         line = _printable(self._head.split(b"\r\n", 1)[0].partition(b" ")[2])
         places = [value for name, value in headers if name.lower() == b"location"]
-        # a query may be a secret that only the server and we should know
-        place = f" to {_printable(places[0].split(b'?')[0])}" if places else ""
+        # a query, or a user, may be a secret that only the server and we should know
+        shown = [re.sub(rb"//.*@", b"//***@", place.split(b"?")[0]) for place in places]
+        place = f" to {_printable(shown[0])}" if shown else ""
         hint = f"; {_HINTS[status]}" if status in _HINTS else ""
         return WebSocketError(
             f"{self._address} answered {line}{place} instead of opening a WebSocket{hint}",

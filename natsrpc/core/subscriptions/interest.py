@@ -24,7 +24,6 @@ from natsrpc.errors import (
     ConnectionClosedError,
     MaxMessagesError,
     PermissionsError,
-    ServerError,
     SlowConsumerError,
 )
 
@@ -59,6 +58,7 @@ class InterestHost(Protocol):
 
     loop: asyncio.AbstractEventLoop
     blockade: Blockade
+    inboxes: str
 
     @property
     def is_closed(self) -> bool:
@@ -178,6 +178,12 @@ class Interest:
         """Whether it belongs to a request, not to the user."""
         return bool(self._asks)
 
+    @property
+    def takes_replies(self) -> bool:
+        """Whether replies to requests come to it: an empty message with the status 503 is then the
+        server's word that nobody is there. Elsewhere a peer made it."""
+        return self.subject.startswith(self._host.inboxes)
+
     def report(self, error: Exception) -> None:
         """Tell an error that no call can raise."""
         self._host.report(error, self.sub)
@@ -268,12 +274,13 @@ class Interest:
         if self.is_valid or self.is_denied:
             self._end(None, keep_pending=True)
 
-    def deny(self, error: ServerError, *, quietly: bool = False) -> None:
-        """The server refused it, or took it away. The inbox of one request ends by that. `quietly`:
-        its user was told before."""
+    def deny(self, error: Exception, *, quietly: bool = False) -> None:
+        """The server refused it, or took it away, or refuses what it asks. The inbox of one request
+        ends by that, and what drains does: neither is asked for again. `quietly`: its user was told
+        before."""
         if not self.is_valid:
             return
-        if self.is_inbox:
+        if self.is_inbox or self.is_draining:
             self._end(error, keep_pending=True)
             return
         self.is_valid, self.is_denied, self.end_error = False, True, error

@@ -63,19 +63,23 @@ class Subscriptions:
     """All subscriptions of one connection. Made by the link.
 
     Sessions look a message's sink up in `sinks`, by its sid as it is on the wire; the dict stays
-    the same object over reconnects.
+    the same object over reconnects. `inboxes` is what the subjects for replies begin with.
     """
 
-    def __init__(self, host: RegistryHost, *, ping_interval: float = 0.0) -> None:
+    def __init__(
+        self, host: RegistryHost, *, ping_interval: float = 0.0, inbox_prefix: str = "_INBOX"
+    ) -> None:
         self._host = host
         self.blockade: Blockade = Blockade(host, host.loop, ping_interval=ping_interval)
         self._live: dict[int, Interest] = {}
         self._finishing: set[Interest] = set()
         self._bare: set[int] = set()
+        self._accepted: set[int] = set()  # by the server of an earlier session
         self._on_denied: dict[int, Callable[[ServerError], object]] = {}
         self._asked_again: set[Interest] = set()
         self._last_sid = 0
         self.loop: asyncio.AbstractEventLoop = host.loop
+        self.inboxes: str = f"{inbox_prefix}."
         self.sinks: dict[bytes, Sink] = {}
         self.request_inbox: RequestInbox | None = None
 
@@ -203,6 +207,8 @@ class Subscriptions:
         for interest in map(self._live.get, sids):
             if interest is None or interest.is_draining:
                 continue
+            if interest.is_valid:  # in the session before, nothing was said against it
+                self._accepted.add(interest.sid)
             interest.ask_again(quietly=interest in self._asked_again)
             subject = check_subscribe(interest.subject)
             group = check_queue_group(interest.queue_group)
@@ -230,19 +236,26 @@ class Subscriptions:
         """Tell a denial of the server's, and let the subscription that it is about, if any, rest
         until it is asked for again.
 
-        Returns the subscription of a user that had it until a reload took it away.
+        Returns the subscription of a user that had it until a reload, or the server of a new
+        session, took it away.
         """
-        if error.sid is not None:  # newer servers name its number
-            denied = self._live.get(error.sid)
-        else:
-            meant = (one for one in self._live.values() if one.is_denied_by(error))
-            denied = next(meant, None)
+        denied = self._meant(error) if error.sid is None else self._live.get(error.sid)
         if denied is None:
             self._host.report(error, None)
             return None
         self.refuse(denied, error)
-        is_taken = error.sid is not None and denied.is_denied and denied.sid not in self._bare
+        was_there = error.sid is not None or denied.sid in self._accepted
+        is_taken = was_there and denied.is_denied and denied.sid not in self._bare
         return denied.sub if is_taken else None
+
+    def _meant(self, error: PermissionsError) -> Interest | None:
+        """The subscription that a denial without a number is about.
+
+        A server answers SUBs in order, so of several alike it means the first that it has not
+        denied yet. One by which something came it has accepted: it is meant last.
+        """
+        alike = [one for one in self._live.values() if one.is_valid and one.is_denied_by(error)]
+        return min(alike, key=lambda one: not one.intake.is_unheard, default=None)
 
     def is_denied(self, sub: Subscription) -> bool:
         """Whether the server denies a subscription that has not ended."""
@@ -259,6 +272,14 @@ class Subscriptions:
         else:
             self._host.report(error, None if denied.is_inbox else denied.sub)
         denied.deny(error, quietly=denied in self._asked_again)
+
+    def fail_inbox(self, subject: bytes, error: Exception) -> bool:
+        """End the inbox of the request with this reply subject; whether there is one."""
+        for one in self._live.values():
+            if one.is_inbox and one.subject.encode() == subject:
+                one.deny(error)
+                return True
+        return False
 
     async def ask_again(
         self, subscriptions: Iterable[Subscription], answered: Callable[[], Awaitable[None]]
@@ -335,6 +356,7 @@ class Subscriptions:
         self._live.pop(interest.sid, None)
         self._on_denied.pop(interest.sid, None)
         self._bare.discard(interest.sid)
+        self._accepted.discard(interest.sid)
         self.sinks.pop(interest.raw_sid, None)
         if interest.is_busy:
             self._finishing.add(interest)

@@ -1,8 +1,10 @@
 """The sinks of subscriptions: what is done with each message, in the socket read that brought it.
 
 A sink looks at the headers, counts the message, then hands it over, keeps it or drops it. It never
-waits. Each sink is one flat function, for it runs for every message received: the lines that the
-three begin with are copied, not called, and tests/core/test_copies.py holds them equal.
+waits. Each sink is one flat function, for it runs for every message received: the lines that they
+have in common are copied, not called, and tests/core/test_copies.py holds them equal. The last of
+`max_msgs` is kept, or dropped and told, before it ends a subscription; one that is called in place
+has ended when it is.
 """
 
 from __future__ import annotations
@@ -42,6 +44,11 @@ class SubscriptionKind(enum.IntEnum):
 
 class IntakeHost(Protocol):
     """The subscription's interest, as its intake needs it."""
+
+    @property
+    def takes_replies(self) -> bool:
+        """Whether replies to requests come to it, and with them the server's statuses."""
+        ...
 
     def end_by_limit(self) -> None:
         """All of `max_msgs` were received."""
@@ -167,20 +174,18 @@ class Intake:
             self._look_at_headers(msg)
         self.received += 1
         msg.sub = self.sub
-        if self.max_msgs is not None:
-            self._reap()
         if self.pending.put(msg):  # type: ignore[union-attr]  # chosen only where there is one
             self.is_slow = False
         else:
             self._overflow(msg)
+        if self.max_msgs is not None:
+            self._reap()
 
     def _take_into_queue(self, msg: Msg) -> None:
         if msg.raw_headers and msg.raw_headers not in self._plain_blocks:
             self._look_at_headers(msg)
         self.received += 1
         msg.sub = self.sub
-        if self.max_msgs is not None:
-            self._reap()
         try:
             self._into.put_nowait(msg)  # type: ignore[union-attr]  # chosen only where there is one
         except asyncio.QueueFull:
@@ -192,6 +197,8 @@ class Intake:
         else:
             self.handed += 1
             self.is_slow = False
+        if self.max_msgs is not None:
+            self._reap()
 
     def _look_at_headers(self, msg: Msg) -> None:
         """Report bad headers, and take a status of the server's out of the count in advance: the
@@ -208,7 +215,7 @@ class Intake:
             if not isinstance(blocks, set) or len(blocks) >= _MAX_PLAIN_BLOCKS:
                 self._plain_blocks = blocks = set()
             blocks.add(block)
-        elif msg.status == 503:
+        elif msg.status == 503 and not msg.data and self._host.takes_replies:
             self.received -= 1
             self._statuses += 1
 

@@ -17,6 +17,7 @@ from types import TracebackType
 
 from natsrpc.errors import (
     BadSubscriptionError,
+    ConfigTypeError,
     NatsTimeoutError,
     NoRespondersError,
     SubscriptionTypeError,
@@ -27,7 +28,7 @@ from ..timers import check_timeout
 from ..wire import Msg
 from .interest import Interest, SubscriptionStatus
 from .pending import Pending, limits_of, shown
-from .sinks import SubscriptionKind
+from .sinks import SubscriptionKind, is_async
 
 
 class Subscription:
@@ -79,8 +80,8 @@ class Subscription:
     @property
     def is_valid(self) -> bool:
         """Whether more messages may be received: not once it has ended, nor while the server denies
-        it. What is denied is asked for again in each new session, and what a reload took away until
-        the server gives it back: it may be valid then."""
+        it. What is denied is asked for again in each new session, and what was taken away by
+        a reload, or by another server, until it is given back: it may be valid then."""
         return self._interest.is_valid
 
     @property
@@ -96,12 +97,14 @@ class Subscription:
 
     @property
     def on_closed(self) -> Callable[[Subscription], None] | None:
-        """A function to call once with this subscription: at the end of a drain, or else as soon as
-        nothing more will be received. Set it as an attribute."""
+        """A plain function to call once with this subscription: at the end of a drain, or else as
+        soon as nothing more will be received. Set it as an attribute; `ConfigTypeError` is raised
+        for an async one, or what is no function."""
         return self._interest.on_closed
 
     @on_closed.setter
     def on_closed(self, function: Callable[[Subscription], None] | None) -> None:
+        _check_plain("on_closed", function)
         self._interest.on_closed = function
 
     @property
@@ -111,16 +114,17 @@ class Subscription:
 
     @property
     def on_status(self) -> Callable[[Subscription, SubscriptionStatus], object] | None:
-        """A function to call with this subscription and its new status, in place: when it becomes
-        slow, is denied, is given back or asked for in a new session, begins to drain, and at its
-        end. Set it as an attribute. It must not wait. That a slow one has room again is not told:
-        `status` says so."""
+        """A plain function to call with this subscription and its new status, in place: when it
+        becomes slow, is denied, is given back or asked for in a new session, begins to drain, and
+        at its end. Set it as an attribute, as `on_closed`. It must not wait. That a slow one has
+        room again is not told: `status` says so."""
         return self._interest.on_status
 
     @on_status.setter
     def on_status(
         self, function: Callable[[Subscription, SubscriptionStatus], object] | None
     ) -> None:
+        _check_plain("on_status", function)
         self._interest.on_status = function
 
     # figures
@@ -202,7 +206,8 @@ class Subscription:
             PermissionsError: the server denies the subscription.
             MaxSubscriptionsError: the server had no place for it.
             SlowConsumerError: messages were dropped since the last call; the next call goes on.
-            NoRespondersError: a request with this inbox as reply found nobody.
+            NoRespondersError: a request with this inbox as reply found nobody. (Inboxes begin with
+                the connection's `inbox_prefix`; elsewhere its status is an ordinary message.)
             BadTimeoutError: `timeout` is not above 0.
 
         Ref: nats.go `Subscription.NextMsg`.
@@ -216,7 +221,7 @@ class Subscription:
         if not pending.msgs:
             await self._wait_for_msg(pending, timeout)
         msg = pending.take()
-        if msg.raw_headers and msg.status == 503:
+        if msg.raw_headers and msg.status == 503 and not msg.data and self._interest.takes_replies:
             raise NoRespondersError(self.subject)
         intake.handed += 1
         return msg
@@ -323,3 +328,13 @@ class Subscription:
         trace: TracebackType | None,
     ) -> None:
         self._interest.discard()
+
+
+def _check_plain(name: str, function: object) -> None:
+    """Refuse what cannot be called in place.
+
+    Raises:
+        ConfigTypeError: it is not callable, or an async function, which nobody would await.
+    """
+    if function is not None and (not callable(function) or is_async(function)):
+        raise ConfigTypeError(f"{name} must be a plain function, not {function!r}")

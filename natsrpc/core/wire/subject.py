@@ -175,8 +175,14 @@ def check_inbox_prefix(prefix: str) -> str:
     """Check the prefix of all inboxes of a connection, and return it.
 
     Raises:
-        BadSubjectError: it is malformed, has a wildcard, or is over 128 bytes.
+        BadSubjectError: it is malformed, has a wildcard, is over 128 bytes, or begins as the
+            subjects of servers do.
     """
+    if isinstance(prefix, str) and prefix.startswith("$"):
+        raise BadSubjectError(
+            f"bad inbox prefix {prefix!r}: subjects that begin with `$` are the server's own",
+            subject=prefix,
+        )
     if len(_encode_literal(prefix)) > MAX_INBOX_PREFIX_BYTES:
         raise BadSubjectError(
             f"inbox prefix of {len(prefix)} characters is too long", subject=prefix

@@ -15,7 +15,7 @@ from .error_headers import (
 from .middleware import Middleware, Next, compose
 from .passing import PASSING, lasting
 from .relay import is_end_of_time, real_error, relayed
-from .reserved import TOKEN, check_event_subject, is_reserved
+from .reserved import TOKEN, check_event_subject, check_inbox_prefix, is_reserved
 from .tables import (
     KIND_KEY,
     MAX_WAITING_BYTES,
@@ -54,6 +54,7 @@ __all__ = [
     "check_asset",
     "check_errors",
     "check_event_subject",
+    "check_inbox_prefix",
     "check_text",
     "compose",
     "description",

@@ -16,6 +16,20 @@ def is_reserved(subject: bytes) -> bool:
     return b"._NATSRPC." in b".%b." % subject
 
 
+def check_inbox_prefix(prefix: object) -> None:
+    """Refuse a connection's `inbox_prefix` that no service answers to.
+
+    Raises:
+        BadSubjectError: it holds our token, so that services would take replies for their own.
+    """
+    if isinstance(prefix, str) and is_reserved(prefix.encode(errors="replace")):
+        raise BadSubjectError(
+            f"bad inbox prefix {prefix!r}: `_NATSRPC` is the token of what natsrpc itself sends, "
+            "and services answer to no such subject",
+            subject=prefix,
+        )
+
+
 def check_event_subject(subject: str) -> None:
     """Refuse a subject that no event has; `subject` is as it was written, tokens in braces.
 

@@ -1,7 +1,8 @@
 """All conversations of one connection: their shared window and account, their clock, and strays.
 
-Made with the first conversation. It hears of reconnects, of the connection's end and of denied
-publishes in the loop turn in which they happen, and passes them on to its channels. One timer looks
+Made with the first conversation. It hears of reconnects, of the connection's end, of denied
+publishes and of a refused reply inbox in the loop turn in which they happen, and passes them on to
+its channels. One timer looks
 after all of them. A frame to an address that is not known any more is answered `gone`, as TCP
 answers with a reset: so both sides know of the end, whoever lost the other.
 """
@@ -95,6 +96,7 @@ class Conversations:
         self._warned_at = -math.inf
         link.add_listener(self._hear)
         link.requests.stray = self._stray
+        link.requests.on_refused.append(self._refused)
         link.renew = self._renew
         self.may_cancel: Callable[[], bool] = self._cancels.allows
         """Whether a call that timed out may be cancelled now."""
@@ -106,7 +108,7 @@ class Conversations:
         """A token that no other has, and the reply subject that leads to it.
 
         Raises:
-            PermissionsError: the server denied the subscription to replies.
+            PermissionsError, MaxSubscriptionsError: the server denied the subscription to replies.
         """
         token = self.link.requests.new_token()
         return token, self.link.requests.reply_subject(token)
@@ -143,10 +145,12 @@ class Conversations:
                 self._timer = None
         elif isinstance(event, AsyncError) and isinstance(event.error, PermissionsError):
             for channel in channels:
-                if self._is_deaf(event.error):
-                    channel.fail(event.error)
-                else:
-                    channel.denied(event.error)
+                channel.denied(event.error)
+
+    def _refused(self, error: Exception) -> None:
+        """The server has no place for the inbox, or denies it: nothing reaches anybody any more."""
+        for channel in list(self._channels.values()):
+            channel.fail(error)
 
     def _renew(self, reply: bytes, block: bytes) -> bytes | None:
         """The header block of a message that waited in the reconnect buffer: it says what is left
@@ -165,10 +169,6 @@ class Conversations:
             channel.note_buffered()
             deadline = channel.deadline
         return with_time_left(block, deadline - self.link.loop.time())
-
-    def _is_deaf(self, error: PermissionsError) -> bool:
-        """Whether replies to this connection cannot be heard any more."""
-        return error.operation == "subscribe" and error.subject == self.link.requests.subject
 
     def warn(self, text: str, *values: object) -> None:
         """Log what an operator has to mend, once a second at most."""

@@ -452,16 +452,29 @@ async def test_a_loss_that_closes_tells_what_it_lost() -> None:
     assert lost(told) == [(1, 24)]
 
 
-async def test_what_a_stalled_peer_did_not_take_within_the_time_of_closing_is_told() -> None:
+@pytest.mark.parametrize("how", ["timeout", "reset", "lost"])
+async def test_what_a_stalled_peer_had_not_taken_at_the_end_is_told(how: str) -> None:
     told: list[Exception] = []
+    closed = asyncio.Event()
+    options: dict[str, Any] = {"allow_reconnect": False, "write_timeout": 0.05}
     async with connected(
-        receive_buffer=4096, on_error=lambda nc, sub, error: told.append(error)
+        receive_buffer=4096,
+        on_error=lambda nc, sub, error: told.append(error),
+        on_close=lambda nc: closed.set(),
+        **(options if how == "lost" else {}),
     ) as (nc, peer, _):
         peer.stall()
         while not nc.link.congested:
             nc.link.send(b"audit", bytes(500_000))
             await turns(2)
         left = nc.buffered
+        if how == "lost":
+            await asyncio.wait_for(closed.wait(), 5)
+        closing = asyncio.ensure_future(nc.close())
+        await turns()
+        if how == "reset":
+            peer.reset()
+        await closing
     ((msgs, size),) = lost(told)
     assert msgs == 0
     assert 0 < size <= left

@@ -196,15 +196,6 @@ async def test_a_stale_connection_is_closed_for_that_reason_where_reconnecting_i
         assert isinstance(nc.last_error, StaleConnectionError)
 
 
-@pytest.mark.parity("B14")
-@warped
-async def test_a_negative_limit_of_pings_is_exceeded_by_the_first() -> None:
-    async with connected(ping_interval=10, max_pings_out=-1, allow_reconnect=False) as (nc, _, _):
-        start = nc.link.loop.time()
-        await nc.wait_closed()
-        assert nc.link.loop.time() - start == pytest.approx(10, abs=0.5)
-
-
 # with reconnecting off
 
 
@@ -263,9 +254,23 @@ def test_the_only_server_is_tried_so_many_times_a_wait_apart(
             tries, abs=0.2
         )
         assert isinstance(nc.last_error, NoServersError)
+        assert not isinstance(nc.last_error, TimeoutError)
+        told = recorder.told("on_reconnect_error")
+        assert [(error,) for _, error in nc.last_error.attempts] == told[-1:]
         assert recorder.names[-1] == "on_close"
 
     check()
+
+
+async def test_a_reconnect_whose_attempts_all_time_out_ends_with_a_timeout() -> None:
+    options: dict[str, Any] = {"connect_timeout": 0.05, "max_reconnect_attempts": 2}
+    async with connected(**options) as (nc, peer, server):
+        server.handshake = False  # it listens, and says nothing
+        peer.reset()
+        await asyncio.wait_for(nc.wait_closed(), 5)
+        assert isinstance(nc.last_error, NoServersError)
+        assert isinstance(nc.last_error, TimeoutError)
+        assert [address for address, _ in nc.last_error.attempts] == [server.url]
 
 
 @pytest.mark.parity("B3")
@@ -772,6 +777,28 @@ async def test_a_buffered_message_the_next_server_would_refuse_is_dropped_and_to
         kinds = [type(error) for _, error in recorder.told("on_error")]
         assert kinds == [MaxPayloadError, HeadersNotSupportedError]
         assert len(server.peers) == 2
+
+
+@pytest.mark.parametrize("old_style", [False, True])
+async def test_a_buffered_request_the_next_server_would_refuse_fails_at_once(
+    old_style: bool,
+) -> None:
+    recorder = Recorder()
+    async with connected(old_style_requests=old_style, **recorder.options) as (nc, peer, server):
+        server.refuse()
+        peer.reset()
+        await eventually(lambda: nc.is_reconnecting)
+        asked: list[asyncio.Future[object]] = [
+            asyncio.ensure_future(nc.request("a", bytes(2000), timeout=60)),
+            asyncio.ensure_future(anext(aiter(nc.request_many("a", bytes(2000), timeout=60)))),
+        ]
+        await turns()
+        server.info.update(max_payload=1000)
+        await server.listen()
+        for each in asked:
+            with pytest.raises(MaxPayloadError):
+                await asyncio.wait_for(each, 5)
+        assert not recorder.told("on_error")
 
 
 async def test_a_limit_set_after_a_reconnect_counts_what_came_before_it() -> None:

@@ -69,6 +69,24 @@ async def test_one_that_is_refused_is_told_and_those_before_it_go_on() -> None:
                 assert (await sub.next_msg(2)).data == b"1"
 
 
+@pytest.mark.parametrize("then", ["request_many", "subscribe"])
+async def test_one_that_is_refused_while_another_is_looked_for_is_found_too(then: str) -> None:
+    told: list[object] = []
+    with NatsServer("max_subscriptions: 3") as server:
+        async with connect(server.url, on_error=lambda nc, sub, _: told.append(sub)) as nc:
+            kept = [await nc.subscribe(name) for name in ("a", "b", "c")]  # all are asked for again
+            with pytest.raises(MaxSubscriptionsError):
+                await nc.request("ask", timeout=60)
+            if then == "subscribe":
+                late = await nc.subscribe("late")
+                await eventually(lambda: late in told)
+                assert isinstance(late.end_error, MaxSubscriptionsError)
+            else:
+                with pytest.raises(MaxSubscriptionsError):
+                    await anext(aiter(nc.request_many("ask", timeout=60)))
+            await eventually(lambda: nc.subscriptions == kept)
+
+
 async def test_a_server_with_fewer_places_is_found_out_after_a_reconnect() -> None:
     with NatsServer("max_subscriptions: 3") as server:
         async with connect(server.url, **QUICK) as nc:

@@ -68,6 +68,7 @@ async def test_discovered_ones_go_and_come_with_the_next_info() -> None:
         (["nats://a", "ws://b"], "cannot share a connection"),
         ("ws://a", "cannot go from nats:// to ws://"),
         ("tls://a", "cannot go from nats:// to tls://"),
+        ({"nats://a": 1}, "servers must be a str or a sequence of str"),
         (5, "servers must be a str or a sequence of str"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from natsrpc.errors import (
     MaxPayloadError,
     NatsTimeoutError,
     NoRespondersError,
+    ReconnectBufferExceededError,
     SlowConsumerError,
 )
 from natsrpc.testing import NatsServer
@@ -243,6 +245,17 @@ async def test_silence_after_what_was_buffered_was_sent_is_an_empty_answer() -> 
         assert await asked == []
 
 
+async def test_what_found_no_room_in_the_buffer_is_not_remembered() -> None:
+    async with connected(reconnect_buffer_size=-1, reconnect_wait=60) as (nc, peer, server):
+        server.refuse()
+        peer.close()
+        await eventually(lambda: not nc.is_connected)
+        for _ in range(3):
+            with pytest.raises(ReconnectBufferExceededError):
+                await collect(nc.request_many("a", timeout=5))
+        assert not nc.link.inbox_requests.over
+
+
 async def test_too_many_replies_waiting_are_an_error_not_a_short_answer() -> None:
     async with connected() as (nc, peer, _):
         replies = nc.request_many("a", timeout=30)
@@ -268,6 +281,10 @@ async def test_too_many_replies_waiting_are_an_error_not_a_short_answer() -> Non
         ({"max_msgs": 0}, ConfigError),
         ({"data": b"x" * 2_000_000}, MaxPayloadError),
         ({"subject": "a b"}, BadSubjectError),
+        ({"stall": "1"}, BadTimeoutError),
+        ({"stall": []}, BadTimeoutError),
+        ({"stall": True}, BadTimeoutError),
+        ({"stall": math.nan}, BadTimeoutError),
     ],
 )
 async def test_what_cannot_be_asked_is_refused_and_leaves_nothing(

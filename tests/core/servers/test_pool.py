@@ -158,6 +158,9 @@ MISTAKES = [
     "wss://user:{}/x@host",
     "ws://host#{}",
     "nats://[{}@host",
+    "nats://to,{}@host",
+    "nats://{},ken@host",
+    "nats://to,ke,{}@host",
 ]
 
 
@@ -170,7 +173,9 @@ def test_a_mistyped_url_is_refused_without_its_password(mistake: str) -> None:
     assert caught.value.__cause__ is None
 
 
-@pytest.mark.parametrize("mistake", ["u:p/x@h", "u:p?x@h", "u:p#x@h", "u:p,x@h", "u:1/x@h"])
+@pytest.mark.parametrize(
+    "mistake", ["to,ken@h", "u:p/x@h", "u:p?x@h", "u:p#x@h", "u:p,x@h", "u:1/x@h"]
+)
 def test_a_password_that_breaks_the_url_is_told_how_to_be_written(mistake: str) -> None:
     with pytest.raises(ConfigError, match="percent-encoded: %2F for /"):
         pool(f"nats://{mistake}")
@@ -383,6 +388,19 @@ def test_the_same_refusal_twice_in_a_row_is_final() -> None:
     assert not refusals(violation, ConnectError("refused"), violation).is_final
     assert not refusals(violation, violation, abort=False).is_final
     assert not refusals(ConnectError("x"), ConnectError("x")).is_final
+
+
+@pytest.mark.parametrize(("other", "is_final"), [("u:old", True), ("u:new", False)])
+def test_other_credentials_for_a_server_break_the_row_of_refusals(
+    other: str, is_final: bool
+) -> None:
+    known = pool("u:old@a")
+    (server,) = known.servers
+    known.note_failure(server, AuthorizationError("no"), abort=True)
+    known.replace(f"{other}@a")
+    known.note_failure(server, AuthorizationError("no"), abort=True)
+    assert known.servers == [server]
+    assert server.is_final is is_final
 
 
 # waiting

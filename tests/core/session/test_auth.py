@@ -19,6 +19,7 @@ from natsrpc.core import Connection, Options, connect
 from natsrpc.core.servers.pool import PoolServer, parse_server
 from natsrpc.core.session.auth import check_files, connect_fields
 from natsrpc.core.session.creds import find
+from natsrpc.core.session.tls import TlsPolicy
 from natsrpc.errors import (
     AuthExpiredError,
     AuthorizationError,
@@ -203,6 +204,45 @@ async def test_credentials_that_no_server_would_take_are_refused_before_dialing(
         assert server.peers == []
 
 
+def half_pairs() -> Iterator[tuple[str, str]]:
+    key = Key()
+    jwt = Operator().user(key)
+    yield "", key.seed
+    yield "garbage", key.seed
+    yield jwt[:-10], key.seed
+    yield jwt, ""
+    yield jwt, Key().seed
+
+
+@pytest.mark.parametrize(
+    "pair", list(half_pairs()), ids=lambda pair: f"{pair[0][:9]} {pair[1][:2]}"
+)
+@pytest.mark.parametrize("by", ["value", "function"])
+async def test_a_pair_that_no_server_would_take_is_refused(pair: tuple[str, str], by: str) -> None:
+    with pytest.raises(ConfigError, match="the pair of credentials holds") as caught:
+        await fields(credentials=pair if by == "value" else lambda: pair)
+    assert not any(part and part in everything_said(caught.value) for part in pair)
+
+
+@pytest.mark.parametrize("token", ["", lambda: ""])
+async def test_an_empty_token_is_refused(token: Any) -> None:
+    with pytest.raises(ConfigError, match="the token is empty"):
+        await fields(token=token)
+
+
+@live
+async def test_a_token_that_is_empty_for_a_moment_does_not_end_the_connection() -> None:
+    tokens = iter(["right", "", "", ""])
+    told = Told()
+    async with (
+        NatsServer('authorization { token: "right" }') as server,
+        connect(server.url, token=lambda: next(tokens, "right"), **QUICK, **told.callbacks) as nc,
+    ):
+        await nc.force_reconnect()
+        await nc.flush()
+        assert next(tokens, "used") == "used"
+
+
 @pytest.mark.parametrize(
     "text", ["-" * 200_000, "---BEGIN" + "JWT" * 70_000, "-----BEGIN JWT-----" + "\n" * 200_000]
 )
@@ -261,7 +301,7 @@ async def test_a_file_that_is_missing_or_wrong_is_refused_and_named(
     empty = private(tmp_path / "empty", "")
     cases = {
         tmp_path / "missing": "No such file",
-        tmp_path: "Is a directory",
+        tmp_path: "not a regular file",
         binary: "not a readable text file",
         empty: "holds no",
     }
@@ -271,6 +311,18 @@ async def test_a_file_that_is_missing_or_wrong_is_refused_and_named(
                 check_files(Options.of({option: shape}))
             assert option in str(caught.value)
             assert repr(str(path)) in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+@pytest.mark.parametrize("option", ["nkey_seed", "credentials", "tls_ca"])
+def test_a_file_that_nobody_writes_to_is_not_waited_for(option: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(ConfigError, match="not a regular file"):
+            if option == "tls_ca":
+                assert TlsPolicy(Options(tls_ca=path, tls=True), scheme="nats").context
+            else:
+                check_files(Options.of({option: path}))
 
 
 async def test_what_looks_like_a_secret_given_as_a_path_is_not_quoted() -> None:
@@ -550,12 +602,12 @@ async def test_jwts_of_an_operator(tmp_path: Path) -> None:
         for source in sources:
             async with connect(server.url, credentials=source) as nc:
                 await nc.flush()
-        for wrong in [
-            (jwt, Key().seed),
-            (jwt, ""),
+        wrongs: list[tuple[str, Any]] = [
+            (jwt, Key().sign),
             (operator.user(key, expires_in=-10), key.seed),
             (Operator().user(key), key.seed),
-        ]:
+        ]
+        for wrong in wrongs:
             with pytest.raises(AuthorizationError) as caught:
                 await connect(server.url, credentials=wrong)
             assert wrong[0] not in everything_said(caught.value)
@@ -944,7 +996,7 @@ async def test_no_traceback_shows_a_secret_among_the_variables(
     [
         ({"user": "u", "password": "p"}, True),
         ({"token": "t"}, True),
-        ({"credentials": ("a.b.c", "")}, True),
+        ({"credentials": (Operator().user(Key(), bearer=True), "")}, True),
         ({"nkey_seed": Key().seed}, False),
         ({}, False),
     ],

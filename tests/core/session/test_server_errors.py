@@ -75,6 +75,10 @@ PERMISSIONS: list[tuple[str, dict[str, object]]] = [
      {"operation": "subscribe", "subject": "a", "queue_group": "q", "sid": 12}),
     (r'Permissions Violation for Subscription to "a\"b\\c\x01\u00e9"',
      {"operation": "subscribe", "subject": 'a"b\\c\x01é'}),
+    (r'Permissions Violation for Subscription to "\U00110000\Uffffffff\ud800\U0001f600"',
+     {"operation": "subscribe", "subject": "\ufffd\ufffd\ufffd\U0001f600"}),
+    ('Permissions Violation for Subscription to "a" (sid "%s")' % ("1" * 5000),
+     {"operation": "subscribe", "subject": "a", "sid": None}),
     ("Permissions Violation for something of the future",
      {"operation": "", "subject": ""}),
 ]  # fmt: skip

@@ -226,6 +226,8 @@ REFUSALS = [
     ("HTTP/1.1 301 Moved Permanently\r\nLocation: https://elsewhere/x?secret=1\r\n\r\n", 301,
      "answered 301 Moved Permanently to https://elsewhere/x instead of opening a WebSocket; "
      "connect to where it points"),
+    ("HTTP/1.1 302 Found\r\nLocation: https://user:secret/@elsewhere/x\r\n\r\n", 302,
+     r"answered 302 Found to https://\*\*\*@elsewhere/x instead"),
     ("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\n\r\n", 401, "ws_headers"),
     ("HTTP/1.1 403 Forbidden\r\nContent-Length: 3\r\n\r\nno!", 403, "ws_headers"),
     ("HTTP/1.1 502 Bad\x1b[31m Gateway\r\nTransfer-Encoding: chunked\r\n\r\n", 0, "no proper|502"),

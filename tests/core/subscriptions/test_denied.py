@@ -173,6 +173,78 @@ async def test_what_a_reload_takes_away_is_asked_for_until_it_is_given_back(
         await eventually(lambda: "natsrpc denied" not in [task.get_name() for task in tasks()])
 
 
+@pytest.mark.parametrize("how", ["waits", "drained", "drains"])
+async def test_of_two_alike_the_second_is_denied_where_the_first_was(
+    server: NatsServer, how: str
+) -> None:
+    await reload(server, SOME)
+    told: list[object] = []
+    async with connect(server.url, **QUICK, on_error=lambda nc, sub, e: told.append(sub)) as nc:
+        first = await nc.subscribe("secret.plan")
+        if how == "waits":
+            await nc.flush()
+        draining = asyncio.ensure_future(first.drain()) if how != "waits" else None
+        if draining is not None and how == "drained":
+            await draining
+        with pytest.raises(PermissionsError):
+            await nc.subscribe("secret.plan", check=True)
+        if draining is not None:
+            await draining
+        assert isinstance(first.end_error, PermissionsError)
+        ended = SubscriptionStatus.DENIED if how == "waits" else SubscriptionStatus.CLOSED
+        assert first.status is ended
+        await eventually(lambda: len(told) == 2)
+        assert told[0] is first
+
+
+@pytest.mark.parametrize("by", ["reload", "restart"])
+async def test_all_of_several_alike_that_worked_are_asked_for_until_they_are_given_back(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    monkeypatch.setattr("natsrpc.core.link.regaining.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("natsrpc.core.link.regaining.LONGEST_WAIT", 0.03)
+    got: list[int] = []
+    statuses: list[SubscriptionStatus] = []
+    async with connect(server.url, **QUICK, on_error=lambda *_: None) as nc:
+        alike = [
+            await nc.subscribe("secret.plan", cb=lambda msg: got.append(int(msg.sid)))
+            for _ in range(3)
+        ]
+        for sub in alike:
+            sub.on_status = lambda _, status: statuses.append(status)
+        await nc.flush()
+        if by == "reload":
+            await reload(server, SOME)
+        else:
+            server.config = SOME
+            await asyncio.to_thread(server.restart)
+        # each was told of, and asked for again and again
+        await eventually(lambda: server.log.count("Subscription Violation") >= 12)
+        assert statuses == 3 * [SubscriptionStatus.DENIED]
+        assert nc.subscriptions == []
+        await reload(server, ALL)
+        await eventually(lambda: len(statuses) == 6)
+        assert statuses[3:] == 3 * [SubscriptionStatus.ACTIVE]
+        assert nc.subscriptions == alike
+        await nc.publish("secret.plan", b"")
+        await eventually(lambda: sorted(got) == [sub.sid for sub in alike])
+
+
+async def test_one_that_was_never_allowed_is_asked_for_by_the_next_session_only(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("natsrpc.core.link.regaining.FIRST_WAIT", 0.01)
+    await reload(server, SOME)
+    async with connect(server.url, **QUICK, on_error=lambda *_: None) as nc:
+        sub = await nc.subscribe("secret.plan")
+        await eventually(lambda: not sub.is_valid)
+        assert "natsrpc denied" not in [task.get_name() for task in asyncio.all_tasks()]
+        await reload(server, ALL)
+        await nc.force_reconnect()
+        await nc.flush()
+        assert sub.is_valid
+
+
 async def test_a_connection_with_a_denied_subscription_drains(server: NatsServer) -> None:
     async with connect(server.url, **QUICK) as nc:
         sub = await nc.subscribe("secret.plan")
@@ -196,7 +268,7 @@ async def test_what_a_denied_one_received_is_still_handled() -> None:
         sid = await sid_of(peer, b"secret")
         for data in (b"1", b"2"):
             peer.msg(b"secret", sid, data)
-        peer.err('Permissions Violation for Subscription to "secret"')
+        peer.err(f'Permissions Violation for Subscription to "secret" (sid "{sub.sid}")')
         await peer.synced()
         assert not sub.is_valid
         draining = asyncio.ensure_future(sub.drain())

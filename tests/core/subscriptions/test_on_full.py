@@ -153,6 +153,41 @@ async def test_an_error_ends_a_callback_and_a_queue_as_well() -> None:
         assert isinstance(other.end_error, SlowConsumerError)
 
 
+@pytest.mark.parametrize(
+    ("on_full", "told"),
+    [("drop_new", ["slow", "closed"]), ("block", ["slow", "closed"]), ("error", ["closed"])],
+)
+async def test_what_is_told_of_the_last_of_its_messages_is_told_before_its_end(
+    on_full: Any, told: list[str]
+) -> None:
+    statuses: list[str] = []
+    async with connected() as (nc, peer, _):
+        sub = await nc.subscribe("a", max_msgs=3, pending_msgs_limit=2, on_full=on_full)
+        sub.on_status = lambda _, status: statuses.append(status.value)
+        sid = await sid_of(peer, b"a")
+        for n in range(3):
+            peer.msg(b"a", sid, b"%d" % n)
+        await peer.synced()  # the socket is read on, whatever is pending
+        assert statuses == told
+        assert not sub.is_valid
+        dropped = 0 if on_full == "block" else 1
+        assert (sub.pending_msgs, sub.dropped) == (3 - dropped, dropped)
+        assert isinstance(sub.end_error, SlowConsumerError) is (on_full == "error")
+
+
+async def test_the_last_of_its_messages_that_finds_a_queue_full_ends_it_with_an_error() -> None:
+    told: list[Any] = []
+    options: dict[str, Any] = {"on_error": lambda *event: told.append(event[2])}
+    async with connected(**options) as (nc, peer, _):
+        queue: asyncio.Queue[Msg] = asyncio.Queue(1)
+        sub = await nc.subscribe("a", into=queue, max_msgs=2, on_full="error")
+        sid = await sid_of(peer, b"a")
+        peer.msg(b"a", sid, b"0")
+        peer.msg(b"a", sid, b"1")
+        await eventually(lambda: told)
+        assert [type(error) for error in (sub.end_error, *told)] == 2 * [SlowConsumerError]
+
+
 # blocking
 
 

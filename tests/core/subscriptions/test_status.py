@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from natsrpc.core import Msg, Subscription, SubscriptionStatus, connect
+from natsrpc.errors import ConfigTypeError
 from natsrpc.testing import NatsServer
 from tests.core.connected import connected, sid_of
 from tests.core.harness import eventually
@@ -50,6 +51,19 @@ async def test_an_end_by_slowness_is_told_as_an_end() -> None:
         peer.msg(b"a", sid, b"x")
         await eventually(lambda: told == [CLOSED])
         assert sub.status is CLOSED
+
+
+@pytest.mark.parametrize("name", ["on_status", "on_closed"])
+async def test_what_cannot_be_called_in_place_is_refused(name: str) -> None:
+    async def later(*_: object) -> None:
+        """An async callback."""
+
+    async with connected() as (nc, _, _):
+        sub = await nc.subscribe("a")
+        for wrong in (later, 5):
+            with pytest.raises(ConfigTypeError, match=f"{name} must be a plain function"):
+                setattr(sub, name, wrong)
+        setattr(sub, name, None)
 
 
 @pytest.mark.parity("L-status")

@@ -198,6 +198,20 @@ async def test_a_forged_status_ends_no_iteration(nats_server: NatsServer, subjec
         ]
 
 
+async def test_a_forged_status_counts_as_the_message_that_it_is(
+    nats_server: NatsServer, subject: str
+) -> None:
+    async with connect(nats_server.url) as nc, connect(nats_server.url) as villain:
+        sub = await nc.subscribe(subject, max_msgs=2)
+        await nc.flush()
+        villain.link.send(subject.encode(), b"", b"", b"NATS/1.0 503\r\n\r\n")
+        await villain.publish(subject, b"one")
+        await villain.publish(subject, b"too many")
+        await villain.flush()
+        assert (await sub.next_msg()).status == 503
+        assert [msg.data async for msg in sub] == [b"one"]
+
+
 # ending
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from natsrpc import connect
-from natsrpc.errors import NoRespondersError
+from natsrpc.errors import NoRespondersError, PermissionsError
 from natsrpc.rpc import Client, Service
 from natsrpc.rpc.serving.denials import TELLING
 from natsrpc.testing import NatsServer
@@ -84,6 +84,37 @@ async def test_an_endpoint_that_is_taken_away_and_given_back_is_served_again(
         text = "x" * (2 * worker.connection.max_payload)
         with pytest.raises(Exception, match="integer"):
             await caller.call("calc.add", {"a": text, "b": 2}, int)
+
+
+async def test_each_of_two_instances_on_one_connection_is_denied_and_given_back(
+    server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("natsrpc.rpc.serving.denials.FIRST_WAIT", 0.01)
+
+    def doubler() -> Service:
+        service = Service("doubler", version="1.0.0")
+
+        @service.handler("double", queue_group=None)
+        async def double(number: int) -> int:
+            return 2 * number
+
+        return service
+
+    async with (
+        connect(server.url, user="s", password="s") as worker,
+        connect(server.url, user="c", password="c") as caller,
+        worker.serve(doubler()) as first,
+        worker.serve(doubler()) as second,
+    ):
+        assert await caller.gather("double", 1, max_responses=2) == [2, 2]
+        await asyncio.to_thread(server.reload, BUT_ENDPOINTS)
+        denials = [running.services[0].denials for running in (first, second)]
+        await eventually(lambda: all(each.subjects for each in denials))
+        with pytest.raises(PermissionsError):
+            await worker.serve(doubler())
+        await asyncio.to_thread(server.reload, ALL)
+        await eventually(lambda: not any(each.subjects for each in denials))
+        assert await caller.gather("double", 1, max_responses=2) == [2, 2]
 
 
 async def test_a_service_that_is_denied_ends_all_the_same(server: NatsServer) -> None:

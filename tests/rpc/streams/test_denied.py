@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from natsrpc.errors import PermissionsError, RpcError, UnavailableError
+from natsrpc.errors import MaxSubscriptionsError, PermissionsError, RpcError, UnavailableError
 from natsrpc.rpc import Client, Service, connect
 from natsrpc.rpc.streams import conversations_of, large
 from natsrpc.testing import NatsServer
@@ -63,6 +63,20 @@ async def test_a_denied_call_fails_at_once(call: str, permissions: str) -> None:
             await other.connection.flush()
             async with asyncio.timeout(4):
                 with pytest.raises(PermissionsError):
+                    await CALLS[call](client)
+            assert not conversations_of(client.connection.link)
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_call_whose_inbox_is_one_too_many_fails_at_once(call: str) -> None:
+    with NatsServer("max_subscriptions: 2") as server:
+        async with connect(server.url) as client, connect(server.url) as other:
+            for subject in ("calc.>", "calc.big._NATSRPC.large"):
+                await other.connection.subscribe(subject, cb=lambda _: None)
+                await client.connection.subscribe("other", check=True)
+            await other.connection.flush()
+            async with asyncio.timeout(4):
+                with pytest.raises(MaxSubscriptionsError):
                     await CALLS[call](client)
             assert not conversations_of(client.connection.link)
 
