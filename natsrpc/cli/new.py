@@ -11,13 +11,16 @@ import importlib.util
 import json
 import keyword
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import metadata, resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import typer
 
@@ -27,7 +30,7 @@ from natsrpc.version import __version__
 from .command import exit_code, fail
 from .output import show
 
-__all__ = ["files", "new", "requirement"]
+__all__ = ["files", "first_steps", "new", "requirement"]
 
 _MAX_NAME = 40
 _SUFFIX = ".tmpl"
@@ -43,6 +46,9 @@ _TAKEN = frozenset(
 packages that it needs."""
 
 _EXTRAS = "cli,web"
+_UNRELEASED = (
+    "# It fails as long as the package index has no natsrpc: the one here came from elsewhere.\n"
+)
 
 
 def new(
@@ -59,6 +65,7 @@ def new(
     show(f"made {name}: {count} files. Next:")
     for line in (
         f"cd {name}",
+        *first_steps(),
         'pip install -e ".[dev]"',
         "pytest",
         "natsrpc run --embedded",
@@ -70,7 +77,14 @@ def new(
 
 def files(name: str) -> Iterator[tuple[str, str]]:
     """Yield the path and the text of each file of a project with this name."""
-    words = {"name": name, "NAME": name.upper(), "requirement": requirement()}
+    first = first_steps()
+    words = {
+        "name": name,
+        "NAME": name.upper(),
+        "requirement": requirement(),
+        "first": "".join(f"{line}\n" for line in first),
+        "unreleased": _UNRELEASED if first else "",
+    }
     root = resources.files(__package__) / "templates" / "project"
     for path, template in _templates(root, ""):
         text = template.read_text(encoding="utf-8")
@@ -81,13 +95,32 @@ def requirement() -> str:
     """The requirement of this natsrpc: by its commit if that was installed from a repository, else
     by its version."""
     try:
-        told = metadata.distribution("natsrpc").read_text("direct_url.json")
-        origin = json.loads(told or "{}")
+        origin = _origin()
         vcs = origin["vcs_info"]
         place = f"{vcs['vcs']}+{origin['url']}@{vcs['commit_id']}"
-    except (metadata.PackageNotFoundError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return f"natsrpc[{_EXTRAS}]>={__version__}"
     return f"natsrpc[{_EXTRAS}] @ {place}"
+
+
+def first_steps() -> list[str]:
+    """The commands to install this natsrpc with, where it came from a folder or a file: only there
+    can it be had for sure. The project does not require it from there, for others have none."""
+    url = urlsplit(str(_origin().get("url", "")))
+    if url.scheme != "file":
+        return []
+    place = shlex.quote(f"{url2pathname(url.path)}[{_EXTRAS},server]")
+    return [f"pip install {place}    # the package index may not have it yet"]
+
+
+def _origin() -> Mapping[str, Any]:
+    """Where this natsrpc was installed from (PEP 610); nothing if from an index."""
+    try:
+        told = metadata.distribution("natsrpc").read_text("direct_url.json")
+        origin = json.loads(told or "{}")
+    except (metadata.PackageNotFoundError, ValueError):
+        return {}
+    return origin if isinstance(origin, dict) else {}
 
 
 def _templates(folder: Traversable, path: str) -> Iterator[tuple[str, Traversable]]:

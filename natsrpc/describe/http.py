@@ -176,6 +176,7 @@ def _is_flat(node: Node, whole: Node, *, lists: bool) -> bool:
     either = node.get("anyOf")
     if isinstance(either, list) and 0 < len(either) <= 8:
         inner = [local_definition(each, whole) for each in either]
-        return all(_is_flat(each, whole, lists=lists) and "anyOf" not in each for each in inner)
+        # asked in this order: a schema may be one of its own variants
+        return all("anyOf" not in each and _is_flat(each, whole, lists=lists) for each in inner)
     kinds = kind if isinstance(kind, list) else [kind]
     return bool(kinds) and all(isinstance(each, str) and each in _SCALARS for each in kinds)

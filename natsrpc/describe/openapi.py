@@ -28,6 +28,9 @@ MAX_TEXT = 10_000
 # A subject may have other letters, too: not those that mean something in a subject or a path.
 _TOKEN = {"type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_~!@$&'()+,;=:-]+$"}
 
+_Place = tuple[tuple[str | None, ...], bool]
+"""A path without the names of its parameters: its parts, and whether the last takes the rest."""
+
 _PROBLEM: dict[str, Any] = {
     "type": "object",
     "title": "Problem",
@@ -116,6 +119,7 @@ class _Writer:
         self.components: Components = Components()
         self._problem = self.components.add("Problem", _PROBLEM)
         self._names = Names()
+        self._taken: set[_Place] = set()
 
     def add(self, contract: Mapping[str, Any]) -> None:
         """Add a contract: all of it, or nothing but components.
@@ -124,12 +128,15 @@ class _Writer:
             ConfigError: it is too large or too deep.
         """
         self.components.begin()
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[_Place, tuple[str, dict[str, Any]]] = {}
         for endpoint in contract["endpoints"]:
             operation = http_operation(endpoint)
-            if operation is not None and operation.path not in self.paths:
-                found[operation.path] = self._item(contract["name"], endpoint, operation)
-        self.paths.update(found)
+            # how a parameter is called makes no other path of it
+            place = operation and (operation.parts, operation.has_rest)
+            if operation and place and place not in self._taken and place not in found:
+                found[place] = operation.path, self._item(contract["name"], endpoint, operation)
+        self.paths.update(found.values())
+        self._taken.update(found)
         if found:
             tag = {"name": contract["name"], "description": contract["description"][:MAX_TEXT]}
             self.tags.setdefault(contract["name"], tag)

@@ -15,6 +15,7 @@ from typing import Any
 
 from natsrpc import discovery
 from natsrpc.core import Connection
+from natsrpc.errors import ConnectionReconnectingError, NatsTimeoutError
 
 from .catalog import Catalog, Snapshot
 from .description import describe_stats
@@ -115,6 +116,10 @@ class Figures:
                 for name in self._names or ("",)
             ]
             found = [one for each in await asyncio.gather(*asked) for one in each]
+        except NatsTimeoutError:  # where nobody answers, the answer is empty
+            text = "the figures were asked for, and the connection is not there"
+            raise ConnectionReconnectingError(text) from None
+        else:
             return await asyncio.to_thread(_within, found)
         finally:
             self._until = self._connection.link.loop.time() + _STATS_EVERY

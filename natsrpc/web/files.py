@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .exchange import Exchange
 
-__all__ = ["FILES", "serve_file"]
+__all__ = ["FILES", "OPEN", "serve_open"]
 
 POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
@@ -29,11 +29,17 @@ def _path(file: Path) -> str:
 FILES = {_path(file): file for file in sorted(_FOLDER.iterdir()) if file.suffix in _TYPES}
 """The files by the path that each is served at."""
 
+OPEN = frozenset((*FILES, "/"))
+"""What everybody may see: the files, and the way to them."""
+
 _read: dict[str, tuple[bytes, bytes]] = {}
 
 
-async def serve_file(exchange: Exchange, path: str) -> None:
-    """Answer a request for one of `FILES`; a reader that has it already is told so (304)."""
+async def serve_open(exchange: Exchange, path: str) -> None:
+    """Answer a request for one of `OPEN`; a reader that has a file already is told so (304)."""
+    if path == "/":  # relative, for the gateway may be mounted anywhere
+        await exchange.respond(b"", status=307, headers=[(b"location", b"docs")])
+        return
     if path not in _read:
         body = FILES[path].read_bytes()
         _read[path] = body, b'"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()

@@ -80,13 +80,13 @@ class Gateway:
     ) -> None:
         self._client = client
         self._names = _names(services)
-        self._refresh = refresh
         self._site: Site | None = None
         self._settings = Settings(
             timeout=timeout,
             max_timeout=max_timeout,
             body_timeout=body_timeout,
             heartbeat=heartbeat,
+            refresh=refresh,
             max_body=max_body,
             max_held=max_held,
             max_requests=max_requests,
@@ -167,7 +167,7 @@ class Gateway:
         await send({"type": "lifespan.shutdown.complete"})
 
     def _make(self, client: Client) -> Site:
-        return Site(client, self._names, self._refresh, self._settings)
+        return Site(client, self._names, self._settings)
 
     def _with_cors(self) -> ASGIApp:
         settings = self._settings

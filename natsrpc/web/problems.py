@@ -13,12 +13,14 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
 from natsrpc.errors import (
     BadHeaderError,
+    BadRequestError,
     BadSubjectError,
     ContractError,
     EncodeError,
@@ -32,7 +34,7 @@ from natsrpc.errors import (
 
 from .passing import MalformedError
 
-__all__ = ["MEDIA_TYPE", "Problem", "invalid", "problem_of"]
+__all__ = ["MEDIA_TYPE", "Problem", "Where", "invalid", "problem_of"]
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -112,6 +114,25 @@ def invalid(place: str, name: str, detail: str, *, status: int = 400) -> Problem
     return Problem(status, text, more={"errors": [{"in": place, "name": name, "detail": detail}]})
 
 
+@dataclass(frozen=True, slots=True)
+class Where:
+    """In which part of a request its fields are.
+
+    `place` is "body" or "query". `query` has those that are in the query though the place is
+    another one, or have another name there: the name by the first step of a misfit's path.
+    """
+
+    place: str = "body"
+    query: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, path: str) -> tuple[str, str]:
+        """The place of a misfit, and its name there."""
+        name = self.query.get(path.partition(".")[0])
+        return (self.place, path) if name is None else ("query", path or name)
+
+
+_BODY = Where()
+
 _TEXTS: tuple[tuple[type[BaseException], int, str], ...] = (
     (NoRespondersError, 503, "no instance of the service is there"),
     (NatsTimeoutError, 504, "the service did not answer in time"),
@@ -124,24 +145,24 @@ _TEXTS: tuple[tuple[type[BaseException], int, str], ...] = (
 """What natsrpc raises where nobody answered; the first of these that an error is."""
 
 
-def problem_of(error: BaseException, place: str = "body") -> Problem:
+def problem_of(error: BaseException, where: Where = _BODY) -> Problem:
     """The problem that an error of a call is, for its caller.
 
     Args:
         error: the error.
-        place: where the request's fields were, "body" or "query".
+        where: where the request's fields were.
     """
     match error:
         case Problem():
             return error
         case RpcError():
-            return _answered(error, place)
+            return _answered(error, where)
         case BadHeaderError():
             return invalid("header", "", str(error))
         case MalformedError():
-            return invalid("body", "", str(error))
+            return invalid(where.place, "", str(error))
         case EncodeError():
-            return invalid("body", "", str(error), status=422)
+            return invalid(where.place, "", str(error), status=422)
     for kind, status, detail in _TEXTS:
         if isinstance(error, kind):
             headers = {"retry-after": _RETRY_AFTER} if status == 503 else {}
@@ -155,11 +176,14 @@ def _failed(error: BaseException) -> Problem:
     return Problem(500, f"internal error {error_id}", more={"error_id": error_id})
 
 
-def _answered(error: RpcError, place: str) -> Problem:
+def _answered(error: RpcError, where: Where) -> Problem:
     """The problem of an error that a service answered, or natsrpc in its stead."""
     more: dict[str, Any] = {"error": error.name, "code": error.code}
     if error.code == 422 and isinstance(error.details, list | tuple):
-        more["errors"] = list(_misfits(error.details, place))
+        more["errors"] = list(_misfits(error.details, where))
+    elif isinstance(error, BadRequestError) and error.details is None:  # it could not be read
+        place, name = where.of("") if where.place == "query" else (where.place, "")
+        more["errors"] = [{"in": place, "name": name, "detail": error.message}]
     elif error.details is not None and not isinstance(error.details, bytes):
         more["details"] = error.details
     headers: dict[str, str] = {}
@@ -177,14 +201,15 @@ def _answered(error: RpcError, place: str) -> Problem:
     )
 
 
-def _misfits(details: Iterable[Any], place: str) -> Iterator[dict[str, Any]]:
+def _misfits(details: Iterable[Any], where: Where) -> Iterator[dict[str, Any]]:
     """What does not fit of a request, each with its place; in a body as a JSON pointer (RFC 6901),
     too."""
     for each in list(details)[:MAX_MISFITS]:
         if not isinstance(each, Mapping):
             continue
         path, reason = str(each.get("path", "")), str(each.get("reason", ""))
-        found = {"in": place, "name": path, "detail": reason}
+        place, name = where.of(path)
+        found = {"in": place, "name": name, "detail": reason}
         if place == "body":
             steps = [step.replace("~", "~0").replace("/", "~1") for step in path.split(".") if step]
             found["pointer"] = "#" + "".join(f"/{step}" for step in steps)

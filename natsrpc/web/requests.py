@@ -37,7 +37,7 @@ async def request_of(exchange: Exchange, route: Route, bodies: Bodies) -> bytes 
     body = await bodies.whole(exchange)
     if route.takes_raw:
         check_raw(media_type(exchange))
-    elif body and exchange.headers.get(b"content-type") != _JSON:
+    elif (type_ := exchange.headers.get(b"content-type")) != _JSON and (body or type_):
         check_json(media_type(exchange))
     if route.takes_nothing:
         if bytes(body[:16]).strip() not in _NOTHING:

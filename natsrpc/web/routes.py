@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
 
-from natsrpc.describe import HttpOperation, http_operation, is_raw, is_token
+from natsrpc.describe import VALUE, HttpOperation, http_operation, is_raw, is_token
 from natsrpc.rpc import EndpointContract, Kind, gives_stream
 
 from .passing import Item, PassingCodec, codec_for
-from .problems import invalid
+from .problems import Where, invalid
 from .queries import QueryReader
 
 __all__ = ["Route", "Routes", "Target"]
@@ -60,6 +60,16 @@ class Route:
             return self.contract, tokens
         subject = self.target(tokens).subject  # the last one is several parts of it
         return replace(self.contract, template=subject), {}
+
+    def where(self, method: str) -> Where:
+        """Where the fields of a request by this method are."""
+        operation = self.operation
+        if method == "POST" and not self.takes_items:
+            return Where("body")
+        query = (
+            {"": VALUE} if operation.has_value else {each: each for each in operation.query or ()}
+        )
+        return Where("body" if self.takes_items else "query", query)
 
     def target(self, tokens: Mapping[str, str] | None) -> Target:
         """The endpoint, for an auth hook."""

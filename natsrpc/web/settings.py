@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from .routes import Target
 from .terms import HeaderList
 
 __all__ = ["Authorize", "Settings"]
+
+_host = re.compile(r"\[[0-9a-f:.]+\]|[^][\s/:@]+").fullmatch
 
 Authorize = Callable[[HTTPConnection, Target | None], Awaitable[Mapping[str, str] | None]]
 """An auth hook: `async def authorize(request, target)`.
@@ -35,6 +38,7 @@ class Settings:
     max_timeout: float
     body_timeout: float
     heartbeat: float
+    refresh: float
     max_body: int
     max_held: int
     max_requests: int
@@ -46,9 +50,15 @@ class Settings:
     authorize: Authorize | None
 
     def __post_init__(self) -> None:
-        for name in ("timeout", "max_timeout", "body_timeout", "heartbeat"):
+        for name in ("timeout", "max_timeout", "body_timeout", "heartbeat", "refresh"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not 0 <= value < 1e9
+            ):
+                raise ConfigError(f"{name} is {value!r}: expected seconds")
+            if value == 0 and name != "refresh":
                 raise ConfigError(f"{name} is {value!r}: expected a positive number of seconds")
         for name in ("max_body", "max_held", "max_requests", "max_streams"):
             value = getattr(self, name)
@@ -58,3 +68,8 @@ class Settings:
             raise ConfigError(
                 f"timeout is {self.timeout!r}: expected at most max_timeout, {self.max_timeout!r}"
             )
+        for host in self.hosts:
+            if not _host(host):
+                raise ConfigError(
+                    f"hosts: {host!r} is no host without a port, as in 'api.example' or '[::1]'"
+                )

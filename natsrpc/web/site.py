@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.requests import HTTPConnection
 
-from natsrpc.errors import NoRespondersError
+from natsrpc.errors import EncodeError, NoRespondersError, RpcError
 from natsrpc.rpc import Client
 
 from .attendant import Attendant, Attention
@@ -17,7 +17,7 @@ from .catalog import Catalog
 from .description import describe_paths, describe_services
 from .documents import Document, Figures
 from .exchange import Exchange, StalledError
-from .files import FILES, serve_file
+from .files import OPEN, serve_open
 from .problems import Problem, problem_of
 from .routes import Route, Target
 from .settings import Settings
@@ -38,13 +38,10 @@ class Site:
     Args:
         client: calls the services.
         names: the services that are served; all if there are none.
-        refresh: seconds after which they are looked for again.
         settings: the gateway's options.
     """
 
-    def __init__(
-        self, client: Client, names: tuple[str, ...], refresh: float, settings: Settings
-    ) -> None:
+    def __init__(self, client: Client, names: tuple[str, ...], settings: Settings) -> None:
         connection = client.connection
         self._settings = settings
         self._attention = Attention(settings.body_timeout, connection.link.loop)
@@ -53,7 +50,7 @@ class Site:
         self._calls = Calls(client, settings, bodies, self._account)
         self._streams = Streams(client, settings, bodies)
         self._requests = self._open_streams = 0
-        self.catalog: Catalog = Catalog(connection, names, refresh=refresh)
+        self.catalog: Catalog = Catalog(connection, names, refresh=settings.refresh)
         services = Document(self.catalog, describe_services)
         paths = Document(self.catalog, describe_paths)
         figures = Figures(connection, names)
@@ -91,8 +88,7 @@ class Site:
                 await exchange.refuse(late())
         except Exception as error:
             attendant.end()
-            place = "body" if exchange.method == "POST" else "query"
-            await exchange.refuse(problem_of(error, place))
+            await exchange.refuse(problem_of(error))
         finally:
             self._requests -= 1
             attendant.end()
@@ -104,9 +100,9 @@ class Site:
         if self._settings.hosts:
             check_host(exchange, self._settings.hosts)
         path, method = exchange.path, exchange.method
-        if method in _READS and path in FILES:  # for all: they hold nothing of the services
+        if method in _READS and path in OPEN:  # for all: they hold nothing of the services
             exchange.attendant.received()
-            await serve_file(exchange, path)
+            await serve_open(exchange, path)
             return
         page = self.pages.get(path) if method in _READS else None
         if page is not None:
@@ -118,8 +114,7 @@ class Site:
         self.catalog.touch()
         route, tokens = self.catalog.routes.find(path) or await self._seek(path)
         if method not in route.methods:
-            allowed = ", ".join(route.methods)
-            raise Problem(405, f"expected one of {allowed}", headers={"allow": allowed})
+            raise _not_allowed(route.methods)
         check_site(exchange, self._settings.origins)
         headers = self._settings.request_headers.of(exchange)
         if self._settings.authorize is not None:
@@ -130,6 +125,8 @@ class Site:
         except NoRespondersError:
             self.catalog.doubt()
             raise
+        except (EncodeError, RpcError) as error:
+            raise problem_of(error, route.where(method)) from error
 
     async def _seek(self, path: str) -> tuple[Route, Mapping[str, str] | None]:
         """The route of a path that is not known, for whose service is looked.
@@ -140,6 +137,8 @@ class Site:
         found = None
         if await self.catalog.missed():
             found = self.catalog.routes.find(path)
+        if found is None and (path in OPEN or path in self.pages):
+            raise _not_allowed(_READS)
         if found is None:
             raise Problem(404, f"no service is there that serves {path[:200]!r}")
         return found
@@ -169,3 +168,8 @@ class Site:
             await call(exchange, route, terms)
         finally:
             self._open_streams -= 1
+
+
+def _not_allowed(methods: tuple[str, ...]) -> Problem:
+    allowed = ", ".join(methods)
+    return Problem(405, f"expected one of {allowed}", headers={"allow": allowed})

@@ -149,7 +149,7 @@ class Streams:
         except Exception as error:
             if not exchange.started:
                 raise
-            await out.fail(problem_of(error))
+            await out.fail(problem_of(error, route.where(exchange.method)))
         finally:
             pulse.cancel()
 

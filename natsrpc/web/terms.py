@@ -86,12 +86,10 @@ class HeaderList:
         self._keys = tuple((name.lower().encode(), name) for name in found)
 
     def of(self, exchange: Exchange) -> dict[str, str]:
-        """The headers of a request that cross, its id among them.
-
-        Raises:
-            Problem: all headers together are too large.
-        """
+        """The headers of a request that cross, its id among them."""
         headers = exchange.headers
+        if len(headers) < len(exchange.scope["headers"]):
+            headers = _joined(exchange.scope["headers"])
         crossing = {"X-Request-Id": exchange.request_id}
         for key, name in self._keys:
             if key in headers:
@@ -101,6 +99,18 @@ class HeaderList:
     def within(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Those of an answer's headers that cross."""
         return {name: headers[name] for name in self.names if name in headers}
+
+
+def _joined(lines: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers of which one came on several lines, which means the same as one line (RFC 9110, 5.3).
+
+    That holds for lists, as Baggage is. What is none is joined as well: a service refuses two ids
+    in one, where to choose one of them would be to let it be said twice.
+    """
+    found: dict[bytes, bytes] = {}
+    for name, value in lines:
+        found[name] = b"%b, %b" % (found[name], value) if name in found else value
+    return found
 
 
 def check_crossing(what: str, name: str) -> None:
@@ -144,15 +154,27 @@ def check_site(exchange: Exchange, origins: tuple[str, ...]) -> None:
     """Refuse what a browser sends for a page of another site, unless that may call: it may send
     some requests without asking first, cookies and all.
 
+    Over plain HTTP browsers say by `Sec-Fetch-Site` only at localhost whose page it is. What they
+    say with every POST is its origin, of which the scheme is not compared: a proxy may have
+    taken TLS off.
+
     Raises:
         Problem: it is such a request.
     """
-    site = exchange.headers.get(b"sec-fetch-site")
-    if site is None or site in (b"same-origin", b"none") or exchange.method != "POST":
+    headers = exchange.headers
+    site, given = headers.get(b"sec-fetch-site"), headers.get(b"origin")
+    if exchange.method != "POST" or site in (b"same-origin", b"none"):
         return
-    origin = exchange.headers.get(b"origin", b"").decode("latin-1")
+    if site is None and (given is None or _is_own(given, headers.get(b"host", b""))):
+        return
+    origin = (given or b"").decode("latin-1")
     if origin not in origins and "*" not in origins:
         raise invalid("header", "Origin", "pages of this origin may not call", status=403)
+
+
+def _is_own(origin: bytes, host: bytes) -> bool:
+    """Whether a page of this origin came from the host that its request names."""
+    return origin.partition(b"://")[2].lower() == host.lower() != b""
 
 
 def asked_timeout(exchange: Exchange, most: float) -> float | None:

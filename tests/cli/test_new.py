@@ -246,6 +246,33 @@ def test_a_project_requires_the_natsrpc_that_made_it(
     assert requirement() == expected
 
 
+@pytest.mark.parametrize(
+    ("told", "place"),
+    [
+        ('{"url": "file:///a%20b/n", "dir_info": {"editable": true}}', "'/a b/n[cli,web,server]'"),
+        ('{"url": "file:///n.whl", "archive_info": {}}', "'/n.whl[cli,web,server]'"),
+        ('{"url": "https://x.example/n", "vcs_info": {"vcs": "git", "commit_id": "a"}}', ""),
+        ("[]", ""),
+        (None, ""),
+    ],
+)
+def test_a_natsrpc_that_no_index_has_is_installed_first(
+    told: str | None, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metadata, "distribution", lambda name: Installed(told))
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = invoked("shop")
+    assert code == 0
+    for text in (out, (tmp_path / "shop" / "README.md").read_text(encoding="utf-8")):
+        first, _, dev = text.partition('pip install -e ".[dev]"')
+        assert dev
+        assert (f"pip install {place}" in first) == bool(place)
+        assert first.count("pip install") == bool(place)
+    for name in ("Dockerfile", ".github/workflows/ci.yml"):
+        text = (tmp_path / "shop" / name).read_text(encoding="utf-8")
+        assert text.startswith("# It fails as long as") == bool(place)
+
+
 def test_what_is_installed_already_is_no_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import natsrpc
@@ -78,6 +79,24 @@ def test_schemas_of_one_name_that_differ_have_two() -> None:
 
     schemas = written(shop(), other)["components"]["schemas"]
     assert {name for name in schemas if "Order" in name} == {"Order", "Order-2"}
+
+
+def test_a_path_is_one_however_its_parameters_are_called() -> None:
+    def contract(version: str, *templates: str) -> dict[str, Any]:
+        endpoints = [
+            {"name": each, "subject": re.sub(r"\{\w+\}", "*", each), "template": each}
+            for each in templates
+        ]
+        return read_document({"name": "two", "version": version, "endpoints": endpoints})
+
+    new = contract("2.0.0", "col.{aa}.x", "col.{bb}.x", "col.{aa}.y")
+    old = contract("1.0.0", "col.{cc}.x", "col.*.>")
+    paths = openapi([new, old])["paths"]
+    assert {path: item["post"]["summary"] for path, item in paths.items()} == {
+        "/col/{aa}/x": "col.{aa}.x",
+        "/col/{aa}/y": "col.{aa}.y",
+        "/col/{token2}/{rest}": "col.*.>",
+    }
 
 
 def test_a_contract_that_is_too_deep_is_left_out_and_named() -> None:

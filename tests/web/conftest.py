@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import Browser
 
 import natsrpc
 from natsrpc.testing import Broker, serve_in_memory
 from natsrpc.web import Gateway, bind, host
+from tests.browser import chromium
 
 from .shop import shop
 
@@ -56,3 +58,10 @@ def hosted() -> Hosted:
                     yield url
 
     return begin
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real browser."""
+    with chromium() as found:
+        yield found

@@ -232,12 +232,23 @@ async def test_a_path_cannot_fill_in_what_is_not_a_services_own(value: str) -> N
         doubling(60),
         {"$ref": "https://evil.example/schema.json"},
         {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}},
+        {"anyOf": [{"$ref": "#/$defs/a"}, {}], "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}]}}},
         {"type": "number", "default": float("nan"), "maximum": float("inf")},
         {"title": "</script><script>alert(1)</script>", "properties": {"a": {}}},
         {"type": "object", "properties": {"$ref": {"type": "string"}}},
         {"properties": {str(n): {"type": "string"} for n in range(5_000)}, "type": "object"},
     ],
-    ids=["nested", "doubling", "elsewhere", "circle", "nan", "markup", "named $ref", "many"],
+    ids=[
+        "nested",
+        "doubling",
+        "elsewhere",
+        "circle",
+        "variant",
+        "nan",
+        "markup",
+        "named $ref",
+        "many",
+    ],
 )
 async def test_a_hostile_contract_breaks_no_document(request_: Answer) -> None:
     broker = Broker()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -10,7 +11,7 @@ import httpx
 
 import natsrpc
 from natsrpc.describe import read_document
-from natsrpc.testing import Broker, serve_in_memory
+from natsrpc.testing import Broker, NatsServer, serve_in_memory
 from natsrpc.web import Gateway
 from natsrpc.web.catalog import Entry, Snapshot
 from natsrpc.web.description import describe_services
@@ -118,3 +119,16 @@ async def test_figures_are_asked_for_once_a_second() -> None:
         await http.get("/stats.json")
         asked = [each for each in broker.published if each.subject == "$SRV.STATS"]
         assert len(asked) == 1
+
+
+async def test_figures_without_a_connection_are_unavailable(fresh_server: NatsServer) -> None:
+    lost = asyncio.Event()
+    async with (
+        natsrpc.connect(fresh_server.url, on_disconnect=lambda *_: lost.set()) as client,
+        browsing(Gateway(client)) as http,
+    ):
+        fresh_server.kill()
+        await lost.wait()
+        refused = await http.get("/stats.json")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert refused.json()["detail"] == "the gateway has no connection to NATS"

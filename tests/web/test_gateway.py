@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import httpx
@@ -14,7 +15,7 @@ from natsrpc.testing import Broker, NatsServer, serve_in_memory
 from natsrpc.web import Gateway
 
 from .conftest import Browse, browsing
-from .shop import shop
+from .shop import Order, shop
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 BYTES = {"Content-Type": "application/octet-stream"}
@@ -79,6 +80,26 @@ async def test_bytes_in_messagepack_are_base64_outside(browse: Browse) -> None:
     assert "base64" in wrong["detail"]
 
 
+@pytest.mark.parametrize("codec", ["json", "msgpack"])
+async def test_base64_is_read_alike_whatever_the_codec_is(browse: Browse, codec: str) -> None:
+    service = natsrpc.Service("hex", version="1.0.0", codec=codec)
+
+    @service.handler("hex.of")
+    async def of(data: Annotated[bytes, natsrpc.Embed]) -> str:
+        return data.hex()
+
+    http = await browse(service)
+    for text, expected in [
+        ("AAEC", "000102"),
+        ("QQ", "41"),
+        ("-_-_", "fbffbf"),
+        ("+/+/", "fbffbf"),
+    ]:
+        assert (await http.post("/hex/of", json={"data": text})).json() == expected
+    for text in ("AA!!EC", "AA E C", "AA\nEC", "-/+_", "QQ===", "QR==", "=", "Q", "é"):
+        problem(await http.post("/hex/of", json={"data": text}), 422)
+
+
 async def test_a_typed_error_is_a_problem_with_its_code_and_fields(browse: Browse) -> None:
     http = await browse()
     found = problem(await http.post("/orders/place", json={"sku": "gone"}), 409)
@@ -98,15 +119,49 @@ async def test_what_does_not_fit_is_named_by_its_place(browse: Browse, codec: st
     (wrong,) = problem(await http.get("/orders/ann/list?limit=many"), 422)["errors"]
     assert (wrong["in"], wrong["name"]) == ("query", "limit")
     type_ = {"Content-Type": "application/json"}
-    problem(await http.post("/orders/place", content=b"{", headers=type_), 400)
+    (wrong,) = problem(await http.post("/orders/place", content=b"{", headers=type_), 400)["errors"]
+    assert (wrong["in"], wrong["name"]) == ("body", "")
+    (wrong,) = problem(await http.get("/orders/double"), 400)["errors"]
+    assert (wrong["in"], wrong["name"]) == ("query", "value")
     twice = problem(await http.get("/orders/ann/list?limit=1&limit=2"), 400)
     assert twice["errors"][0]["name"] == "limit"
+
+
+@pytest.mark.parametrize("codec", ["json", "msgpack"])
+@pytest.mark.parametrize(
+    ("query", "items", "place", "name"),
+    [
+        ("scale=x", b'{"sku": "a"}', "query", "scale"),
+        ("", b'{"sku": "a"}', "query", "scale"),
+        ("scale=1", b'{"sku": 5}', "body", "sku"),
+        ("scale=1", b'{"sku": "a"}\n{', "body", ""),
+    ],
+)
+async def test_what_does_not_fit_of_an_upload_is_in_its_query_or_its_body(
+    browse: Browse, codec: str, query: str, items: bytes, place: str, name: str
+) -> None:
+    service = natsrpc.Service("sums", version="1.0.0", codec=codec)
+
+    @service.handler("sums.one")
+    async def one(orders: AsyncIterator[Order], scale: int, more: str = "") -> int:
+        return scale * len([each async for each in orders])
+
+    @service.handler("sums.each")
+    async def each_(orders: AsyncIterator[Order], scale: int, more: str = "") -> AsyncIterator[int]:
+        async for _ in orders:
+            pass
+        yield scale
+
+    http = await browse(service)
+    for path in ("/sums/one", "/sums/each"):
+        answer = await http.post(f"{path}?{query}", content=items, headers=NDJSON)
+        (wrong,) = problem(answer, answer.status_code)["errors"]
+        assert (wrong["in"], wrong["name"]) == (place, name)
 
 
 async def test_what_is_no_path_or_method_is_told(browse: Browse) -> None:
     http = await browse()
     problem(await http.post("/orders/unknown", json={}), 404)
-    problem(await http.post("/", json={}), 404)
     problem(await http.post("/orders/place/", json={}), 404)
     refused = await http.get("/orders/place")
     problem(refused, 405)
@@ -114,7 +169,23 @@ async def test_what_is_no_path_or_method_is_told(browse: Browse) -> None:
     refused = await http.request("DELETE", "/orders/ann/list")
     assert refused.headers["allow"] == "GET, HEAD, POST"
     assert (await http.head("/orders/ann/list")).status_code == 200
-    problem(await http.post("/services.json", json={}), 404)
+    for path in ("/", "/services.json", "/openapi.json", "/docs", "/docs/app.js"):
+        for method in ("POST", "OPTIONS"):
+            refused = await http.request(method, path)
+            problem(refused, 405)
+            assert refused.headers["allow"] == "GET, HEAD"
+
+
+async def test_an_endpoint_may_have_the_path_of_a_document(browse: Browse) -> None:
+    service = natsrpc.Service("docs", version="1.0.0")
+
+    @service.handler("docs")
+    async def docs() -> str:
+        return "mine"
+
+    http = await browse(service)
+    assert (await http.post("/docs")).json() == "mine"
+    assert (await http.get("/docs")).headers["content-type"].startswith("text/html")
 
 
 @pytest.mark.parametrize("value", ["a.b", "*", ">", "%20", "a%0D%0Ab", "%FF", "_NATSRPC"])
@@ -139,6 +210,8 @@ async def test_a_body_has_the_type_that_its_endpoint_takes(browse: Browse) -> No
         ("/orders/blob", "text/plain", b"abc"),
         ("/orders/import?value=eu", "application/json", b'[{"sku":"a"}]'),
         ("/orders/store", "", b"abc"),
+        ("/orders/forget", "text/plain", b""),
+        ("/orders/forget", "application/x-www-form-urlencoded", b""),
     ]:
         headers = {"Content-Type": type_} if type_ else {}
         found = problem(await http.post(path, content=body, headers=headers), 415)
@@ -150,6 +223,7 @@ async def test_a_body_has_the_type_that_its_endpoint_takes(browse: Browse) -> No
     problem(await http.post("/orders/place", content=body, headers=packed), 415)
     problem(await http.post("/orders/forget", json={"sku": "a"}), 422)
     assert (await http.post("/orders/forget", json={})).status_code == 204
+    assert (await http.post("/orders/forget")).status_code == 204
 
 
 async def test_wildcards_are_parameters_and_the_rest_of_a_path(browse: Browse) -> None:
@@ -272,6 +346,10 @@ async def test_options_out_of_their_range_are_refused() -> None:
             ({"response_headers": ["Content-Length"]}, "never crosses"),
             ({"request_headers": ["a b"]}, "no name of a header"),
             ({"cors": ["shop.example"]}, "no origin"),
+            ({"refresh": -1}, "refresh is -1: expected seconds"),
+            ({"heartbeat": -1}, "heartbeat is -1: expected seconds"),
+            ({"hosts": ["a:80"]}, "hosts: 'a:80' is no host without a port"),
+            ({"hosts": "http://a"}, "hosts: 'http://a' is no host"),
             ({"services": []}, "services is empty"),
             ({"authorize": lambda request, target: None}, "expected an `async def`"),
         ]:

@@ -46,6 +46,8 @@ async def test_in_fastapi_the_lifespan_opens_and_closes_the_client(
         living(app) as http,
     ):
         assert (await http.get("/health")).json() == "ok"
+        page = await http.get("/rpc/", follow_redirects=True)
+        assert (page.url.path, page.status_code) == ("/rpc/docs", 200)
         answer = await http.post("/rpc/orders/place", json={"sku": "tea"})
         assert answer.json()["sku"] == "tea"
         document = (await http.get("/rpc/openapi.json")).json()

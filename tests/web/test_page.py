@@ -7,12 +7,11 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, expect
+from playwright.sync_api import Browser, Page, expect
 from pydantic import BaseModel, Field
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
@@ -20,9 +19,8 @@ from starlette.routing import Mount
 
 import natsrpc
 from natsrpc.web import Gateway, Target
-from tests.browser import chromium
 
-from .browsing import Served, served
+from .browsing import Served, at, call, page_of, served
 from .shop import shop
 
 pytestmark = pytest.mark.once
@@ -109,37 +107,9 @@ hostile.handler("hostile.evil")(evil)
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def gateway() -> Iterator[Served]:
     with served(shop(), parcels, hostile) as one:
         yield one
-
-
-@contextmanager
-def page_of(browser: Browser, **options: Any) -> Iterator[tuple[Page, list[str]]]:
-    """A page, and what went wrong in it."""
-    wrong: list[str] = []
-
-    def opened(dialog: Dialog) -> None:
-        wrong.append("a dialog")
-        dialog.dismiss()
-
-    def told(said: ConsoleMessage) -> None:
-        if "Content Security" in said.text:
-            wrong.append(said.text)
-
-    with browser.new_context(**options) as context:
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("dialog", opened)
-        page.on("console", told)
-        yield page, wrong
 
 
 @pytest.fixture
@@ -148,15 +118,6 @@ def page(browser: Browser, gateway: Served) -> Iterator[Page]:
         page.goto(f"{gateway.url}/docs")
         yield page
         assert wrong == []
-
-
-def at(page: Page, gateway: Served, service: str, endpoint: str) -> None:
-    page.goto(f"{gateway.url}/docs#/{service}/1.0.0/endpoints/{endpoint}")
-    expect(page.get_by_role("heading", level=1)).to_have_text(endpoint)
-
-
-def call(page: Page) -> None:
-    page.get_by_role("button", name="Call", exact=True).click()
 
 
 def test_a_service_is_found_and_called_by_mouse(page: Page) -> None:

@@ -83,6 +83,13 @@ async def test_only_the_headers_of_a_list_cross(browse: Browse) -> None:
     assert "x-private" not in answer.headers
 
 
+async def test_a_header_on_several_lines_crosses_as_one(browse: Browse) -> None:
+    http = await browse()
+    lines = [("Baggage", "a=1"), ("Accept-Language", "de"), ("Baggage", "b=2"), ("Baggage", "c=3")]
+    got = (await http.post("/orders/headers", headers=lines)).json()
+    assert (got["baggage"], got["accept-language"]) == ("a=1, b=2, c=3", "de")
+
+
 async def test_other_headers_cross_where_they_are_listed(browse: Browse) -> None:
     http = await browse(request_headers=["X-Tenant"], response_headers=["X-Private"])
     sent = {"X-Tenant": "acme", "Accept-Language": "de"}
@@ -172,6 +179,31 @@ async def test_pages_of_other_origins_cannot_post_unasked(browse: Browse) -> Non
     for site in ("same-origin", "none"):
         answer = await http.post("/orders/forget", headers={"Sec-Fetch-Site": site})
         assert answer.status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "status"),
+    [
+        (None, "gateway", 204),
+        ("http://gateway", "gateway", 204),
+        ("https://Gateway:8000", "gateway:8000", 204),
+        ("http://evil.example", "gateway", 403),
+        ("http://gateway:9000", "gateway:8000", 403),
+        ("http://gateway.evil.example", "gateway", 403),
+        ("null", "gateway", 403),
+        ("null", "", 403),
+        ("http://shop.example", "gateway", 204),
+    ],
+)
+async def test_without_word_of_its_site_a_page_may_post_to_the_host_it_is_from(
+    browse: Browse, origin: str | None, host: str, status: int
+) -> None:
+    http = await browse(cors=["http://shop.example"])
+    sent = {"Host": host, **({} if origin is None else {"Origin": origin})}
+    answer = await http.post("/orders/forget", headers=sent)
+    assert answer.status_code == status
+    if status == 403:
+        assert problem(answer, 403)["errors"][0]["name"] == "Origin"
 
 
 async def test_a_gateway_with_hosts_serves_no_other_name(browse: Browse) -> None:

@@ -1,6 +1,6 @@
 // The page of a gateway: the services that are there, what they do, and a form to try each endpoint.
 
-import { headersOf } from "./calls.js";
+import { headersOf, NO_HEADERS } from "./calls.js";
 import { h, replace, short } from "./dom.js";
 import { Live } from "./live.js";
 import { endpointView, eventView, homeView, serviceView } from "./views.js";
@@ -19,8 +19,13 @@ let shown = null;
 
 /** Ask the gateway; what is wrong is said at the top of the page. */
 async function ask(path, headers = {}) {
+  const own = ownHeaders();
+  if (own === null) {
+    state.textContent = NO_HEADERS;
+    return null;
+  }
   try {
-    const response = await fetch(path, { headers: { ...ownHeaders(), ...headers }, cache: "no-store" });
+    const response = await fetch(path, { headers: { ...own, ...headers }, cache: "no-store" });
     if (response.ok || response.status === 304) return response;
     state.textContent = response.status === 401 || response.status === 403
       ? `${response.status}: the gateway wants to know who you are. Write the header it wants under 'Headers'.`
@@ -43,7 +48,7 @@ async function look() {
     services = found.services;
     told(found);
     fillTree();
-    if (shown === null || !found.services.length || shown !== location.hash) route();
+    if (shown === null || !found.services.length || shown !== asked()) route();
     else if (!document.querySelector("main form")) route(); // a form that is being filled in stays
     return;
   }
@@ -55,30 +60,39 @@ function told({ is_complete, problem }) {
   state.dataset.said = state.textContent = short(said);
 }
 
+/** A name as an address has it, which holds no half of a letter. */
+const spelled = (name) => String(name).toWellFormed();
+
 /** A place of this page: what is at it, as `#/service/version/kind/name`. */
 function place(...steps) {
-  return `#/${steps.map(encodeURIComponent).join("/").replace(/[!'()*~]/g, (mark) => `%${mark.charCodeAt(0).toString(16)}`)}`;
+  return `#/${steps.map((step) => encodeURIComponent(spelled(step))).join("/").replace(/[!'()*~]/g, (mark) => `%${mark.charCodeAt(0).toString(16)}`)}`;
 }
+
+/** Whether an address names a place. An anchor ("#main") names a part of the place that is shown. */
+const isPlace = (hash) => hash === "" || hash.startsWith("#/");
+
+/** The place that is asked for. */
+const asked = () => (isPlace(location.hash) ? location.hash : shown ?? "");
 
 function found() {
   let steps;
   try {
-    steps = location.hash.slice(2).split("/").filter(Boolean).map(decodeURIComponent);
+    steps = asked().slice(2).split("/").filter(Boolean).map(decodeURIComponent);
   } catch {
     return {};
   }
   const [name, number, kind, item] = steps;
-  const service = services.find((each) => each.name === name);
-  const version = service?.versions.find((each) => each.version === number) ?? service?.versions[0];
+  const service = services.find((each) => spelled(each.name) === name);
+  const version = service?.versions.find((each) => spelled(each.version) === number) ?? service?.versions[0];
   return { wanted: name !== undefined, service, version, kind, item };
 }
 
 function route() {
-  shown = location.hash;
+  shown = asked();
   const { wanted, service, version, kind, item } = found();
   const lists = { endpoints: version?.endpoints, subscribers: version?.subscribers, workers: version?.workers, events: version?.publishes };
   const list = Object.hasOwn(lists, kind ?? "") ? lists[kind] : undefined;
-  const one = list?.find((each) => (each.name ?? each.subject) === item);
+  const one = list?.find((each) => spelled(each.name ?? each.subject) === item);
   const context = { service, version, services, live, ownHeaders, place };
   let view;
   if (!wanted) view = homeView(context);
@@ -90,7 +104,7 @@ function route() {
   const title = main.querySelector("h1")?.textContent ?? "Services";
   document.title = short(title, 80);
   for (const link of tree.querySelectorAll("a")) {
-    if (link.getAttribute("href") === location.hash) link.setAttribute("aria-current", "page");
+    if (link.getAttribute("href") === shown) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
 }
@@ -115,7 +129,10 @@ function fillTree() {
 
 filter.addEventListener("input", fillTree);
 document.querySelector("#headers").addEventListener("change", () => { tag = ""; look(); });
-addEventListener("hashchange", () => { route(); main.focus(); scrollTo(0, 0); });
+addEventListener("hashchange", () => {
+  if (isPlace(location.hash)) route(), scrollTo(0, 0);
+  main.focus();
+});
 document.addEventListener("visibilitychange", look);
 document.addEventListener("keydown", (event) => {
   if (event.key === "/" && !event.target.closest("input, textarea, select")) {

@@ -1,6 +1,20 @@
 // Calls over the gateway, and what comes back: a value, the items of a stream, or a problem document.
 
+import { parts } from "./json.js";
+import { variants } from "./schema.js";
+
 const KEPT = 1 << 20;
+
+/** What is said of headers that `headersOf` does not take. */
+export const NO_HEADERS = "A line under 'Headers' is none: write 'Name: value', without letters that are not of Latin-1.";
+
+/** What was filled in, and cannot be sent. `at` is its place, as an error in a problem document has it. */
+export class Misfit extends Error {
+  constructor(message, at) {
+    super(message);
+    this.at = at;
+  }
+}
 
 /** The path of an endpoint, its parameters filled; relative to where the gateway is. */
 export function pathOf(endpoint, values) {
@@ -18,30 +32,48 @@ function filled(endpoint, values, separator, written) {
     const name = /^\{(.*)\}$/.exec(part)?.[1];
     if (name === undefined) return [decodeURIComponent(part)];
     const value = values[name] ?? "";
+    // Of a path, browsers make these another one; the gateway takes no dots in a part anyhow.
+    if (value === "." || value === "..") throw new Misfit(`${name} cannot be ${value}`, { in: "path", name });
     return place === parts.length - 1 && endpoint.subject.endsWith(".>") ? value.split(".") : [value];
   });
   return all.map(written).join(separator);
 }
 
-/** Fields that are flat, as a query: lists are repeated. */
-export function queryOf(text) {
-  if (!text || text === "{}") return "";
+/** Fields that are flat, as a query: lists are repeated, numbers keep their digits. `fields` are their schemas. */
+export function queryOf(text, fields) {
+  if (!text) return "";
+  JSON.parse(text); // what is none is told by this
   const query = new URLSearchParams();
-  const value = JSON.parse(text);
-  const pairs = value !== null && typeof value === "object" && !Array.isArray(value) ? Object.entries(value) : [["value", value]];
-  for (const [name, each] of pairs) {
-    for (const one of Array.isArray(each) ? each : [each]) query.append(name, typeof one === "string" ? one : JSON.stringify(one));
+  const pairs = text.startsWith("{") ? parts(text) : [["value", text]];
+  for (const [name, value] of pairs) {
+    const isList = value.startsWith("[");
+    const schema = Object.hasOwn(fields, name) ? fields[name] : {};
+    for (const one of isList ? parts(value).map(([, item]) => item) : [value]) {
+      if (one === "null" && !readsNull(isList ? schema.items ?? {} : schema)) continue;
+      query.append(name, one.startsWith('"') ? JSON.parse(one) : one);
+    }
   }
-  return `?${query}`;
+  return query.size ? `?${query}` : "";
 }
 
-/** The headers that a person wrote, one a line; null where a line is none. */
+/** Whether `null` in a query is read as such; where a text may stand, it is one. */
+function readsNull(schema) {
+  const types = variants(schema, schema).map((each) => each.type);
+  return types.includes("null") && !types.includes("string");
+}
+
+/** The headers that a person wrote, one a line; null where a line is none that a browser sends. */
 export function headersOf(text) {
   const found = {};
   for (const line of text.split("\n").map((each) => each.trim()).filter(Boolean)) {
     const colon = line.indexOf(":");
-    if (colon < 1 || /\s/.test(line.slice(0, colon))) return null;
+    if (colon < 1) return null;
     found[line.slice(0, colon)] = line.slice(colon + 1).trim();
+  }
+  try {
+    new Headers(found);
+  } catch {
+    return null;
   }
   return found;
 }

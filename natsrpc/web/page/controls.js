@@ -5,20 +5,21 @@
 
 import { freshId, h, replace, short } from "./dom.js";
 import { jsonError } from "./json.js";
-import { allowed, isNull, isRequired, isText, limits, members, resolve, typeName, variants } from "./schema.js";
+import { allowed, goesOn, isNull, isRequired, isText, limits, members, resolve, typeName, variants } from "./schema.js";
 
 const DEPTH = 6;
 const ITEMS = 100;
 const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
 
-/** The control of a value. `required` tells that it has to be sent. */
-export function control(label, given, whole, required, depth = 0) {
+/** The control of a value. `required` tells that it has to be sent. `steps` counts the controls that are made at once:
+ * a type may need itself at many places. What is behind a button is made when that is pressed. */
+export function control(label, given, whole, required, depth = 0, steps = { left: 500 }) {
   const node = { ...resolve(given, whole), ...given };
   delete node.$ref;
-  const facts = { label, node, whole, required, depth };
+  const facts = { label, node, whole, required, depth, steps };
   const values = allowed(node);
   const either = variants(node, whole);
-  if (depth > DEPTH) return jsonControl(facts);
+  if (!goesOn(steps) || depth > DEPTH) return jsonControl(facts);
   if (values) return choiceControl(facts, values);
   if (either.length > 1) return eitherControl(facts, either);
   if (node.properties) return objectControl(facts);
@@ -117,9 +118,9 @@ function objectControl(facts) {
   const { node, whole, depth } = facts;
   const parts = new Map();
   const place = h("div", {});
-  const fill = () => {
+  const fill = (steps) => {
     for (const [name, field] of members(node)) {
-      const inner = control(name, field, whole, isRequired(node, name), depth + 1);
+      const inner = control(name, field, whole, isRequired(node, name), depth + 1, steps);
       parts.set(name, inner);
       place.append(inner.element);
     }
@@ -129,7 +130,7 @@ function objectControl(facts) {
     return `{${pairs.map(([name, text]) => `${JSON.stringify(name)}:${text}`).join(",")}}`;
   };
   if (facts.required || depth === 0) {
-    fill();
+    fill(facts.steps);
     return group(facts, place, sent, (name) => parts.get(name));
   }
   const more = h("button", { type: "button" }, "Add");
@@ -204,19 +205,26 @@ function mapControl(facts) {
 function eitherControl(facts, either) {
   const { whole, depth, required, label, node } = facts;
   const rest = either.filter((each) => !isNull(each));
-  if (rest.length === 1 && !required) return control(label, { ...rest[0], description: node.description }, whole, false, depth);
+  if (rest.length === 1 && !required) return control(label, { ...rest[0], description: node.description }, whole, false, depth, facts.steps);
   const id = freshId();
   const choice = h("select", { id }, required ? null : h("option", { value: "" }, "not sent"),
     either.map((each, place) => h("option", { value: String(place) }, short(typeName(each, whole), 80))));
   const place = h("div", {});
   let inner = null;
-  const show = () => {
-    inner = choice.value === "" ? null : control(label, either[Number(choice.value)], whole, true, depth + 1);
+  const show = (steps) => {
+    inner = choice.value === "" ? null : control(label, tagged(either[Number(choice.value)], node, whole), whole, true, depth + 1, steps);
     replace(place, inner?.element);
   };
-  choice.addEventListener("change", show);
-  show();
+  choice.addEventListener("change", () => show());
+  show(facts.steps);
   return group(facts, [h("label", { for: id }, "one of "), choice, place], () => inner?.read(), null_(() => inner));
+}
+
+/** A variant whose tag is sent though it has a default: without it nobody can tell which one is meant. */
+function tagged(variant, node, whole) {
+  const tag = node.discriminator?.propertyName;
+  const tags = members(variant).map(([name, field]) => [name, resolve(field, whole)]).filter(([name, field]) => name === tag || "const" in field);
+  return { ...variant, required: [...(Array.isArray(variant.required) ? variant.required : []), ...tags.map(([name]) => name)] };
 }
 
 /** The part of a choice is the part of what was chosen. */

@@ -21,6 +21,24 @@ export function tokens(text) {
   return found;
 }
 
+/** What an object or a list holds, as [name, JSON text] of each; the items of a list have no name. */
+export function parts(text) {
+  const found = [];
+  let depth = 0;
+  let part = null;
+  for (const token of tokens(text).slice(1, -1)) {
+    if (token === "," && depth === 0) part = null;
+    else if (token === ":" && depth === 0) part[0] = JSON.parse(part[1]), part[1] = "";
+    else {
+      if (part === null) found.push(part = [null, ""]);
+      part[1] += token;
+      if ("{[".includes(token)) depth += 1;
+      else if ("}]".includes(token)) depth -= 1;
+    }
+  }
+  return found;
+}
+
 /** Why a text is no JSON; "" if it is. */
 export function jsonError(text) {
   try {

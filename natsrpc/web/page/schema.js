@@ -3,6 +3,10 @@
 const DEPTH = 8;
 const MEMBERS = 200;
 
+/** Whether a walk may look at one more schema. `steps` counts them for all its branches: a type that holds itself
+ * at many places has no other end. */
+export const goesOn = (steps) => (steps.left -= 1) >= 0;
+
 /** A schema, or the definition that it refers to; {} where there is none. */
 export function resolve(node, whole) {
   for (let step = 0; step < DEPTH; step += 1) {
@@ -42,29 +46,29 @@ export function members(node) {
 export const isRequired = (node, name) => Array.isArray(node.required) && node.required.includes(name);
 
 /** A type in a few words. */
-export function typeName(given, whole, depth = 0) {
+export function typeName(given, whole, depth = 0, steps = { left: 100 }) {
+  if (!goesOn(steps) || depth > 4) return "…";
   const node = resolve(given, whole);
-  if (depth > 4) return "…";
   if (isRaw(node)) return "bytes";
   const values = allowed(node);
   if (values) return values.slice(0, 12).map((value) => JSON.stringify(value)).join(" | ") + (values.length > 12 ? " | …" : "");
   const either = variants(node, whole);
-  if (either.length > 1) return [...new Set(either.map((each) => typeName(each, whole, depth + 1)))].join(" | ");
-  if (node.type === "array") return arrayName(node, whole, depth);
+  if (either.length > 1) return [...new Set(either.map((each) => typeName(each, whole, depth + 1, steps)))].join(" | ");
+  if (node.type === "array") return arrayName(node, whole, depth, steps);
   if (node.type === "object" || node.properties) {
     if (node.properties) return String(node.title ?? "object");
     const values_ = node.additionalProperties;
-    return values_ && typeof values_ === "object" ? `map of ${typeName(values_, whole, depth + 1)}` : "object";
+    return values_ && typeof values_ === "object" ? `map of ${typeName(values_, whole, depth + 1, steps)}` : "object";
   }
   if (typeof node.type === "string") return node.format ? `${node.type} (${node.format})` : node.type;
   return "any";
 }
 
-function arrayName(node, whole, depth) {
+function arrayName(node, whole, depth, steps) {
   if (Array.isArray(node.prefixItems)) {
-    return `[${node.prefixItems.slice(0, 12).map((each) => typeName(each, whole, depth + 1)).join(", ")}]`;
+    return `[${node.prefixItems.slice(0, 12).map((each) => typeName(each, whole, depth + 1, steps)).join(", ")}]`;
   }
-  return `list of ${node.items ? typeName(node.items, whole, depth + 1) : "any"}`;
+  return `list of ${node.items ? typeName(node.items, whole, depth + 1, steps) : "any"}`;
 }
 
 const LIMITS = [

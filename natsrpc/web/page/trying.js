@@ -1,6 +1,6 @@
 // The form that calls an endpoint, what came back, and the lines to copy.
 
-import { headersOf, makeCall, pathOf, queryOf, subjectOf } from "./calls.js";
+import { makeCall, Misfit, NO_HEADERS, pathOf, queryOf, subjectOf } from "./calls.js";
 import { control } from "./controls.js";
 import { copyButton, freshId, h, replace, short } from "./dom.js";
 import { pretty } from "./json.js";
@@ -56,7 +56,7 @@ function inputOf(endpoint) {
   return {
     element: h("div", {}, parts.flat().filter(Boolean)),
     tokens: () => Object.fromEntries(tokens.map(([name, each]) => [name, JSON.parse(each.read())])),
-    query: () => (endpoint.items && body ? queryOf(body.read()) : ""),
+    query: () => (endpoint.items && body ? queryOf(body.read(), endpoint.http.query) : ""),
     read: () => ({ body: body?.read() ?? "", items: items?.read() ?? null }),
     sent: async () => (file ? file.read() : items ? items.read().join("\n") : body?.read() || undefined),
     type: () => (file ? "application/octet-stream" : items ? "application/x-ndjson" : "application/json"),
@@ -125,7 +125,7 @@ function fileInput() {
 async function perform({ endpoint, input, headers, timeout, signal, out, live }) {
   input.clear();
   if (headers === null) {
-    live.textContent = "The headers above are not 'Name: value' lines.";
+    live.textContent = NO_HEADERS;
     return;
   }
   const streams = endpoint.kind === "response_stream" || endpoint.kind === "both_stream";
@@ -141,6 +141,7 @@ async function perform({ endpoint, input, headers, timeout, signal, out, live })
     live.textContent = `${done.status} in ${done.ms.toFixed(1)} ms${items ? `, ${items.count()} items` : ""}`;
     show(done, input, out, raw);
   } catch (error) {
+    if (error instanceof Misfit) tellAt(error.at, error.message, input).focus();
     live.textContent = signal.aborted ? `Stopped${items ? ` after ${items.count()} items` : ""}: the call is cancelled.` : `No answer: ${error.message}`;
   }
 }
@@ -173,15 +174,17 @@ function rawView(blob) {
   return h("div", {}, save, pre);
 }
 
+/** Tell what is wrong with a part at its field, and return that; null where it has none. */
+function tellAt(at, text, input) {
+  const part = input.find(at);
+  part?.tell?.(text);
+  return part?.field ?? null;
+}
+
 /** A problem document; what it says of a field stands at that field, too. */
 function problemView(problem, input) {
   const errors = Array.isArray(problem.errors) ? problem.errors.slice(0, 100) : [];
-  let first = null;
-  for (const error of errors) {
-    const part = input.find(error);
-    part?.tell?.(String(error.detail));
-    first ??= part?.field ?? null;
-  }
+  const first = errors.map((error) => tellAt(error, String(error.detail), input)).find(Boolean);
   first?.querySelector ? (first.matches("fieldset") ? first.querySelector("input, textarea, select, button") : first)?.focus() : null;
   const known = new Set(["type", "title", "status", "detail", "errors"]);
   const more = Object.entries(problem).filter(([name]) => !known.has(name));
