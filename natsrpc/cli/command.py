@@ -151,15 +151,13 @@ def run_command(start: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Have an interrupt end a block that does not give way to the event loop, as one that reads
-    stdin: asyncio would only note it, for the next wait.
-
-    Raises:
-        KeyboardInterrupt: there was one.
+    """Leave an interrupt to the system, which ends the process, for a block that does not give way
+    to the event loop, as one that reads stdin: asyncio would only note it, for the next wait, and
+    Python does not see one that comes between two reads.
     """
     before = signal.getsignal(signal.SIGINT)
     if before is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         yield
     finally:
