@@ -50,7 +50,8 @@ async def bench(
     raw: Annotated[bool, typer.Option("--raw", help="Send bytes as they are.")] = False,
     json: AsJson = False,
 ) -> int:
-    """Call SUBJECT many times; print rate, percentiles, errors and a histogram.
+    """Call SUBJECT many times; print rate, percentiles, errors and a histogram. Ctrl-C ends it
+    before, and prints those of what was answered.
 
     The exit code is that of the last error, if there was one.
     """
@@ -67,14 +68,16 @@ async def bench(
     try:
         # the first shows whether there is anything to measure, and is not counted
         await load.once(clients[0])
-        seconds = await load.run(clients, requests, in_flight, ends)
+        try:
+            await load.run(clients, requests, in_flight, ends)
+        finally:  # interrupted or not
+            if json:
+                print_json(load.told())
+            else:
+                load.show(in_flight)
     finally:
         for client in clients:
             await client.close()
-    if json:
-        print_json(load.told(seconds))
-    else:
-        load.show(seconds, in_flight)
     return load.last_code
 
 
@@ -96,6 +99,7 @@ class _Load:
         self._timeout = timeout
         self._took: list[float] = []
         self._errors: Counter[str] = Counter()
+        self._seconds = 0.0
         self.last_code = 0
 
     async def once(self, client: Client) -> None:
@@ -110,8 +114,8 @@ class _Load:
 
     async def run(
         self, clients: list[Client], requests: int, in_flight: int, ends: float | None
-    ) -> float:
-        """Make all calls, and return the seconds that this took."""
+    ) -> None:
+        """Make all calls, and note the seconds that this took."""
         began = time.perf_counter()
         limit = None if ends is None else began + ends
         left = iter(range(requests))
@@ -130,20 +134,22 @@ class _Load:
                 else:
                     self._took.append(time.perf_counter() - start)
 
-        async with asyncio.TaskGroup() as group:
-            for number in range(in_flight):
-                group.create_task(work(clients[number % len(clients)]))
-        self._took.sort()
-        return time.perf_counter() - began
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(in_flight):
+                    group.create_task(work(clients[number % len(clients)]))
+        finally:
+            self._took.sort()
+            self._seconds = time.perf_counter() - began
 
     def _at(self, share: float) -> float:
         """The milliseconds within which this share of the calls was answered."""
         took = self._took
         return 1000 * took[min(len(took) - 1, int(share * len(took)))] if took else 0.0
 
-    def told(self, seconds: float) -> dict[str, Any]:
+    def told(self) -> dict[str, Any]:
         """The figures as plain data."""
-        took = self._took
+        took, seconds = self._took, self._seconds
         return {
             "answered": len(took),
             "errors": dict(self._errors),
@@ -157,9 +163,9 @@ class _Load:
             },
         }
 
-    def show(self, seconds: float, in_flight: int) -> None:
+    def show(self, in_flight: int) -> None:
         """Print the figures, and how the times are spread."""
-        told = self.told(seconds)
+        told = self.told()
         print(f"answered   {told['answered']} in {told['seconds']} s, {in_flight} in flight")
         print(f"calls/s    {told['calls_per_second']:.0f}")
         for name, value in told["milliseconds"].items():

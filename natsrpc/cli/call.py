@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import base64
+import errno
 import json as json_module
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from natsrpc import codecs
-from natsrpc.errors import ConfigError, DecodeError, RpcError
+from natsrpc.errors import ConfigError, DecodeError, NatsRpcError, RpcError
 from natsrpc.rpc import Client, connect
 
 from .asking import answers
-from .command import exit_code
+from .command import exit_code, interruptible
 from .context import Destination
 from .duration import parse_seconds
-from .output import harmless, harmless_json, say
+from .output import harmless, json_text, say
 from .query import AsJson
 
-__all__ = ["call", "print_bytes", "read_body", "read_header", "read_request"]
+__all__ = ["call", "print_bytes", "read_body", "read_header", "read_items", "read_request"]
 
 _ROOM = 8192  # bytes of a message that are left for its headers
 
@@ -42,6 +43,15 @@ async def call(
     ] = "5s",
     codec: Annotated[str, typer.Option(help="How the bytes are made: json, msgpack, …")] = "json",
     raw: Annotated[bool, typer.Option("--raw", help="Send and print bytes as they are.")] = False,
+    items: Annotated[
+        str | None,
+        typer.Option(
+            "--items",
+            "-i",
+            help="Items for an endpoint that takes a stream: a JSON list, or one on each line; "
+            "`-` reads stdin, `@FILE` a file.",
+        ),
+    ] = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="One line for each item, also of a lone answer.")
     ] = False,
@@ -59,15 +69,20 @@ async def call(
     """
     headers = dict(read_header(one) for one in header or ())
     seconds = parse_seconds(timeout)
+    if items == body == "-":
+        raise ConfigError("stdin cannot be the request and its items")
     request = read_request(read_body(body), raw=raw)
     chosen = codecs.get("raw" if raw else codec)
+    sent = None if items is None else read_items(read_body(items), raw=raw)
     reader = _Printer(None if raw else chosen, output, lines=stream or json, as_json=json)
+    asked = _Asked(subject, request, chosen, seconds, headers, sent)
     try:
-        await _call(destination, subject, request, chosen, seconds, headers, reader, stream=stream)
-    except RpcError as error:
-        if not json:
+        await _call(destination, asked, reader, stream=stream)
+    except NatsRpcError as error:
+        reader.fail()
+        if not (json and isinstance(error, RpcError)):
             raise
-        say(json_module.dumps({"error": _plain(error)}, ensure_ascii=False, default=str))
+        say(json_text({"error": _plain(error)}))
         return exit_code(error)
     reader.end()
     return 0
@@ -82,29 +97,37 @@ def _plain(error: RpcError) -> dict[str, Any]:
     }
 
 
-async def _call(
-    destination: Destination,
-    subject: str,
-    request: Any,
-    chosen: codecs.Codec,
-    seconds: float,
-    headers: dict[str, str],
-    reader: _Printer,
-    *,
-    stream: bool,
-) -> None:
+class _Asked(NamedTuple):
+    """What is called, and with what; `items` are None where none are given."""
+
+    subject: str
+    request: Any
+    codec: codecs.Codec
+    seconds: float
+    headers: dict[str, str]
+    items: list[Any] | None
+
+
+async def _call(destination: Destination, asked: _Asked, reader: _Printer, *, stream: bool) -> None:
     """Make the call; the reader is given the bytes of each answer."""
+    subject, request, chosen, seconds, headers, items = asked
     async with connect(
         destination.servers, codec=chosen, name="natsrpc call", **destination.options
     ) as client:
-        if stream:
+        if stream and items is None:
             async for data in client.stream(
                 subject, request, bytes, idle_timeout=seconds, headers=headers
             ):
                 reader.take(data)
-        elif _fits(client, chosen, request):
+        elif items is not None or _fits(client, chosen, request):
             found = answers(
-                client.connection, subject, request, codec=chosen, timeout=seconds, headers=headers
+                client.connection,
+                subject,
+                request,
+                codec=chosen,
+                timeout=seconds,
+                headers=headers,
+                items=items,
             )
             try:
                 async for data in found:
@@ -130,13 +153,14 @@ def read_body(text: str | None) -> bytes:
         ConfigError: the file cannot be read.
     """
     if text == "-":
-        return sys.stdin.buffer.read()
+        with interruptible():
+            return sys.stdin.buffer.read()
     if text is not None and text.startswith("@"):
         try:
             return Path(text[1:]).read_bytes()
         except OSError as error:
             raise ConfigError(f"cannot read {text[1:]!r}: {error.strerror}") from None
-    return (text or "").encode()
+    return os.fsencode(text or "")
 
 
 def read_request(data: bytes, *, raw: bool) -> Any:
@@ -153,6 +177,27 @@ def read_request(data: bytes, *, raw: bool) -> Any:
         return json_module.loads(data)
     except ValueError as error:
         raise ConfigError(f"the request is no JSON: {error}; --raw sends it as it is") from None
+    except RecursionError:
+        raise ConfigError("the request is nested too deeply; --raw sends it as it is") from None
+
+
+def read_items(data: bytes, *, raw: bool) -> list[Any]:
+    """The items to send: the members of a JSON list, or else the values of each line; with `raw`
+    the lines themselves.
+
+    Raises:
+        ConfigError: they are no JSON.
+    """
+    lines = [line for line in data.splitlines() if line.strip()]
+    if raw:
+        return lines
+    if data.lstrip().startswith(b"[") and len(lines) > 1:  # a list over several lines
+        try:
+            return list(read_request(data, raw=False))
+        except ConfigError:
+            pass  # a list on each line
+    found = [read_request(line, raw=False) for line in lines]
+    return found[0] if len(found) == 1 and isinstance(found[0], list) else found
 
 
 def read_header(text: str) -> tuple[str, str]:
@@ -183,11 +228,9 @@ class _Printer:
         self._first: bytes | None = None
         self._count = 0
         self._output = output
-        if output:
-            try:
-                Path(output).write_bytes(b"")
-            except OSError as error:
-                raise ConfigError(f"cannot write {output!r}: {error.strerror}") from None
+        self._mode = "wb"  # what the file held is gone with the first item, not before
+        if reason := _unwritable(output) if output else 0:
+            raise ConfigError(f"cannot write {output!r}: {os.strerror(reason)}")
 
     def take(self, data: bytes) -> None:
         """Print an item, or hold it back."""
@@ -203,6 +246,12 @@ class _Printer:
         first, self._first = self._first, None
         if first is not None:
             self._print(first, alone=True)
+        elif self._output and not self._count:
+            self._write(b"")
+
+    def fail(self) -> None:
+        """It failed: what came before is no lone answer."""
+        self._release()
 
     def _release(self) -> None:
         first, self._first = self._first, None
@@ -211,21 +260,39 @@ class _Printer:
 
     def _print(self, data: bytes, *, alone: bool) -> None:
         if self._output:
-            with open(self._output, "ab") as file:
-                file.write(data)
+            self._write(data)
             return
+        indent = 2 if alone and sys.stdout.isatty() else None
         try:
             value = data if self._decode is None else self._decode(data)
-        except DecodeError:
-            value = data
-        if isinstance(value, bytes) and self._as_json:
-            value = {"base64": base64.b64encode(value).decode()}
-        if isinstance(value, bytes):
+            text = "" if self._is_bare(value) else json_text(value, indent=indent)
+        except (DecodeError, RecursionError):  # what JSON cannot show is shown as it came
+            value, text = data, json_text(data)
+        if self._is_bare(value):
             print_bytes(value)
         elif value is not None or not alone:
-            indent = 2 if alone and sys.stdout.isatty() else None
-            text = json_module.dumps(value, ensure_ascii=False, indent=indent, default=str)
-            print(harmless_json(text), flush=True)
+            print(text, flush=True)
+
+    def _write(self, data: bytes) -> None:
+        try:
+            with open(self._output, self._mode) as file:
+                file.write(data)
+        except OSError as error:
+            raise ConfigError(f"cannot write {self._output!r}: {error.strerror}") from None
+        self._mode = "ab"
+
+    def _is_bare(self, value: Any) -> bool:
+        return isinstance(value, bytes) and not self._as_json
+
+
+def _unwritable(path: str) -> int:
+    """Why a file cannot be written, as an error number; 0 if it can. Nothing is made or changed."""
+    if os.path.isdir(path):
+        return errno.EISDIR
+    where = path if os.path.lexists(path) else os.path.dirname(path) or "."
+    if not os.path.exists(where):
+        return errno.ENOENT
+    return 0 if os.access(where, os.W_OK) else errno.EACCES
 
 
 def print_bytes(data: bytes) -> None:

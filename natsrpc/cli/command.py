@@ -17,12 +17,12 @@ apart by the exit code:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
-import json
 import os
 import signal
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Annotated, Any, NoReturn, get_type_hints
 
 import typer
@@ -45,9 +45,17 @@ from natsrpc.errors import (
 )
 
 from .context import Flags, find_destination
-from .output import say
+from .output import json_text, say
 
-__all__ = ["NotThereError", "connecting", "exit_code", "fail", "one_line", "run_command"]
+__all__ = [
+    "NotThereError",
+    "connecting",
+    "exit_code",
+    "fail",
+    "interruptible",
+    "one_line",
+    "run_command",
+]
 
 _FAILED, _USAGE, _NOBODY, _REMOTE, _LATE = 1, 2, 3, 4, 5
 
@@ -141,6 +149,21 @@ def run_command(start: Callable[[], Coroutine[Any, Any, int | None]]) -> None:
     raise typer.Exit(code or 0)
 
 
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Leave an interrupt to the system, which ends the process, for a block that does not give way
+    to the event loop, as one that reads stdin: asyncio would only note it, for the next wait, and
+    Python does not see one that comes between two reads.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def exit_code(error: NatsRpcError) -> int:
     """The code that a command ends with for an error."""
     match error:
@@ -173,17 +196,16 @@ def one_line(error: NatsRpcError) -> str:
     the fields that are to blame."""
     text = " ".join(str(error).split())
     if isinstance(error, RpcError):
-        details = "" if error.details is None else f" {_compact(error.details)}"
-        return f"{error.code} {error.name}: {text}{details}"
+        details = error.details
+        if isinstance(details, bytes):  # a stranger's, which are no JSON
+            details = details.decode(errors="backslashreplace")
+        told = "" if details is None else f" {json_text(details)}"
+        return f"{error.code} {error.name}: {text}{told}"
     if isinstance(error, DecodeError) and error.errors:
-        return f"{text} {_compact(error.errors)}"
+        return f"{text} {json_text(error.errors)}"
     if isinstance(error, NoServersError):
         text += "; `natsrpc server` starts one, --server or NATS_URL names another"
     return text or type(error).__name__
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _warn(text: str) -> None:

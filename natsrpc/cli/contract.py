@@ -23,7 +23,7 @@ from natsrpc.describe import (
 from natsrpc.describe import diff as compare
 from natsrpc.errors import ConfigError, NoRespondersError
 
-from .command import NotThereError, connecting
+from .command import NotThereError, connecting, interruptible
 from .context import Destination
 from .duration import parse_seconds
 from .output import harmless_json, print_json, print_table, say, show
@@ -152,7 +152,8 @@ def _read(target: str) -> dict[str, Any]:
 
 def _text(target: str) -> str:
     if target == "-":
-        text = sys.stdin.read(_MAX_TEXT + 1)
+        with interruptible():
+            text = sys.stdin.read(_MAX_TEXT + 1)
     else:
         with open(target, encoding="utf-8") as file:
             text = file.read(_MAX_TEXT + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +18,7 @@ from .output import print_json, print_table, show
 from .query import AsJson, Timeout, ask, connected, marked
 from .types import in_words
 
-__all__ = ["info"]
+__all__ = ["endpoints_of", "info"]
 
 _TYPES_TIMEOUT = 1.0  # seconds to wait for the types, which are shown besides
 
@@ -58,13 +59,17 @@ async def _types(destination: Destination, name: str) -> dict[str, dict[str, tup
         async with connected(destination) as connection:
             for told in await discovery.schemas(connection, name, timeout=_TYPES_TIMEOUT):
                 found[str(told.get("version"))] = {
-                    str(each.get("subject")): _in_words(each)
-                    for each in told.get("endpoints") or []
-                    if isinstance(each, dict)
+                    str(each.get("subject")): _in_words(each) for each in endpoints_of(told)
                 }
     except NatsError:
         pass  # it is not natsrpc's, or the server denies it
     return found
+
+
+def endpoints_of(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The endpoints in what a service tells of its types, whatever else stands there."""
+    found = told.get("endpoints")
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def _in_words(told: dict[str, Any]) -> tuple[str, str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import json
 import signal
 import sys
 from collections.abc import Callable
@@ -17,6 +20,7 @@ def main() -> None:
     garbage collector, it is written to stderr and forgotten, and the command would go on.
     """
     _leave_interrupts_to_the_system()
+    _let_any_text_be_printed()
     try:
         _find_app()(prog_name="natsrpc")  # however it was started
     except KeyboardInterrupt:  # outside of a command: a command ends with a code of its own
@@ -29,6 +33,20 @@ def main() -> None:
 def _leave_interrupts_to_the_system() -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell's background job ignores it
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _let_any_text_be_printed() -> None:
+    """Have what the encoding of stdout lacks printed as an escape. It is one of JSON, so that JSON
+    stays JSON in any encoding."""
+
+    def escape(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)  # nothing else is written
+        return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+    codecs.register_error("natsrpc.escape", escape)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="natsrpc.escape")
 
 
 def _find_app() -> Callable[..., None]:

@@ -104,7 +104,7 @@ def parse_size(text: str | int) -> int:
     unit = plain[len(digits) :].strip().upper().removesuffix("B")
     try:
         size = int(float(digits) * _UNITS[unit])
-    except (ValueError, KeyError):
+    except (ValueError, OverflowError, KeyError):
         raise ConfigError(f"{text!r} is no size: expected something like 512MiB") from None
     if size < 0:
         raise ConfigError(f"{text!r} is no size: expected something like 512MiB")

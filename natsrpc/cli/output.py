@@ -7,10 +7,13 @@ turn the direction of writing is printed as an escape (`\\x1b`), here and nowher
 
 from __future__ import annotations
 
+import base64
 import json
+import math
 import re
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 
@@ -20,6 +23,7 @@ __all__ = [
     "begin_screen",
     "harmless",
     "harmless_json",
+    "json_text",
     "print_json",
     "print_json_line",
     "print_table",
@@ -52,6 +56,39 @@ def harmless_json(text: str) -> str:
     return _harmful_but_lines.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
+def json_text(value: object, *, indent: int | None = None) -> str:
+    """Return a value, also one that a stranger's bytes were decoded to, as JSON that a terminal
+    shows and does not act on. Bytes are {"base64": …}, as a key their base64 text; anything else
+    that JSON has no form for is its text.
+
+    Raises:
+        RecursionError: it is nested too deeply.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    except (TypeError, ValueError):  # looked through only where it must be
+        text = json.dumps(_plain(value), ensure_ascii=False, indent=indent)
+    return harmless_json(text)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, str | int | float) else str(value)
+
+
+def _key(key: Any) -> Any:
+    if isinstance(key, bytes):
+        return base64.b64encode(key).decode()
+    return key if key is None or isinstance(key, str | int) else str(key)
+
+
 def show(text: str) -> None:
     """Print one line of the answer on stdout."""
     print(harmless(text), flush=True)
@@ -63,19 +100,20 @@ def say(text: str) -> None:
 
 
 def print_json(value: object) -> None:
-    """Print plain data as indented JSON. A value that JSON has no form for is printed as text."""
-    print(harmless_json(json.dumps(value, indent=2, ensure_ascii=False, default=str)))
+    """Print data as indented JSON, as `json_text` has it."""
+    print(json_text(value, indent=2))
 
 
 def print_json_line(value: object) -> None:
-    """Print plain data as one line of JSON: of many, each is a document of its own."""
-    print(harmless_json(json.dumps(value, ensure_ascii=False, default=str)), flush=True)
+    """Print data as one line of JSON: of many, each is a document of its own."""
+    print(json_text(value), flush=True)
 
 
 def begin_screen() -> None:
-    """On a terminal, begin at its top again; in a pipe, leave an empty line."""
+    """On a terminal, begin at its top again, and leave alone what was scrolled off; in a pipe,
+    leave an empty line."""
     terminal = Console().is_terminal
-    print("\x1b[H\x1b[2J\x1b[3J" if terminal else "", end="" if terminal else "\n", flush=True)
+    print("\x1b[H\x1b[2J" if terminal else "", end="" if terminal else "\n", flush=True)
 
 
 def print_table(

@@ -15,6 +15,7 @@ from natsrpc.rpc import connect
 from .call import read_body, read_header, read_request
 from .context import Destination
 from .duration import parse_seconds
+from .info import endpoints_of
 from .output import print_json, say, show
 from .query import AsJson
 
@@ -121,11 +122,8 @@ async def _check(connection: Connection, takers: list[Taker], value: Any, second
     for service in dict.fromkeys(taker.service for taker in takers):
         names = {(t.name, t.subject) for t in takers if t.service == service}
         for told in await _schemas(connection, service, seconds):
-            for each in told.get("endpoints") or []:
-                if (
-                    not isinstance(each, dict)
-                    or (each.get("name"), each.get("subject")) not in names
-                ):
+            for each in endpoints_of(told):
+                if (str(each.get("name")), str(each.get("subject"))) not in names:
                     continue
                 if wrong := misfits(each.get("request"), value):
                     raise ConfigError(

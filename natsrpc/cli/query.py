@@ -117,6 +117,7 @@ async def watched(
         json: print the answers as JSON.
 
     Raises:
+        NotThereError: a name was given and nobody answered the first time.
         ConfigError: `timeout` or `interval` is no duration.
         NatsError: NATS cannot be reached, or was lost.
     """
@@ -125,6 +126,8 @@ async def watched(
     async with connected(destination) as connection:
         while True:
             found = await question(connection, name, timeout=seconds)
+            if name and not (found or before):  # later on it may come back
+                raise NotThereError(f"no service {name!r} answered")
             now = loop.time()
             if json:
                 print_json_line([_plain(one) for one in found])

@@ -11,7 +11,6 @@ Where a table is too wide, these are tried in turn, the first that fits is taken
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -119,14 +118,35 @@ def _wrapped(table: _Table, places: list[int], width: int) -> list[str]:
     lines: list[list[str]] = []
     for row in table.rows:
         parts = [
-            textwrap.wrap(cell, widths[i]) or [""] if i in places else [cell]
-            for i, cell in enumerate(row)
+            _wrap(cell, widths[i]) or [""] if i in places else [cell] for i, cell in enumerate(row)
         ]
         lines += [
             [part[number] if number < len(part) else "" for part in parts]
             for number in range(max(map(len, parts)))
         ]
     return _Table(table.columns, lines, table.numbers).lines(widths)
+
+
+def _wrap(text: str, width: int, first: str = "", others: str = "") -> list[str]:
+    """A text in lines, which begin with `first` or `others`. As `textwrap.wrap`, but by columns of
+    the terminal: letters of some scripts take two, and no spaces stand between their words."""
+    lines, line, is_empty = [], first, True
+    for word in text.split():
+        gap = "" if is_empty else " "
+        if cell_len(line + gap + word) <= width:
+            line, is_empty = line + gap + word, False
+            continue
+        if not is_empty and cell_len(others + word) <= width:
+            lines.append(line)
+            line = others + word
+            continue
+        line += gap  # the word is longer than a line: it is cut where a line is full
+        for letter in word:
+            if not is_empty and cell_len(line + letter) > width:
+                lines.append(line.rstrip())
+                line = others
+            line, is_empty = line + letter, False
+    return lines if is_empty else [*lines, line]
 
 
 def _shares(wanted: list[int], left: int) -> list[int]:
@@ -157,9 +177,7 @@ def _below(table: _Table, places: list[int], width: int) -> list[str]:
             if row[place]:
                 text = f"{table.columns[place]}: {row[place]}"
                 indent = _GAP * 2
-                found += textwrap.wrap(
-                    text, max(width, 20), initial_indent=indent, subsequent_indent=indent + _GAP
-                )
+                found += _wrap(text, max(width, 20), indent, indent + _GAP)
     return found
 
 

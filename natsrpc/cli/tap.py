@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json as json_module
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -15,7 +14,7 @@ from natsrpc.errors import CodecError, NatsTimeoutError
 
 from .context import Destination
 from .duration import parse_seconds
-from .output import print_json_line, say
+from .output import json_text, say, show
 from .query import AsJson
 
 __all__ = ["tap"]
@@ -50,7 +49,7 @@ async def tap(
                 return
             seen += 1
             if json:
-                print_json_line(_plain(msg))
+                show(_document(msg))
             else:
                 _show(msg, headers=headers)
 
@@ -58,7 +57,7 @@ async def tap(
 async def _next(subscription: Subscription, wait: float | None) -> Msg | None:
     while True:
         try:
-            return await subscription.next_msg(wait or 60.0)
+            return await subscription.next_msg(60.0 if wait is None else wait)
         except NatsTimeoutError:
             if wait is not None:
                 return None
@@ -72,7 +71,7 @@ def _value(msg: Msg) -> Any:
     try:
         if codec is not None and codec.name != "raw":
             return codec.bind(Any).decode(msg.data)
-    except (CodecError, ValueError):
+    except (CodecError, ValueError, RecursionError):
         pass
     try:
         return msg.data.decode()
@@ -88,8 +87,8 @@ def _kind(msg: Msg) -> str:
     return "request" if msg.reply else "event"
 
 
-def _plain(msg: Msg) -> dict[str, Any]:
-    value = _value(msg)
+def _document(msg: Msg) -> str:
+    """A message as one line of JSON."""
     told: dict[str, Any] = {
         "time": _now(),
         "subject": msg.subject,
@@ -98,35 +97,39 @@ def _plain(msg: Msg) -> dict[str, Any]:
         "headers": {name: msg.headers.get_all(name) for name in dict.fromkeys(msg.headers)},
         "bytes": len(msg.data),
     }
-    if isinstance(value, bytes):
-        told["base64"] = base64.b64encode(value).decode()
-    else:
-        told["value"] = value
-    return told
+    value = _value(msg)
+    if not isinstance(value, bytes):
+        try:
+            return json_text({**told, "value": value})
+        except RecursionError:  # it is nested more deeply than anything that can be shown
+            value = msg.data
+    return json_text({**told, "base64": base64.b64encode(value).decode()})
 
 
 def _show(msg: Msg, *, headers: bool) -> None:
-    # as JSON no text of a stranger's can act on the terminal
-    quoted = json_module.dumps(msg.subject)[1:-1]
-    line = f"{_now()}  {_kind(msg)}  {quoted}  {len(msg.data)} B"
+    line = f"{_now()}  {_kind(msg)}  {msg.subject}  {len(msg.data)} B"
     if code := msg.headers.get("Nats-Service-Error-Code"):
-        text = json_module.dumps(msg.headers.get("Nats-Service-Error") or "")
-        line += f"  {json_module.dumps(code)[1:-1]} {text}"
-    print(line)
+        line += f"  {code} {json_text(msg.headers.get('Nats-Service-Error') or '')}"
+    show(line)
     if headers:
         for name in dict.fromkeys(msg.headers):
             for each in msg.headers.get_all(name):
-                print(f"    {json_module.dumps(name)[1:-1]}: {json_module.dumps(each)[1:-1]}")
+                show(f"    {name}: {each}")
+    if shown := _shown(msg):
+        show("    " + shown[:_LONGEST] + (" …" if len(shown) > _LONGEST else ""))
+
+
+def _shown(msg: Msg) -> str:
+    """The body for people: as JSON, or else its bytes."""
     value = _value(msg)
-    if isinstance(value, bytes):
-        shown = value[: _LONGEST // 2].hex(" ")
-    elif value is None:
-        shown = ""
-    else:
-        shown = json_module.dumps(value, default=str)
-    if shown:
-        print("    " + shown[:_LONGEST] + (" …" if len(shown) > _LONGEST else ""))
-    print(end="", flush=True)
+    if value is None:
+        return ""
+    if not isinstance(value, bytes):
+        try:
+            return json_text(value)
+        except RecursionError:
+            value = msg.data
+    return value[:_LONGEST].hex(" ")
 
 
 def _now() -> str:

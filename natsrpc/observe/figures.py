@@ -23,7 +23,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from natsrpc.core import (
     AsyncError,
@@ -38,12 +38,30 @@ from natsrpc.core import (
 from natsrpc.errors import SlowConsumerError
 from natsrpc.rpc import Client, EndpointContract, Service
 
-__all__ = ["BUCKETS", "EndpointFigures", "Ledger", "Page", "Series", "measure", "render"]
+__all__ = [
+    "BUCKETS",
+    "MAX_CODES",
+    "EndpointFigures",
+    "Ledger",
+    "Page",
+    "Series",
+    "measure",
+    "render",
+]
 
 logger: logging.Logger = logging.getLogger("natsrpc.observe")
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """The upper bounds of histograms' buckets, in seconds."""
+
+
+MAX_CODES = 32
+"""Codes of one endpoint that are told apart: more are counted as `OTHER`. A service passes on the
+codes of others, who may answer with any number."""
+
+OTHER = "other"
+
+Counted = TypeVar("Counted")
 
 
 def help_of(name: str) -> str:
@@ -187,6 +205,29 @@ def labels_of(service: str, endpoint: EndpointContract) -> dict[str, str]:
     return found if endpoint.kind in _CALLED else {**found, "kind": endpoint.kind}
 
 
+class ByCode(Generic[Counted]):
+    """What each code of an endpoint is counted by, made when the code is first answered: `make` is
+    given the code as a label. For more than `MAX_CODES` it is one, whose label is `OTHER`."""
+
+    __slots__ = ("_made", "_make", "_other")
+
+    def __init__(self, make: Callable[[str], Counted]) -> None:
+        self._make = make
+        self._made: dict[int, Counted] = {}
+        self._other: Counted | None = None
+
+    def __getitem__(self, code: int) -> Counted:
+        found = self._made.get(code)
+        if found is not None:
+            return found
+        if len(self._made) < MAX_CODES:
+            found = self._made[code] = self._make(str(code))
+            return found
+        if self._other is None:
+            self._other = self._make(OTHER)
+        return self._other
+
+
 class EndpointFigures:
     """Counts what one endpoint does: a `Meter` of `natsrpc.rpc`. All is bound when it is made; an
     error code's series begins when that code is first answered."""
@@ -211,8 +252,8 @@ class EndpointFigures:
         self._values = page.values
         self._labels = dict(labels)
         self._bounds = [bound * 1e9 for bound in bounds]
-        self._codes: dict[int, int] = {}
-        self._ok = self._code(200)
+        self._codes = ByCode(self._begin)
+        self._ok = self._codes[200]
         self._redelivered = page.add("natsrpc_server_redelivered", "counter", labels)
         self._running = page.add("natsrpc_server_running", "gauge", labels)
         self._dropped = page.add("natsrpc_server_dropped", "counter", labels)
@@ -220,12 +261,9 @@ class EndpointFigures:
         self._sum = self._seconds + len(bounds) + 1
         self._wait = page.add("natsrpc_server_wait_seconds", "histogram", labels, bounds)
 
-    def _code(self, code: int) -> int:
-        index = self._codes.get(code)
-        if index is None:
-            labels = {**self._labels, "code": str(code)}
-            index = self._codes[code] = self._page.add("natsrpc_server_requests", "counter", labels)
-        return index
+    def _begin(self, code: str) -> int:
+        labels = {**self._labels, "code": code}
+        return self._page.add("natsrpc_server_requests", "counter", labels)
 
     def waited(self, seconds: float) -> None:
         """A request that had to wait for its slots has them after that time."""
@@ -254,7 +292,7 @@ class EndpointFigures:
 
     def failed(self, code: int) -> None:
         """A request was answered with an error of that code."""
-        self._values[self._code(code)] += 1.0
+        self._values[self._codes[code]] += 1.0
 
     def dropped(self) -> None:
         """A message neither ran nor was answered."""

@@ -2,7 +2,7 @@
 
 | metric | labels |
 |---|---|
-| `natsrpc_server_requests_total` | service, endpoint, code: "200", or the code of the error |
+| `natsrpc_server_requests_total` | service, endpoint, code: "200", that of the error, "other" |
 | `natsrpc_server_seconds` (histogram) | service, endpoint |
 | `natsrpc_server_wait_seconds` (histogram) | service, endpoint |
 | `natsrpc_server_running` | service, endpoint |
@@ -41,6 +41,7 @@ from natsrpc.rpc import EndpointContract, Meter, Service
 from .figures import (
     BUCKETS,
     CONNECTION,
+    ByCode,
     ConnectionFigures,
     EndpointFigures,
     Series,
@@ -193,12 +194,9 @@ class _SharedMeter:
         self._observe = bound("seconds").observe
         self.waited = bound("wait_seconds").observe
         self.dropped = bound("dropped").inc
-        self._requests: Callable[[str], Any] = partial(
-            made["natsrpc_server_requests"].labels, *labels
-        )
         self.redelivered = bound("redelivered").inc
-        self._codes: dict[int, Any] = {}
-        self.succeeded = self._requests("200").inc
+        self._codes: ByCode[Any] = ByCode(partial(made["natsrpc_server_requests"].labels, *labels))
+        self.succeeded = self._codes[200].inc
 
     def began(self) -> None:
         """A handler begins."""
@@ -211,7 +209,4 @@ class _SharedMeter:
 
     def failed(self, code: int) -> None:
         """A request was answered with an error of that code."""
-        found = self._codes.get(code)
-        if found is None:
-            found = self._codes[code] = self._requests(str(code))
-        found.inc()
+        self._codes[code].inc()

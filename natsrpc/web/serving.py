@@ -64,7 +64,8 @@ def bind(address: str) -> socket.socket:
         ConfigError: it is no such address, or cannot be listened at.
     """
     host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    is_port = port.isascii() and port.isdigit() and len(port) < 6 and int(port) < 65536
+    if not (colon and is_port):
         raise ConfigError(f"{address!r} is no address: expected HOST:PORT, as in 127.0.0.1:8080")
     host = host.removeprefix("[").removesuffix("]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

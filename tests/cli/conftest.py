@@ -54,6 +54,22 @@ async def plain_bytes(count: int) -> bytes:
     return bytes(n % 128 for n in range(count))
 
 
+@service.handler("cli.sum", name="sum")
+async def total(numbers: AsyncIterator[int]) -> int:
+    return sum([number async for number in numbers])
+
+
+@service.handler("cli.double", name="double")
+async def double(numbers: AsyncIterator[int]) -> AsyncIterator[int]:
+    async for number in numbers:
+        yield 2 * number
+
+
+@service.handler("cli.odd", name="odd")
+async def odd() -> dict[bytes, int]:
+    return {b"a\xff": 1}
+
+
 @service.handler("cli.sleep", name="sleep")
 async def sleep() -> None:
     await asyncio.Event().wait()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +15,7 @@ import pytest
 import natsrpc
 from natsrpc.testing import NatsServer
 
-from .processes import Shell
+from .processes import PROGRAM, ROOT, Shell, environment
 
 pytestmark = pytest.mark.live
 
@@ -72,6 +77,12 @@ async def test_field_at_fault_is_named(natsrpc_command: Shell) -> None:
         (("cli.echo", "{}", "-o", "/nowhere/at/all"), "cannot write '/nowhere/at/all'", 2),
         (("not valid", "{}"), "not valid", 2),
         (("cli.sleep", "-t", "300ms"), "within 0.3 s", 5),
+        (("cli.echo", "[" * 100_000), "the request is nested too deeply", 2),
+        (("cli.echo", "[" * 300 + "]" * 300), "cannot encode", 1),
+        (("cli.echo", os.fsdecode(b'"\xff"')), "the request is no JSON", 2),
+        (("cli.sum", "[1, 2]"), "'cli.sum' takes a stream: --items gives the items to send", 2),
+        (("cli.sum", "-", "--items", "-"), "stdin cannot be the request and its items", 2),
+        (("cli.sum", "--items", "[1, "), "the request is no JSON", 2),
     ],
 )
 async def test_mistakes_are_one_line_with_a_code_of_their_kind(
@@ -163,3 +174,113 @@ async def test_json_has_the_error_of_a_service_as_a_line(natsrpc_command: Shell)
             "details": {"id": 7},
         }
     }
+
+
+@pytest.mark.parametrize("text", ["[1, 2, 3]", "[1,\n2,\n3]", "1\n2\n\n3\n"])
+async def test_items_are_a_list_or_one_on_each_line(natsrpc_command: Shell, text: str) -> None:
+    assert await natsrpc_command("call", "cli.sum", "--items", text) == (0, "6\n", "")
+    assert await natsrpc_command("call", "cli.double", "-i", "-", stdin=text) == (
+        0,
+        "2\n4\n6\n",
+        "",
+    )
+
+
+async def test_no_items_are_a_stream_too(natsrpc_command: Shell) -> None:
+    assert await natsrpc_command("call", "cli.sum", "--items", "[]") == (0, "0\n", "")
+
+
+async def test_items_that_an_endpoint_does_not_take_are_not_lost_silently(
+    natsrpc_command: Shell,
+) -> None:
+    code, out, err = await natsrpc_command("call", "cli.header", "--items", "[1]")
+    assert (code, out) == (2, '""\n')
+    assert err == "error: 'cli.header' takes no stream of items: none was sent\n"
+
+
+async def test_bytes_that_are_no_text_are_sent_raw(natsrpc_command: Shell) -> None:
+    body = os.fsdecode(b"a\xff")
+    code, out, _ = await natsrpc_command("call", "cli.raw", body, "--raw", "--json")
+    assert (code, json.loads(out)) == (0, {"base64": "/2E="})
+
+
+async def test_keys_that_json_has_no_form_for_are_shown(natsrpc_command: Shell) -> None:
+    for flags in ((), ("--json",)):
+        code, out, err = await natsrpc_command("call", "cli.odd", "--codec", "msgpack", *flags)
+        assert (code, json.loads(out), err) == (0, {"Yf8=": 1}, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "kept"),
+    [
+        (("nobody.here",), 3, b"before"),
+        (("cli.missing",), 4, b"before"),
+        (("cli.count", "3"), 4, b"012null"),
+        (("cli.sum", "--items", "[]"), 0, b"0"),
+        (("cli.double", "--items", "[]"), 0, b""),
+    ],
+)
+async def test_a_file_is_emptied_by_the_first_answer(
+    natsrpc_command: Shell, tmp_path: Path, arguments: tuple[str, ...], code: int, kept: bytes
+) -> None:
+    path = tmp_path / "answer"
+    path.write_bytes(b"before")
+    assert (await natsrpc_command("call", *arguments, "-o", str(path)))[0] == code
+    assert path.read_bytes() == kept
+
+
+async def test_a_file_of_a_call_that_failed_is_not_made(
+    natsrpc_command: Shell, tmp_path: Path
+) -> None:
+    path = tmp_path / "answer"
+    assert (await natsrpc_command("call", "nobody.here", "-o", str(path)))[0] == 3
+    assert not path.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("command", [("call", "x.y", "-"), ("publish", "x.y", "-"),
+                                     ("contract", "diff", "-", "-")])  # fmt: skip
+def test_an_interrupt_ends_a_command_that_waits_for_stdin(command: tuple[str, ...]) -> None:
+    process = subprocess.Popen(
+        [sys.executable, *PROGRAM, *command],
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        # more than a pipe holds: once it is written, the command is reading, and it reads on
+        process.stdin.write(b" " * 2**20)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == -signal.SIGINT
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+async def test_what_an_encoding_lacks_is_printed_as_an_escape(
+    fresh_server: NatsServer, encoding: str
+) -> None:
+    said = natsrpc.Service("said", version="1.0.0", description="é 説明 \U0001f600")
+
+    @said.handler("said.text")
+    async def text() -> str:
+        return said.description
+
+    async with natsrpc.connect(fresh_server.url) as client, client.serve(said):
+        for command in (("ls",), ("call", "said.text"), ("bench", "said.text", "-n", "1")):
+            done = await asyncio.to_thread(
+                subprocess.run,
+                [sys.executable, *PROGRAM, *command],
+                cwd=ROOT,
+                env=environment(NATS_URL=fresh_server.url, PYTHONIOENCODING=encoding),
+                capture_output=True,
+                check=False,
+            )
+            assert (done.returncode, done.stderr) == (0, b"")
+            out = done.stdout.decode(encoding)
+            if command[0] == "call":
+                assert json.loads(out) == said.description
+            else:
+                assert r"\u8aac\u660e \ud83d\ude00" in out or r"\u2264" in out

@@ -16,7 +16,13 @@ def test_durations(text: str, seconds: float) -> None:
     assert parse_seconds(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "5x", "-1s", "1s2"])
+@pytest.mark.parametrize("text", ["", "soon", "5x", "-1s", "1s2", "²s"])
 def test_no_durations(text: str) -> None:
     with pytest.raises(ConfigError, match="no duration"):
+        parse_seconds(text)
+
+
+@pytest.mark.parametrize("text", ["99999999999h", "87601h", "9" * 400])
+def test_durations_that_not_all_clocks_take(text: str) -> None:
+    with pytest.raises(ConfigError, match="is too long: a duration is 10 years at most"):
         parse_seconds(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import unicodedata
 from typing import Any
@@ -11,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import natsrpc
-from natsrpc.cli.output import harmless, harmless_json
+from natsrpc.cli.output import harmless, harmless_json, json_text
 from natsrpc.core import Connection, Msg
 from natsrpc.testing import NatsServer
 
-from .processes import Shell
+from .processes import Command, Shell
 
 pytestmark = pytest.mark.once
 
@@ -38,7 +39,12 @@ async def _evil(connection: Connection) -> None:
     """Answer discovery and calls with escape sequences in every field."""
     identity = {"name": "evil", "id": f"ID{EVIL}", "version": "1.0.0", "metadata": {EVIL: EVIL}}
     endpoint = {"name": f"e{EVIL}", "subject": f"s{EVIL}", "queue_group": f"q{EVIL}"}
-    schema = {"type": "object", "title": EVIL, "properties": {EVIL: {"type": "string"}}}
+    schema = {
+        "type": "object",
+        "title": EVIL,
+        "properties": {EVIL: {"type": "string"}},
+        "required": [{}, EVIL],
+    }
 
     async def discovery(msg: Msg) -> None:
         verb = msg.subject.split(".")[1].lower()
@@ -94,6 +100,59 @@ async def test_no_command_prints_what_a_terminal_would_act_on(
     assert not is_harmful(out), out
     assert not is_harmful(err), err
     assert "Traceback" not in err
+
+
+ODD = {
+    "a frame": (b"1", {"Natsrpc-Frame": EVIL.replace("\r", "")}),
+    "a code": (b"1", {"Nats-Service-Error": "x", "Nats-Service-Error-Code": "\x1b[2J"}),
+    "another header": (b"1", {"Title": "\x1b[2J"}),
+    "text": (EVIL.encode(), {}),
+    "keys that are bytes": (b"\x81\xc4\x01a\x01", {"Content-Type": "application/msgpack"}),
+    "bytes": (b"\x91\xc4\x01a", {"Content-Type": "application/msgpack"}),
+    "no number": (b"\xcb\x7f\xf8" + bytes(6), {"Content-Type": "application/msgpack"}),
+    "depth": (b"\x91" * 1020 + b"\x01", {"Content-Type": "application/msgpack"}),
+    "depth of JSON": (b"[" * 5000 + b"]" * 5000, {}),
+}
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("flags", [("-H",), ("--json",)])
+async def test_tap_shows_whatever_strangers_send(
+    fresh_server: NatsServer, flags: tuple[str, ...]
+) -> None:
+    arguments = ("tap", "x.>", "-n", str(len(ODD)), *flags, "-s", fresh_server.url)
+    with Command(*arguments) as command:
+        await asyncio.to_thread(command.wait_for, "listening on x.>")
+        async with natsrpc.core.connect(fresh_server.url) as connection:
+            for data, headers in ODD.values():
+                await connection.publish("x.y", data, headers=headers or None)
+        assert await asyncio.to_thread(command.wait) == 0
+    assert not is_harmful(command.output), command.output
+    if flags == ("--json",):
+        told = [json.loads(line) for line in command.lines if line.startswith("{")]
+        assert len(told) == len(ODD)
+        assert told[4]["value"] == {"YQ==": 1}
+        assert told[5]["value"] == [{"base64": "YQ=="}]
+        assert told[6]["value"] == "nan"
+        assert told[7]["base64"].startswith("kZGR")
+
+
+@given(
+    st.recursive(
+        st.none() | st.floats() | st.binary() | st.text() | st.integers(),
+        lambda inner: (
+            st.lists(inner)
+            | st.dictionaries(st.binary() | st.text() | st.integers() | st.none(), inner)
+        ),
+    )
+)
+def test_any_value_is_json_that_does_nothing(value: Any) -> None:
+    def refuse(text: str) -> None:
+        raise AssertionError(text)
+
+    text = json_text(value)
+    json.loads(text, parse_constant=refuse)
+    assert not is_harmful(text)
 
 
 @given(st.text())

@@ -36,6 +36,9 @@ async def test_info_shows_endpoints(natsrpc_command: Shell) -> None:
         "nothing",
         "count",
         "bytes",
+        "sum",
+        "double",
+        "odd",
         "sleep",
     ]
 

@@ -58,7 +58,7 @@ def test_sizes(text: str | int, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "much", "MiB", "3 TiX", "-5"])
+@pytest.mark.parametrize("text", ["", "much", "MiB", "3 TiX", "-5", "inf", "1e400", "nan"])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(ConfigError, match="is no size"):
         parse_size(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from rich.cells import cell_len
 
 from natsrpc.cli.tables import layout
 
@@ -79,6 +80,17 @@ def test_wide_characters_are_two_columns() -> None:
     _, first, second = layout(("name", "other"), [("日本", "x"), ("abcd", "y")], None)
     assert first == "日本  x"
     assert second == "abcd  y"
+
+
+@pytest.mark.parametrize("width", [120, 80, 70, 60])
+def test_no_letter_of_a_long_text_is_lost(width: int) -> None:
+    """Nor of one in a script whose letters take two columns, with no spaces between words."""
+    for text in ("説明" * 60, "a" * 150, "word " * 30, "eins 説明 " * 20, "e\u0301" * 100):
+        rows = [("shop", "abcdefghijkl", "archive", "shop.orders.archive", 7, text)]
+        found = layout(COLUMNS, rows, width, soft=("last error",), ids=("instance",))
+        assert max(map(cell_len, found)) <= width
+        shown = "".join("".join(found).split())
+        assert all(shown.count(letter) >= text.count(letter) for letter in set(text) - {" "})
 
 
 def test_a_table_without_rows_is_its_heading() -> None:

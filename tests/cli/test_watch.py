@@ -10,6 +10,7 @@ from datetime import datetime
 import pytest
 
 import natsrpc
+from natsrpc.cli.output import begin_screen
 from natsrpc.testing import NatsServer
 
 from .conftest import service
@@ -33,6 +34,20 @@ async def test_stats_are_shown_again_and_again(
         await asyncio.to_thread(lambda: next(True for _ in range(1000) if counted()))
         command.signal(signal.SIGINT)
         assert await asyncio.to_thread(command.wait) == 130
+
+
+async def test_a_service_that_nobody_has_is_not_watched_for_ever(fresh_server: NatsServer) -> None:
+    shell = Shell(fresh_server.url)
+    code, out, err = await shell("stats", "nobody", "--watch", "--timeout", "100ms")
+    assert (code, out, err) == (3, "", "error: no service 'nobody' answered\n")
+
+
+def test_a_new_look_leaves_alone_what_was_scrolled_off(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    begin_screen()
+    assert capsys.readouterr().out == "\x1b[H\x1b[2J"
 
 
 async def test_ls_as_json_is_a_document_a_line(
@@ -90,6 +105,9 @@ async def test_tap_as_json_is_a_document_a_line(fresh_server: NatsServer) -> Non
 async def test_tap_ends_when_nothing_comes(fresh_server: NatsServer) -> None:
     code, out, _ = await Shell(fresh_server.url)("tap", "x.y", "-t", "100ms")
     assert (code, out) == (0, "")
+    code, out, err = await Shell(fresh_server.url)("tap", "x.y", "-t", "0")
+    assert (code, out) == (2, "")
+    assert "error: timeout" in err
 
 
 async def test_bench_counts_every_call(natsrpc_command: Shell) -> None:
@@ -109,6 +127,29 @@ async def test_bench_shows_a_histogram(natsrpc_command: Shell) -> None:
     assert code == 0
     bars = [line for line in out.splitlines() if line.startswith("≤")]
     assert sum(int(line.split()[3]) for line in bars) == 50
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+async def test_bench_that_is_interrupted_shows_what_it_has_measured(
+    natsrpc_command: Shell, fresh_server: NatsServer, flags: tuple[str, ...]
+) -> None:
+    arguments = ("bench", "cli.echo", "{}", "-n", "100000000", *flags, "-s", fresh_server.url)
+    with Command(*arguments) as command:
+        async with natsrpc.core.connect(fresh_server.url) as connection:
+
+            async def has_begun() -> bool:
+                (found,) = await natsrpc.discovery.stats(connection, "cli-test", stall=0.01)
+                return found.endpoints[0].num_requests > 1000
+
+            while not await has_begun():
+                pass
+        command.signal(signal.SIGINT)
+        assert await asyncio.to_thread(command.wait) == 130
+    if flags:
+        assert json.loads(command.output)["answered"] > 0
+    else:
+        assert command.lines[0].startswith("answered   ")
+        assert any(line.startswith("≤") for line in command.lines)
 
 
 @pytest.mark.parametrize(("subject", "code"), [("nobody.here", 3), ("cli.missing", 4)])

@@ -41,7 +41,7 @@ _CAPTURE = re.compile(
     r"```terminal\n\$ (?P<command>natsrpc [^\n]*)\n(?P<text>.*?)^```$",
     re.M | re.S,
 )
-_CLEAR = "\x1b[H\x1b[2J\x1b[3J"
+_CLEAR = "\x1b[H\x1b[2J"
 
 
 @dataclass(frozen=True)

@@ -300,6 +300,9 @@ async def echo(text: str) -> str:
 @service.handler("sell")
 async def sell() -> None:
     raise natsrpc.ConflictError("gone")
+@service.handler("relay")
+async def relay(code: int) -> None:
+    raise natsrpc.RpcError("no", code=code)
 async def main() -> None:
     Metrics(registry=CollectorRegistry()).instrument(service)
     async with service.test() as client:
@@ -308,6 +311,11 @@ async def main() -> None:
             try:
                 await client.call(sell)
             except natsrpc.ConflictError:
+                pass
+        for code in range(40):
+            try:
+                await client.call(relay, 1000 + code)
+            except natsrpc.RpcError:
                 pass
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)
@@ -333,11 +341,32 @@ def test_the_multiprocess_mode_of_prometheus_client_has_them_in_its_files(tmp_pa
     assert found["natsrpc_server_requests_total", "sell", "409"] == 2
     assert found["natsrpc_server_seconds_count", "echo", ""] == 3
     assert found["natsrpc_server_running", "echo", ""] == 0
+    assert found["natsrpc_server_requests_total", "relay", "other"] == 9
     assert found["natsrpc_connection_up", "", ""] == 0
 
 
 def families(text: str) -> dict[str, str]:
     return {family.name: family.type for family in text_string_to_metric_families(text)}
+
+
+async def test_codes_without_end_are_few_series() -> None:
+    shop = Shop()
+
+    @shop.service.handler("relay")
+    async def relay(code: int) -> None:
+        raise natsrpc.RpcError("no", code=code)
+
+    async with shop.service.test() as client:
+        for code in range(1000, 1040):
+            with pytest.raises(natsrpc.RpcError):
+                await client.call(relay, code)
+        with pytest.raises(natsrpc.RpcError):
+            await client.call(relay, 1000)
+    lines = generate_latest(shop.registry).decode().splitlines()
+    relayed = [line for line in lines if "requests_total{" in line and '"relay"' in line]
+    assert len(relayed) == 33  # with that of code 200
+    assert shop.requests("relay", "1000") == 2
+    assert shop.requests("relay", "other") == 9
 
 
 async def test_a_pool_and_a_program_show_the_same_metrics() -> None:

@@ -42,6 +42,8 @@ async def test_an_app_is_served_while_the_block_runs() -> None:
         ("localhost:", "expected HOST:PORT"),
         ("localhost:http", "expected HOST:PORT"),
         ("127.0.0.1:70000", "expected HOST:PORT"),
+        ("127.0.0.1:²", "expected HOST:PORT"),
+        ("127.0.0.1:" + "9" * 5000, "expected HOST:PORT"),
         ("256.1.1.1:80", "cannot listen at"),
     ],
 )

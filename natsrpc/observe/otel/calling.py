@@ -2,14 +2,15 @@
 
 A call has one span, however often it is sent. Attempts by a policy (retries, hedges) are spans of
 their own below it, numbered; the one that an answer makes needless is marked as cancelled, and is
-no error.
+no error. What makes or takes spans may raise: that is told in the log, and the call is made once
+all the same.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from time import perf_counter_ns
 from typing import Any
 
@@ -30,8 +31,9 @@ from natsrpc.rpc import (
 )
 
 from . import conventions as names
+from .conventions import Attributes
 from .propagation import Propagation, with_span
-from .serving import Attributes, destination
+from .serving import broken, destination
 
 _IN_ATTEMPT = otel_context.create_key("natsrpc attempt")
 
@@ -61,6 +63,7 @@ class ClientSpans:
         self._call_duration = call_duration
         self._publish_duration = publish_duration
         self._items = items
+        self._joined = names.Codes().joined
         self._inject = Propagation().inject
         self._names = names.Names()
         self._methods: dict[Any, Method] = {}
@@ -68,18 +71,24 @@ class ClientSpans:
 
     async def call(self, call: Call, call_next: Next[Call]) -> Any:
         """Make a call in a span."""
-        target = call.target
+        target, span = call.target, None
         try:
-            method = self._methods.get(target)
-        except TypeError:  # it cannot be hashed
-            method = None
-        name, attributes, declared, tells = method or self._method(target)
-        current = otel_context.get_current()
-        span = self._start(name, current, SpanKind.CLIENT, attributes)
-        context = with_span(current, span)
-        self._inject(call.headers, span, context)
-        if tells:
-            span.set_attribute(names.RPC_METHOD_ORIGINAL, str(target))
+            try:
+                method = self._methods.get(target)
+            except TypeError:  # it cannot be hashed
+                method = None
+            name, attributes, declared, tells = method or self._method(target)
+            current = otel_context.get_current()
+            span = self._start(name, current, SpanKind.CLIENT, attributes)
+            context = with_span(current, span)
+            self._inject(call.headers, span, context)
+            if tells:
+                span.set_attribute(names.RPC_METHOD_ORIGINAL, str(target))
+        except Exception as error:  # of a sampler, a processor, a propagator
+            broken("made", error)
+            span = None
+        if span is None:
+            return await call_next(call)
         began = perf_counter_ns()
         token = otel_context.attach(context)
         failure: BaseException | None = None
@@ -95,7 +104,7 @@ class ClientSpans:
         finally:
             otel_context.detach(token)
             if ends:
-                self._end(span, failure, attributes, declared, began)
+                self._end(span, failure, attributes, declared, began, self._call_duration)
 
     def _end(
         self,
@@ -104,12 +113,16 @@ class ClientSpans:
         attributes: Attributes,
         declared: tuple[type[RpcError], ...],
         began: int,
+        duration: Histogram | None,
     ) -> None:
-        noted = None if failure is None else _note(span, failure, declared)
-        span.end()
-        if self._call_duration is not None:
-            took = (perf_counter_ns() - began) / 1e9
-            self._call_duration.record(took, {**attributes, **noted} if noted else attributes)
+        try:
+            noted = None if failure is None else _note(span, failure, declared)
+            span.end()
+            if duration is not None:
+                took = (perf_counter_ns() - began) / 1e9
+                duration.record(took, self._joined(attributes, noted) if noted else attributes)
+        except Exception as error:  # of a processor, an exporter
+            broken("taken", error)
 
     async def _stream(
         self,
@@ -133,7 +146,7 @@ class ClientSpans:
             raise
         finally:
             await items.aclose()
-            self._end(span, failure, attributes, declared, began)
+            self._end(span, failure, attributes, declared, began, self._call_duration)
 
     def _method(self, target: Any) -> Method:
         """What a call's span says of its target, kept where there are few of them."""
@@ -168,16 +181,26 @@ class ClientSpans:
             if is_once and number == 1:
                 return await attempt(seconds)
             told: Attributes = {names.RPC_SYSTEM_NAME: "natsrpc", names.ATTEMPT: number}
-            current = otel_context.get_current()
-            span = self._start(f"attempt {number}", current, SpanKind.CLIENT, told)
-            context = otel_context.set_value(_IN_ATTEMPT, span, with_span(current, span))
-            token = otel_context.attach(context)
+            current, span = otel_context.get_current(), None
             try:
-                with _noting(span):
-                    return await attempt(seconds)
+                span = self._start(f"attempt {number}", current, SpanKind.CLIENT, told)
+                context = otel_context.set_value(_IN_ATTEMPT, span, with_span(current, span))
+            except Exception as error:
+                broken("made", error)
+                span = None
+            if span is None:
+                return await attempt(seconds)
+            token = otel_context.attach(context)
+            failure: BaseException | None = None
+            try:
+                return await attempt(seconds)
+            except BaseException as error:
+                failure = error
+                raise
             finally:
                 otel_context.detach(token)
-                span.end()
+                self._end(span, failure, told, (), 0, None)
+                failure = None  # whose traceback leads to this frame
 
         return make
 
@@ -188,7 +211,11 @@ class ClientSpans:
         if not isinstance(span, Span):
             return headers
         found = dict(headers or {})
-        self._inject(found, span, current)
+        try:
+            self._inject(found, span, current)
+        except Exception as error:
+            broken("made", error)
+            return headers
         return found
 
     async def publish(
@@ -196,29 +223,32 @@ class ClientSpans:
     ) -> None:
         """Publish in a span, which the events' handlers have as their parent."""
         target = publication.target
-        subject = target.subject if isinstance(target, Event) else target
-        attributes = self._destinations.get(subject)
-        if attributes is None:
-            attributes = self._destination(subject)
-        where = attributes.get(names.MESSAGING_DESTINATION_NAME)
-        where = where or attributes.get(names.MESSAGING_DESTINATION_TEMPLATE)
-        name = f"publish {where}" if where else "publish"
-        began = perf_counter_ns()
-        current = otel_context.get_current()
-        span = self._start(name, current, SpanKind.PRODUCER, attributes)
-        headers = dict(publication.headers or {})
-        self._inject(headers, span, with_span(current, span))
-        noted: Attributes | None = None
+        began, span = perf_counter_ns(), None
+        try:
+            subject = target.subject if isinstance(target, Event) else target
+            attributes = self._destinations.get(subject) or self._destination(subject)
+            where = attributes.get(names.MESSAGING_DESTINATION_NAME)
+            where = where or attributes.get(names.MESSAGING_DESTINATION_TEMPLATE)
+            name = f"publish {where}" if where else "publish"
+            current = otel_context.get_current()
+            span = self._start(name, current, SpanKind.PRODUCER, attributes)
+            headers = dict(publication.headers or {})
+            self._inject(headers, span, with_span(current, span))
+        except Exception as error:
+            broken("made", error)
+            span = None
+        if span is None:
+            await send(publication.headers)
+            return
+        failure: BaseException | None = None
         try:
             await send(headers)
         except BaseException as error:
-            noted = _note(span, error, ())
+            failure = error
             raise
         finally:
-            span.end()
-            if self._publish_duration is not None:
-                took = (perf_counter_ns() - began) / 1e9
-                self._publish_duration.record(took, {**attributes, **(noted or {})})
+            self._end(span, failure, attributes, (), began, self._publish_duration)
+            failure = None  # whose traceback leads to this frame
 
     def _destination(self, subject: Any) -> Attributes:
         name = self._names.name(subject) if isinstance(subject, str) and subject else names.OTHER
@@ -230,15 +260,6 @@ class ClientSpans:
         if name == subject and len(self._destinations) < names.MAX_NAMES:
             self._destinations[subject] = found
         return found
-
-
-@contextmanager
-def _noting(span: Span) -> Iterator[None]:
-    try:
-        yield
-    except BaseException as error:
-        _note(span, error, ())
-        raise
 
 
 def _note(

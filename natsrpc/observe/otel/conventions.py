@@ -23,6 +23,8 @@ from natsrpc.errors import (
 )
 from natsrpc.rpc import EndpointContract
 
+from ..figures import MAX_CODES
+
 RPC_SYSTEM_NAME = "rpc.system.name"
 RPC_METHOD = "rpc.method"
 RPC_METHOD_ORIGINAL = "rpc.method_original"
@@ -43,7 +45,8 @@ SEND, PROCESS = "send", "process"
 """Values of `messaging.operation.type`."""
 
 OTHER = "_OTHER"
-"""The method of calls whose subjects have too many forms to be names."""
+"""The method of calls whose subjects have too many forms to be names; the code of errors that have
+too many."""
 
 ERROR_ID = "natsrpc.error_id"
 ATTEMPT = "natsrpc.attempt"
@@ -54,6 +57,8 @@ ITEM = "natsrpc.item"
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 """The bounds of durations that the conventions advise, in seconds."""
+
+Attributes = dict[str, str | int]
 
 MAX_NAMES = 256
 """Subjects that become names of spans, of one client: more are `_OTHER`."""
@@ -100,6 +105,25 @@ class Names:
                 return OTHER
             self._known.add(name)
         return name
+
+
+class Codes:
+    """The attributes of durations that ended with an error. Of a method's codes `MAX_CODES` are
+    told apart: each is a series of its own, and who is called may answer with any number."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, set[Any]] = {}
+
+    def joined(self, attributes: Attributes, noted: Attributes) -> Attributes:
+        """The attributes of the method with those that were noted of its error."""
+        code = noted.get(RPC_RESPONSE_STATUS_CODE)
+        known = self._known.setdefault(attributes.get(RPC_METHOD), set())
+        if code not in known:
+            if len(known) >= MAX_CODES:
+                noted = {name: OTHER if told == code else told for name, told in noted.items()}
+            else:
+                known.add(code)
+        return {**attributes, **noted}
 
 
 def is_failure(

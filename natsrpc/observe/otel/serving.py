@@ -35,9 +35,8 @@ from natsrpc.rpc import (
 )
 
 from . import conventions as names
+from .conventions import Attributes
 from .propagation import Propagation, with_span
-
-Attributes = dict[str, str | int]
 
 _log = Throttle(logging.getLogger("natsrpc.observe"))
 
@@ -69,6 +68,7 @@ class ServiceSpans:
         self._tracer = tracer
         self._request_duration = request_duration
         self._event_duration = event_duration
+        self._joined = names.Codes().joined
         self._propagation = Propagation()
         self._items = items
         self.trace_client = trace_client
@@ -80,6 +80,7 @@ class ServiceSpans:
         start, extract = self._tracer.start_span, self._propagation.extract
         attach = otel_context.attach
         duration, declared, kind = self._request_duration, endpoint.errors, SpanKind.SERVER
+        joined = self._joined
         has_tokens = endpoint.subject != endpoint.template
 
         async def run_traced(admitted: Any, msg: Msg, terms: Any, deadline: float) -> None:
@@ -113,7 +114,7 @@ class ServiceSpans:
                         span.end(time_ns() - (perf_counter_ns() - over))
                     if duration is not None:
                         took = ((over or perf_counter_ns()) - began) / 1e9
-                        duration.record(took, {**attributes, **noted} if noted else attributes)
+                        duration.record(took, joined(attributes, noted) if noted else attributes)
                 except Exception as error:
                     broken("taken", error)
 
@@ -133,7 +134,7 @@ class ServiceSpans:
             attributes[names.MESSAGING_CONSUMER_GROUP_NAME] = work.durable if work else group
         start, extract = self._tracer.start_span, self._propagation.extract
         attach = otel_context.attach
-        duration, kind = self._event_duration, SpanKind.CONSUMER
+        duration, kind, joined = self._event_duration, SpanKind.CONSUMER, self._joined
         has_tokens = subscriber.subject != template
         running: dict[Msg, BaseException | None] = {}
 
@@ -169,7 +170,7 @@ class ServiceSpans:
                     span.end()
                     if duration is not None:
                         took = (perf_counter_ns() - began) / 1e9
-                        duration.record(took, {**attributes, **noted} if noted else attributes)
+                        duration.record(took, joined(attributes, noted) if noted else attributes)
                 except Exception as error:
                     broken("taken", error)
 

@@ -653,3 +653,75 @@ async def test_errors_and_their_requests_are_freed_at_once() -> None:
         finally:
             gc.enable()
     assert after == before
+
+
+class Relayed(natsrpc.RpcError, code=500):
+    """One of many codes."""
+
+
+async def test_codes_without_end_are_few_attributes_of_durations() -> None:
+    traced, reader = Traced(), InMemoryMetricReader()
+    given: Any = {
+        "tracer_provider": traced.provider,
+        "meter_provider": MeterProvider([reader]),
+    }
+
+    @traced.service.handler("relay")
+    async def relay(code: int) -> None:
+        raise Relayed("no", code=code)
+
+    otel.instrument(traced.service, **given)
+    async with traced.service.test() as client:
+        otel.instrument(client, **given)
+        for code in range(1000, 1040):
+            with pytest.raises(natsrpc.RpcError):
+                await client.call("relay", code)
+    data: Any = reader.get_metrics_data()
+    metrics = data.resource_metrics[0].scope_metrics[0].metrics
+    for name in ("rpc.server.call.duration", "rpc.client.call.duration"):
+        (points,) = (metric.data.data_points for metric in metrics if metric.name == name)
+        counts = {point.attributes["error.type"]: point.count for point in points}
+        assert len(counts) == 33
+        assert counts["_OTHER"] == 8
+        codes = {point.attributes["rpc.response.status_code"] for point in points}
+        assert codes == set(counts)
+    last = traced.spans()[SpanKind.SERVER]
+    assert attribute(last, "rpc.response.status_code") == "1039"  # a span says what it was
+
+
+@pytest.mark.parametrize("when", ["start", "end"])
+async def test_a_broken_processor_keeps_no_call_from_being_made_once(
+    when: str,
+) -> None:
+    provider = TracerProvider()
+    provider.add_span_processor(Broken(when))
+    service, ran = natsrpc.Service("shop", version="1.0.0"), list[str]()
+
+    @service.handler("sell", errors=(Sold,))
+    async def sell(text: str) -> str:
+        ran.append(text)
+        if text == "last":
+            raise Sold("gone")
+        return text
+
+    @service.handler("count")
+    async def count(to: int) -> AsyncIterator[int]:
+        for number in range(to):
+            yield number
+
+    @service.subscriber("placed")
+    async def placed(order: str) -> None:
+        ran.append(order)
+
+    twice = natsrpc.Policy(attempts=2)
+    async with service.test() as client:
+        otel.instrument(client, tracer_provider=provider)
+        assert await client.call(sell, "first") == "first"
+        assert await client.call(sell, "second", policy=twice) == "second"
+        assert [item async for item in client.stream(count, 2)] == [0, 1]
+        with pytest.raises(Sold) as caught:
+            await client.call(sell, "last")
+        assert caught.value.__context__ is None
+        await client.publish("placed", "event")
+        assert await client.settled() == []
+    assert ran == ["first", "second", "last", "event"]
