@@ -47,9 +47,17 @@ from natsrpc.errors import (
 from .context import Flags, find_destination
 from .output import say
 
-__all__ = ["NotThereError", "connecting", "exit_code", "fail", "one_line", "run_command"]
+__all__ = [
+    "USAGE",
+    "NotThereError",
+    "connecting",
+    "exit_code",
+    "fail",
+    "one_line",
+    "run_command",
+]
 
-_FAILED, _USAGE, _NOBODY, _REMOTE, _LATE = 1, 2, 3, 4, 5
+_FAILED, USAGE, _NOBODY, _REMOTE, _LATE = 1, 2, 3, 4, 5
 
 _PANEL = "Connection"
 _FLAGS = {
@@ -151,9 +159,9 @@ def exit_code(error: NatsRpcError) -> int:
         case RpcError():
             return _REMOTE
         case ConfigError() | BadSubjectError() | BadTimeoutError() | BadHeaderError():
-            return _USAGE
+            return USAGE
         case UnknownCodecError():
-            return _USAGE
+            return USAGE
         case _:
             return _FAILED
 
