@@ -27,7 +27,7 @@ from .context import Destination
 from .duration import parse_seconds
 from .logs import LOG_FORMATS, LOG_LEVELS, read_config, sayer
 from .notify import Notifier
-from .options import parse_option, parse_size, read_options
+from .options import check_options, parse_option, parse_size, read_options
 from .pool import Pool
 from .settings import LogSettings, WorkSettings
 from .supervisor import Supervisor, WorkerFailedError
@@ -60,6 +60,7 @@ async def run(
     reload_dir: flags.ReloadDir = None,
     drain_timeout: flags.DrainTimeout = None,
     ping_interval: flags.PingInterval = None,
+    start_timeout: flags.StartTimeout = None,
     worker_timeout: flags.WorkerTimeout = None,
     max_requests: flags.MaxRequests = None,
     max_memory: flags.MaxMemory = None,
@@ -78,7 +79,7 @@ async def run(
         "reload": reload,
         "reload-dir": reload_dir,
         "drain-timeout": drain_timeout,
-        "ping-interval": ping_interval,
+        "start-timeout": start_timeout,
         "worker-timeout": worker_timeout,
         "max-requests": max_requests,
         "max-memory": max_memory,
@@ -90,6 +91,8 @@ async def run(
     }
     settings = read_settings(Path.cwd())
     settings |= {key: value for key, value in given.items() if value not in (None, [])}
+    if ping_interval is not None:  # a flag, so that it overrides `options` of the file, too
+        option = [f"ping_interval={ping_interval}", *(option or [])]
     return await _serve(_plan(destination, settings, option or []), destination)
 
 
@@ -146,12 +149,14 @@ def _plan(destination: Destination, settings: dict[str, Any], options: list[str]
         **dict(parse_option(each) for each in options),
         "drain_timeout": drain,
     }
+    check_options(chosen)
     work = WorkSettings(
         targets,
         destination.servers,
         chosen,
         factory=bool(settings.get("factory")),
         uvloop=bool(settings.get("uvloop")),
+        ready_timeout=parse_seconds(str(settings.get("start-timeout", "30s"))),
         drain_timeout=drain,
         worker_timeout=parse_seconds(str(settings.get("worker-timeout", "30s"))),
         max_requests=_whole(settings, "max-requests", 0, least=0),
