@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -17,6 +18,8 @@ def main() -> None:
     garbage collector, it is written to stderr and forgotten, and the command would go on.
     """
     _leave_interrupts_to_the_system()
+    if sys.argv[1:2] == ["run"]:
+        _take_signals_for_orders()
     try:
         _find_app()(prog_name="natsrpc")  # however it was started
     except KeyboardInterrupt:  # outside of a command: a command ends with a code of its own
@@ -29,6 +32,16 @@ def main() -> None:
 def _leave_interrupts_to_the_system() -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell's background job ignores it
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _take_signals_for_orders() -> None:
+    """Until `run` listens to signals, have those that mean its end be its end with code 0, for
+    nothing has been started, and SIGHUP mean nothing."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: os._exit(0))
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _find_app() -> Callable[..., None]:

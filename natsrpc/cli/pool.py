@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -32,11 +33,17 @@ _MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 class Pool:
     """What there is to know of a pool. Leaving it as a block removes its files.
 
+    Args:
+        supervisor: the pool's.
+        say: called with one line of text for what people want to know of.
+
     `has_started` and `is_draining` are set by `natsrpc run`.
     """
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, *, say: Callable[[str], None]) -> None:
         self.supervisor = supervisor
+        self._say = say
+        self._is_torn = False  # and it was told
         self.has_started: bool = False
         self.is_draining: bool = False
         self._began = time.time()
@@ -168,8 +175,20 @@ class Pool:
         collector: Any = multiprocess.MultiProcessCollector
         found = collector(None, self._prometheus)
         registry = CollectorRegistry()
-        registry.register(Rest())
-        return generate_latest(registry).decode()
+        try:
+            registry.register(Rest())
+            shown = generate_latest(registry).decode()
+        except Exception as error:  # a file that was cut short, by a full disk or a killed writer
+            if not self._is_torn:
+                name = type(error).__name__
+                self._say(
+                    f"/metrics leaves out what services count by prometheus_client: its files in "
+                    f"{self._prometheus} cannot be read: {name}: {error}"
+                )
+            self._is_torn = True
+            return ""
+        self._is_torn = False
+        return shown
 
     def info(self) -> dict[str, Any]:
         """The facts: versions, targets, services, workers."""

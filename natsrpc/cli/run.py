@@ -101,7 +101,9 @@ async def _serve(plan: Plan, destination: Destination) -> int:
     tell = sayer(plan.work.logs.format)
     async with contextlib.AsyncExitStack() as stack:
         supervisor = Supervisor(plan.work, plan.workers, say=tell)
-        pool = stack.enter_context(Pool(supervisor))
+        pool = stack.enter_context(Pool(supervisor, say=tell))
+        running = _Run(pool, tell, plan.folders)
+        running.listen_to_signals()  # before anything is started
         if plan.http:
             from .pages import bound, serving
 
@@ -112,7 +114,7 @@ async def _serve(plan: Plan, destination: Destination) -> int:
         if plan.embedded:
             await stack.enter_async_context(_embedded(destination, tell))
         try:
-            return await _Run(pool, tell, plan.folders).run()
+            return await running.run()
         except WorkerFailedError as error:
             # a traceback of the user's module is worth its many lines
             tell(f"error: {error}")
@@ -220,7 +222,14 @@ class _Run:
         self._notifier = Notifier(os.environ)
         self._stop = asyncio.Event()
         self._is_forced = False
+        self._reloads = 0  # that are asked for and not over
         self._jobs: set[asyncio.Task[Any]] = set()
+
+    def listen_to_signals(self) -> None:
+        """From here on signals are orders. One to end that comes before `run` ends that."""
+        on_signals(self._on_stop, signal.SIGTERM, signal.SIGINT)
+        if hasattr(signal, "SIGHUP"):
+            on_signals(self._on_reload, signal.SIGHUP)
 
     async def run(self) -> int:
         """Serve until a signal says otherwise; the exit code.
@@ -228,9 +237,6 @@ class _Run:
         Raises:
             WorkerFailedError, ConfigError: the pool does not start.
         """
-        on_signals(self._on_stop, signal.SIGTERM, signal.SIGINT)
-        if hasattr(signal, "SIGHUP"):
-            on_signals(self._on_reload, signal.SIGHUP)
         # listed before the start, so that a change while workers start is noticed, too
         watch = Watch(self._folders) if self._folders else None
         clean = False
@@ -251,6 +257,8 @@ class _Run:
 
     async def _start(self) -> bool:
         """Start the pool; false if a signal came first."""
+        if self._stop.is_set():
+            return False
         start = asyncio.ensure_future(self._supervisor.start())
         waiting = asyncio.ensure_future(self._stop.wait())
         await asyncio.wait((start, waiting), return_when=asyncio.FIRST_COMPLETED)
@@ -291,13 +299,13 @@ class _Run:
         if self._is_forced:
             self._supervisor.kill()
         elif self._stop.is_set():
-            self._tell("ending at once")
             self._is_forced = True
             self._supervisor.force()
+            self._tell("ending at once")
         else:
-            self._tell("draining; once more ends at once")
             self._pool.is_draining = True
             self._stop.set()
+            self._tell("draining; once more ends at once")
 
     def _on_reload(self) -> None:
         if self._stop.is_set():
@@ -306,11 +314,16 @@ class _Run:
             self._do(self._reload())
 
     async def _reload(self) -> None:
+        if not self._pool.has_started:  # the first READY is the start's, which is not over
+            await self._supervisor.reload()
+            return
+        self._reloads += 1
         self._notifier.reloading()
         try:
             await self._supervisor.reload()
         finally:
-            if not self._stop.is_set():
+            self._reloads -= 1
+            if not (self._reloads or self._stop.is_set()):
                 self._notifier.ready("serving")
 
     async def _reload_on_change(self, watch: Watch) -> None:

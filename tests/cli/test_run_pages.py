@@ -16,6 +16,7 @@ import natsrpc
 from natsrpc.testing import NatsServer
 
 from .pool import pages_of, start, until, write
+from .processes import Command
 
 pytestmark = [
     pytest.mark.live,
@@ -127,3 +128,22 @@ prometheus.Metrics().instrument(service)
         assert samples["shop_sold_total"] == 60
         name = 'natsrpc_server_requests_total{service="shop",endpoint="sell",code="200"}'
         assert samples[name] == 20
+
+
+async def test_files_of_prometheus_that_are_torn_cost_only_theirs(
+    tmp_path: Path, fresh_server: NatsServer
+) -> None:
+    write(tmp_path, "shop")
+    folder = tmp_path / "prometheus"
+    folder.mkdir()
+    (folder / "counter_99.db").write_bytes(b"\0\0")
+    arguments = ("run", "shop", "--http", "127.0.0.1:0", "--server", fresh_server.url)
+    env = {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    with Command(*arguments, cwd=tmp_path, env=env) as command:
+        pages = await pages_of(command)
+        await asyncio.to_thread(command.wait_for, "is served by 1 worker")
+        for _ in range(3):
+            assert "natsrpc_pool_restarts_total" in await pages.samples()
+        command.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(command.wait) == 0
+    assert command.output.count("/metrics leaves out what services count") == 1

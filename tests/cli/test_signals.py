@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import natsrpc
 from natsrpc.testing import NatsServer
 from tests.core.harness import eventually
 
-from .processes import Command, all_gone, is_alive
+from .processes import PROGRAM, ROOT, Command, all_gone, environment, is_alive
 
 pytestmark = [
     pytest.mark.live,
@@ -220,6 +221,76 @@ async def test_signals_to_all_processes_while_they_start(pool: Pool) -> None:
         for pid in [*children(command), command.process.pid]:
             os.kill(pid, signal.SIGTERM)
         assert await ended(command) == 0
+
+
+@pytest.mark.parametrize("what", ["a drain", "a pause of the supervisor"])
+async def test_a_worker_that_answers_is_not_ended_for_what_its_supervisor_does(
+    pool: Pool, what: str
+) -> None:
+    """Its watchdog is put off by itself: nobody pings a worker that drains, or a paused pool's."""
+    with pool.start("--drain-timeout", "60s", "--worker-timeout", "200ms") as command:
+        pids = pids_of(await waits_for(command, "is served by 1 worker "))
+        async with natsrpc.connect(pool.server.url) as client:
+            call = asyncio.create_task(client.call("signals.hold", str(pool.gate), int, timeout=60))
+            await client.connection.flush()
+            if what == "a drain":
+                command.signal(signal.SIGTERM)
+                await waits_for(command, "draining")
+            else:
+                command.signal(signal.SIGSTOP)
+            await asyncio.sleep(4.5)  # why: longer than the watchdog, which strikes after 3.2 s
+            command.signal(signal.SIGCONT)
+            pool.gate.touch()
+            assert await call == pids[0]
+            if what != "a drain":
+                command.signal(signal.SIGTERM)
+        assert await ended(command) == 0
+        assert "is back" not in command.output
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+async def test_a_pool_lives_on_where_nobody_reads_its_stderr(pool: Pool, form: str) -> None:
+    arguments = ("run", str(pool.target), "-s", pool.server.url, "--log-format", form)
+    process = subprocess.Popen(  # noqa: ASYNC220  # waited for in a thread
+        [sys.executable, *PROGRAM, *arguments],
+        env=environment(PYTHONPATH=str(ROOT)),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        pids = pids_of(await asyncio.to_thread(process.stderr.readline))
+        process.stderr.close()
+        os.kill(pids[0], signal.SIGKILL)
+        pool.gate.touch()
+        async with natsrpc.connect(pool.server.url) as client:
+
+            async def is_answered() -> bool:
+                with contextlib.suppress(natsrpc.NatsError):  # lost with the worker, or nobody yet
+                    return await client.call("signals.hold", str(pool.gate), int, timeout=1) > 0
+                return False
+
+            await eventually(is_answered, timeout=30)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, 30) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("numbers", [*([each] for each in FIRST), [signal.SIGHUP, signal.SIGTERM]])
+async def test_signals_before_anything_is_started(
+    pool: Pool, tmp_path: Path, numbers: list[signal.Signals]
+) -> None:
+    """The command stands at a file that nobody has written yet."""
+    config = tmp_path / "logs.json"
+    os.mkfifo(config)
+    with pool.start("--log-config", str(config)) as command:
+        with await asyncio.to_thread(config.open, "w"):
+            for number in numbers:
+                command.signal(number)
+            assert await ended(command) == 0
+        assert command.output == ""
 
 
 @pytest.mark.parametrize("handler", ["block", "thread", "spin"])
