@@ -28,6 +28,9 @@ __all__ = ["Pool"]
 
 _HEALTH_TIMEOUT = 2.0  # seconds for an answer about a worker's health
 _MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+_PREFIX = "natsrpc-run-"  # of the folders of pools
+_AGE = 60.0  # seconds after which a folder that nobody has locked is left behind, not just made
+_ADDED_UP = ("counter", "histogram", "summary")  # prometheus_client's files of sums
 
 
 class Pool:
@@ -48,6 +51,7 @@ class Pool:
         self.is_draining: bool = False
         self._began = time.time()
         self._folder: Path | None = None
+        self._lock = -1
         self._ledger: Any = None
         self._numbers = 0
         self._names: dict[WorkerProcess, str] = {}
@@ -68,6 +72,8 @@ class Pool:
     ) -> None:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+        if self._lock >= 0:
+            os.close(self._lock)
         if self._own_prometheus:
             os.environ.pop(_MULTIPROCESS, None)
 
@@ -79,8 +85,11 @@ class Pool:
         """
         from natsrpc.observe.figures import Ledger
 
+        parent = _memory_folder() or tempfile.gettempdir()
+        _sweep(Path(parent))
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix="natsrpc-", dir=_memory_folder()))
+            self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+            self._lock = _locked(self._folder)
         except OSError as error:
             raise ConfigError(
                 f"there is no folder for metrics, TMPDIR names one: {error.strerror}"
@@ -119,6 +128,11 @@ class Pool:
 
                 gone: Any = multiprocess.mark_process_dead
                 gone(worker.pid, self._prometheus)
+        if self._own_prometheus:
+            with contextlib.suppress(
+                Exception
+            ):  # a file that is torn stays, and is told by the page
+                _fold(Path(self._prometheus), worker.pid)
 
     # -- what the pages show -----------------------------------------------------------------------
 
@@ -233,3 +247,50 @@ def _memory_folder() -> str | None:
     if "TMPDIR" not in os.environ and os.access(memory, os.W_OK | os.X_OK):
         return memory
     return None
+
+
+def _locked(folder: Path) -> int:
+    """Lock a folder for as long as this process lives, and return the descriptor; -1 where there
+    are no locks. Children do not have it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return -1
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the folders of pools whose supervisor was killed. A lock tells that it is gone, for a
+    process id means nothing to a container that shares the memory."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # another's, or somebody else removes it
+            if time.time() - folder.stat().st_mtime < _AGE:
+                continue
+            lock = _locked(folder)
+            if lock >= 0:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
+
+
+def _fold(folder: Path, pid: int) -> None:
+    """Add what a process that has ended counted by prometheus_client to what others have left. Its
+    files, 64 KiB each, go: else a pool that replaces its workers would fill the memory."""
+    from prometheus_client import mmap_dict
+
+    values: Any = mmap_dict.MmapedDict
+    for kind in _ADDED_UP:
+        path = folder / f"{kind}_{pid}.db"
+        if not path.exists():
+            continue
+        counted = list(values.read_all_values_from_file(str(path)))
+        left = values(str(folder / f"{kind}_0.db"))
+        for key, value, timestamp, _ in counted:
+            left.write_value(key, left.read_value(key)[0] + value, timestamp)
+        left.close()
+        path.unlink()
