@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import struct
 import tempfile
 import time
 from collections.abc import Callable
@@ -129,9 +130,8 @@ class Pool:
                 gone: Any = multiprocess.mark_process_dead
                 gone(worker.pid, self._prometheus)
         if self._own_prometheus:
-            with contextlib.suppress(
-                Exception
-            ):  # a file that is torn stays, and is told by the page
+            # a file that is torn stays, and the page tells of it
+            with contextlib.suppress(ImportError, OSError, ValueError, RuntimeError, struct.error):
                 _fold(Path(self._prometheus), worker.pid)
 
     # -- what the pages show -----------------------------------------------------------------------

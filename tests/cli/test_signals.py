@@ -124,7 +124,7 @@ async def test_a_signal_amid_a_reload_drains_with_code_0(
         pids = pids_of(await waits_for(command, "is served by 2 workers"))
         pool.shut()
         command.signal(signal.SIGHUP)
-        await eventually(pool.began.exists)
+        await eventually(pool.began.exists, timeout=30)
         started = children(command)
         command.signal(second)
         assert await ended(command) == 0
@@ -154,7 +154,7 @@ async def test_a_signal_while_the_old_worker_drains_in_a_reload(
 async def test_a_signal_while_starting_ends_with_code_0(pool: Pool, first: signal.Signals) -> None:
     pool.shut()
     with pool.start("--workers", "2") as command:
-        await eventually(pool.began.exists)
+        await eventually(pool.began.exists, timeout=30)
         started = children(command)
         command.signal(first)
         assert await ended(command) == 0
@@ -202,7 +202,7 @@ async def test_reloads_asked_for_amid_a_reload_are_one(pool: Pool) -> None:
         await waits_for(command, "is served by 1 worker ")
         pool.shut()
         command.signal(signal.SIGHUP)
-        await eventually(pool.began.exists)
+        await eventually(pool.began.exists, timeout=30)
         for _ in range(5):
             command.signal(signal.SIGHUP)
         pool.gate.touch()
@@ -217,7 +217,7 @@ async def test_signals_to_all_processes_while_they_start(pool: Pool) -> None:
     """As systemd does it, where the workers cannot take them for orders yet."""
     pool.shut()
     with pool.start() as command:
-        await eventually(pool.began.exists)
+        await eventually(pool.began.exists, timeout=30)
         for pid in [*children(command), command.process.pid]:
             os.kill(pid, signal.SIGTERM)
         assert await ended(command) == 0
