@@ -48,6 +48,7 @@ from .context import Flags, find_destination
 from .output import json_text, say
 
 __all__ = [
+    "USAGE",
     "NotThereError",
     "connecting",
     "exit_code",
@@ -57,7 +58,7 @@ __all__ = [
     "run_command",
 ]
 
-_FAILED, _USAGE, _NOBODY, _REMOTE, _LATE = 1, 2, 3, 4, 5
+_FAILED, USAGE, _NOBODY, _REMOTE, _LATE = 1, 2, 3, 4, 5
 
 _PANEL = "Connection"
 _FLAGS = {
@@ -174,9 +175,9 @@ def exit_code(error: NatsRpcError) -> int:
         case RpcError():
             return _REMOTE
         case ConfigError() | BadSubjectError() | BadTimeoutError() | BadHeaderError():
-            return _USAGE
+            return USAGE
         case UnknownCodecError():
-            return _USAGE
+            return USAGE
         case _:
             return _FAILED
 

@@ -31,6 +31,7 @@ KEYS: Mapping[str, tuple[type, ...]] = {
     "reload-dir": (list, str),
     "drain-timeout": _DURATION,
     "ping-interval": _DURATION,
+    "start-timeout": _DURATION,
     "worker-timeout": _DURATION,
     "max-requests": (int,),
     "max-memory": (str, int),
@@ -85,11 +86,23 @@ def read_settings(folder: Path) -> dict[str, Any]:
             table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ConfigError(f"{name} cannot be read: {error}") from None
-        for key in keys:
-            table = table.get(key) if isinstance(table, dict) else None
-        if table is not None:
-            return _checked(f"[{'.'.join(keys)}] of {name}", table)
+        *ours, key = keys  # the table that is all ours, and the only key in it
+        for each in ours:
+            table = table.get(each, {}) if isinstance(table, dict) else {}
+        where = f"[{'.'.join(ours)}] of {name}" if ours else name
+        _refuse_others(where, table, f"[{'.'.join(keys)}]", key)
+        if isinstance(table, dict) and key in table:
+            return _checked(f"[{'.'.join(keys)}] of {name}", table[key])
     return {}
+
+
+def _refuse_others(where: str, table: Any, wanted: str, key: str) -> None:
+    """Refuse what stands beside our table: a setting outside of it would be one without effect."""
+    for given in table if isinstance(table, dict) else ():
+        if given.replace("_", "-") in KEYS:
+            raise ConfigError(f"{where} has the key {given!r}: did you mean it in {wanted}?")
+        if given != key:
+            raise ConfigError(f"{where} has the unknown key {given!r}: did you mean {wanted}?")
 
 
 def _checked(where: str, table: Any) -> dict[str, Any]:

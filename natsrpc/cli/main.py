@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -21,6 +22,8 @@ def main() -> None:
     """
     _leave_interrupts_to_the_system()
     _let_any_text_be_printed()
+    if sys.argv[1:2] == ["run"]:
+        _take_signals_for_orders()
     try:
         _find_app()(prog_name="natsrpc")  # however it was started
     except KeyboardInterrupt:  # outside of a command: a command ends with a code of its own
@@ -47,6 +50,16 @@ def _let_any_text_be_printed() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="natsrpc.escape")
+
+
+def _take_signals_for_orders() -> None:
+    """Until `run` listens to signals, have those that mean its end be its end with code 0, for
+    nothing has been started, and SIGHUP mean nothing."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: os._exit(0))
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _find_app() -> Callable[..., None]:

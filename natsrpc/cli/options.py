@@ -7,12 +7,13 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from natsrpc.core import Options
 from natsrpc.errors import ConfigError
-from natsrpc.rpc import ClientOptions
+from natsrpc.rpc import ClientOptions, OfClient, check_of_client
 
 from .duration import parse_seconds
 
-__all__ = ["parse_option", "parse_size", "read_options"]
+__all__ = ["check_options", "parse_option", "parse_size", "read_options"]
 
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
@@ -38,6 +39,17 @@ def read_options(table: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: there is no such option, or it takes no such value.
     """
     return dict(_checked(name.replace("-", "_"), value) for name, value in table.items())
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Look at the values of all options together, as `connect` does.
+
+    Raises:
+        ConfigError, UnknownCodecError: one is refused.
+    """
+    of_client: Any = {name: options[name] for name in OfClient.__annotations__ if name in options}
+    check_of_client(of_client)
+    Options.of({name: value for name, value in options.items() if name not in of_client})
 
 
 def _checked(name: str, value: Any) -> tuple[str, Any]:

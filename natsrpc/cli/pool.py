@@ -11,8 +11,10 @@ import asyncio
 import contextlib
 import os
 import shutil
+import struct
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,20 +29,30 @@ __all__ = ["Pool"]
 
 _HEALTH_TIMEOUT = 2.0  # seconds for an answer about a worker's health
 _MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+_PREFIX = "natsrpc-run-"  # of the folders of pools
+_AGE = 60.0  # seconds after which a folder that nobody has locked is left behind, not just made
+_ADDED_UP = ("counter", "histogram", "summary")  # prometheus_client's files of sums
 
 
 class Pool:
     """What there is to know of a pool. Leaving it as a block removes its files.
 
+    Args:
+        supervisor: the pool's.
+        say: called with one line of text for what people want to know of.
+
     `has_started` and `is_draining` are set by `natsrpc run`.
     """
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, *, say: Callable[[str], None]) -> None:
         self.supervisor = supervisor
+        self._say = say
+        self._is_torn = False  # and it was told
         self.has_started: bool = False
         self.is_draining: bool = False
         self._began = time.time()
         self._folder: Path | None = None
+        self._lock = -1
         self._ledger: Any = None
         self._numbers = 0
         self._names: dict[WorkerProcess, str] = {}
@@ -61,6 +73,8 @@ class Pool:
     ) -> None:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+        if self._lock >= 0:
+            os.close(self._lock)
         if self._own_prometheus:
             os.environ.pop(_MULTIPROCESS, None)
 
@@ -72,8 +86,11 @@ class Pool:
         """
         from natsrpc.observe.figures import Ledger
 
+        parent = _memory_folder() or tempfile.gettempdir()
+        _sweep(Path(parent))
         try:
-            self._folder = Path(tempfile.mkdtemp(prefix="natsrpc-", dir=_memory_folder()))
+            self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+            self._lock = _locked(self._folder)
         except OSError as error:
             raise ConfigError(
                 f"there is no folder for metrics, TMPDIR names one: {error.strerror}"
@@ -112,6 +129,10 @@ class Pool:
 
                 gone: Any = multiprocess.mark_process_dead
                 gone(worker.pid, self._prometheus)
+        if self._own_prometheus:
+            # a file that is torn stays, and the page tells of it
+            with contextlib.suppress(ImportError, OSError, ValueError, RuntimeError, struct.error):
+                _fold(Path(self._prometheus), worker.pid)
 
     # -- what the pages show -----------------------------------------------------------------------
 
@@ -168,8 +189,20 @@ class Pool:
         collector: Any = multiprocess.MultiProcessCollector
         found = collector(None, self._prometheus)
         registry = CollectorRegistry()
-        registry.register(Rest())
-        return generate_latest(registry).decode()
+        try:
+            registry.register(Rest())
+            shown = generate_latest(registry).decode()
+        except Exception as error:  # a file that was cut short, by a full disk or a killed writer
+            if not self._is_torn:
+                name = type(error).__name__
+                self._say(
+                    f"/metrics leaves out what services count by prometheus_client: its files in "
+                    f"{self._prometheus} cannot be read: {name}: {error}"
+                )
+            self._is_torn = True
+            return ""
+        self._is_torn = False
+        return shown
 
     def info(self) -> dict[str, Any]:
         """The facts: versions, targets, services, workers."""
@@ -214,3 +247,50 @@ def _memory_folder() -> str | None:
     if "TMPDIR" not in os.environ and os.access(memory, os.W_OK | os.X_OK):
         return memory
     return None
+
+
+def _locked(folder: Path) -> int:
+    """Lock a folder for as long as this process lives, and return the descriptor; -1 where there
+    are no locks. Children do not have it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return -1
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the folders of pools whose supervisor was killed. A lock tells that it is gone, for a
+    process id means nothing to a container that shares the memory."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # another's, or somebody else removes it
+            if time.time() - folder.stat().st_mtime < _AGE:
+                continue
+            lock = _locked(folder)
+            if lock >= 0:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
+
+
+def _fold(folder: Path, pid: int) -> None:
+    """Add what a process that has ended counted by prometheus_client to what others have left. Its
+    files, 64 KiB each, go: else a pool that replaces its workers would fill the memory."""
+    from prometheus_client import mmap_dict
+
+    values: Any = mmap_dict.MmapedDict
+    for kind in _ADDED_UP:
+        path = folder / f"{kind}_{pid}.db"
+        if not path.exists():
+            continue
+        counted = list(values.read_all_values_from_file(str(path)))
+        left = values(str(folder / f"{kind}_0.db"))
+        for key, value, timestamp, _ in counted:
+            left.write_value(key, left.read_value(key)[0] + value, timestamp)
+        left.close()
+        path.unlink()

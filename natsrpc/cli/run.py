@@ -27,7 +27,7 @@ from .context import Destination
 from .duration import parse_seconds
 from .logs import LOG_FORMATS, LOG_LEVELS, read_config, sayer
 from .notify import Notifier
-from .options import parse_option, parse_size, read_options
+from .options import check_options, parse_option, parse_size, read_options
 from .pool import Pool
 from .settings import LogSettings, WorkSettings
 from .supervisor import Supervisor, WorkerFailedError
@@ -60,6 +60,7 @@ async def run(
     reload_dir: flags.ReloadDir = None,
     drain_timeout: flags.DrainTimeout = None,
     ping_interval: flags.PingInterval = None,
+    start_timeout: flags.StartTimeout = None,
     worker_timeout: flags.WorkerTimeout = None,
     max_requests: flags.MaxRequests = None,
     max_memory: flags.MaxMemory = None,
@@ -78,7 +79,7 @@ async def run(
         "reload": reload,
         "reload-dir": reload_dir,
         "drain-timeout": drain_timeout,
-        "ping-interval": ping_interval,
+        "start-timeout": start_timeout,
         "worker-timeout": worker_timeout,
         "max-requests": max_requests,
         "max-memory": max_memory,
@@ -90,6 +91,8 @@ async def run(
     }
     settings = read_settings(Path.cwd())
     settings |= {key: value for key, value in given.items() if value not in (None, [])}
+    if ping_interval is not None:  # a flag, so that it overrides `options` of the file, too
+        option = [f"ping_interval={ping_interval}", *(option or [])]
     return await _serve(_plan(destination, settings, option or []), destination)
 
 
@@ -98,7 +101,9 @@ async def _serve(plan: Plan, destination: Destination) -> int:
     tell = sayer(plan.work.logs.format)
     async with contextlib.AsyncExitStack() as stack:
         supervisor = Supervisor(plan.work, plan.workers, say=tell)
-        pool = stack.enter_context(Pool(supervisor))
+        pool = stack.enter_context(Pool(supervisor, say=tell))
+        running = _Run(pool, tell, plan.folders)
+        running.listen_to_signals()  # before anything is started
         if plan.http:
             from .pages import bound, serving
 
@@ -109,7 +114,7 @@ async def _serve(plan: Plan, destination: Destination) -> int:
         if plan.embedded:
             await stack.enter_async_context(_embedded(destination, tell))
         try:
-            return await _Run(pool, tell, plan.folders).run()
+            return await running.run()
         except WorkerFailedError as error:
             # a traceback of the user's module is worth its many lines
             tell(f"error: {error}")
@@ -146,12 +151,14 @@ def _plan(destination: Destination, settings: dict[str, Any], options: list[str]
         **dict(parse_option(each) for each in options),
         "drain_timeout": drain,
     }
+    check_options(chosen)
     work = WorkSettings(
         targets,
         destination.servers,
         chosen,
         factory=bool(settings.get("factory")),
         uvloop=bool(settings.get("uvloop")),
+        ready_timeout=parse_seconds(str(settings.get("start-timeout", "30s"))),
         drain_timeout=drain,
         worker_timeout=parse_seconds(str(settings.get("worker-timeout", "30s"))),
         max_requests=_whole(settings, "max-requests", 0, least=0),
@@ -215,7 +222,14 @@ class _Run:
         self._notifier = Notifier(os.environ)
         self._stop = asyncio.Event()
         self._is_forced = False
+        self._reloads = 0  # that are asked for and not over
         self._jobs: set[asyncio.Task[Any]] = set()
+
+    def listen_to_signals(self) -> None:
+        """From here on signals are orders. One to end that comes before `run` ends that."""
+        on_signals(self._on_stop, signal.SIGTERM, signal.SIGINT)
+        if hasattr(signal, "SIGHUP"):
+            on_signals(self._on_reload, signal.SIGHUP)
 
     async def run(self) -> int:
         """Serve until a signal says otherwise; the exit code.
@@ -223,9 +237,6 @@ class _Run:
         Raises:
             WorkerFailedError, ConfigError: the pool does not start.
         """
-        on_signals(self._on_stop, signal.SIGTERM, signal.SIGINT)
-        if hasattr(signal, "SIGHUP"):
-            on_signals(self._on_reload, signal.SIGHUP)
         # listed before the start, so that a change while workers start is noticed, too
         watch = Watch(self._folders) if self._folders else None
         clean = False
@@ -246,6 +257,8 @@ class _Run:
 
     async def _start(self) -> bool:
         """Start the pool; false if a signal came first."""
+        if self._stop.is_set():
+            return False
         start = asyncio.ensure_future(self._supervisor.start())
         waiting = asyncio.ensure_future(self._stop.wait())
         await asyncio.wait((start, waiting), return_when=asyncio.FIRST_COMPLETED)
@@ -286,13 +299,13 @@ class _Run:
         if self._is_forced:
             self._supervisor.kill()
         elif self._stop.is_set():
-            self._tell("ending at once")
             self._is_forced = True
             self._supervisor.force()
+            self._tell("ending at once")
         else:
-            self._tell("draining; once more ends at once")
             self._pool.is_draining = True
             self._stop.set()
+            self._tell("draining; once more ends at once")
 
     def _on_reload(self) -> None:
         if self._stop.is_set():
@@ -301,11 +314,16 @@ class _Run:
             self._do(self._reload())
 
     async def _reload(self) -> None:
+        if not self._pool.has_started:  # the first READY is the start's, which is not over
+            await self._supervisor.reload()
+            return
+        self._reloads += 1
         self._notifier.reloading()
         try:
             await self._supervisor.reload()
         finally:
-            if not self._stop.is_set():
+            self._reloads -= 1
+            if not (self._reloads or self._stop.is_set()):
                 self._notifier.ready("serving")
 
     async def _reload_on_change(self, watch: Watch) -> None:

@@ -63,6 +63,15 @@ PingInterval = Annotated[
     ),
 ]
 
+StartTimeout = Annotated[
+    str | None,
+    typer.Option(
+        help="How long a worker may take to import and start its services.",
+        show_default="30s",
+        rich_help_panel=_WORKERS,
+    ),
+]
+
 WorkerTimeout = Annotated[
     str | None,
     typer.Option(

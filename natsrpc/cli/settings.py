@@ -40,7 +40,7 @@ class WorkSettings:
     uvloop: bool = False
     """Run the workers on uvloop's event loop."""
     ready_timeout: float = 30.0
-    """Seconds within which a new worker must be ready."""
+    """Seconds within which a new worker must be ready, its services imported and started."""
     drain_timeout: float = 30.0
     """Seconds that a worker may take to drain."""
     worker_timeout: float = 30.0

@@ -16,7 +16,7 @@ Who fills a slot:
 - `start` fills all. If one worker fails then, all are ended and the start fails. None serves before
   all have loaded their services, and these were compared.
 - The slot's keeper (`_keep`) replaces a worker that ended unasked, after a wait that doubles while
-  replacements fail.
+  replacements fail. It looks after the worker that is in the slot, not after one that drains.
 - `reload` puts a new worker into the slot when that is ready, and only then drains the old one: it
   leaves no slot without a worker. `_care` does the same for one worker that is over its limits.
 - All hold the slot's lock (`_turns`) while they start a worker, so that never two are started for
@@ -38,6 +38,7 @@ from natsrpc.errors import ConfigError, NatsRpcError
 
 from .process import WorkerProcess, spawn
 from .settings import WorkSettings
+from .worker import LONGEST_LINE
 
 __all__ = ["Supervisor", "WorkSettings", "WorkerFailedError"]
 
@@ -47,6 +48,7 @@ _SETTLED = 10.0  # a worker that lived this long did not fail at its start
 _GRACE = 4.0  # one second more than a worker allows itself, so that it ends by itself first
 _MOMENT = 1.0  # seconds in which workers that are forced to end may tell their callers
 _CARE_INTERVAL = 1.0  # seconds between two looks at the workers, at most
+_GREETING = 1024  # bytes of a process's first words that are read, at most
 
 
 class WorkerFailedError(NatsRpcError):
@@ -86,6 +88,8 @@ class Supervisor:
         self._reloading = asyncio.Lock()
         self._pending: asyncio.Task[bool] | None = None
         self._turns = [asyncio.Lock() for _ in self._slots]  # who may fill the slot
+        self._filled = [asyncio.Event() for _ in self._slots]  # another worker is in the slot
+        self._failed_reliefs = 0  # in a row
         self._has_started = False
 
     @property
@@ -105,7 +109,7 @@ class Supervisor:
             ConfigError: a target is no service, or two have services of one name; all are ended.
             WorkerFailedError: one of them failed; all are ended.
         """
-        self._server = await asyncio.start_server(self._greet, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._greet, "127.0.0.1", 0, limit=LONGEST_LINE)
         try:
             workers = await asyncio.gather(*(self._spawn(slot) for slot in range(len(self._slots))))
             await asyncio.gather(*(self._await(worker, worker.loaded) for worker in workers))
@@ -115,7 +119,7 @@ class Supervisor:
             await self.stop(force=True)
             raise
         for slot, worker in enumerate(workers):
-            self._slots[slot] = worker
+            self._fill(slot, worker)
             self._keepers.append(asyncio.create_task(self._keep(slot)))
         self._keepers.append(asyncio.create_task(self._care()))
         self._has_started = True
@@ -132,6 +136,14 @@ class Supervisor:
                         f"two services have the name {name!r}, in {home!r} and {worker.target!r}: "
                         "give one of them another"
                     )
+
+    def _warn_of_names(self) -> None:
+        """Tell of two services that have one name since a reload. It is not refused, for a name may
+        move from one target to another: then both have it for a while."""
+        try:
+            self._compare([worker for worker in self._slots if worker is not None])
+        except ConfigError as error:
+            self._say(f"warning: {error}")
 
     async def reload(self) -> bool:
         """Replace the workers, one after the other. Each is drained when its successor is ready.
@@ -160,6 +172,7 @@ class Supervisor:
                 if not await self._renew(slot, self._slots[slot]):
                     return False
             self._say("all workers are replaced")
+            self._warn_of_names()
             return True
 
     async def _renew(self, slot: int, old: WorkerProcess | None) -> bool:
@@ -171,7 +184,7 @@ class Supervisor:
                     return True
                 new = await self._spawn(slot)
                 await self._await_ready(new)
-                self._slots[slot] = new
+                self._fill(slot, new)
         except (WorkerFailedError, ConfigError) as error:
             self._say(f"the new {self._name(slot)} failed, the old ones stay: {error}")
             return False
@@ -217,12 +230,24 @@ class Supervisor:
             f" of {target}" if len(self.settings.targets) > 1 else ""
         )
 
+    def _fill(self, slot: int, worker: WorkerProcess) -> None:
+        self._slots[slot] = worker
+        self._filled[slot].set()
+
     async def _spawn(self, slot: int) -> WorkerProcess:
+        """Start a process for a slot.
+
+        Raises:
+            WorkerFailedError: the system starts none now.
+        """
         assert self._server is not None
         token = secrets.token_hex(16)
         port = self._server.sockets[0].getsockname()[1]
         target = self.settings.targets[slot // self._each]
-        worker = await spawn(self._name(slot), target, self.settings, port=port, token=token)
+        try:
+            worker = await spawn(self._name(slot), target, self.settings, port=port, token=token)
+        except OSError as error:  # no descriptor or memory is left, or Python is being replaced
+            raise WorkerFailedError(f"no process can be started: {error}") from None
         self._tokens[token] = worker
         self._all.add(worker)
 
@@ -241,7 +266,7 @@ class Supervisor:
         """Answer a process that has connected. Only a token of ours, used for the first time, gets
         the settings: any process of the machine can connect, and they may hold secrets."""
         try:
-            said = json.loads(await reader.readline())
+            said = json.loads(await _first_words(reader))
             worker = self._by_token(str(said["token"]))
             if worker is not None:
                 settings = self.settings
@@ -326,21 +351,31 @@ class Supervisor:
         failures = 0
         while True:
             started = time.monotonic()
+            self._filled[slot].clear()
             worker = self._slots[slot]
             assert worker is not None
-            await asyncio.shield(worker.ended)
+            await self._gone_or_followed(slot, worker)
             if time.monotonic() - started > _SETTLED:
                 failures = 0
             how = worker.how_it_ended()
             # ends when the slot holds another one, put there below or by a reload
             while self._slots[slot] is worker:
-                wait = min(_FIRST_WAIT * 2**failures, _LONGEST_WAIT)
+                wait = _wait_after(failures)
                 first, *frames = how.split("\n", 1)  # what its module raised has its frames below
                 text = f"{worker.name} (pid {worker.pid}) {first}; a new one in {wait:.1f} s"
                 self._say("\n".join([text, *frames]))
                 await asyncio.sleep(wait)
                 failures += 1
                 how = await self._replace(slot, worker)
+
+    async def _gone_or_followed(self, slot: int, worker: WorkerProcess) -> None:
+        """Wait until the worker has ended, or another one is in its slot: it may drain for long,
+        and its successor is to be looked after meanwhile."""
+        followed = asyncio.ensure_future(self._filled[slot].wait())
+        try:
+            await asyncio.wait((worker.ended, followed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            followed.cancel()
 
     async def _replace(self, slot: int, old: WorkerProcess) -> str:
         """Put a new worker in the place of one that is gone.
@@ -350,12 +385,12 @@ class Supervisor:
         async with self._turns[slot]:
             if self._slots[slot] is not old:
                 return ""
-            new = await self._spawn(slot)
             try:
+                new = await self._spawn(slot)
                 await self._await_ready(new)
             except (WorkerFailedError, ConfigError) as error:
                 return f"is gone, its replacement did not start: {error}"
-            self._slots[slot] = new
+            self._fill(slot, new)
             self.restarts += 1
             self._say(f"{new.name} is back (pid {new.pid})")
             return ""
@@ -380,7 +415,18 @@ class Supervisor:
                     self._run(self._end_stuck(worker))
                 elif (why := self._excess(worker, now)) and (renewing is None or renewing.done()):
                     self._say(f"{worker.name} (pid {worker.pid}) {why} and is replaced")
-                    renewing = self._run(self._renew(slot, worker))
+                    renewing = self._run(self._relieve(slot, worker))
+
+    async def _relieve(self, slot: int, worker: WorkerProcess) -> bool:
+        """Renew a worker that is over its limits. Where that fails it ends after a wait, as long
+        as that before a replacement of one that ended: the next is not tried before."""
+        if await self._renew(slot, worker):
+            self._failed_reliefs = 0
+            return True
+        wait = _wait_after(self._failed_reliefs)
+        self._failed_reliefs += 1
+        await asyncio.sleep(wait)
+        return False
 
     async def _end_stuck(self, worker: WorkerProcess) -> bool:
         await worker.end_stuck()
@@ -395,3 +441,19 @@ class Supervisor:
         if most and now - worker.began > _SETTLED and (memory := worker.memory()) > most:
             return f"holds {memory / 2**20:.0f} MiB of memory"
         return ""
+
+
+def _wait_after(failures: int) -> float:
+    """Seconds before the next attempt to start a worker, after so many that failed in a row."""
+    # the power has a bound, for a float has one, too
+    return min(_FIRST_WAIT * 2.0 ** min(failures, 30), _LONGEST_WAIT)
+
+
+async def _first_words(reader: asyncio.StreamReader) -> bytes:
+    """The line that a process begins with, and no more than so much of what a stranger sends."""
+    words = b""
+    while not words.endswith(b"\n") and len(words) < _GREETING:
+        if not (more := await reader.read(_GREETING - len(words))):
+            break
+        words += more
+    return words

@@ -30,14 +30,15 @@ class Watch:
         self._seen = self._look()
 
     async def changes(self) -> AsyncIterator[str]:
-        """After each look that finds new or changed files, one of them."""
+        """After each look that finds new, changed or deleted files, one of them."""
         pause = _PAUSE
         while True:
             await asyncio.sleep(pause)
             began = time.thread_time()
             now = self._look()
             pause = max(_PAUSE, _SHARE * (time.thread_time() - began))
-            changed = [path for path, at in now.items() if at != self._seen.get(path)]
+            both = {**now, **self._seen}
+            changed = [path for path in both if now.get(path) != self._seen.get(path)]
             self._seen = now
             if changed:
                 yield changed[0]

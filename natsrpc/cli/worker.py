@@ -14,6 +14,10 @@ connection, in lines of JSON:
 Nothing of a worker outlives its supervisor. Its stdin is a pipe whose other end the supervisor
 holds; a thread sees it end, also while the event loop stands still, and sets a watchdog that ends
 the process when a drain would be over. Where Linux can, it wakes a worker that was stopped.
+
+A thread that holds Python's lock for ever stops that thread, too. So the watchdog is set from the
+moment that the worker is ready, and the event loop puts it off as long as it runs, drain included:
+whether the supervisor runs meanwhile does not matter.
 """
 
 from __future__ import annotations
@@ -27,12 +31,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from natsrpc.errors import ConfigError, NatsRpcError, NoServersError
+from natsrpc.errors import NatsRpcError, NoServersError
 
-__all__ = ["CONTROL_VARIABLE", "main"]
+__all__ = ["CONTROL_VARIABLE", "LONGEST_LINE", "main"]
 
 CONTROL_VARIABLE = "NATSRPC_CONTROL"
 """The environment variable with the supervisor's `port:token`."""
@@ -42,6 +46,12 @@ HEALTH_TIMEOUT = 1.0
 
 DEAD_MAN = 3.0
 """Seconds beyond the worker timeout after which a worker ends by itself where nobody else did."""
+
+LONGEST_LINE = 2**26
+"""Bytes of a line of the control connection, at both ends: what a service of thousands of endpoints
+is stays far below it."""
+
+_LONGEST_REASON = 65_536  # characters of why a worker failed
 
 _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
@@ -84,7 +94,7 @@ async def _work(port: int, token: str, lifeline: int) -> int:
     stopping = Stopping()
     on_signals(stopping.signal, signal.SIGTERM, signal.SIGINT)
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=LONGEST_LINE)
         writer.write(json.dumps({"token": token}).encode() + b"\n")
         settings = json.loads(await reader.readline() or b"null")
     except (OSError, ValueError):  # the supervisor has gone in the meantime
@@ -131,12 +141,16 @@ class Work:
         self._serve_now = asyncio.Event()
         self._server: Any = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._limit = threading.Lock()  # who may set the watchdog
+        self._is_orphan = False
 
     def orphaned(self) -> None:
         """The supervisor is gone: drain, and end in any case. Called in another thread."""
         from natsrpc.rpc import GRACE, watch_over_end
 
-        watch_over_end(self._settings["drain_timeout"] + GRACE)
+        with self._limit:
+            self._is_orphan = True
+            watch_over_end(self._settings["drain_timeout"] + GRACE)
         with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends
             self._loop.call_soon_threadsafe(self._stopping.drain.set)
 
@@ -148,14 +162,17 @@ class Work:
         except NoServersError as error:
             self._fail(f"{error}; --embedded starts one, --server or NATS_URL names another")
         except NatsRpcError as error:
+            from .command import USAGE, exit_code
+
             frames = getattr(error, "frames", "")
-            self._fail(f"{error}\n{frames}".rstrip(), usage=isinstance(error, ConfigError))
+            self._fail(f"{error}\n{frames}".rstrip(), usage=exit_code(error) == USAGE)
         except (Exception, SystemExit) as error:  # from the user's lifespan
             from .target import frames_of
 
             self._fail(f"a service does not start\n{frames_of(error)}")
         finally:
-            listening.cancel()
+            for task in (listening, *self._tasks):
+                task.cancel()
             with contextlib.suppress(OSError):
                 await self._writer.drain()
                 self._writer.close()
@@ -165,7 +182,15 @@ class Work:
     def _tell(self, **fields: Any) -> None:
         self._writer.write(json.dumps(fields, default=str).encode() + b"\n")
 
+    def _do(self, job: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(job)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def _fail(self, text: str, *, usage: bool = False) -> None:
+        if len(text) > _LONGEST_REASON:  # where it began, and the error at its end
+            half = _LONGEST_REASON // 2
+            text = f"{text[:half]} [...] {text[-half:]}"
         self._tell(failed=text, usage=usage)
 
     # -- orders ------------------------------------------------------------------------------------
@@ -189,16 +214,19 @@ class Work:
         self._stopping.force.set()
 
     def _pong(self) -> None:
-        self._put_off_end()
         self._tell(requests=self._num_requests())
 
-    def _put_off_end(self) -> None:
-        """Set the watchdog anew, which each ping does: it strikes where the loop stands still and
-        the supervisor, which would have ended this process before, is gone."""
+    async def _put_off_end(self, timeout: float) -> None:
+        """Set the watchdog anew for as long as the loop runs and the supervisor is there. It
+        strikes where the loop stands still and nobody has ended this process before."""
         from natsrpc.rpc import watch_over_end
 
-        if timeout := self._settings["worker_timeout"]:
-            watch_over_end(timeout + DEAD_MAN)
+        while True:
+            with self._limit:
+                if self._is_orphan:  # the limit of the drain stands
+                    return
+                watch_over_end(timeout + DEAD_MAN)
+            await asyncio.sleep(timeout / 4)
 
     def _num_requests(self) -> int:
         if self._server is None:
@@ -210,9 +238,7 @@ class Work:
         )
 
     def _answer_health(self) -> None:
-        task = asyncio.ensure_future(self._tell_health())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._do(self._tell_health())
 
     async def _tell_health(self) -> None:
         self._tell(health=await self._health())
@@ -276,7 +302,8 @@ class Work:
         async with connect(settings["servers"], **options) as client:
             self._server = await client.serve(*services)
             finish_logging(logs, last=True)
-            self._put_off_end()
+            if timeout := settings["worker_timeout"]:
+                self._do(self._put_off_end(timeout))
             self._tell(ready=True)
             return await until_stopped(
                 self._stopping, client, self._server, settings["drain_timeout"]

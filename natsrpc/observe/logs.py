@@ -88,7 +88,20 @@ class JsonFormatter(logging.Formatter):
             line["exception"] = record.exc_text
         if record.stack_info:
             line["stack"] = self.formatStack(record.stack_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _dumped(line)
+
+
+def _dumped(line: dict[str, Any]) -> str:
+    """The line as JSON. Where it has what JSON has not (NaN, keys that are no text, an object in
+    itself), all but its plain values are written as text: a line is not lost."""
+    try:
+        return json.dumps(line, ensure_ascii=False, default=str, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        plain = {
+            name: value if isinstance(value, str | int | None) else str(value)
+            for name, value in line.items()
+        }
+        return json.dumps(plain, ensure_ascii=False)
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, str]:

@@ -20,7 +20,7 @@ from .calling import Proxy as Proxy
 from .calling import remote_methods as remote_methods
 from .client import Client
 from .client import unstarted as unstarted
-from .connecting import ClientOptions, OfClient, connect, opening
+from .connecting import ClientOptions, OfClient, check_of_client, connect, opening
 from .contract import OVER as OVER
 from .contract import (
     Context,
@@ -163,6 +163,7 @@ __all__ = [
     "Subscriber",
     "Token",
     "WorkerContract",
+    "check_of_client",
     "compose",
     "connect",
     "current_request",

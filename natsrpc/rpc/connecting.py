@@ -7,6 +7,7 @@ from typing import TypedDict, Unpack
 
 from natsrpc import codecs, core
 from natsrpc.core import Connection, ConnectOptions, Opening, Options
+from natsrpc.errors import ConfigError
 
 from .client import Client
 from .contract import check_inbox_prefix
@@ -91,6 +92,23 @@ def connect(
     )
 
 
+def check_of_client(options: OfClient) -> None:
+    """Refuse what `Client` would refuse of its options.
+
+    Raises:
+        ConfigError, UnknownCodecError: an option is refused.
+    """
+    codecs.get(options.get("codec", "json"))
+    if (largest := options.get("max_body", MAX_BODY)) < 0:
+        raise ConfigError(f"max_body is {largest!r}: expected 0 or more bytes")
+    check_deadline_clock(options.get("deadline_clock", "relative"))
+    Patience(
+        options.get("open_timeout", PATIENCE.opening),
+        options.get("presence_timeout", PATIENCE.presence),
+        options.get("progress_timeout", PATIENCE.progress),
+    )
+
+
 def opening(
     servers: str | Sequence[str],
     settings: ConnectOptions,
@@ -100,13 +118,8 @@ def opening(
     **of_client: Unpack[OfClient],
 ) -> Opening[Client]:
     """As `connect`, for a client that may wait by `settling`."""
+    check_of_client(of_client)  # refused here, not when awaited
     of_client["codec"] = codecs.get(of_client.get("codec", "json"))
-    check_deadline_clock(of_client.get("deadline_clock", "relative"))
-    Patience(  # refused here, not when awaited
-        of_client.get("open_timeout", PATIENCE.opening),
-        of_client.get("presence_timeout", PATIENCE.presence),
-        of_client.get("progress_timeout", PATIENCE.progress),
-    )
 
     def connect() -> Opening[Connection]:  # so that `make`, which may fail, holds no secret
         return core.connect(servers, options=options, **settings)

@@ -184,7 +184,8 @@ class Service(Endpoints):
     def probe(self, function: P) -> P:
         """Ask this function, plain or async, for the service's health.
 
-        It is unwell if it raises or returns False; a mapping it returns is shown as it is.
+        It is unwell if it raises or returns False; a mapping it returns is shown as it is, if it
+        is JSON of at most 4096 characters; all else as text.
         """
         self._definition.probes.append(function)
         return function

@@ -66,6 +66,33 @@ def test_what_is_wrong_in_it_is_one_sentence(tmp_path: Path, text: str, message:
     assert (code, out, err.count("\n")) == (2, "", 1)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "natsrpc.toml",
+            "workers = 3",
+            "natsrpc.toml has the key 'workers': did you mean it in [run]?",
+        ),
+        ("natsrpc.toml", "[Run]\nworkers = 3", "has the unknown key 'Run': did you mean [run]?"),
+        (
+            "pyproject.toml",
+            "[tool.natsrpc]\nlog_level = 'debug'",
+            "[tool.natsrpc] of pyproject.toml has the key 'log_level': "
+            "did you mean it in [tool.natsrpc.run]?",
+        ),
+        ("pyproject.toml", "[tool.natsrpc.runs]", "did you mean [tool.natsrpc.run]?"),
+    ],
+)
+def test_a_setting_outside_of_the_table_is_refused(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_settings(tmp_path)
+    assert str(caught.value).endswith(message)
+
+
 def test_a_table_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "natsrpc.toml").write_text("run = 3\n")
     with pytest.raises(ConfigError, match="is no table"):

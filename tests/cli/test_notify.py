@@ -14,6 +14,7 @@ import pytest
 
 from natsrpc.cli.notify import Notifier
 from natsrpc.testing import NatsServer
+from tests.core.harness import eventually
 
 from .processes import Command
 
@@ -64,6 +65,45 @@ async def test_a_pool_tells_its_states(
         assert (await asyncio.to_thread(systemd.hear_of, "READY"))["READY"] == "1"
         command.signal(signal.SIGTERM)
         assert (await asyncio.to_thread(systemd.hear_of, "STOPPING"))["STOPPING"] == "1"
+        assert await asyncio.to_thread(command.wait) == 0
+
+
+@pytest.mark.live
+async def test_ready_is_told_once_all_that_was_asked_for_is_over(
+    tmp_path: Path, systemd: Systemd, fresh_server: NatsServer
+) -> None:
+    (tmp_path / "shop.py").write_text(
+        "import natsrpc, pathlib, time\n"
+        "pathlib.Path('began').touch()\n"
+        "while not pathlib.Path('gate').exists():\n"
+        "    time.sleep(0.01)  # why: a file is looked for\n"
+        "service = natsrpc.Service('shop', version='1.0.0')\n"
+    )
+    began, gate = tmp_path / "began", tmp_path / "gate"
+
+    async def heard(*keys: str) -> None:
+        for key in keys:
+            assert key in await asyncio.to_thread(systemd.hear)
+
+    env = {"NOTIFY_SOCKET": str(systemd.path)}
+    with Command("run", "shop", "-s", fresh_server.url, cwd=tmp_path, env=env) as command:
+        await eventually(began.exists, timeout=30)
+        command.signal(signal.SIGHUP)
+        await asyncio.to_thread(command.wait_for, "still starting: nothing to replace yet")
+        gate.touch()
+        await asyncio.to_thread(command.wait_for, "is served by 1 worker")
+        assert await asyncio.to_thread(systemd.hear) == {"READY": "1", "STATUS": "serving shop"}
+        gate.unlink()
+        began.unlink()
+        command.signal(signal.SIGHUP)
+        await eventually(began.exists, timeout=30)
+        command.signal(signal.SIGHUP)
+        await heard("RELOADING", "RELOADING")
+        gate.touch()
+        for _ in range(2):
+            await asyncio.to_thread(command.wait_for, "all workers are replaced")
+        command.signal(signal.SIGTERM)
+        await heard("READY", "STOPPING")
         assert await asyncio.to_thread(command.wait) == 0
 
 

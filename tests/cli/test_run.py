@@ -283,6 +283,7 @@ def test_embedded_server_on_a_port_in_use_says_what_to_do(
 
 
 async def test_a_pool_can_be_told_how_often_to_look_for_its_server(target: Path) -> None:
+    (target.parent / "natsrpc.toml").write_text("[run.options]\nping_interval = 10\n")
     async with ScriptedServer() as server:
         arguments = ("run", str(target), "--server", server.url, "--ping-interval", "20ms")
         with Command(*arguments, cwd=target.parent) as command:

@@ -13,7 +13,7 @@ import pytest
 import natsrpc
 from natsrpc.testing import NatsServer
 
-from .processes import Command
+from .processes import Command, run_command
 
 pytestmark = pytest.mark.live
 
@@ -22,7 +22,7 @@ import logging, natsrpc
 {setup}
 log = logging.getLogger("shop")
 log.warning("at import")
-service = natsrpc.Service("shop", version="1.0.0")
+service = natsrpc.Service("shop", version="1.0.0", lifespan=globals().get("lifespan"))
 
 @service.handler("shop.outer", name="outer")
 async def outer(client: natsrpc.Client) -> str:
@@ -114,6 +114,55 @@ async def test_nothing_that_the_service_set_up_is_overridden(
     for text in ("at import", "outer runs", "inner details"):
         assert line_of(lines, text) == f"mine: {text}"
     assert line_of(lines, error_id) == f"mine: handler 'fail' failed (error id {error_id})"
+
+
+LIFESPAN = """
+import contextlib
+@contextlib.asynccontextmanager
+async def lifespan(service):
+    logging.basicConfig(format="mine: %(message)s")
+    yield
+"""
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [LIFESPAN, "logging.getLogger().setLevel(logging.WARNING)"],
+    ids=["handler in a lifespan", "level"],
+)
+async def test_a_level_that_is_python_s_own_stays_where_the_service_wants_it(
+    tmp_path: Path, fresh_server: NatsServer, setup: str
+) -> None:
+    lines, error_id = await run(tmp_path, fresh_server, "--log-level", "debug", setup=setup)
+    assert error_id in line_of(lines, "handler 'fail' failed")
+    assert not any("runs" in line or "details" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("setup", "shown"),
+    [
+        ("", "py.warnings: "),
+        ("logging.basicConfig(level=logging.ERROR)", "UserWarning: old"),
+        ("logging.basicConfig(format='mine: %(message)s'); logging.captureWarnings(True)", "mine:"),
+    ],
+    ids=["ours", "theirs", "captured by theirs"],
+)
+async def test_warnings_are_seen_whoever_set_up_logging(
+    tmp_path: Path, fresh_server: NatsServer, setup: str, shown: str
+) -> None:
+    setup += "\nimport warnings; warnings.warn('old')"
+    lines, _ = await run(tmp_path, fresh_server, setup=setup)
+    assert shown in line_of(lines, "UserWarning: old")
+
+
+async def test_a_reason_with_characters_that_move_cursors_is_a_document(
+    tmp_path: Path, fresh_server: NatsServer
+) -> None:
+    (tmp_path / "bad.py").write_text(r"raise ValueError('soft\xadhyphen \x7f \x85 end')")
+    arguments = ("run", "bad.py", "--log-format", "json", "-s", fresh_server.url)
+    code, _, err = await asyncio.to_thread(run_command, *arguments, cwd=tmp_path)
+    assert code == 1
+    assert json.loads(err)["message"].endswith("ValueError: soft\xadhyphen \x7f \x85 end")
 
 
 async def test_a_configuration_of_the_operator_s_is_applied(

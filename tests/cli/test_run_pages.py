@@ -16,6 +16,7 @@ import natsrpc
 from natsrpc.testing import NatsServer
 
 from .pool import pages_of, start, until, write
+from .processes import Command
 
 pytestmark = [
     pytest.mark.live,
@@ -127,3 +128,94 @@ prometheus.Metrics().instrument(service)
         assert samples["shop_sold_total"] == 60
         name = 'natsrpc_server_requests_total{service="shop",endpoint="sell",code="200"}'
         assert samples[name] == 20
+
+
+async def test_what_ended_workers_have_counted_themselves_stays_in_one_file(
+    tmp_path: Path, fresh_server: NatsServer
+) -> None:
+    write(tmp_path, "shop")
+    with (tmp_path / "shop.py").open("a") as file:
+        file.write(
+            """
+import prometheus_client
+SOLD = prometheus_client.Counter("shop_sold", "Sold things.")
+TOOK = prometheus_client.Histogram("shop_took", "Seconds.")
+
+@service.handler("shop.sell", name="sell")
+async def sell(count: int) -> None:
+    SOLD.inc(count)
+    TOOK.observe(count)
+"""
+        )
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    arguments = ("run", "shop", "--http", "127.0.0.1:0", "--server", fresh_server.url)
+    with Command(*arguments, cwd=tmp_path, env={"TMPDIR": str(memory)}) as command:
+        pages = await pages_of(command)
+        await asyncio.to_thread(command.wait_for, "is served by 1 worker")
+        async with natsrpc.connect(fresh_server.url) as client:
+            for _ in range(3):
+                await client.call("shop.sell", 2)
+                command.signal(signal.SIGHUP)
+                await asyncio.to_thread(command.wait_for, "all workers are replaced")
+        samples = await pages.samples()
+        assert samples["shop_sold_total"] == 6
+        assert samples["shop_took_sum"] == 6
+        assert samples['shop_took_bucket{le="+Inf"}'] == samples["shop_took_count"] == 3
+        (worker,) = json.loads((await pages.get("/info"))[1])["workers"]
+        assert {path.name for path in memory.glob("natsrpc-run-*/prometheus/*")} == {
+            f"{kind}_{pid}.db" for kind in ("counter", "histogram") for pid in (0, worker["pid"])
+        }
+
+
+async def test_what_a_killed_supervisor_left_in_memory_is_removed_by_the_next(
+    tmp_path: Path, fresh_server: NatsServer
+) -> None:
+    write(tmp_path, "shop")
+    memory = tmp_path / "memory"
+    memory.mkdir()
+    arguments = ("run", "shop", "--http", "127.0.0.1:0", "--server", fresh_server.url)
+
+    def start() -> Command:
+        return Command(*arguments, cwd=tmp_path, env={"TMPDIR": str(memory)})
+
+    def folders() -> list[Path]:
+        found = sorted(memory.glob("natsrpc-run-*"))
+        for folder in found:
+            os.utime(folder, (0, 0))  # of long ago
+        return found
+
+    with start() as killed, start() as living:
+        for command in (killed, living):
+            await asyncio.to_thread(command.wait_for, "is served by 1 worker")
+        both = folders()
+        killed.signal(signal.SIGKILL)
+        await asyncio.to_thread(killed.wait)
+        with start() as next_one:
+            await asyncio.to_thread(next_one.wait_for, "is served by 1 worker")
+            left = folders()
+            assert len(left) == 2
+            assert len({*left} & {*both}) == 1
+            for command in (living, next_one):
+                command.signal(signal.SIGTERM)
+                assert await asyncio.to_thread(command.wait) == 0
+    assert folders() == []
+
+
+async def test_files_of_prometheus_that_are_torn_cost_only_theirs(
+    tmp_path: Path, fresh_server: NatsServer
+) -> None:
+    write(tmp_path, "shop")
+    folder = tmp_path / "prometheus"
+    folder.mkdir()
+    (folder / "counter_99.db").write_bytes(b"\0\0")
+    arguments = ("run", "shop", "--http", "127.0.0.1:0", "--server", fresh_server.url)
+    env = {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    with Command(*arguments, cwd=tmp_path, env=env) as command:
+        pages = await pages_of(command)
+        await asyncio.to_thread(command.wait_for, "is served by 1 worker")
+        for _ in range(3):
+            assert "natsrpc_pool_restarts_total" in await pages.samples()
+        command.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(command.wait) == 0
+    assert command.output.count("/metrics leaves out what services count") == 1

@@ -115,13 +115,20 @@ async def test_targets_of_every_kind_are_served(
         (("good", "-o", "max_pings_out=x"), "expected a whole number"),
         (("good", "-o", "echo=perhaps"), "expected true or false"),
         (("good", "-o", "on_error=x"), "needs a program of your own"),
+        (("good", "-o", "codec=zz"), "codec 'zz'"),
+        (("good", "-o", "inbox_prefix=a..b"), "a..b"),
+        (("good", "-o", "max_body=-5"), "max_body is -5: expected 0 or more bytes"),
+        (("good", "-o", "max_message_size=-5"), "max_message_size must be greater than 0"),
+        (("good", "--ping-interval", "soon"), "option 'ping_interval': 'soon' is no duration"),
         (("good", "--drain-timeout", "soon"), "'soon' is no duration"),
+        (("good", "--start-timeout", "soon"), "'soon' is no duration"),
         (("good", "--max-memory", "much"), "'much' is no size"),
         (("good", "--reload-dir", "nowhere"), "there is no folder 'nowhere'"),
         (("good", "--log-level", "loud"), "expected one of debug, info"),
         (("good", "--log-format", "xml"), "expected one of text, json"),
         (("good", "--log-config", "missing.json"), "'missing.json' cannot be read"),
         (("good", "--log-config", "bad.json"), "log configuration is refused"),
+        (("good", "--log-config", "bad.ini"), "is refused: 'formatters' is missing"),
         (("good", "--log-config", "list.json"), "expected one of dictConfig"),
         (("good", "--http", "8080"), "expected HOST:PORT"),
         (("good", "--http", "127.0.0.1:99999"), "expected HOST:PORT"),
@@ -134,10 +141,17 @@ def test_bad_input_is_one_sentence_and_code_2(
     write(tmp_path, "good")
     write(tmp_path, "twin", SERVICE.format(name="good"))
     (tmp_path / "bad.json").write_text('{"version": 1, "handlers": {"x": {"class": "no.such"}}}')
+    (tmp_path / "bad.ini").write_text("[loggers]\nkeys=root\n")
     (tmp_path / "list.json").write_text("[]")
     code, out, err = run_command("run", *arguments, "-s", NOWHERE, cwd=tmp_path)
     assert text in err
     assert (code, out, err.count("\n")) == (2, "", 1), err
+
+
+def test_how_long_a_start_may_take_can_be_told(tmp_path: Path) -> None:
+    write(tmp_path, "slow", "import threading\nthreading.Event().wait()\n")
+    arguments = ("run", "slow", "--start-timeout", "300ms", "-s", NOWHERE)
+    assert run_command(*arguments, cwd=tmp_path) == (1, "", "error: not ready within 0.3 s\n")
 
 
 def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:

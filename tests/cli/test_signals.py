@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import natsrpc
 from natsrpc.testing import NatsServer
 from tests.core.harness import eventually
 
-from .processes import Command, all_gone, is_alive
+from .processes import PROGRAM, ROOT, Command, all_gone, environment, is_alive
 
 pytestmark = [
     pytest.mark.live,
@@ -123,7 +124,7 @@ async def test_a_signal_amid_a_reload_drains_with_code_0(
         pids = pids_of(await waits_for(command, "is served by 2 workers"))
         pool.shut()
         command.signal(signal.SIGHUP)
-        await eventually(pool.began.exists)
+        await eventually(pool.began.exists, timeout=30)
         started = children(command)
         command.signal(second)
         assert await ended(command) == 0
@@ -153,7 +154,7 @@ async def test_a_signal_while_the_old_worker_drains_in_a_reload(
 async def test_a_signal_while_starting_ends_with_code_0(pool: Pool, first: signal.Signals) -> None:
     pool.shut()
     with pool.start("--workers", "2") as command:
-        await eventually(pool.began.exists)
+        await eventually(pool.began.exists, timeout=30)
         started = children(command)
         command.signal(first)
         assert await ended(command) == 0
@@ -201,7 +202,7 @@ async def test_reloads_asked_for_amid_a_reload_are_one(pool: Pool) -> None:
         await waits_for(command, "is served by 1 worker ")
         pool.shut()
         command.signal(signal.SIGHUP)
-        await eventually(pool.began.exists)
+        await eventually(pool.began.exists, timeout=30)
         for _ in range(5):
             command.signal(signal.SIGHUP)
         pool.gate.touch()
@@ -216,10 +217,80 @@ async def test_signals_to_all_processes_while_they_start(pool: Pool) -> None:
     """As systemd does it, where the workers cannot take them for orders yet."""
     pool.shut()
     with pool.start() as command:
-        await eventually(pool.began.exists)
+        await eventually(pool.began.exists, timeout=30)
         for pid in [*children(command), command.process.pid]:
             os.kill(pid, signal.SIGTERM)
         assert await ended(command) == 0
+
+
+@pytest.mark.parametrize("what", ["a drain", "a pause of the supervisor"])
+async def test_a_worker_that_answers_is_not_ended_for_what_its_supervisor_does(
+    pool: Pool, what: str
+) -> None:
+    """Its watchdog is put off by itself: nobody pings a worker that drains, or a paused pool's."""
+    with pool.start("--drain-timeout", "60s", "--worker-timeout", "200ms") as command:
+        pids = pids_of(await waits_for(command, "is served by 1 worker "))
+        async with natsrpc.connect(pool.server.url) as client:
+            call = asyncio.create_task(client.call("signals.hold", str(pool.gate), int, timeout=60))
+            await client.connection.flush()
+            if what == "a drain":
+                command.signal(signal.SIGTERM)
+                await waits_for(command, "draining")
+            else:
+                command.signal(signal.SIGSTOP)
+            await asyncio.sleep(4.5)  # why: longer than the watchdog, which strikes after 3.2 s
+            command.signal(signal.SIGCONT)
+            pool.gate.touch()
+            assert await call == pids[0]
+            if what != "a drain":
+                command.signal(signal.SIGTERM)
+        assert await ended(command) == 0
+        assert "is back" not in command.output
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+async def test_a_pool_lives_on_where_nobody_reads_its_stderr(pool: Pool, form: str) -> None:
+    arguments = ("run", str(pool.target), "-s", pool.server.url, "--log-format", form)
+    process = subprocess.Popen(  # noqa: ASYNC220  # waited for in a thread
+        [sys.executable, *PROGRAM, *arguments],
+        env=environment(PYTHONPATH=str(ROOT)),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        pids = pids_of(await asyncio.to_thread(process.stderr.readline))
+        process.stderr.close()
+        os.kill(pids[0], signal.SIGKILL)
+        pool.gate.touch()
+        async with natsrpc.connect(pool.server.url) as client:
+
+            async def is_answered() -> bool:
+                with contextlib.suppress(natsrpc.NatsError):  # lost with the worker, or nobody yet
+                    return await client.call("signals.hold", str(pool.gate), int, timeout=1) > 0
+                return False
+
+            await eventually(is_answered, timeout=30)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, 30) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("numbers", [*([each] for each in FIRST), [signal.SIGHUP, signal.SIGTERM]])
+async def test_signals_before_anything_is_started(
+    pool: Pool, tmp_path: Path, numbers: list[signal.Signals]
+) -> None:
+    """The command stands at a file that nobody has written yet."""
+    config = tmp_path / "logs.json"
+    os.mkfifo(config)
+    with pool.start("--log-config", str(config)) as command:
+        with await asyncio.to_thread(config.open, "w"):
+            for number in numbers:
+                command.signal(number)
+            assert await ended(command) == 0
+        assert command.output == ""
 
 
 @pytest.mark.parametrize("handler", ["block", "thread", "spin"])

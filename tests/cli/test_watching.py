@@ -58,12 +58,13 @@ async def test_folders_of_others_are_not_entered(
     assert await change(watch) == str(tmp_path / "svc.py")
 
 
-async def test_a_folder_that_goes_is_no_error(tmp_path: Path) -> None:
+async def test_a_folder_that_goes_is_told_by_its_files(tmp_path: Path) -> None:
     touch(tmp_path / "a/x.py", 1)
     touch(tmp_path / "b/x.py", 1)
     watch = Watch([tmp_path / "a", tmp_path / "b"])
     (tmp_path / "a/x.py").unlink()
     (tmp_path / "a").rmdir()
+    assert await change(watch) == str(tmp_path / "a/x.py")
     touch(tmp_path / "b/x.py", 2)
     assert await change(watch) == str(tmp_path / "b/x.py")
 

@@ -158,3 +158,24 @@ async def test_what_names_nobody_is_no_caller(log: logging.Logger, told: str) ->
     async with service_of(log).test() as client:
         await client.call("shop.say", "x", headers={"Nats-Request-Info": told})
     assert "caller" not in json.loads(lines.lines[0])
+
+
+def _within_itself() -> list[object]:
+    found: list[object] = []
+    found.append(found)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [({(1, 2): 3}, "{(1, 2): 3}"), (float("nan"), "nan"), (_within_itself(), "[[...]]")],
+    ids=["keys", "nan", "within itself"],
+)
+def test_what_json_has_no_form_for_is_written_as_text(
+    log: logging.Logger, value: object, written: str
+) -> None:
+    lines = Lines(JsonFormatter())
+    log.addHandler(lines)
+    log.info("hello", extra={"odd": value, "size": 3})
+    line = json.loads(lines.lines[0], parse_constant=pytest.fail)
+    assert (line["message"], line["odd"], line["size"]) == ("hello", written, 3)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import itertools
+import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
 
 MAX_CONCURRENCY = 256
 MAX_WAITING = 1024
+
+_LONGEST_RESULT = 4096  # characters of what a probe has returned
 
 
 class Handler(NamedTuple):
@@ -223,11 +226,11 @@ class Definition:
                 result = probe()
                 if inspect.isawaitable(result):
                     result = await result
+                found[describe(probe)] = True if result is None else _shown(result)
             except Exception as error:
                 result = False
                 found[describe(probe)] = type(error).__name__
             well = well and result is not False
-            found.setdefault(describe(probe), True if result is None else result)
         return {"status": "ok" if well else "unwell", "probes": found}
 
     @contextmanager
@@ -249,6 +252,17 @@ class Definition:
                 self.overrides.pop(key, None)
             else:
                 self.overrides[key] = before
+
+
+def _shown(result: object) -> object:
+    """What a probe has returned if it is JSON and not too long, else its text: whatever it is, what
+    is told of the health can be told."""
+    try:
+        if len(json.dumps(result, allow_nan=False)) <= _LONGEST_RESULT:
+            return result
+    except (TypeError, ValueError, RecursionError):
+        pass
+    return str(result)[:_LONGEST_RESULT]
 
 
 class Servable(Protocol):

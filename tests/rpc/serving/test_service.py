@@ -252,6 +252,27 @@ async def test_health_asks_every_probe() -> None:
     assert found["probes"]["tired"] is False
 
 
+@pytest.mark.parametrize(
+    ("result", "shown"),
+    [
+        (float("nan"), "nan"),
+        ({("a", 1): 2}, "{('a', 1): 2}"),
+        ("x" * 70_000, "x" * 4096),
+        (0, 0),
+        ({"free": [1.5, None]}, {"free": [1.5, None]}),
+    ],
+    ids=["nan", "keys", "long", "zero", "mapping"],
+)
+async def test_what_a_probe_returns_can_always_be_told(result: object, shown: object) -> None:
+    service = make()
+
+    @service.probe
+    def probe() -> object:
+        return result
+
+    assert await service.health() == {"status": "ok", "probes": {"probe": shown}}
+
+
 class ReverseCodec:
     """A user's own codec: text, reversed."""
 
