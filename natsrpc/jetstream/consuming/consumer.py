@@ -147,7 +147,7 @@ class Consumer:
         """The messages as they come: `async with consumer.messages() as messages`, then iterate.
 
         Reconnects and changes of the consumer's leader are survived. Leaving the block gives back
-        what was not handed out.
+        what was not handed out; it waits for that, some seconds at most.
 
         Args:
             max_messages: how many are asked for and received, and not handed out yet, at most.

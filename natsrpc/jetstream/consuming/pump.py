@@ -36,6 +36,7 @@ MAX_BATCH = 1_000_000
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _AT_ONCE = 2
+_LONGEST_LEAVE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,12 +215,13 @@ class Pump:
         self.target.clear()
 
     async def leave(self) -> None:
-        """Stop, and give back what live pulls still bring: none of it waits for its `ack_wait`."""
+        """Stop, and give back what live pulls still bring: none of it waits for its `ack_wait`.
+        Where the server says nothing more, that is waited for no longer than some seconds."""
         leaving = [self.target.leave(pull) for pull in self._live]
         self._live.clear()
         self.stop()
         if leaving:
-            await asyncio.wait(leaving)
+            await asyncio.wait(leaving, timeout=_LONGEST_LEAVE)
 
     def _over(self, pull: Pull, *, is_clean: bool = True) -> None:
         self._live.pop(pull, None)
