@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import Any, Literal
 
 from natsrpc.core import random_text
-from natsrpc.errors import ConfigError, JetStreamError, NatsError
+from natsrpc.errors import ConfigError, JetStreamError, NatsError, NatsTimeoutError
 
 from ..api import (
     CONSUMER_LEVELS,
@@ -89,6 +90,30 @@ async def make(
         level = max((CONSUMER_LEVELS.get(field, 0) for field in lost), default=0)
         raise too_old("consumer", name, lost, level)
     return read(ConsumerInfo, answer)
+
+
+async def make_own(api: Api, stream: str, config: ConsumerConfig) -> ConsumerInfo:
+    """Create a consumer that only its maker uses. If the maker does not wait for its end, or the
+    server's word does not come, it is deleted in the background: else it would stay for minutes.
+
+    Raises:
+        StreamNotFoundError, JetStreamError, NatsTimeoutError, PermissionsError,
+            ConnectionClosedError: as `make`.
+    """
+    name = config.name or ""
+    making = api.spawn(make(api, stream, wire_config(config, name), "create", set_={}))
+    try:
+        return await asyncio.shield(making)
+    except (asyncio.CancelledError, NatsTimeoutError):
+        if not making.cancelling():  # else the loop itself ends
+            api.spawn(_unmake(api, stream, name, making))
+        raise
+
+
+async def _unmake(api: Api, stream: str, name: str, making: asyncio.Task[ConsumerInfo]) -> None:
+    """A server in a cluster does not keep the order of both, so one is behind the other."""
+    await asyncio.wait({making})
+    await delete(api, stream, name)
 
 
 def too_old(kind: str, name: str, fields: list[str], level: int) -> JetStreamError:
