@@ -29,7 +29,7 @@ from natsrpc.errors import (
 
 from ..api import Api, ConsumerInfo
 from .cursor import Cursor
-from .gone import check_same_stream
+from .gone import check_same_stream, why_gone
 from .making import delete, make_own
 from .pull import Target
 from .pump import Pump, Supply
@@ -62,6 +62,7 @@ class Feed:
         self._cursor = cursor
         self._target = Target(api, stream, "-", takes_acks=False)
         self._pump = Pump(self._target, supply, self)
+        self._pump.on_doubt = self._doubt
         self._catches_up = marks
         self._until_mark: int | None = None
         self._initial = 0
@@ -73,6 +74,7 @@ class Feed:
         self._missing: set[str] | None = None
         self._consumer = ""
         self._renewing: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
         self.info: ConsumerInfo | None = None
 
     async def open(self) -> None:
@@ -255,6 +257,15 @@ class Feed:
             if self._renewing is asyncio.current_task():
                 self._renewing = None
         self._pump.resume(no_wait=self._note_pending())
+
+    def _doubt(self) -> None:
+        """What is there should have come: look if the consumer is gone, with its stream perhaps."""
+        if self._looking is None or self._looking.done():
+            self._looking = self._api.spawn(self._look(self._pump.target))
+
+    async def _look(self, target: Target) -> None:
+        if await why_gone(target) is not None and target is self._pump.target:
+            self._renew()
 
     # what the pump tells
 

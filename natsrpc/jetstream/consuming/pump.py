@@ -71,8 +71,8 @@ class Pump:
     down, and calls `refill_soon` at 0. `error` is why nothing more comes.
 
     An owner that keeps messages elsewhere sets `keep`, and `count` to what tells how many there
-    are. `on_fail` is told `error`, too. `behind` is an ack subject that the next pull is to go
-    behind."""
+    are. `on_fail` is told `error`, too; `on_doubt` is called while a pull that does not wait brings
+    nothing. `behind` is an ack subject that the next pull is to go behind."""
 
     def __init__(self, target: Target, supply: Supply, owner: PumpOwner) -> None:
         self.target = target
@@ -83,6 +83,7 @@ class Pump:
         self.spare: int = 0
         self.error: Exception | None = None
         self.on_fail: Callable[[Exception], object] | None = None
+        self.on_doubt: Callable[[], object] | None = None
         self.behind: bytes = b""
         self.is_stopped: bool = False
         self._owner = owner
@@ -102,7 +103,7 @@ class Pump:
         self._in_vain = 0
         self._pause: asyncio.TimerHandle | None = None
         self._silence = Silence(
-            self._link, supply.heartbeat, lambda: self._live, self._found_silent
+            self._link, supply.heartbeat, lambda: self._live, self._found_silent, self._doubt
         )
         self._told: set[str] = set()
 
@@ -254,11 +255,14 @@ class Pump:
             no_wait=not wait,
         )
         try:
-            self._live[self.target.begin(self, asked, self.behind)] = None
+            pull = self.target.begin(self, asked, self.behind)
         except NatsError as error:
             self.fail(error)
             return False
+        self._live[pull] = None
         self.behind = b""
+        if self._no_wait:
+            self._silence.look_soon(pull)
         return True
 
     def arrived(self, pull: Pull) -> None:
@@ -351,6 +355,10 @@ class Pump:
         if text not in self._told:
             self._told.add(text)
             self._link.report(error, None)
+
+    def _doubt(self) -> None:
+        if self.on_doubt is not None:
+            self.on_doubt()
 
     def _found_silent(self, silent: list[Pull]) -> None:
         for pull in silent:
