@@ -116,9 +116,13 @@ def one(class_: type[Any]) -> Kind:
     return Kind(
         f"a {class_.__name__}",
         lambda value: isinstance(value, class_),
-        lambda value: write(value) or None,  # an empty one takes away what is there
+        lambda value: _filled(write(value)) or None,  # an empty one takes away what is there
         lambda value: read(class_, value),
     )
+
+
+def _filled(raw: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in raw.items() if value != ""}
 
 
 def many(class_: type[Any]) -> Kind:
@@ -228,14 +232,17 @@ def overlay(record: Any, raw: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in result.items() if value is not None}
 
 
+def asks(value: Any) -> bool:
+    """Whether a value asks for something: 0, false, "", empty and the words for none do not."""
+    return bool(value) and value not in _NONE
+
+
 def dropped(asked: Mapping[str, Any], got: Mapping[str, Any]) -> list[str]:
     """The fields that were asked for and are not in what the server made of it: it knows them not.
 
     What means "none" (0, false, "", empty) is never written by the server, so that proves nothing.
     """
-    return [
-        name for name, value in asked.items() if value and value not in _NONE and name not in got
-    ]
+    return [name for name, value in asked.items() if asks(value) and name not in got]
 
 
 class Difference(NamedTuple):

@@ -94,6 +94,8 @@ def asked_of_stream(config: KeyValueConfig) -> StreamConfig:
         placement=config.placement,
         republish=config.republish,
         compression=None if compression is None else "s2" if compression else "none",
+        mirror=None if config.mirror is None else _bucket_source(config.mirror),
+        sources=_bucket_sources(config),
         allow_msg_ttl=True if ttl is not None else None,
         subject_delete_marker_ttl=ttl,
         metadata=config.metadata,
@@ -112,11 +114,14 @@ def whole_stream(config: KeyValueConfig) -> StreamConfig:
         allow_direct=True,
     )
     if config.mirror is not None:
-        return dataclasses.replace(asked, mirror=_bucket_source(config.mirror), mirror_direct=True)
-    sources = None
-    if config.sources is not None:
-        sources = [_with_transform(_bucket_source(each), config.bucket) for each in config.sources]
-    return dataclasses.replace(asked, subjects=[f"$KV.{config.bucket}.>"], sources=sources)
+        return dataclasses.replace(asked, mirror_direct=True)
+    return dataclasses.replace(asked, subjects=[f"$KV.{config.bucket}.>"])
+
+
+def _bucket_sources(config: KeyValueConfig) -> list[StreamSource] | None:
+    if config.sources is None:
+        return None
+    return [_with_transform(_bucket_source(each), config.bucket) for each in config.sources]
 
 
 def _bucket_source(source: StreamSource) -> StreamSource:
