@@ -30,8 +30,9 @@ from .infos import (
 )
 from .levels import lacking
 from .names import check_bucket, check_name
+from .numbers import check_seconds, check_whole
 from .overdue import Overdue
-from .records import Difference, differing, dropped, overlay, read, write
+from .records import Difference, asks, differing, dropped, overlay, read, write
 from .times import NANOSECONDS, from_ns, to_moment, to_ns, to_rfc3339, to_seconds, to_ttl
 
 __all__ = [
@@ -65,8 +66,11 @@ __all__ = [
     "StreamSource",
     "StreamState",
     "SubjectTransform",
+    "asks",
     "check_bucket",
     "check_name",
+    "check_seconds",
+    "check_whole",
     "differing",
     "dropped",
     "error_of",

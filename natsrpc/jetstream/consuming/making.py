@@ -14,6 +14,7 @@ from ..api import (
     Api,
     ConsumerConfig,
     ConsumerInfo,
+    asks,
     check_name,
     dropped,
     lacking,
@@ -74,7 +75,7 @@ async def make(
         NatsTimeoutError, PermissionsError, ConnectionClosedError: as any request.
     """
     for field, level in CONSUMER_LEVELS.items():
-        if set_.get(field):
+        if asks(set_.get(field)):
             await api.require(level, f"ConsumerConfig({field}=...)")
     if set_.get("priority_policy") == "prioritized":
         await api.require(2, "ConsumerConfig(priority_policy='prioritized')")
