@@ -10,7 +10,7 @@ import pytest
 
 from natsrpc.core import Connection
 from natsrpc.jetstream import JetStream
-from tests.core.harness import eventually
+from tests.core.harness import eventually, turns
 
 
 async def until_asked(js: JetStream, name: str) -> None:
@@ -37,7 +37,7 @@ async def cancel_amid_opening(
     goal = nc.stats().out_msgs + sent
     reading = asyncio.create_task(read)
     while nc.stats().out_msgs < goal:
-        await asyncio.sleep(0)
+        await turns(1)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading

@@ -53,6 +53,8 @@ class Api:
             )
         if domain and api_prefix:
             raise ConfigError("JetStream takes either domain= or api_prefix=, not both")
+        if api_prefix is not None and not isinstance(api_prefix, str):
+            raise ConfigTypeError(f"JetStream(api_prefix=...) must be a str, not {api_prefix!r}")
         check_timeout(timeout)
         self.connection = connection
         self.link: Link = connection.link

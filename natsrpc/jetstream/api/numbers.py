@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 
-from natsrpc.errors import ConfigError, ConfigTypeError
+from natsrpc.core import check_timeout
+from natsrpc.errors import BadTimeoutError, ConfigError, ConfigTypeError
 
 MOST = 2**63 - 1
 """The largest number."""
@@ -47,4 +48,16 @@ def check_seconds(what: str, value: object, least: float = 0.0) -> float:
         raise ConfigError(
             f"{what} must be {least:g} or more seconds, at most {MOST_SECONDS:g}, not {value!r}"
         )
+    return value
+
+
+def check_wait(what: str, value: float) -> float:
+    """Return seconds that the server is to wait, or to be waited for.
+
+    Raises:
+        BadTimeoutError: it is not above 0, or more than 9e9, which is what servers hold.
+    """
+    check_timeout(value)
+    if value > MOST_SECONDS:
+        raise BadTimeoutError(f"{what} must be at most {MOST_SECONDS:g} seconds, not {value!r}")
     return value

@@ -7,7 +7,7 @@ deleted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from natsrpc.core import Msg, random_text
@@ -34,7 +34,7 @@ class Cursor:
         headers_only: bool = False,
         replay_policy: ReplayPolicy | None = None,
         inactive_threshold: float = INACTIVE,
-        metadata: dict[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         if opt_start_seq is not None and deliver_policy == "all":
             deliver_policy = "by_start_sequence"

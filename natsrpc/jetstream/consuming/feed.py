@@ -90,7 +90,7 @@ class Feed:
         self._pump.start(no_wait=self._note_pending())
 
     async def close(self) -> None:
-        """End it, and delete its consumer, also if this is cancelled. Waiting for `next` ends, too."""
+        """End it, and delete its consumer, cancelled or not. Waiting for `next` ends, too."""
         self._api.link.remove_drain_hook(self.close)
         self._pump.buffer.clear()
         self._pump.stop()

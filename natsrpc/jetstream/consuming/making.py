@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import Any, Literal
 
-from natsrpc.core import random_text
+from natsrpc.core import check_subscribe, random_text
 from natsrpc.errors import ConfigError, JetStreamError, NatsError, NatsTimeoutError
 
 from ..api import (
@@ -33,6 +33,7 @@ def wire_config(config: ConsumerConfig, name: str) -> dict[str, Any]:
 
     Raises:
         ConfigError: it has filters both ways, and they differ.
+        BadSubjectError: one is malformed.
     """
     raw = write(config)
     one, several = raw.pop("filter_subject", None), raw.pop("filter_subjects", None)
@@ -48,6 +49,8 @@ def wire_config(config: ConsumerConfig, name: str) -> dict[str, Any]:
 
 def with_filters(raw: dict[str, Any], filters: list[str], name: str) -> dict[str, Any]:
     """The same with its filters and its name put in."""
+    for filter_ in filters:  # one stands in the subject of the call, and would be told as that
+        check_subscribe(filter_)
     if len(filters) == 1:
         raw["filter_subject"] = filters[0]
     elif filters:

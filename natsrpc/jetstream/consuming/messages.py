@@ -18,8 +18,8 @@ class Messages:
     """The messages of a consumer, while its block lasts: `Consumer.messages` makes it.
 
     Iterating may be cancelled and go on; several tasks may iterate over the same one, and each gets
-    other messages. Leaving the block gives back what was received and not handed out, and what is on
-    its way: that takes a round trip to the server.
+    other messages. Leaving the block gives back what was received and not handed out, and what is
+    on its way: that takes a round trip to the server.
     """
 
     def __init__(self, target: Target, supply: Supply, origin: Origin) -> None:

@@ -17,6 +17,7 @@ from ..api import (
     StreamSource,
     SubjectTransform,
     check_bucket,
+    check_seconds,
 )
 from .keys import PREFIX
 
@@ -71,11 +72,11 @@ class KeyValueConfig:
         history = self.history
         if history is not None and (type(history) is not int or not 1 <= history <= _MAX_HISTORY):
             raise ConfigError(f"KeyValueConfig(history=...) must be 1 to 64, not {history!r}")
-        ttl = self.limit_marker_ttl
-        if ttl is not None and not ttl >= 1:
-            raise ConfigError(
-                f"KeyValueConfig(limit_marker_ttl=...) must be at least 1 second, not {ttl!r}"
-            )
+        if self.ttl is not None:
+            check_seconds("KeyValueConfig(ttl=...)", self.ttl)
+        if self.limit_marker_ttl is not None:
+            check_seconds("KeyValueConfig(limit_marker_ttl=...)", self.limit_marker_ttl, 1.0)
+        StreamConfig(mirror=self.mirror, sources=self.sources)  # refuses what is none
 
 
 def asked_of_stream(config: KeyValueConfig) -> StreamConfig:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from natsrpc.core import Headers, HeaderValues, check_publish, encode_headers, random_text
+from natsrpc.core import HeaderValues, check_publish, encode_headers, random_text
 from natsrpc.errors import (
     ConfigError,
     ConfigTypeError,
@@ -21,7 +21,7 @@ from natsrpc.errors import (
     WrongLastSequenceError,
 )
 
-from ..api import Api, DeliverPolicy, StreamConfig, StreamInfo, check_bucket, read
+from ..api import Api, DeliverPolicy, StreamConfig, StreamInfo, check_bucket, check_whole, read
 from ..consuming import Cursor, Feed, Supply
 from ..publishing import Pipeline, Publisher
 from ..streams import StreamManager, get_last, not_found
@@ -33,6 +33,7 @@ from .info import (
     ObjectInfo,
     ObjectLink,
     check_object_name,
+    checked_facts,
     digest_text,
     encoded_name,
     from_json,
@@ -105,10 +106,8 @@ class ObjectStore:
             name=name,
             bucket=self.bucket,
             nuid=random_text(_NUID_SIZE).decode(),
-            description=description or "",
-            headers=Headers(headers),
-            metadata=dict(metadata or {}),
             max_chunk_size=chunk_size,
+            **checked_facts(description, headers, metadata),
         )
         before = await self._latest(name)
         subject = check_publish(self._chunks(info.nuid))
@@ -335,15 +334,9 @@ class ObjectStore:
             ConfigError, ConfigTypeError, BadHeaderError: an argument cannot be.
             NatsTimeoutError, PermissionsError, ConnectionClosedError: as any call.
         """
-        told: dict[str, Any] = {}
+        told = checked_facts(description, headers, metadata)
         if name is not None:
             told["name"] = check_object_name(name)
-        if description is not None:
-            told["description"] = description
-        if headers is not None:
-            told["headers"] = Headers(headers)
-        if metadata is not None:
-            told["metadata"] = dict(metadata)
         return await self._in_turn(object_name, lambda: self._change(object_name, told))
 
     async def _change(self, object_name: str, told: Mapping[str, Any]) -> ObjectInfo:
@@ -444,9 +437,7 @@ def _written_by_too_many(name: str) -> JetStreamError:
 
 
 def _check_chunk_size(size: int, most: int) -> None:
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise ConfigTypeError(f"put(chunk_size=...) must be at least 1 byte, not {size!r}")
-    if size > most:
+    if check_whole("put(chunk_size=...)", size, 1) > most:
         raise ConfigError(
             f"put(chunk_size={size}) is more than the {most} bytes that the server takes at once"
         )

@@ -28,7 +28,6 @@ from ..api import (
 from ..consuming import too_old
 from .stream import Stream
 
-
 _WINDOW = "duplicate_window"
 
 

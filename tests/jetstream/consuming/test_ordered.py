@@ -310,9 +310,7 @@ async def test_one_that_is_cancelled_while_it_opens_leaves_no_consumer(
         async with ordered.messages() as messages:
             await anext(messages)
 
-    await cancel_amid_opening(
-        nc, js, stream.name, ordered.next(60.0) if way == "next" else read()
-    )
+    await cancel_amid_opening(nc, js, stream.name, ordered.next(60.0) if way == "next" else read())
 
 
 # the connection

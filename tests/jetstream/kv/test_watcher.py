@@ -257,5 +257,8 @@ async def test_a_read_that_is_cancelled_while_it_opens_leaves_no_consumer(
         async with filled.watch() as watcher:
             await until_mark(watcher)
 
-    read = {"watch": watch, "keys": filled.keys, "history": lambda: filled.history("a.1")}[way]
-    await cancel_amid_opening(nc, js, f"KV_{filled.bucket}", read())
+    reads = {"watch": watch(), "keys": filled.keys(), "history": filled.history("a.1")}
+    read = reads.pop(way)
+    for other in reads.values():
+        other.close()
+    await cancel_amid_opening(nc, js, f"KV_{filled.bucket}", read)

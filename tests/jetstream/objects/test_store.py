@@ -335,7 +335,10 @@ async def test_changing_what_is_said_of_it(js: JetStream, store: ObjectStore) ->
 
 
 def beside(
-    js: JetStream, monkeypatch: pytest.MonkeyPatch, moment: int, act: Callable[[], Awaitable[object]]
+    js: JetStream,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: int,
+    act: Callable[[], Awaitable[object]],
 ) -> None:
     """Let another client do something just before the publish with this number."""
     publish, count = js.publisher.publish, itertools.count()
