@@ -9,13 +9,12 @@ from natsrpc.core import (
     Connection,
     HeaderValues,
     Payload,
-    check_publish,
+    check_literal,
     check_timeout,
     payload_bytes,
 )
-from natsrpc.errors import ConfigError
 
-from .api import AccountInfo, Api, StreamConfig, StreamInfo, read
+from .api import AccountInfo, Api, StreamConfig, StreamInfo, check_whole, read
 from .kv import Buckets, KeyValue, KeyValueConfig
 from .objects import ObjectStore, ObjectStoreConfig, Stores
 from .publishing import (
@@ -54,8 +53,7 @@ class JetStream:
         timeout: float = 5.0,
         max_pending: int = 4000,
     ) -> None:
-        if not isinstance(max_pending, int) or max_pending < 1:
-            raise ConfigError(f"max_pending must be at least 1, not {max_pending!r}")
+        check_whole("JetStream(max_pending=...)", max_pending, 1)
         self._api = api = Api(connection, domain=domain, api_prefix=api_prefix, timeout=timeout)
         storing = Storing(api)
         self.publisher: Publisher = Publisher(api, storing)
@@ -130,7 +128,7 @@ class JetStream:
 
         Ref: nats.go `JetStream.Publish`; ADR-22.
         """
-        encoded = check_publish(subject)
+        encoded = check_literal(subject)
         if type(data) is not bytes:
             data = payload_bytes(data)
         if timeout is None:
@@ -184,7 +182,7 @@ class JetStream:
 
         Ref: nats.go `JetStream.PublishAsync`.
         """
-        encoded = check_publish(subject)
+        encoded = check_literal(subject)
         if type(data) is not bytes:
             data = payload_bytes(data)
         if timeout is None:

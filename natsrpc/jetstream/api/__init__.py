@@ -30,13 +30,15 @@ from .infos import (
 )
 from .levels import lacking
 from .names import check_bucket, check_name
+from .numbers import MOST_SECONDS, check_seconds, check_wait, check_whole
 from .overdue import Overdue
-from .records import Difference, differing, dropped, overlay, read, write
+from .records import Difference, asks, differing, dropped, is_texts, overlay, read, write
 from .times import NANOSECONDS, from_ns, to_moment, to_ns, to_rfc3339, to_seconds, to_ttl
 
 __all__ = [
     "CONSUMER_GONE",
     "CONSUMER_LEVELS",
+    "MOST_SECONDS",
     "NANOSECONDS",
     "STREAM_LEVELS",
     "AccountInfo",
@@ -65,12 +67,17 @@ __all__ = [
     "StreamSource",
     "StreamState",
     "SubjectTransform",
+    "asks",
     "check_bucket",
     "check_name",
+    "check_seconds",
+    "check_wait",
+    "check_whole",
     "differing",
     "dropped",
     "error_of",
     "from_ns",
+    "is_texts",
     "lacking",
     "overlay",
     "parse",

@@ -6,10 +6,11 @@ default timeout, and what level the server has.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from logging import Logger, getLogger
-from typing import Any
+from typing import Any, TypeVar
 
 from natsrpc.core import Connection, Link, Msg, check_subscribe, check_timeout
 from natsrpc.errors import (
@@ -26,6 +27,8 @@ from .asking import Asking
 from .hub import Hub
 from .levels import lacking
 from .names import check_name
+
+R = TypeVar("R")
 
 log: Logger = getLogger("natsrpc.jetstream")
 
@@ -50,6 +53,8 @@ class Api:
             )
         if domain and api_prefix:
             raise ConfigError("JetStream takes either domain= or api_prefix=, not both")
+        if api_prefix is not None and not isinstance(api_prefix, str):
+            raise ConfigTypeError(f"JetStream(api_prefix=...) must be a str, not {api_prefix!r}")
         check_timeout(timeout)
         self.connection = connection
         self.link: Link = connection.link
@@ -64,6 +69,7 @@ class Api:
         self.is_foreign: bool = self.prefix != "$JS.API"
         self._level: int | None = None
         self._asked_at = 0.0
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def subject(self, call: str) -> str:
         """The subject of a call, such as `STREAM.INFO.ORDERS`."""
@@ -140,6 +146,19 @@ class Api:
         absent: Iterable[object] = [*(answer.get("missing") or ()), *(answer.get("offline") or ())]
         if absent:
             log.warning("%s: no word of %s", call, ", ".join(map(str, absent)))
+
+    def spawn(self, work: Coroutine[Any, Any, R]) -> asyncio.Task[R]:
+        """Do something that goes on where its caller does not. What it raises is for those who
+        await the task."""
+        task = self.link.loop.create_task(work, name="natsrpc jetstream")
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # it counts as seen
 
     # what the server can
 

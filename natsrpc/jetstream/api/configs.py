@@ -14,6 +14,7 @@ from .records import (
     MAPPING,
     MOMENT,
     SECONDS,
+    SEQUENCE,
     TEXT,
     TEXTS,
     WHOLE,
@@ -96,7 +97,7 @@ class StreamSource:
     """
 
     name: str = of(TEXT, "")
-    opt_start_seq: int | None = of(WHOLE)
+    opt_start_seq: int | None = of(SEQUENCE)
     opt_start_time: datetime | None = of(MOMENT)
     filter_subject: str | None = of(TEXT)
     subject_transforms: Sequence[SubjectTransform] | None = of(many(SubjectTransform))
@@ -150,7 +151,7 @@ class StreamConfig:
     deny_purge: bool | None = of(FLAG)
     allow_rollup_hdrs: bool | None = of(FLAG)
     compression: Literal["none", "s2"] | None = of(choice("none", "s2"))
-    first_seq: int | None = of(WHOLE)
+    first_seq: int | None = of(SEQUENCE)
     subject_transform: SubjectTransform | None = of(one(SubjectTransform))
     republish: Republish | None = of(one(Republish))
     allow_direct: bool | None = of(FLAG)

@@ -15,6 +15,7 @@ from .records import (
     MAPPING,
     MOMENT,
     SECONDS,
+    SEQUENCE,
     TEXT,
     TEXTS,
     WHOLE,
@@ -50,7 +51,7 @@ class ConsumerConfig:
     name: str | None = of(TEXT)
     description: str | None = of(TEXT)
     deliver_policy: DeliverPolicy | None = of(_DELIVER)
-    opt_start_seq: int | None = of(WHOLE)
+    opt_start_seq: int | None = of(SEQUENCE)
     opt_start_time: datetime | None = of(MOMENT)
     ack_policy: Literal["explicit", "all", "none", "flow_control"] | None = of(
         choice("explicit", "all", "none", "flow_control")

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar, cast
 
 from natsrpc.errors import ConfigError, ConfigTypeError, JetStreamError
 
+from .numbers import MOST, MOST_SECONDS
 from .times import to_moment, to_ns, to_rfc3339, to_seconds
 
 R = TypeVar("R")
@@ -37,11 +37,16 @@ def _same(value: Any) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and -MOST_SECONDS <= value <= MOST_SECONDS
 
 
 def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and -MOST <= value <= MOST
+
+
+def _is_sequence(value: Any) -> bool:
+    return _is_int(value) and value >= 0
 
 
 def _is_list_of(is_good: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -61,13 +66,14 @@ def _is_aware(value: Any) -> bool:
     return isinstance(value, datetime) and value.tzinfo is not None
 
 
-def _is_texts(value: Any) -> bool:
+def is_texts(value: Any) -> bool:
+    """Whether it is a mapping of str to str."""
     pairs = isinstance(value, Mapping) and value.items()
     return pairs is not False and all(_is_text(name) and _is_text(text) for name, text in pairs)
 
 
 def _int(value: Any) -> int:
-    if not _is_int(value):
+    if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{value!r} is no whole number")
     return int(value)
 
@@ -88,6 +94,7 @@ def _write_list(write: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 TEXT = Kind("a str", _is_text, _same, str)
 WHOLE = Kind("a whole number", _is_int, _same, _int)
+SEQUENCE = Kind("a sequence, which is a whole number of at least 0", _is_sequence, _same, _int)
 FLAG = Kind("True or False", lambda value: isinstance(value, bool), _same, bool)
 SECONDS = Kind("a number of seconds", _is_number, to_ns, lambda value: to_seconds(_int(value)))
 MOMENT = Kind("a datetime with a time zone", _is_aware, to_rfc3339, to_moment)
@@ -101,7 +108,7 @@ INTERVALS = Kind(
     _write_list(to_ns),
     _listed(SECONDS.read),
 )
-MAPPING = Kind("a mapping of str to str", _is_texts, dict, dict)
+MAPPING = Kind("a mapping of str to str", is_texts, dict, dict)
 COUNTS = Kind("a mapping of str to int", lambda value: isinstance(value, Mapping), dict, dict)
 ANY = Kind("anything", lambda value: True, _same, _same)
 
@@ -116,9 +123,13 @@ def one(class_: type[Any]) -> Kind:
     return Kind(
         f"a {class_.__name__}",
         lambda value: isinstance(value, class_),
-        lambda value: write(value) or None,  # an empty one takes away what is there
+        lambda value: _filled(write(value)) or None,  # an empty one takes away what is there
         lambda value: read(class_, value),
     )
+
+
+def _filled(raw: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in raw.items() if value != ""}
 
 
 def many(class_: type[Any]) -> Kind:
@@ -165,6 +176,8 @@ def check(record: Any) -> None:
             where = f"{type(record).__name__}({attribute}=...)"
             wrong = ConfigError if isinstance(value, str) and "one of" in kind.what else None
             raise (wrong or ConfigTypeError)(f"{where} must be {kind.what}, not {value!r}")
+    if not isinstance(getattr(record, "extra", {}), Mapping):
+        raise ConfigTypeError(f"{type(record).__name__}(extra=...) must be a mapping")
 
 
 def write(record: Any) -> dict[str, Any]:
@@ -228,14 +241,17 @@ def overlay(record: Any, raw: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in result.items() if value is not None}
 
 
+def asks(value: Any) -> bool:
+    """Whether a value asks for something: 0, false, "", empty and the words for none do not."""
+    return bool(value) and value not in _NONE
+
+
 def dropped(asked: Mapping[str, Any], got: Mapping[str, Any]) -> list[str]:
     """The fields that were asked for and are not in what the server made of it: it knows them not.
 
     What means "none" (0, false, "", empty) is never written by the server, so that proves nothing.
     """
-    return [
-        name for name, value in asked.items() if value and value not in _NONE and name not in got
-    ]
+    return [name for name, value in asked.items() if asks(value) and name not in got]
 
 
 class Difference(NamedTuple):

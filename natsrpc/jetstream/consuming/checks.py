@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from natsrpc.core import check_timeout
 from natsrpc.errors import ConfigError, ConfigTypeError
 
+from ..api import check_wait, check_whole
 from .pull import Asked, Priority
 
 MAX_BATCH = 1_000_000
 """The batch of a pull that is bounded by bytes."""
-
-
-def check_count(call: str, name: str, value: object) -> int:
-    """Return a number of messages or bytes.
-
-    Raises:
-        ConfigTypeError, ConfigError: it is no whole number of at least 1.
-    """
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ConfigTypeError(f"{call}({name}=...) must be a whole number, not {value!r}")
-    if value < 1:
-        raise ConfigError(f"{call}({name}=...) must be at least 1, not {value!r}")
-    return value
 
 
 def asked_of_fetch(
@@ -32,10 +19,10 @@ def asked_of_fetch(
     Raises:
         ConfigError, ConfigTypeError, BadTimeoutError: an argument cannot be.
     """
-    check_count("fetch", "batch", batch)
+    check_whole("fetch(batch=...)", batch, 1)
     if max_bytes is not None:
-        check_count("fetch", "max_bytes", max_bytes)
-    check_timeout(timeout)
+        check_whole("fetch(max_bytes=...)", max_bytes, 1)
+    check_wait("fetch(timeout=...)", timeout)
     if heartbeat is None:
         heartbeat = 5.0 if timeout >= 10 and not no_wait else 0.0
     elif no_wait:
@@ -58,7 +45,7 @@ def check_heartbeat(call: str, heartbeat: float, expires: float) -> None:
         BadTimeoutError: it is not above 0.
         ConfigError: it is more than half of `expires`.
     """
-    check_timeout(heartbeat)
+    check_wait(f"{call}(heartbeat=...)", heartbeat)
     if heartbeat > expires / 2:
         raise ConfigError(
             f"{call}(heartbeat={heartbeat:g}) must be at most half of the {expires:g} s waited"
@@ -76,7 +63,8 @@ def priority_of(
     """What pulls say about a priority group; None if the consumer has none.
 
     Raises:
-        ConfigError: the consumer has groups and none was named, or has none.
+        ConfigError, ConfigTypeError: the consumer has groups and none was named, or has none; or
+            an argument cannot be.
     """
     if group is None and groups:
         raise ConfigError(f"the consumer has priority groups: {call}(group=...) of {groups!r}")
@@ -84,6 +72,11 @@ def priority_of(
         if min_pending is not None or min_ack_pending is not None or priority is not None:
             raise ConfigError(f"{call}: min_pending, min_ack_pending and priority need group=")
         return None
-    if priority is not None and not 0 <= priority <= 9:
+    if not isinstance(group, str):
+        raise ConfigTypeError(f"{call}(group=...) must be a str, not {group!r}")
+    for name, value in (("min_pending", min_pending), ("min_ack_pending", min_ack_pending)):
+        if value is not None:
+            check_whole(f"{call}({name}=...)", value)
+    if priority is not None and check_whole(f"{call}(priority=...)", priority) > 9:
         raise ConfigError(f"{call}(priority=...) must be 0 to 9, not {priority!r}")
     return Priority(group, min_pending, min_ack_pending, priority)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from natsrpc.core import check_timeout
 from natsrpc.errors import ConfigError, NatsTimeoutError
 
-from ..api import Api, ConsumerInfo, read
-from .checks import asked_of_fetch, check_count, check_heartbeat, priority_of
+from ..api import Api, ConsumerInfo, check_wait, check_whole, read
+from .checks import asked_of_fetch, check_heartbeat, priority_of
 from .fetch import Fetch
 from .intake import Intake, Taker
 from .message import JsMsg, Origin, handed_out
@@ -27,14 +26,14 @@ def supply_of(
     Raises:
         ConfigError, ConfigTypeError, BadTimeoutError: an argument cannot be.
     """
-    most = check_count("messages", "max_messages", max_messages)
+    most = check_whole("messages(max_messages=...)", max_messages, 1)
     if max_bytes is not None:
-        most = check_count("messages", "max_bytes", max_bytes)
-    check_timeout(expires)
+        most = check_whole("messages(max_bytes=...)", max_bytes, 1)
+    check_wait("messages(expires=...)", expires)
     check_heartbeat("messages", heartbeat, expires)
     if threshold is None:
         threshold = most // 2
-    elif not isinstance(threshold, int) or not 0 <= threshold < most:
+    elif check_whole("messages(threshold=...)", threshold) >= most:
         raise ConfigError(f"messages(threshold=...) must be 0 to {most - 1}, not {threshold!r}")
     return Supply(most, threshold, expires, heartbeat, max_bytes or 0)
 
@@ -147,7 +146,7 @@ class Consumer:
         """The messages as they come: `async with consumer.messages() as messages`, then iterate.
 
         Reconnects and changes of the consumer's leader are survived. Leaving the block gives back
-        what was not handed out.
+        what was not handed out; it waits for that, some seconds at most.
 
         Args:
             max_messages: how many are asked for and received, and not handed out yet, at most.
@@ -180,7 +179,7 @@ class Consumer:
 
         Ref: nats.go `Consumer.Consume`.
         """
-        return Intake(self._plain, self._origin, taker, check_count("intake", "room", room))
+        return Intake(self._plain, self._origin, taker, check_whole("intake(room=...)", room, 1))
 
     def _target(
         self,

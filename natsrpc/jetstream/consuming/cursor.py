@@ -7,11 +7,11 @@ deleted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from natsrpc.core import Msg, random_text
-from natsrpc.errors import ConfigError
+from natsrpc.errors import ConfigError, StreamNotFoundError
 
 from ..api import ConsumerConfig, ConsumerInfo, DeliverPolicy, ReplayPolicy
 from .reply import tokens_of
@@ -21,7 +21,8 @@ _NAME_SIZE = 12
 
 
 class Cursor:
-    """The place of one ordered reader in its stream. `last_seq` is 0 before the first message."""
+    """The place of one ordered reader in its stream. `last_seq` is 0 before the first message.
+    `lost` tells that the stream was made anew: the place is nowhere from then on."""
 
     def __init__(
         self,
@@ -33,7 +34,7 @@ class Cursor:
         headers_only: bool = False,
         replay_policy: ReplayPolicy | None = None,
         inactive_threshold: float = INACTIVE,
-        metadata: dict[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         if opt_start_seq is not None and deliver_policy == "all":
             deliver_policy = "by_start_sequence"
@@ -56,6 +57,7 @@ class Cursor:
         self._new_from = 0
         self._next_consumer_seq = 1
         self.last_seq: int = 0
+        self.lost: StreamNotFoundError | None = None
         self.config()  # what cannot be is refused where it was written
 
     @property

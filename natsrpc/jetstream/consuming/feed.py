@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine
 from typing import Any
 
 from natsrpc.core import Msg, decode
@@ -30,7 +29,8 @@ from natsrpc.errors import (
 
 from ..api import Api, ConsumerInfo
 from .cursor import Cursor
-from .making import delete, make, wire_config
+from .gone import check_same_stream, why_gone
+from .making import delete, make_own
 from .pull import Target
 from .pump import Pump, Supply
 from .reply import metadata_of
@@ -62,6 +62,7 @@ class Feed:
         self._cursor = cursor
         self._target = Target(api, stream, "-", takes_acks=False)
         self._pump = Pump(self._target, supply, self)
+        self._pump.on_doubt = self._doubt
         self._catches_up = marks
         self._until_mark: int | None = None
         self._initial = 0
@@ -73,14 +74,15 @@ class Feed:
         self._missing: set[str] | None = None
         self._consumer = ""
         self._renewing: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._looking: asyncio.Task[None] | None = None
         self.info: ConsumerInfo | None = None
 
     async def open(self) -> None:
-        """Make the consumer, and begin to pull.
+        """Make the consumer, and begin to pull. If it is cancelled, no consumer stays.
 
         Raises:
-            StreamNotFoundError, JetStreamError: the server refused it.
+            StreamNotFoundError: there is none, or it is not the one that the cursor comes from.
+            JetStreamError: the server refused it.
             NatsTimeoutError, PermissionsError, ConnectionClosedError: as any request.
         """
         await self._make()
@@ -88,7 +90,7 @@ class Feed:
         self._pump.start(no_wait=self._note_pending())
 
     async def close(self) -> None:
-        """End it, and delete its consumer. Waiting for `next` ends, too."""
+        """End it, and delete its consumer, cancelled or not. Waiting for `next` ends, too."""
         self._api.link.remove_drain_hook(self.close)
         self._pump.buffer.clear()
         self._pump.stop()
@@ -96,7 +98,7 @@ class Feed:
             self._renewing.cancel()
         consumer, self._consumer = self._consumer, ""
         if consumer:
-            await delete(self._api, self._stream, consumer)
+            await asyncio.shield(self._api.spawn(delete(self._api, self._stream, consumer)))
 
     async def next(self) -> Msg | None:
         """The next message; None once, behind what was there at the beginning. Cancelling it loses
@@ -155,7 +157,7 @@ class Feed:
         self._last_reply = msg.raw_reply
         if self._initial >= self._look_at:
             self._look_at = self._initial * 2 + _CHASE
-            self._spawn(self._look_what_is_missing())
+            self._api.spawn(self._look_what_is_missing())
         if self._missing is None or self._until_mark is not None:
             return
         self._missing.discard(decode(msg.raw_subject))
@@ -220,13 +222,11 @@ class Feed:
     # the consumer
 
     async def _make(self) -> None:
-        config = self._cursor.config()
-        name = config.name or ""
-        raw = wire_config(config, name)
-        self._consumer = name  # it may be there even if no answer comes
-        self.info = await make(self._api, self._stream, raw, "create", set_={})
+        await check_same_stream(self._api, self._stream, self._cursor)
+        self.info = await make_own(self._api, self._stream, self._cursor.config())
+        self._consumer = self.info.name
         self._cursor.made(self.info)
-        self._pump.target = Target(self._api, self._stream, name, takes_acks=False)
+        self._pump.target = Target(self._api, self._stream, self._consumer, takes_acks=False)
 
     def _renew(self) -> None:
         """Replace the consumer; what was received from it is asked for again."""
@@ -243,9 +243,8 @@ class Feed:
             while True:
                 old, self._consumer = self._consumer, ""
                 if old:
-                    self._spawn(delete(self._api, self._stream, old))
+                    self._api.spawn(delete(self._api, self._stream, old))
                 try:
-                    await self._check_stream()
                     await self._make()
                     break
                 except (StreamNotFoundError, PermissionsError, ConnectionClosedError) as error:
@@ -259,31 +258,14 @@ class Feed:
                 self._renewing = None
         self._pump.resume(no_wait=self._note_pending())
 
-    async def _check_stream(self) -> None:
-        """A stream of the same name that was made anew counts from 1: that is another one."""
-        if not self._cursor.last_seq:
-            return
-        try:
-            last = (await self._info()).get("state", {}).get("last_seq")
-        except PermissionsError:
-            return
-        if isinstance(last, int) and last < self._cursor.last_seq:
-            raise StreamNotFoundError(
-                f"stream {self._stream!r} was deleted and made anew: its last sequence is {last}, "
-                f"and {self._cursor.last_seq} was read from the former",
-                code=404,
-                err_code=10059,
-            )
+    def _doubt(self) -> None:
+        """What is there should have come: look if the consumer is gone, with its stream perhaps."""
+        if self._looking is None or self._looking.done():
+            self._looking = self._api.spawn(self._look(self._pump.target))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._api.link.loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._forget)
-
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()
+    async def _look(self, target: Target) -> None:
+        if await why_gone(target) is not None and target is self._pump.target:
+            self._renew()
 
     # what the pump tells
 
@@ -296,7 +278,7 @@ class Feed:
         if not self._catches_up or self._until_mark is not None:
             return
         if self._cursor.is_last_per_subject and not self._is_certain():
-            self._spawn(self._look_until_none_is_missing())
+            self._api.spawn(self._look_until_none_is_missing())
         else:
             self._until_mark = len(self._pump.buffer)
             self._pump.wake_all()

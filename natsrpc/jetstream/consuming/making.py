@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import Any, Literal
 
-from natsrpc.core import random_text
-from natsrpc.errors import ConfigError, JetStreamError, NatsError
+from natsrpc.core import check_subscribe, random_text
+from natsrpc.errors import ConfigError, JetStreamError, NatsError, NatsTimeoutError
 
 from ..api import (
     CONSUMER_LEVELS,
     Api,
     ConsumerConfig,
     ConsumerInfo,
+    asks,
     check_name,
     dropped,
     lacking,
@@ -31,6 +33,7 @@ def wire_config(config: ConsumerConfig, name: str) -> dict[str, Any]:
 
     Raises:
         ConfigError: it has filters both ways, and they differ.
+        BadSubjectError: one is malformed.
     """
     raw = write(config)
     one, several = raw.pop("filter_subject", None), raw.pop("filter_subjects", None)
@@ -46,6 +49,8 @@ def wire_config(config: ConsumerConfig, name: str) -> dict[str, Any]:
 
 def with_filters(raw: dict[str, Any], filters: list[str], name: str) -> dict[str, Any]:
     """The same with its filters and its name put in."""
+    for filter_ in filters:  # one stands in the subject of the call, and would be told as that
+        check_subscribe(filter_)
     if len(filters) == 1:
         raw["filter_subject"] = filters[0]
     elif filters:
@@ -73,7 +78,7 @@ async def make(
         NatsTimeoutError, PermissionsError, ConnectionClosedError: as any request.
     """
     for field, level in CONSUMER_LEVELS.items():
-        if set_.get(field):
+        if asks(set_.get(field)):
             await api.require(level, f"ConsumerConfig({field}=...)")
     if set_.get("priority_policy") == "prioritized":
         await api.require(2, "ConsumerConfig(priority_policy='prioritized')")
@@ -89,6 +94,30 @@ async def make(
         level = max((CONSUMER_LEVELS.get(field, 0) for field in lost), default=0)
         raise too_old("consumer", name, lost, level)
     return read(ConsumerInfo, answer)
+
+
+async def make_own(api: Api, stream: str, config: ConsumerConfig) -> ConsumerInfo:
+    """Create a consumer that only its maker uses. If the maker does not wait for its end, or the
+    server's word does not come, it is deleted in the background: else it would stay for minutes.
+
+    Raises:
+        StreamNotFoundError, JetStreamError, NatsTimeoutError, PermissionsError,
+            ConnectionClosedError: as `make`.
+    """
+    name = config.name or ""
+    making = api.spawn(make(api, stream, wire_config(config, name), "create", set_={}))
+    try:
+        return await asyncio.shield(making)
+    except (asyncio.CancelledError, NatsTimeoutError):
+        if not making.cancelling():  # else the loop itself ends
+            api.spawn(_unmake(api, stream, name, making))
+        raise
+
+
+async def _unmake(api: Api, stream: str, name: str, making: asyncio.Task[ConsumerInfo]) -> None:
+    """A server in a cluster does not keep the order of both, so one is behind the other."""
+    await asyncio.wait({making})
+    await delete(api, stream, name)
 
 
 def too_old(kind: str, name: str, fields: list[str], level: int) -> JetStreamError:

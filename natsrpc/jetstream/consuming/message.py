@@ -19,7 +19,7 @@ from natsrpc.core import (
     decode,
 )
 from natsrpc.errors import (
-    ConfigError,
+    ConfigTypeError,
     ConsumerNotFoundError,
     MsgAlreadyAckedError,
     MsgNoReplyError,
@@ -27,7 +27,7 @@ from natsrpc.errors import (
     NoRespondersError,
 )
 
-from ..api import to_ns
+from ..api import check_seconds, to_ns
 from .reply import Metadata, metadata_of
 
 
@@ -178,23 +178,25 @@ class JsMsg(Msg):
         `backoff`.
 
         Raises:
-            ConfigError: `delay` is not 0 or more seconds.
+            ConfigError, ConfigTypeError: `delay` is not 0 or more seconds, or more than 9e9, which
+                is all that servers can count.
             MsgAlreadyAckedError, ConnectionClosedError, ReconnectBufferExceededError: as `ack`.
         """
         word = b"-NAK"
         if delay is not None:
-            if isinstance(delay, bool) or not isinstance(delay, (int, float)) or not delay >= 0:
-                raise ConfigError(f"nak(delay=...) must be 0 or more seconds, not {delay!r}")
-            word = b'-NAK {"delay": %d}' % to_ns(delay)
+            word = b'-NAK {"delay": %d}' % to_ns(check_seconds("nak(delay=...)", delay))
         await self._say(word)
 
     async def term(self, reason: str | None = None) -> None:
         """Say that it must not be delivered again. The reason goes into the server's advisory.
 
         Raises:
+            ConfigTypeError: the reason is no str.
             MsgAlreadyAckedError, ConnectionClosedError, ReconnectBufferExceededError: as `ack`.
         """
-        await self._say(b"+TERM " + reason.encode() if reason else b"+TERM")
+        if reason is not None and not isinstance(reason, str):
+            raise ConfigTypeError(f"term(reason=...) must be a str, not {reason!r}")
+        await self._say(b"+TERM " + reason.encode(errors="replace") if reason else b"+TERM")
 
     async def in_progress(self) -> None:
         """Ask for more time: the consumer's `ack_wait` begins anew.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from types import TracebackType
 
-from natsrpc.errors import ConfigError, JetStreamError, NatsError, NoHeartbeatError
+from natsrpc.errors import ConfigError, JetStreamError, NoHeartbeatError
 
 from .gone import why_gone
 from .message import JsMsg, Origin
@@ -19,7 +18,8 @@ class Messages:
     """The messages of a consumer, while its block lasts: `Consumer.messages` makes it.
 
     Iterating may be cancelled and go on; several tasks may iterate over the same one, and each gets
-    other messages. Leaving the block gives back what was received and not handed out.
+    other messages. Leaving the block gives back what was received and not handed out, and what is
+    on its way: that takes a round trip to the server.
     """
 
     def __init__(self, target: Target, supply: Supply, origin: Origin) -> None:
@@ -50,9 +50,11 @@ class Messages:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop()
-        self._left.set()
-        self._target.api.link.remove_drain_hook(self._drain)
+        try:
+            await self._leave()
+        finally:
+            self._left.set()
+            self._target.api.link.remove_drain_hook(self._drain)
 
     def __aiter__(self) -> Messages:
         return self
@@ -87,21 +89,22 @@ class Messages:
             raise self._pump.error.with_traceback(None)
         raise StopAsyncIteration
 
-    def _stop(self) -> None:
-        """Pull no more, and give back what was not handed out."""
-        self._pump.stop()
+    async def _leave(self) -> None:
+        """Pull no more, and give back what was not handed out: what is here, once no pull of ours
+        can get it again, and what is on its way."""
+        held = list(self._buffer)
+        self._buffer.clear()
         if self._looking is not None:
             self._looking.cancel()
-        link = self._target.api.link
-        if self._target.takes_acks:
-            with contextlib.suppress(NatsError):  # nothing can be sent any more
-                for msg in self._buffer:
-                    link.send(msg.raw_reply, b"-NAK")
-        self._buffer.clear()
+        try:
+            await self._pump.leave()
+        finally:
+            for msg in held:
+                self._target.give_back(msg)
 
     async def _drain(self) -> None:
         """The connection drains: end the iteration, and let its last message be handled."""
-        self._stop()
+        await self._leave()
         if not self._target.api.link.is_drained_by(self._owner):
             await self._left.wait()
 

@@ -21,7 +21,8 @@ from .consumer import supply_of
 from .cursor import Cursor
 from .feed import Feed
 from .fetch import Fetch
-from .making import delete, make, wire_config
+from .gone import check_same_stream
+from .making import delete, make_own
 from .message import JsMsg, Origin, handed_out
 from .pull import Asked, Target
 from .pump import Supply
@@ -70,20 +71,26 @@ class OrderedConsumer:
         self._interrupted_at = 0.0
 
     async def open(self) -> None:
-        """Make the first consumer. `Stream.ordered_consumer` calls it."""
-        config = self._cursor.config()
-        name = config.name or ""
-        info = await make(self._api, self._stream, wire_config(config, name), "create", set_={})
+        """Make a consumer. `Stream.ordered_consumer` calls it for the first one."""
+        await check_same_stream(self._api, self._stream, self._cursor)
+        info = await make_own(self._api, self._stream, self._cursor.config())
         self._cursor.made(info)
         self._interrupted_at = self._api.link.interrupted_at
-        self._target = Target(self._api, self._stream, name, takes_acks=False)
+        self._target = Target(self._api, self._stream, info.name, takes_acks=False)
 
     async def close(self) -> None:
         """Delete its consumer at the server; a further fetch makes another. Without it, the
         consumer goes when it was not used for five minutes."""
+        deleting = self._give_up()
+        if deleting is not None:
+            await asyncio.shield(deleting)
+
+    def _give_up(self) -> asyncio.Task[None] | None:
+        """Let its consumer be deleted in the background."""
         target, self._target = self._target, None
-        if target is not None:
-            await delete(self._api, self._stream, target.consumer)
+        if target is None:
+            return None
+        return self._api.spawn(delete(self._api, self._stream, target.consumer))
 
     async def fetch(
         self,
@@ -97,7 +104,7 @@ class OrderedConsumer:
         """Up to `batch` messages, whatever came when the time is over; as `Consumer.fetch`.
 
         Raises:
-            StreamNotFoundError: the stream is gone.
+            StreamNotFoundError: the stream is gone, or was made anew.
             JetStreamError, PermissionsError: the server will never serve it.
             ConnectionClosedError: the connection is closed.
             ConfigError, BadTimeoutError: an argument cannot be.
@@ -127,7 +134,7 @@ class OrderedConsumer:
             await self.close()
             return []
         except BaseException:
-            self._target = None  # what came is lost to this consumer
+            self._give_up()  # what came is lost to this consumer
             raise
         return handed_out(await self._in_order(msgs), self._origin)
 
@@ -167,9 +174,6 @@ class OrderedConsumer:
             ConfigError, ConfigTypeError, BadTimeoutError: an argument cannot be.
         """
         supply: Supply = supply_of(max_messages, max_bytes, expires, heartbeat, threshold)
-        if self._target is not None:
-            loop = self._api.link.loop
-            task = loop.create_task(self.close(), name="natsrpc ordered consumer")
-            self._closing: asyncio.Task[None] = task
+        self._give_up()
         feed = Feed(self._api, self._stream, self._cursor, supply)
         return OrderedMessages(feed, self._origin)

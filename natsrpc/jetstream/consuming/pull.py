@@ -169,6 +169,7 @@ class Target:
     def leave(self, pull: Pull) -> asyncio.Task[None]:
         """End a pull, and give back all that the server has sent before it knows: none of that
         waits for its `ack_wait`. The task has ended when it is so."""
+        pull.rest()  # from here on, and not from the turn in which the task begins
         task = self._link.loop.create_task(pull.leave(), name="natsrpc pull")
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
@@ -306,8 +307,7 @@ class Pull:
         self._link.detach(self._sub)
 
     async def leave(self) -> None:
-        """End it, and give back all that the server has sent before it knows."""
-        self.rest()
+        """End it at the server, and wait until all that it sent before is here."""
         with contextlib.suppress(NatsError):  # it has ended, or the connection has
             await self._sub.drain()
 
@@ -335,15 +335,14 @@ class Pull:
     def _take_slowly(self, msg: Msg) -> None:
         """The sink where bytes are counted, or a priority group names the one that it serves."""
         owner, target = self._owner, self._target
-        if owner is None:
-            return
         if not PREFIX < msg.raw_reply < PREFIX_END:
-            self.misses = 0
-            owner.told(self, msg)
+            if owner is not None:
+                self.misses = 0
+                owner.told(self, msg)
             return
         self.left -= size_of(msg) if self.asked.max_bytes else 1
         if target.priority is not None and msg.raw_headers:
             target.pin = msg.headers.get(_PIN) or target.pin
         self._keep(msg)
-        if self._waiters or self.left <= 0:
+        if (self._waiters or self.left <= 0) and owner is not None:
             owner.arrived(self)

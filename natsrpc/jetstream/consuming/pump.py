@@ -36,6 +36,7 @@ MAX_BATCH = 1_000_000
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 _AT_ONCE = 2
+_LONGEST_LEAVE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,8 @@ class Pump:
     down, and calls `refill_soon` at 0. `error` is why nothing more comes.
 
     An owner that keeps messages elsewhere sets `keep`, and `count` to what tells how many there
-    are. `on_fail` is told `error`, too. `behind` is an ack subject that the next pull is to go
-    behind."""
+    are. `on_fail` is told `error`, too; `on_doubt` is called while a pull that does not wait brings
+    nothing. `behind` is an ack subject that the next pull is to go behind."""
 
     def __init__(self, target: Target, supply: Supply, owner: PumpOwner) -> None:
         self.target = target
@@ -82,6 +83,7 @@ class Pump:
         self.spare: int = 0
         self.error: Exception | None = None
         self.on_fail: Callable[[Exception], object] | None = None
+        self.on_doubt: Callable[[], object] | None = None
         self.behind: bytes = b""
         self.is_stopped: bool = False
         self._owner = owner
@@ -101,7 +103,7 @@ class Pump:
         self._in_vain = 0
         self._pause: asyncio.TimerHandle | None = None
         self._silence = Silence(
-            self._link, supply.heartbeat, lambda: self._live, self._found_silent
+            self._link, supply.heartbeat, lambda: self._live, self._found_silent, self._doubt
         )
         self._told: set[str] = set()
 
@@ -214,12 +216,13 @@ class Pump:
         self.target.clear()
 
     async def leave(self) -> None:
-        """Stop, and give back what live pulls still bring: none of it waits for its `ack_wait`."""
+        """Stop, and give back what live pulls still bring: none of it waits for its `ack_wait`.
+        Where the server says nothing more, that is waited for no longer than some seconds."""
         leaving = [self.target.leave(pull) for pull in self._live]
         self._live.clear()
         self.stop()
         if leaving:
-            await asyncio.wait(leaving)
+            await asyncio.wait(leaving, timeout=_LONGEST_LEAVE)
 
     def _over(self, pull: Pull, *, is_clean: bool = True) -> None:
         self._live.pop(pull, None)
@@ -252,11 +255,14 @@ class Pump:
             no_wait=not wait,
         )
         try:
-            self._live[self.target.begin(self, asked, self.behind)] = None
+            pull = self.target.begin(self, asked, self.behind)
         except NatsError as error:
             self.fail(error)
             return False
+        self._live[pull] = None
         self.behind = b""
+        if self._no_wait:
+            self._silence.look_soon(pull)
         return True
 
     def arrived(self, pull: Pull) -> None:
@@ -349,6 +355,10 @@ class Pump:
         if text not in self._told:
             self._told.add(text)
             self._link.report(error, None)
+
+    def _doubt(self) -> None:
+        if self.on_doubt is not None:
+            self.on_doubt()
 
     def _found_silent(self, silent: list[Pull]) -> None:
         for pull in silent:

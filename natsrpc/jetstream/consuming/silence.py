@@ -3,6 +3,10 @@
 A pull that brought nothing for more than two heartbeats is taken for dead only after a round trip
 to the server: until then its heartbeats may lie unread in the socket, behind a loop that was
 blocked. While there is no session, nothing is counted.
+
+A pull that does not wait has no heartbeats. It is to end at once, and a server whose stream goes
+just then may never say a word; but one that searches a large stream may take its time, and would
+never be done if it were asked anew each time. So it is doubted soon, and given up late.
 """
 
 from __future__ import annotations
@@ -16,10 +20,12 @@ from natsrpc.errors import NatsError
 from .pull import Pull
 
 _MOST_MISSED = 2
+_DOUBT = 1.0
 
 
 class Silence:
-    """Watches the pulls that `pulls` gives, and calls `found` with those that are dead."""
+    """Watches the pulls that `pulls` gives, and calls `found` with those that are dead; `doubt`
+    while one that does not wait brings nothing, each second."""
 
     def __init__(
         self,
@@ -27,12 +33,15 @@ class Silence:
         heartbeat: float,
         pulls: Callable[[], Iterable[Pull]],
         found: Callable[[list[Pull]], None],
+        doubt: Callable[[], object] | None = None,
     ) -> None:
         self._link = link
         self._heartbeat = heartbeat
         self._pulls = pulls
         self._found = found
+        self._doubt = doubt
         self._timer: asyncio.TimerHandle | None = None
+        self._doubting: asyncio.TimerHandle | None = None
         self._checking: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -40,10 +49,21 @@ class Silence:
         if self._heartbeat:
             self._timer = self._link.loop.call_later(self._heartbeat, self._look)
 
+    def look_soon(self, pull: Pull) -> None:
+        """Doubt a pull that does not wait, as long as it brings nothing."""
+        self._doubting = self._link.loop.call_later(_DOUBT, self._look_again, pull, pull.left)
+
+    def _look_again(self, pull: Pull, left: int) -> None:
+        if pull in self._pulls():
+            if pull.left == left and self._doubt is not None:
+                self._doubt()
+            self.look_soon(pull)
+
     def stop(self) -> None:
         """Watch no more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._doubting):
+            if timer is not None:
+                timer.cancel()
         if self._checking is not None:
             self._checking.cancel()
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Sequence
 
 from natsrpc.core import Msg, Payload, check_publish, encode_headers, payload_bytes
 from natsrpc.errors import (
     ConfigError,
-    ConfigTypeError,
     KeyDeletedError,
     KeyExistsError,
     KeyNotFoundError,
@@ -17,7 +17,15 @@ from natsrpc.errors import (
     WrongLastSequenceError,
 )
 
-from ..api import Api, DeliverPolicy, StreamInfo, read
+from ..api import (
+    MOST_SECONDS,
+    Api,
+    DeliverPolicy,
+    StreamInfo,
+    check_seconds,
+    check_whole,
+    read,
+)
 from ..consuming import Cursor, Feed, Supply
 from ..publishing import Publisher, PublishOptions, ttl_of, with_options
 from ..streams import get, get_last, not_found
@@ -77,7 +85,7 @@ class KeyValue:
             if revision is None:
                 stored = await get_last(self._api, self._stream, subject, direct=direct)
             else:
-                request = {"seq": _checked_revision(revision)}
+                request = {"seq": check_whole("get(revision=...)", revision, 1)}
                 stored = await get(self._api, self._stream, request, direct=direct)
         except MsgNotFoundError:
             raise self._not_found(key, revision) from None
@@ -172,7 +180,7 @@ class KeyValue:
             policy = "new"
         if resume_from_revision is not None:
             policy = "by_start_sequence"
-            _checked_revision(resume_from_revision)
+            check_whole("watch(resume_from_revision=...)", resume_from_revision, 1)
         cursor = Cursor(
             filters=filters,
             deliver_policy=policy,
@@ -241,7 +249,7 @@ class KeyValue:
         """
         check_key(key)
         try:
-            return await self._write_if(key, value, _checked_revision(last))
+            return await self._write_if(key, value, check_whole("last=...", last))
         except WrongLastSequenceError as error:
             raise self._wrong_last(key, last, error) from None
 
@@ -275,7 +283,7 @@ class KeyValue:
         if last is not None:
             headers = {
                 **headers,
-                "Nats-Expected-Last-Subject-Sequence": str(_checked_revision(last)),
+                "Nats-Expected-Last-Subject-Sequence": str(check_whole("last=...", last)),
             }
         try:
             await self._write(key, b"", encode_headers(headers))
@@ -315,8 +323,11 @@ class KeyValue:
         What is put meanwhile stays.
 
         Raises:
+            ConfigError, ConfigTypeError: `older_than` is no number of seconds.
             JetStreamError, NatsTimeoutError, PermissionsError, ConnectionClosedError: as any call.
         """
+        if older_than != math.inf:
+            check_seconds("purge_deletes(older_than=...)", older_than, -MOST_SECONDS)
         markers: dict[str, Entry] = {}
         async for entry in self._there([">"], "last_per_subject"):
             markers.pop(entry.key, None)
@@ -343,9 +354,3 @@ class KeyValue:
         except StreamNotFoundError as error:
             raise not_found(self.bucket, error) from None
         return KeyValueStatus.of(self.bucket, read(StreamInfo, answer))
-
-
-def _checked_revision(revision: int) -> int:
-    if not isinstance(revision, int) or isinstance(revision, bool) or revision < 0:
-        raise ConfigTypeError(f"a revision is a whole number of at least 0, not {revision!r}")
-    return revision

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from natsrpc.errors import BadBucketError, BucketNotFoundError, ConfigTypeError
 
-from ..api import Api, StreamInfo
+from ..api import Api, StreamInfo, StreamSource
 from ..publishing import Publisher
 from ..streams import BucketStreams, StreamManager
 from .bucket import KeyValue
@@ -29,6 +29,8 @@ class Buckets:
     async def create(self, config: KeyValueConfig) -> KeyValue:
         """Create a bucket, as `JetStream.create_key_value` describes it."""
         whole, asked = whole_stream(_checked(config)), asked_of_stream(config)
+        if config.mirror is None:  # what is put into a mirror goes into another bucket
+            asked = dataclasses.replace(asked, mirror=StreamSource())
         return self._bucket(config.bucket, await self._streams.create(config.bucket, whole, asked))
 
     async def update(self, config: KeyValueConfig) -> KeyValue:

@@ -17,6 +17,7 @@ from ..api import (
     StreamSource,
     SubjectTransform,
     check_bucket,
+    check_seconds,
 )
 from .keys import PREFIX
 
@@ -71,11 +72,11 @@ class KeyValueConfig:
         history = self.history
         if history is not None and (type(history) is not int or not 1 <= history <= _MAX_HISTORY):
             raise ConfigError(f"KeyValueConfig(history=...) must be 1 to 64, not {history!r}")
-        ttl = self.limit_marker_ttl
-        if ttl is not None and not ttl >= 1:
-            raise ConfigError(
-                f"KeyValueConfig(limit_marker_ttl=...) must be at least 1 second, not {ttl!r}"
-            )
+        if self.ttl is not None:
+            check_seconds("KeyValueConfig(ttl=...)", self.ttl)
+        if self.limit_marker_ttl is not None:
+            check_seconds("KeyValueConfig(limit_marker_ttl=...)", self.limit_marker_ttl, 1.0)
+        StreamConfig(mirror=self.mirror, sources=self.sources)  # refuses what is none
 
 
 def asked_of_stream(config: KeyValueConfig) -> StreamConfig:
@@ -94,6 +95,8 @@ def asked_of_stream(config: KeyValueConfig) -> StreamConfig:
         placement=config.placement,
         republish=config.republish,
         compression=None if compression is None else "s2" if compression else "none",
+        mirror=None if config.mirror is None else _bucket_source(config.mirror),
+        sources=_bucket_sources(config),
         allow_msg_ttl=True if ttl is not None else None,
         subject_delete_marker_ttl=ttl,
         metadata=config.metadata,
@@ -112,11 +115,14 @@ def whole_stream(config: KeyValueConfig) -> StreamConfig:
         allow_direct=True,
     )
     if config.mirror is not None:
-        return dataclasses.replace(asked, mirror=_bucket_source(config.mirror), mirror_direct=True)
-    sources = None
-    if config.sources is not None:
-        sources = [_with_transform(_bucket_source(each), config.bucket) for each in config.sources]
-    return dataclasses.replace(asked, subjects=[f"$KV.{config.bucket}.>"], sources=sources)
+        return dataclasses.replace(asked, mirror_direct=True)
+    return dataclasses.replace(asked, subjects=[f"$KV.{config.bucket}.>"])
+
+
+def _bucket_sources(config: KeyValueConfig) -> list[StreamSource] | None:
+    if config.sources is None:
+        return None
+    return [_with_transform(_bucket_source(each), config.bucket) for each in config.sources]
 
 
 def _bucket_source(source: StreamSource) -> StreamSource:

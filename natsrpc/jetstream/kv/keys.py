@@ -46,6 +46,8 @@ def check_filters(filters: str | Sequence[str]) -> list[str]:
     Raises:
         ConfigError, ConfigTypeError: one is no key with `*` for a token, or `>` at the end.
     """
+    if not isinstance(filters, Sequence) or isinstance(filters, bytes):
+        raise ConfigTypeError(f"filters of keys must be a str or several, not {filters!r}")
     listed = [filters] if isinstance(filters, str) else list(filters)
     for each in listed:
         if not isinstance(each, str):

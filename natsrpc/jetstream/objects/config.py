@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ..api import Placement, StreamConfig, StreamInfo, check_bucket
+from ..api import Placement, StreamConfig, StreamInfo, check_bucket, check_seconds
 from .info import PREFIX
 
 _WINDOW = 120.0
@@ -44,6 +44,8 @@ class ObjectStoreConfig:
 
     def __post_init__(self) -> None:
         check_bucket(self.bucket)
+        if self.ttl is not None:
+            check_seconds("ObjectStoreConfig(ttl=...)", self.ttl)
 
 
 def asked_of_stream(config: ObjectStoreConfig) -> StreamConfig:

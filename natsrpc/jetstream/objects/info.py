@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from natsrpc.core import Headers
+from natsrpc.core import Headers, HeaderValues
 from natsrpc.errors import ConfigError, ConfigTypeError, JetStreamError
+
+from ..api import is_texts
 
 DEFAULT_CHUNK = 128 * 1024
 PREFIX = "OBJ_"
@@ -61,7 +63,35 @@ def check_object_name(name: str) -> str:
         raise ConfigTypeError(f"the name of an object must be a str, not {name!r}")
     if not name:
         raise ConfigError("the name of an object must not be empty")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"the name of an object must be UTF-8 text, not {name!r}") from None
     return name
+
+
+def checked_facts(
+    description: str | None, headers: HeaderValues | None, metadata: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """What a user says of an object, as fields of its information: those that are given.
+
+    Raises:
+        ConfigTypeError, BadHeaderError: one cannot be.
+    """
+    facts: dict[str, Any] = {}
+    if description is not None:
+        if not isinstance(description, str):
+            raise ConfigTypeError(f"description=... must be a str, not {description!r}")
+        facts["description"] = description
+    if headers is not None:
+        if not isinstance(headers, Mapping):
+            raise ConfigTypeError(f"headers=... must be a mapping, not {headers!r}")
+        facts["headers"] = Headers(headers)
+    if metadata is not None:
+        if not is_texts(metadata):
+            raise ConfigTypeError(f"metadata=... must be a mapping of str to str, not {metadata!r}")
+        facts["metadata"] = dict(metadata)
+    return facts
 
 
 def encoded_name(name: str) -> str:

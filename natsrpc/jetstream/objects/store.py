@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from natsrpc.core import Headers, HeaderValues, check_publish, encode_headers, random_text
+from natsrpc.core import HeaderValues, check_publish, encode_headers, random_text
 from natsrpc.errors import (
     ConfigError,
     ConfigTypeError,
@@ -20,7 +21,7 @@ from natsrpc.errors import (
     WrongLastSequenceError,
 )
 
-from ..api import Api, DeliverPolicy, StreamConfig, StreamInfo, check_bucket, read
+from ..api import Api, DeliverPolicy, StreamConfig, StreamInfo, check_bucket, check_whole, read
 from ..consuming import Cursor, Feed, Supply
 from ..publishing import Pipeline, Publisher
 from ..streams import StreamManager, get_last, not_found
@@ -32,6 +33,7 @@ from .info import (
     ObjectInfo,
     ObjectLink,
     check_object_name,
+    checked_facts,
     digest_text,
     encoded_name,
     from_json,
@@ -39,6 +41,8 @@ from .info import (
 )
 from .reader import ObjectReader
 from .watcher import ObjectWatcher
+
+R = TypeVar("R")
 
 _SUPPLY = Supply(most=256, threshold=128, expires=30.0, heartbeat=5.0)
 _NUID_SIZE = 22
@@ -102,10 +106,8 @@ class ObjectStore:
             name=name,
             bucket=self.bucket,
             nuid=random_text(_NUID_SIZE).decode(),
-            description=description or "",
-            headers=Headers(headers),
-            metadata=dict(metadata or {}),
             max_chunk_size=chunk_size,
+            **checked_facts(description, headers, metadata),
         )
         before = await self._latest(name)
         subject = check_publish(self._chunks(info.nuid))
@@ -152,15 +154,15 @@ class ObjectStore:
             except WrongLastSequenceError:  # somebody was quicker, and is replaced as well
                 before = await self._latest(info.name)
         else:
-            raise JetStreamError(f"object {info.name!r} is written by too many at once")
+            raise _written_by_too_many(info.name)
         if before is not None and before.nuid and before.nuid != info.nuid and not before.deleted:
             await self._to_the_end(self._purge(before.nuid))
         return info
 
-    async def _tell(self, info: ObjectInfo, last: int | None) -> ObjectInfo:
-        headers = {"Nats-Rollup": "sub"}
-        if last is not None:
-            headers["Nats-Expected-Last-Subject-Sequence"] = str(last)
+    async def _tell(self, info: ObjectInfo, last: int) -> ObjectInfo:
+        """Say something of a name, if the latest word on it has the revision `last` (0: none): what
+        somebody else has said since then may be of an object that must not be lost."""
+        headers = {"Nats-Rollup": "sub", "Nats-Expected-Last-Subject-Sequence": str(last)}
         subject = check_publish(self._meta(info.name))
         block = encode_headers(headers)
         ack = await self._publisher.publish(subject, to_json(info), block, self._api.timeout)
@@ -298,13 +300,22 @@ class ObjectStore:
             ConfigError, ConfigTypeError: the name cannot be.
             JetStreamError, NatsTimeoutError, PermissionsError, ConnectionClosedError: as any call.
         """
+        await self._in_turn(name, lambda: self._delete(name))
+
+    async def _delete(self, name: str) -> None:
         info = await self.info(name, show_deleted=True)
         if info.deleted:
             return
-        gone = dataclasses.replace(info, deleted=True, size=0, chunks=0, digest="")
-        await self._tell(gone, None)
+        await self._tell(_deleted(info), info.revision)
         if info.nuid:
             await self._purge(info.nuid)
+
+    async def _in_turn(self, name: str, change: Callable[[], Awaitable[R]]) -> R:
+        """Change what is said of a name: anew from the start where somebody was quicker."""
+        for _ in range(_TRIES):
+            with contextlib.suppress(WrongLastSequenceError):
+                return await change()
+        raise _written_by_too_many(name)
 
     async def update_meta(
         self,
@@ -323,22 +334,35 @@ class ObjectStore:
             ConfigError, ConfigTypeError, BadHeaderError: an argument cannot be.
             NatsTimeoutError, PermissionsError, ConnectionClosedError: as any call.
         """
+        told = checked_facts(description, headers, metadata)
+        if name is not None:
+            told["name"] = check_object_name(name)
+        return await self._in_turn(object_name, lambda: self._change(object_name, told))
+
+    async def _change(self, object_name: str, told: Mapping[str, Any]) -> ObjectInfo:
         info = await self.info(object_name)
-        changed = dataclasses.replace(
-            info,
-            name=info.name if name is None else check_object_name(name),
-            description=info.description if description is None else description,
-            headers=info.headers if headers is None else Headers(headers),
-            metadata=info.metadata if metadata is None else dict(metadata),
-        )
+        changed = dataclasses.replace(info, **told)
         if changed.name == info.name:
             return await self._tell(changed, info.revision)
+        return await self._rename(info, changed)
+
+    async def _rename(self, info: ObjectInfo, changed: ObjectInfo) -> ObjectInfo:
+        """Tell the new name, then take the old one away if it still is what was renamed. In this
+        order an object always has a name, whatever comes between."""
         target = await self._latest(changed.name)
         if target is not None and not target.deleted:
             raise JetStreamError(f"store {self.bucket!r} has an object {changed.name!r} already")
         changed = await self._tell(changed, 0 if target is None else target.revision)
-        subject = self._meta(info.name)
-        await self._api.call(f"STREAM.PURGE.{self._stream}", {"filter": subject})
+        try:
+            mark = await self._tell(_deleted(info), info.revision)
+        except WrongLastSequenceError:
+            # Another object has the old name, and the chunks went with the former.
+            with contextlib.suppress(WrongLastSequenceError):
+                await self._tell(_deleted(changed), changed.revision)
+            raise
+        # Up to the mark, and no further: there may be an object of the old name already.
+        request = {"filter": self._meta(info.name), "seq": mark.revision + 1}
+        await self._api.call(f"STREAM.PURGE.{self._stream}", request)
         return changed
 
     async def add_link(self, name: str, info: ObjectInfo) -> ObjectInfo:
@@ -403,10 +427,17 @@ class ObjectStore:
         return ObjectStoreStatus.of(self.bucket, read(StreamInfo, answer))
 
 
+def _deleted(info: ObjectInfo) -> ObjectInfo:
+    """The word that an object is gone."""
+    return dataclasses.replace(info, deleted=True, size=0, chunks=0, digest="")
+
+
+def _written_by_too_many(name: str) -> JetStreamError:
+    return JetStreamError(f"object {name!r} is written by too many at once")
+
+
 def _check_chunk_size(size: int, most: int) -> None:
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise ConfigTypeError(f"put(chunk_size=...) must be at least 1 byte, not {size!r}")
-    if size > most:
+    if check_whole("put(chunk_size=...)", size, 1) > most:
         raise ConfigError(
             f"put(chunk_size={size}) is more than the {most} bytes that the server takes at once"
         )

@@ -18,6 +18,7 @@ from ..api import (
     Api,
     StreamConfig,
     StreamInfo,
+    asks,
     check_name,
     dropped,
     overlay,
@@ -26,6 +27,8 @@ from ..api import (
 )
 from ..consuming import too_old
 from .stream import Stream
+
+_WINDOW = "duplicate_window"
 
 
 class StreamManager:
@@ -48,6 +51,10 @@ class StreamManager:
         await self._check_level(asked)
         there = await self._api.call(f"STREAM.INFO.{name}")
         raw = overlay(config, there.get("config") or {})
+        if config.duplicate_window is None and 0 < raw.get("max_age", 0) < raw.get(_WINDOW, 0):
+            # Servers fill in a window of their own, and refuse one that is longer than messages
+            # are kept.
+            raw[_WINDOW] = raw["max_age"]
         return self._made(asked, await self._api.call(f"STREAM.UPDATE.{name}", raw))
 
     async def create_or_update(self, config: StreamConfig) -> Stream:
@@ -62,7 +69,7 @@ class StreamManager:
 
     async def _check_level(self, asked: dict[str, Any]) -> None:
         for field, level in STREAM_LEVELS.items():
-            if asked.get(field):
+            if asks(asked.get(field)):
                 await self._api.require(level, f"StreamConfig({field}=...)")
 
     def _made(self, asked: dict[str, Any], answer: dict[str, Any]) -> Stream:

@@ -24,6 +24,7 @@ from ..api import (
     ReplayPolicy,
     StreamInfo,
     check_name,
+    check_whole,
     lacking,
     overlay,
     read,
@@ -102,7 +103,7 @@ class Stream:
             keep: leave so many of the latest.
 
         Raises:
-            ConfigError: both `sequence` and `keep` were given.
+            ConfigError, ConfigTypeError: both `sequence` and `keep` were given, or one cannot be.
             JetStreamError, NatsTimeoutError, PermissionsError, ConnectionClosedError: as any call.
         """
         if sequence is not None and keep is not None:
@@ -112,9 +113,9 @@ class Stream:
             check_subscribe(subject)
             request["filter"] = subject
         if sequence is not None:
-            request["seq"] = sequence
+            request["seq"] = check_whole("purge(sequence=...)", sequence, 1)  # 0 is: all
         if keep is not None:
-            request["keep"] = keep
+            request["keep"] = check_whole("purge(keep=...)", keep)
         answer = await self._api.call(f"STREAM.PURGE.{self.name}", request or None)
         return int(answer.get("purged", 0))
 
@@ -129,8 +130,7 @@ class Stream:
             MsgNotFoundError: there is none.
             JetStreamError, NatsTimeoutError, PermissionsError, ConnectionClosedError: as any call.
         """
-        if not isinstance(seq, int) or isinstance(seq, bool) or seq < 0:
-            raise ConfigTypeError(f"get_msg(seq=...) must be a sequence, not {seq!r}")
+        check_whole("get_msg(seq=...)", seq, 1 if subject is None else 0)
         request: dict[str, Any] = {"seq": seq}
         if subject is not None:
             check_subscribe(subject)
@@ -154,7 +154,7 @@ class Stream:
             JetStreamError: there is none, or the stream denies it.
             NatsTimeoutError, PermissionsError, ConnectionClosedError: as any call.
         """
-        request = {"seq": seq, "no_erase": not secure}
+        request = {"seq": check_whole("delete_msg(seq=...)", seq, 1), "no_erase": not secure}
         await self._api.call(f"STREAM.MSG.DELETE.{self.name}", request)
 
     @property
@@ -276,6 +276,10 @@ class Stream:
         Ref: ADR-17; nats.go `Stream.OrderedConsumer`.
         """
         filters = [filter_subjects] if isinstance(filter_subjects, str) else filter_subjects or []
+        if not isinstance(filters, Sequence):
+            raise ConfigTypeError(
+                f"ordered_consumer(filter_subjects=...) must be subjects, not {filters!r}"
+            )
         cursor = Cursor(
             filters=filters,
             deliver_policy=deliver_policy,
@@ -284,7 +288,7 @@ class Stream:
             headers_only=headers_only,
             replay_policy=replay_policy,
             inactive_threshold=inactive_threshold,
-            metadata=dict(metadata) if metadata else None,
+            metadata=metadata,
         )
         ordered = OrderedConsumer(self._api, self.name, cursor)
         await ordered.open()
@@ -339,7 +343,7 @@ class Stream:
             ConsumerNotFoundError: there is none of that name.
             JetStreamError, NatsTimeoutError, PermissionsError, ConnectionClosedError: as any call.
         """
-        request = None if seq is None else {"seq": seq}
+        request = None if seq is None else {"seq": check_whole("reset_consumer(seq=...)", seq, 1)}
         await self._newer(f"CONSUMER.RESET.{self.name}", name, request, 4, "resetting a consumer")
 
     async def _newer(

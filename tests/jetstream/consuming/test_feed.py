@@ -213,3 +213,26 @@ async def test_a_stream_of_the_same_name_that_counts_anew_is_told(
             await nc.force_reconnect()
             with pytest.raises(StreamNotFoundError, match="made anew"):
                 await anext(messages)
+
+
+async def test_a_pull_that_does_not_wait_and_is_silent_is_looked_into(
+    there: PlayedStream, played: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow server is not asked anew; one that has lost the consumer is."""
+    monkeypatch.setattr("natsrpc.jetstream.consuming.silence._DOUBT", 0.01)
+    looks: list[str] = []
+    is_gone = False
+
+    async def tell(msg: Msg) -> None:
+        looks.append(msg.subject)
+        gone = b'{"error": {"code": 404, "err_code": 10014, "description": "consumer not found"}}'
+        await msg.respond(gone if is_gone else b"{}")
+
+    await there.nc.subscribe("played.CONSUMER.INFO.S.*", cb=tell)
+    await there.nc.flush()
+    feed = await latest(there, played, pending=1)
+    await eventually(lambda: len(looks) > 2)
+    assert (len(there.made), len(there.pulls)) == (1, 1)
+    is_gone = True
+    await eventually(lambda: len(there.made) > 1)
+    await feed.close()

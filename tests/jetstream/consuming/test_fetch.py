@@ -130,6 +130,21 @@ async def test_a_cancelled_one_gives_back_what_came(
     await no_pull_waits(consumer)
 
 
+@pytest.mark.parametrize("options", [{}, {"max_bytes": 100_000}])
+async def test_a_cancelled_one_gives_back_what_is_on_its_way(
+    scripted: ScriptedConsumer, played: Connection, options: Any
+) -> None:
+    words: list[bytes] = []
+    await scripted.nc.subscribe("$JS.ACK.>", cb=lambda msg: words.append(msg.data))
+    consumer = await scripted.consumer(played)
+    fetching = asyncio.create_task(consumer.fetch(100, timeout=30.0, **options))
+    await eventually(lambda: scripted.pulls)
+    fetching.cancel()
+    scripted.send(5)
+    await asyncio.wait({fetching})
+    await eventually(lambda: words == [b"-NAK"] * 5)
+
+
 async def test_many_at_once_share_by_message(
     js: JetStream, stream: Stream, consumer: Consumer
 ) -> None:

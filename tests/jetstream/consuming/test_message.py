@@ -111,7 +111,7 @@ async def test_a_delay_is_whole_nanoseconds(nc: Connection, consumer: Consumer) 
     assert words == [b"-NAK", b'-NAK {"delay": 0}', b'-NAK {"delay": 1500000000}']
 
 
-@pytest.mark.parametrize("bad", [-1, "1", True, float("nan")])
+@pytest.mark.parametrize("bad", [-1, "1", True, float("nan"), float("inf"), 1e10, 1e300])
 async def test_a_delay_that_cannot_be_is_refused(
     js: JetStream, stream: Stream, consumer: Consumer, bad: float
 ) -> None:
@@ -120,6 +120,14 @@ async def test_a_delay_that_cannot_be_is_refused(
     with pytest.raises(ConfigError):
         await msg.nak(delay=bad)
     await msg.ack()
+
+
+async def test_a_reason_is_text(js: JetStream, stream: Stream, consumer: Consumer) -> None:
+    await fill(js, stream, 1)
+    msg = await consumer.next()
+    with pytest.raises(ConfigError, match=r"term\(reason=\.\.\.\) must be a str, not 5"):
+        await msg.term(5)  # type: ignore[arg-type]  # the mistake
+    await msg.term("half \ud800 of a letter")
 
 
 async def test_naks_come_back_in_their_order_before_what_is_new(

@@ -145,6 +145,16 @@ async def _ack_pending(consumer: Consumer) -> int:
     return (await consumer.info()).num_ack_pending
 
 
+@pytest.mark.parametrize("options", [{"max_messages": 500}, {"max_bytes": 200_000}])
+async def test_leaving_gives_back_what_is_on_its_way(
+    js: JetStream, stream: Stream, consumer: Consumer, options: dict[str, Any]
+) -> None:
+    await fill(js, stream, 2000, size=200)
+    async with consumer.messages(**options) as messages:
+        await take(messages, 1)
+    assert len(await consumer.fetch(1999, timeout=5.0)) == 1999
+
+
 @pytest.mark.parametrize("way", ["break", "raise", "cancel"])
 async def test_each_way_out_leaves_nothing(
     js: JetStream, stream: Stream, consumer: Consumer, way: str
@@ -348,6 +358,47 @@ async def test_what_is_not_handed_out_is_given_back_on_the_wire(
     await eventually(lambda: len(words) == 3)
     assert [data for _, data in words] == [b"+ACK", b"-NAK", b"-NAK"]
     assert len({subject for subject, _ in words}) == 3
+
+
+async def test_leaving_that_is_cancelled_gives_back_all_the_same(
+    scripted: ScriptedConsumer, played: Connection
+) -> None:
+    words: list[bytes] = []
+    await scripted.nc.subscribe("$JS.ACK.>", cb=lambda msg: words.append(msg.data))
+    consumer = await scripted.consumer(played)
+    scripted.pulled = lambda index: scripted.send(3)
+    is_leaving = asyncio.Event()
+
+    async def read() -> None:
+        async with consumer.messages(max_messages=10) as messages:
+            await (await anext(messages)).ack()
+            is_leaving.set()
+
+    reading = asyncio.create_task(read())
+    await is_leaving.wait()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await eventually(lambda: len(words) == 3)
+    assert sorted(words) == [b"+ACK", b"-NAK", b"-NAK"]
+
+
+@pytest.mark.parametrize("how", ["cut", "silent"])
+async def test_leaving_where_the_server_is_out_of_reach_ends(
+    jetstream_server: NatsServer, consumer: Consumer, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr("natsrpc.jetstream.consuming.pump._LONGEST_LEAVE", 0.01)
+    async with Proxy(jetstream_server.port) as proxy, connect(proxy.url) as nc:
+        there = await (await JetStream(nc).stream(consumer.stream_name)).consumer("c")
+        async with asyncio.timeout(10.0), there.messages() as messages:
+            if how == "cut":
+                proxy.refuse()
+                proxy.cut()
+                await eventually(lambda: not nc.is_connected)
+            else:
+                proxy.swallow()
+        with pytest.raises(StopAsyncIteration):
+            await anext(messages)
 
 
 # trouble

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from natsrpc.core import connect
+from natsrpc.core import Connection, connect
 from natsrpc.errors import (
     BadTimeoutError,
     ConfigError,
@@ -20,7 +21,7 @@ from natsrpc.jetstream import JetStream, OrderedConsumer, Stream, StreamConfig
 from natsrpc.testing import NatsServer
 from tests.core.harness import eventually, no_leaks, turns
 from tests.core.harness.proxy import Proxy
-from tests.jetstream.pulls import until_asked
+from tests.jetstream.pulls import cancel_amid_opening, until_asked
 
 
 async def fill(js: JetStream, stream: Stream, count: int, last: str = "a") -> None:
@@ -258,6 +259,58 @@ async def test_a_stream_that_was_made_anew_is_told(js: JetStream) -> None:
         with pytest.raises(StreamNotFoundError, match=r"made anew|stream not found"):
             await anext(messages)
     await js.delete_stream("OANEW")
+
+
+@pytest.mark.parametrize("way", ["fetch", "messages"])
+async def test_a_stream_that_was_made_anew_between_two_reads_is_told(
+    js: JetStream, name: Callable[[], str], way: str
+) -> None:
+    """And from then on, also when it has grown beyond what was read."""
+    unique = name()
+    config = StreamConfig(name=unique, subjects=[f"{unique.lower()}.a"], storage="memory")
+    stream = await js.create_stream(config)
+    await fill(js, stream, 5)
+    ordered = await stream.ordered_consumer()
+    assert len(await ordered.fetch(5)) == 5
+    await js.delete_stream(unique)
+    await js.create_stream(config)
+    for count in (4, 4):
+        await fill(js, stream, count)
+        with pytest.raises(StreamNotFoundError, match="made anew: its last sequence is 4"):
+            if way == "fetch":
+                await ordered.fetch(5, timeout=10.0)
+            else:
+                async with ordered.messages() as messages:
+                    await anext(messages)
+    await js.delete_stream(unique)
+
+
+async def test_a_cancelled_wait_leaves_no_consumer(js: JetStream, stream: Stream) -> None:
+    ordered = await stream.ordered_consumer()
+    reading = asyncio.create_task(ordered.next(timeout=60.0))
+    await until_asked(js, stream.name)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    await eventually(lambda: is_unread(stream))
+
+
+async def is_unread(stream: Stream) -> bool:
+    return await names(stream) == []
+
+
+@pytest.mark.parametrize("way", ["next", "messages"])
+async def test_one_that_is_cancelled_while_it_opens_leaves_no_consumer(
+    nc: Connection, js: JetStream, stream: Stream, way: str
+) -> None:
+    ordered = await stream.ordered_consumer()
+    await ordered.close()
+
+    async def read() -> None:
+        async with ordered.messages() as messages:
+            await anext(messages)
+
+    await cancel_amid_opening(nc, js, stream.name, ordered.next(60.0) if way == "next" else read())
 
 
 # the connection

@@ -13,7 +13,6 @@ from natsrpc.core import Connection
 from natsrpc.errors import (
     BucketNotFoundError,
     ConfigError,
-    ConfigTypeError,
     JetStreamError,
     KeyDeletedError,
     KeyExistsError,
@@ -250,12 +249,17 @@ async def test_each_call_checks_the_key(kv: KeyValue, key: Any) -> None:
 
 
 async def test_revisions_are_whole_numbers(kv: KeyValue) -> None:
+    for revision in (0, -1):
+        with pytest.raises(ConfigError, match="at least 1"):
+            await kv.get("a", revision=revision)
+        with pytest.raises(ConfigError, match="at least 1"):
+            kv.watch("a", resume_from_revision=revision)
     for bad in (-1, "1", True):
-        with pytest.raises(ConfigTypeError):
+        with pytest.raises(ConfigError):
             await kv.get("a", revision=bad)  # type: ignore[arg-type]
-        with pytest.raises(ConfigTypeError):
+        with pytest.raises(ConfigError):
             await kv.update("a", b"", last=bad)  # type: ignore[arg-type]
-        with pytest.raises(ConfigTypeError):
+        with pytest.raises(ConfigError):
             await kv.delete("a", last=bad)  # type: ignore[arg-type]
 
 

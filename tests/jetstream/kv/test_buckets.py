@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from natsrpc.errors import (
     BucketNotFoundError,
     ConfigError,
     ConfigTypeError,
+    JetStreamError,
     StreamNameInUseError,
 )
 from natsrpc.jetstream import JetStream, KeyValueConfig, Republish, StreamConfig, StreamSource
@@ -153,3 +155,33 @@ async def test_mirrors_and_sources_of_buckets(js: JetStream) -> None:
         assert [entry.value for entry in await there.history("b")] == [b"2"]
     for name in ("mirror", "joined", "origin"):
         await js.delete_key_value(name)
+
+
+@pytest.mark.server_only("mirrors and sources")
+async def test_another_mirror_and_other_sources_are_named_or_made(
+    js: JetStream, name: Callable[[], str]
+) -> None:
+    one, two, mirror, joined = name(), name(), name(), name()
+    for bucket in (one, two):
+        await js.create_key_value(KeyValueConfig(bucket=bucket, storage="memory"))
+    first, second = StreamSource(name=one), StreamSource(name=two)
+    for _ in range(2):  # the same again is taken
+        await js.create_key_value(KeyValueConfig(bucket=mirror, mirror=first))
+        await js.create_key_value(KeyValueConfig(bucket=joined, sources=[first]))
+    for field, other in (
+        ("mirror", KeyValueConfig(bucket=mirror, mirror=second)),
+        ("mirror", KeyValueConfig(bucket=mirror)),
+        ("sources", KeyValueConfig(bucket=joined, sources=[first, second])),
+    ):
+        with pytest.raises(StreamNameInUseError, match=field):
+            await js.create_key_value(other)
+    both = KeyValueConfig(bucket=joined, sources=[first, second])
+    there = await js.update_key_value(both)
+    assert len((await there.status()).stream_info.config.sources or ()) == 2
+    await js.create_key_value(both)
+    await js.update_key_value(KeyValueConfig(bucket=joined, description="and no word of sources"))
+    assert len((await there.status()).stream_info.config.sources or ()) == 2
+    with pytest.raises(JetStreamError, match="mirror"):
+        await js.update_key_value(KeyValueConfig(bucket=mirror, mirror=second))
+    for bucket in (mirror, joined, one, two):
+        await js.delete_key_value(bucket)

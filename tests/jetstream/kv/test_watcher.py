@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from natsrpc.core import connect
+from natsrpc.core import Connection, connect
 from natsrpc.errors import ConfigError, ConnectionClosedError, StreamNotFoundError
 from natsrpc.jetstream import Entry, JetStream, KeyValue, KeyValueConfig, KeyWatcher
 from natsrpc.testing import NatsServer
 from tests.core.harness import eventually, no_leaks, turns
 from tests.core.harness.proxy import Proxy
-from tests.jetstream.pulls import until_asked
+from tests.jetstream.pulls import cancel_amid_opening, until_asked
 
 
 async def until_mark(watcher: KeyWatcher) -> list[Entry]:
@@ -247,3 +247,18 @@ async def test_a_cut_in_the_initial_part_keeps_the_mark_behind_it(
         assert [entry.revision for entry in first + rest] == list(range(1, 1501))
     assert sorted(await kv.keys()) == sorted(f"k{number}" for number in range(1500))
     await js.delete_key_value(bucket)
+
+
+@pytest.mark.parametrize("way", ["watch", "keys", "history"])
+async def test_a_read_that_is_cancelled_while_it_opens_leaves_no_consumer(
+    nc: Connection, js: JetStream, filled: KeyValue, way: str
+) -> None:
+    async def watch() -> None:
+        async with filled.watch() as watcher:
+            await until_mark(watcher)
+
+    reads = {"watch": watch(), "keys": filled.keys(), "history": filled.history("a.1")}
+    read = reads.pop(way)
+    for other in reads.values():
+        other.close()
+    await cancel_amid_opening(nc, js, f"KV_{filled.bucket}", read)

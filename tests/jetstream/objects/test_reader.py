@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from natsrpc.core import connect
+from natsrpc.core import Connection, connect
 from natsrpc.errors import (
     ConfigError,
     ConnectionClosedError,
@@ -24,6 +24,7 @@ from natsrpc.jetstream.objects.info import from_json
 from natsrpc.testing import NatsServer
 from tests.core.harness import eventually
 from tests.core.harness.proxy import Proxy
+from tests.jetstream.pulls import cancel_amid_opening
 
 
 async def test_by_chunks_and_the_rest_at_once(store: ObjectStore) -> None:
@@ -179,3 +180,10 @@ async def test_a_drain_ends_it(jetstream_server: NatsServer, store: ObjectStore)
         await nc.drain()
         with pytest.raises(JetStreamError, match="was ended"):
             await reader.read()
+
+
+async def test_one_that_is_cancelled_while_it_opens_leaves_no_consumer(
+    nc: Connection, js: JetStream, store: ObjectStore
+) -> None:
+    await store.put("a", b"x" * 3000, chunk_size=1000)
+    await cancel_amid_opening(nc, js, f"OBJ_{store.bucket}", store.get_bytes("a"), sent=2)

@@ -6,10 +6,11 @@ import asyncio
 import base64
 import hashlib
 import io
+import itertools
 import json
 import os
 import tracemalloc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from natsrpc.jetstream import (
     ObjectLink,
     ObjectStore,
     ObjectStoreConfig,
+    PubAck,
     Stream,
 )
 from natsrpc.testing import NatsServer
@@ -330,6 +332,103 @@ async def test_changing_what_is_said_of_it(js: JetStream, store: ObjectStore) ->
     await store.delete("c")
     with pytest.raises(ObjectDeletedError):
         await store.update_meta("c", description="")
+
+
+def beside(
+    js: JetStream,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: int,
+    act: Callable[[], Awaitable[object]],
+) -> None:
+    """Let another client do something just before the publish with this number."""
+    publish, count = js.publisher.publish, itertools.count()
+
+    async def hooked(*args: Any, **options: Any) -> PubAck:
+        if next(count) == moment:
+            await act()
+        return await publish(*args, **options)
+
+    monkeypatch.setattr(js.publisher, "publish", hooked)
+
+
+@pytest.mark.parametrize("moment", [0, 1])
+async def test_a_rename_beside_a_put_takes_what_was_put(
+    js: JetStream,
+    other: Connection,
+    store: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: int,
+) -> None:
+    """The put comes before the new name is told, or before the old one is taken away."""
+    there = await JetStream(other).object_store(store.bucket)
+    await store.put("a", b"old")
+    beside(js, monkeypatch, moment, lambda: there.put("a", b"new"))
+    async with there.watch(updates_only=True) as watcher:
+        renamed = await store.update_meta("a", name="b")
+        seen: dict[str, bool] = {}
+        async with asyncio.timeout(5):
+            while seen != {"a": True, "b": False}:
+                info = await anext(watcher)
+                assert info is not None
+                seen[info.name] = info.deleted
+    assert await store.get_bytes("b") == b"new"
+    assert await stored(js, store) == {f"C.{renamed.nuid}": 1, meta("b"): 1}
+
+
+async def test_an_object_put_where_one_was_renamed_stays(
+    js: JetStream, other: Connection, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The put comes behind the mark on the old name, and before the mark is swept away."""
+    there = await JetStream(other).object_store(store.bucket)
+    await store.put("a", b"old")
+    publish = js.publisher.publish
+
+    async def hooked(*args: Any, **options: Any) -> PubAck:
+        ack = await publish(*args, **options)
+        if args[0].decode().endswith(meta("a")):
+            await there.put("a", b"new")
+        return ack
+
+    monkeypatch.setattr(js.publisher, "publish", hooked)
+    await store.update_meta("a", name="b")
+    assert (await store.get_bytes("a"), await store.get_bytes("b")) == (b"new", b"old")
+
+
+@pytest.mark.parametrize("change", ["delete", "describe"])
+async def test_a_change_beside_a_put_is_one_of_what_was_put(
+    js: JetStream,
+    other: Connection,
+    store: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+) -> None:
+    there = await JetStream(other).object_store(store.bucket)
+    await store.put("a", b"old")
+    beside(js, monkeypatch, 0, lambda: there.put("a", b"new"))
+    if change == "delete":
+        await store.delete("a")
+        assert await stored(js, store) == {meta("a"): 1}
+    else:
+        await store.update_meta("a", description="said")
+        assert (await store.info("a")).description == "said"
+        assert await store.get_bytes("a") == b"new"
+
+
+async def test_a_name_that_is_written_all_the_time_is_given_up(
+    js: JetStream, other: Connection, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = await JetStream(other).object_store(store.bucket)
+    await store.put("a", b"0")
+    publish = js.publisher.publish
+
+    async def hooked(*args: Any, **options: Any) -> PubAck:
+        await there.put("a", b"1")
+        return await publish(*args, **options)
+
+    monkeypatch.setattr(js.publisher, "publish", hooked)
+    with pytest.raises(JetStreamError, match="'a' is written by too many at once"):
+        await store.delete("a")
+    assert await store.get_bytes("a") == b"1"
 
 
 # links

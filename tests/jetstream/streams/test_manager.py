@@ -17,6 +17,7 @@ from natsrpc.errors import (
     StreamNotFoundError,
 )
 from natsrpc.jetstream import (
+    ConsumerConfig,
     ConsumerLimits,
     JetStream,
     Placement,
@@ -106,6 +107,31 @@ async def test_what_an_update_does_not_name_stays(
     config = changed.cached_info.config
     assert (config.description, list(config.subjects or ())) == ("new", ["stay.>"])
     assert [getattr(config, field) for field in newer] == [True]
+    await js.delete_stream(unique)
+
+
+async def test_a_window_that_nobody_set_gives_way_to_a_shorter_age(
+    js: JetStream, name: Callable[[], str]
+) -> None:
+    unique = name()
+    await js.create_stream(StreamConfig(name=unique, subjects=[unique.lower()]))
+    for change in (js.update_stream, js.create_or_update_stream):
+        for age in (60.0, 30.0, 90.0):
+            got = (await change(StreamConfig(name=unique, max_age=age))).cached_info.config
+            assert got.max_age == age
+            assert got.duplicate_window in (30.0, 60.0)
+    with pytest.raises(JetStreamError, match="window"):
+        await js.update_stream(StreamConfig(name=unique, max_age=10.0, duplicate_window=20.0))
+    await js.delete_stream(unique)
+
+
+async def test_words_for_nothing_need_no_version(js: JetStream, name: Callable[[], str]) -> None:
+    """Nor do they ask the server for its own."""
+    unique = name()
+    stream = await js.create_stream(
+        StreamConfig(name=unique, subjects=[unique.lower()], persist_mode="default")
+    )
+    await stream.create_consumer(ConsumerConfig(name="c", priority_policy="none"))
     await js.delete_stream(unique)
 
 

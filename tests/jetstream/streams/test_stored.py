@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from natsrpc.core import Connection, Msg
-from natsrpc.errors import BadSubjectError, ConfigTypeError, JetStreamError, MsgNotFoundError
+from natsrpc.errors import BadSubjectError, ConfigError, JetStreamError, MsgNotFoundError
 from natsrpc.jetstream import JetStream, Stream, StreamConfig
 
 
@@ -70,8 +70,8 @@ async def test_headers_named_like_those_of_a_direct_get_are_the_publishers(
 
 
 async def test_what_cannot_be_asked_for_is_refused(stream: Stream) -> None:
-    for bad in (-1, "1", True, None):
-        with pytest.raises(ConfigTypeError):
+    for bad in (0, -1, "1", True, None):
+        with pytest.raises(ConfigError):
             await stream.get_msg(bad)  # type: ignore[arg-type]
     with pytest.raises(BadSubjectError):
         await stream.get_last_msg("no good")
