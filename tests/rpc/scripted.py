@@ -16,6 +16,7 @@ class ScriptedMux:
     def __init__(self) -> None:
         self.streams: dict[bytes, Callable[[Msg], None]] = {}
         self.stray: Callable[[Msg], None] | None = None
+        self.on_refused: list[Callable[[Exception], object]] = []
         self._count = 0
 
     def new_token(self) -> bytes:
