@@ -41,6 +41,7 @@ from natsrpc.rpc import Client, EndpointContract, Service
 __all__ = [
     "BUCKETS",
     "MAX_CODES",
+    "OWN_CODES",
     "EndpointFigures",
     "Ledger",
     "Page",
@@ -58,6 +59,12 @@ BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 MAX_CODES = 32
 """Codes of one endpoint that are told apart: more are counted as `OTHER`. A service passes on the
 codes of others, who may answer with any number."""
+
+OWN_CODES = frozenset(
+    (200, 400, 401, 403, 404, 409, 413, 415, 422, 429, 431, 499, 500, 502, 503, 504)
+)
+"""natsrpc's own codes, which tell whether a service is well: always told apart, whatever came
+before."""
 
 OTHER = "other"
 
@@ -207,7 +214,8 @@ def labels_of(service: str, endpoint: EndpointContract) -> dict[str, str]:
 
 class ByCode(Generic[Counted]):
     """What each code of an endpoint is counted by, made when the code is first answered: `make` is
-    given the code as a label. For more than `MAX_CODES` it is one, whose label is `OTHER`."""
+    given the code as a label. For more than `MAX_CODES` it is one, whose label is `OTHER`; not so
+    for `OWN_CODES`."""
 
     __slots__ = ("_made", "_make", "_other")
 
@@ -220,7 +228,7 @@ class ByCode(Generic[Counted]):
         found = self._made.get(code)
         if found is not None:
             return found
-        if len(self._made) < MAX_CODES:
+        if code in OWN_CODES or len(self._made) < MAX_CODES:
             found = self._made[code] = self._make(str(code))
             return found
         if self._other is None:

@@ -362,9 +362,12 @@ async def test_codes_without_end_are_few_series() -> None:
                 await client.call(relay, code)
         with pytest.raises(natsrpc.RpcError):
             await client.call(relay, 1000)
+        with pytest.raises(natsrpc.RpcError):
+            await client.call(relay, 503)  # one of ours is told apart, however late
     lines = generate_latest(shop.registry).decode().splitlines()
     relayed = [line for line in lines if "requests_total{" in line and '"relay"' in line]
-    assert len(relayed) == 33  # with that of code 200
+    assert len(relayed) == 34  # with those of the codes 200 and 503
+    assert shop.requests("relay", "503") == 1
     assert shop.requests("relay", "1000") == 2
     assert shop.requests("relay", "other") == 9
 

@@ -23,7 +23,7 @@ from natsrpc.errors import (
 )
 from natsrpc.rpc import EndpointContract
 
-from ..figures import MAX_CODES
+from ..figures import MAX_CODES, OWN_CODES
 
 RPC_SYSTEM_NAME = "rpc.system.name"
 RPC_METHOD = "rpc.method"
@@ -107,9 +107,13 @@ class Names:
         return name
 
 
+_OWN_CODES = frozenset(map(str, OWN_CODES))
+
+
 class Codes:
     """The attributes of durations that ended with an error. Of a method's codes `MAX_CODES` are
-    told apart: each is a series of its own, and who is called may answer with any number."""
+    told apart, and natsrpc's own: each is a series of its own, and who is called may answer with
+    any number."""
 
     def __init__(self) -> None:
         self._known: dict[Any, set[Any]] = {}
@@ -119,7 +123,7 @@ class Codes:
         code = noted.get(RPC_RESPONSE_STATUS_CODE)
         known = self._known.setdefault(attributes.get(RPC_METHOD), set())
         if code not in known:
-            if len(known) >= MAX_CODES:
+            if len(known) >= MAX_CODES and code not in _OWN_CODES:
                 noted = {name: OTHER if told == code else told for name, told in noted.items()}
             else:
                 known.add(code)
