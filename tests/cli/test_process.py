@@ -25,7 +25,7 @@ def wait_until_dead(pid: int) -> None:
         try:
             if Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2][1] == "Z":
                 return
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):  # the latter amid the reading
             return
         time.sleep(0.001)  # why: the event loop must not run meanwhile
     pytest.fail("it does not end")

@@ -288,6 +288,8 @@ class Subscriptions:
         `answered`: then their `is_valid` tells."""
         asked = [one for sub in subscriptions if (one := self._live.get(sub.sid)) and one.is_denied]
         self._asked_again.update(asked)
+        for one in asked:  # their place is the one that their SUBs have on the wire: see `_meant`
+            self._live[one.sid] = self._live.pop(one.sid)
         try:
             for frame in self.restore_some([one.sid for one in asked]):
                 self._host.write(frame)

@@ -197,6 +197,22 @@ async def test_of_two_alike_the_second_is_denied_where_the_first_was(
         assert told[0] is first
 
 
+async def test_of_two_alike_that_is_denied_which_was_asked_for_first() -> None:
+    """Servers answer in order, and one that is asked for again is the last of them."""
+    denial = 'Permissions Violation for Subscription to "secret"'
+    async with connected() as (nc, peer, _):
+        old = await nc.subscribe("secret")
+        await sid_of(peer, b"secret")
+        peer.err(denial)
+        await peer.synced()
+        assert not old.is_valid
+        new = await nc.subscribe("secret")
+        await nc.link.ask_again([old])
+        peer.err(denial)
+        await peer.synced()
+        assert (old.is_valid, new.is_valid) == (True, False)
+
+
 @pytest.mark.parametrize("by", ["reload", "restart"])
 async def test_all_of_several_alike_that_worked_are_asked_for_until_they_are_given_back(
     server: NatsServer, monkeypatch: pytest.MonkeyPatch, by: str
