@@ -156,9 +156,9 @@ class Subscriptions:
             interest.discard()
 
     def of_user(self) -> list[Subscription]:
-        """The valid subscriptions, without the inboxes of requests."""
-        live = self._live.values()
-        return [one.sub for one in live if one.is_valid and not one.is_inbox]
+        """The valid subscriptions, the oldest first, without the inboxes of requests."""
+        live = sorted(self._live.items())  # `ask_again` changes the order
+        return [one.sub for _, one in live if one.is_valid and not one.is_inbox]
 
     def find(self, raw_sid: bytes) -> Subscription | None:
         """The live subscription with this number on the wire."""
