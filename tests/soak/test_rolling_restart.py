@@ -9,7 +9,7 @@ from .rolling_restart import Fleet, TypedFleet, rolling_restart
 pytestmark = pytest.mark.live
 
 
-@pytest.mark.alone  # what a node knows of new instances takes it as long as it waits for the machine
+@pytest.mark.alone  # nodes tell each other of new instances as fast as the machine lets them
 @pytest.mark.parametrize("kind", [Fleet, TypedFleet])
 async def test_restarting_one_server_of_three_under_load_loses_nothing(kind: type[Fleet]) -> None:
     tally = await rolling_restart(0, 500, rolls=1, fleet_type=kind)
