@@ -119,10 +119,6 @@ TABLE: dict[str, Cells] = {
     "server-restarted": broken(streams=Cell("U! N T", "back", ran=True)),
     "node-lost": broken(),
     "lame-duck": cells({
-        "stream upload large": Cell(
-            "U", "second", ran=True,
-            note="rarely, where items go through two nodes and one overtakes another",
-        ),
         "subscription": Cell(lost="yes", note="what comes while neither node has it, for a moment"),
     }),
     "server-stalled": broken(Cell("T! D N", "timeout", ran=True), SILENT),
