@@ -13,7 +13,8 @@ would get some of them twice.
    session, and is held there.
 2. *Settled*, when the old server has answered a PING: it has treated all that was published
    through it, and nothing more comes for plain subscriptions. They start on the new session, and
-   what was held goes out behind them, so a publisher's order is kept.
+   what was held goes out behind them. The two servers keep no order between each other: of two
+   messages, one before and one after the switch, a third server may bring the second first.
 3. Once the new server knows the group members, they leave the old one.
 4. When the replies to requests sent before the switch are here, the old session is closed.
 

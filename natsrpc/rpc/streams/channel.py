@@ -44,6 +44,7 @@ from ..headers import (
     read_frame,
 )
 from .conversations import TICK, Conversations
+from .early import Early
 from .state import MAX_BODY, PART, Credit, Reader, Writer
 
 HEADER_ROOM = 128
@@ -106,11 +107,13 @@ PATIENCE = Patience()
 
 
 class Word(NamedTuple):
-    """What is done with a frame of one word, how many numbers it has, and whether it has a body."""
+    """What is done with a frame of one word, how many numbers it has, and whether it has a body.
+    `after`, added to its first number, is how many items come before it, where that matters."""
 
     take: Callable[..., None]
     numbers: int
     has_body: bool = False
+    after: int | None = None
 
 
 class Channel:
@@ -190,6 +193,7 @@ class Channel:
         self._moves_seen = self._sent_seen = -1
         self._under_way = 0
         self._quiet = 0
+        self._early: Early | None = None
         self._stopped = self._closed = self._has_ended = False
         all_.add(self._token, self)
 
@@ -223,8 +227,9 @@ class Channel:
         try:
             self.reader.receive(number, msg.data)
         except RpcError as error:
-            self.fail(error)
-            self._stop()
+            self._not_taken(error, number - 1, msg)
+        if self._early is not None:
+            self._take_early(self._early)
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
@@ -258,8 +263,30 @@ class Channel:
                     self._take_credit(msg, *promised)
                 known.take(self, msg, *numbers[: known.numbers])
             except RpcError as error:
-                self.fail(error)
-                self._stop()
+                self._not_taken(error, 0 if known.after is None else numbers[0] + known.after, msg)
+            if self._early is not None:
+                self._take_early(self._early)
+
+    def _not_taken(self, error: RpcError, after: int, msg: Msg) -> None:
+        """End the conversation by a frame that cannot be taken, unless it came before some of the
+        `after` items in front of it: then it waits."""
+        reader = self.reader
+        if self.error is None and reader.received < after <= reader.granted:
+            self._early = self._early or Early()
+            items, size = reader.granted - reader.received, reader.allowed - reader.received_bytes
+            if self._early.keep(after, msg, items=items, size=size):
+                return
+        self.fail(error)
+        self._stop()
+
+    def _take_early(self, early: Early) -> None:
+        """Take what waited for the items that are here now."""
+        self._early = None  # what is taken now comes by here, too
+        while self.error is None and (due := early.due(self.reader.received)):
+            for msg in due:
+                self.receive(msg)
+        if early.count and self.error is None:
+            self._early = early
 
     def _moved_to(self, address: bytes) -> bool:
         """Hear the other side's newest address; whether it may be sent to."""
@@ -336,12 +363,12 @@ class Channel:
             self._on_reply(msg)
 
     _words: ClassVar = {
-        "item": Word(_take_whole, 1, has_body=True),
-        "part": Word(_take_part, 2, has_body=True),
+        "item": Word(_take_whole, 1, has_body=True, after=-1),
+        "part": Word(_take_part, 2, has_body=True, after=-1),
         "ack": Word(_take_ack, 1),
-        "alive": Word(_take_alive, 1),
+        "alive": Word(_take_alive, 1, after=0),
         "credit": Word(_take_credit, 2),
-        "end": Word(_take_end, 1),
+        "end": Word(_take_end, 1, after=0),
         "stop": Word(_take_stop, 1),
         "gone": Word(_take_gone, 1),
         "large": Word(_take_large, 1),
@@ -628,6 +655,8 @@ class Channel:
     def _lateness(self) -> str:
         """What the other side is late with, in words."""
         patience = self._patience
+        if self._early is not None and self._early.is_late():
+            return f"stream broken: item {self.reader.received + 1} was lost"
         self._silent += 1
         if not self._frames:
             if self._silent * TICK > patience.opening:
@@ -682,5 +711,6 @@ class Channel:
         """Give the token back, and what was reserved. Nothing more is received."""
         if not self._closed:
             self._closed = True
+            self._early = None
             self._all.remove(self._token)
             self.reader.close()

@@ -19,6 +19,7 @@ from natsrpc.errors import (
 from natsrpc.rpc.headers import frame, item_frame
 from natsrpc.rpc.streams import Patience
 from natsrpc.rpc.streams.conversations import STRAYS
+from natsrpc.rpc.streams.early import SPARE
 from natsrpc.rpc.streams.window import START_ITEMS, WINDOW
 from natsrpc.testing import Clock
 from tests.core.harness import turns
@@ -85,6 +86,61 @@ async def test_what_does_not_belong_ends_it_after_what_came_before(break_it: Any
             got.append(item)  # noqa: PERF401 — kept when the stream fails
     assert got == [7]
     assert side.stops == 1
+
+
+async def test_frames_that_overtook_others_are_taken_in_their_order() -> None:
+    side = Side()
+    side.receive(frame("end", 5))
+    side.receive(frame("alive", 5))
+    side.receive(item_frame(4), b"45")
+    side.receive(item_frame(2), b"20")
+    side.receive(item_frame(5), b"6")
+    side.receive(item_frame(1), b"10")
+    side.receive(b"NATS/1.0\r\nnatsrpc-frame:  item  3\r\n\r\n", b"30")
+    assert await side.read() == [10, 20, 30, 45, 6]
+    assert side.stops == 0
+
+
+async def test_parts_that_overtook_others_are_put_together_in_their_order() -> None:
+    side = Side()
+    side.receive(item_frame(3), b"3")
+    side.receive(frame("part", 2, 1), b"2")
+    side.receive(frame("end", 3))
+    side.receive(frame("part", 1, 2), b"1")
+    assert await side.read() == [123]
+
+
+async def test_what_was_overtaken_is_lost_after_a_moment_of_which_each_gap_has_one() -> None:
+    side = Side()
+    side.receive(item_frame(2), b"2")
+    side.receive(item_frame(4), b"4")
+    side.tick(2)
+    side.receive(item_frame(1), b"1")
+    side.tick(2)
+    assert side.stops == 0
+    side.tick()
+    assert side.stops == 1
+    with pytest.raises(UnavailableError, match="item 3 was lost"):
+        await side.read()
+
+
+@pytest.mark.parametrize("word", ["alive", "end", "item"])
+async def test_no_more_is_kept_than_the_credit_allows(word: str) -> None:
+    side = Side()
+    reader = side.channel.reader
+    kept = 0
+    while not side.stops:
+        side.receive(frame(word, 2))
+        kept += 1
+    assert kept == reader.granted + SPARE + 1
+    large = Side()
+    large.receive(item_frame(2), b"x" * (large.channel.reader.allowed // 2 + 1))
+    assert large.stops == 0
+    large.receive(item_frame(3), b"x" * (large.channel.reader.allowed // 2))
+    assert large.stops == 1
+    far = Side()
+    far.receive(item_frame(START_ITEMS + 2), b"")
+    assert far.stops == 1
 
 
 async def test_words_of_later_versions_are_passed_over() -> None:
