@@ -12,8 +12,8 @@ import pytest
 
 import natsrpc
 from natsrpc import Delivery, Event, Retry, Service
-from natsrpc.errors import ConsumerDeletedError, NatsError, NatsTimeoutError
-from natsrpc.jetstream import ConsumerConfig, JetStream, Stream, StreamConfig
+from natsrpc.errors import ConsumerDeletedError, NatsTimeoutError
+from natsrpc.jetstream import ConsumerConfig, JetStream, StreamConfig
 from natsrpc.testing import Cluster, NatsServer
 from tests.core.harness import eventually
 
@@ -112,18 +112,9 @@ async def test_a_leader_that_moves_is_followed(jetstream_cluster: Cluster) -> No
         done[job.number] += 1
 
     async with natsrpc.connect(cluster.urls, **QUICKLY) as client:
-        js, made = JetStream(client.connection), list[Stream]()
-        quick = JetStream(client.connection, timeout=0.5)
-
-        async def is_made() -> bool:
-            try:
-                config = StreamConfig(name="S", subjects=["jobs"], num_replicas=3)
-                made.append(await quick.create_stream(config))
-            except NatsError:  # the cluster does not know all its peers yet
-                return False
-            return True
-
-        await eventually(is_made, 30.0)
+        js = JetStream(client.connection)
+        config = StreamConfig(name="S", subjects=["jobs"], num_replicas=3)
+        stream = await js.create_stream(config)
 
         async def step_down() -> bool:
             try:
@@ -139,7 +130,7 @@ async def test_a_leader_that_moves_is_followed(jetstream_cluster: Cluster) -> No
                     await eventually(step_down, 20.0)
                 await js.publish("jobs", b'{"number": %d}' % number, timeout=20.0)
             await eventually(lambda: len(done) == 60, 30.0)
-        assert (await made[0].info()).state.messages == 60
+        assert (await stream.info()).state.messages == 60
     assert set(done.values()) == {1}
 
 

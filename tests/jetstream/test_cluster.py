@@ -35,23 +35,6 @@ def leader_of(cluster: Cluster, info: Any) -> NatsServer:
     return cluster.servers[int(info.cluster.leader.rpartition("-")[2])]
 
 
-async def is_ready(js: JetStream) -> None:
-    """Return when the cluster places a stream on all its servers: the first calls may get no word,
-    and peers of which the leader has not heard yet count as offline."""
-    quick = JetStream(js.connection, timeout=0.5)
-    probe = StreamConfig(name="PROBE", subjects=["probe"], num_replicas=3, storage="memory")
-
-    async def answers() -> bool:
-        try:
-            await quick.create_stream(probe)
-            await quick.delete_stream("PROBE")
-        except NatsError:
-            return False
-        return True
-
-    await eventually(answers, 30.0)
-
-
 async def with_leader(js: JetStream, name: str) -> StreamInfo:
     """The facts of a stream once it has a leader."""
     found: list[StreamInfo] = []
@@ -75,7 +58,6 @@ async def test_leaders_are_killed_amid_publishes_and_reads(jetstream_cluster: Cl
     seen: dict[int, int] = {}
     async with connect(cluster.urls, **FAST) as nc:
         js = JetStream(nc, timeout=30.0)
-        await is_ready(js)
         stream = await js.create_stream(
             StreamConfig(name="S", subjects=["s"], num_replicas=3, storage="file")
         )
@@ -123,7 +105,6 @@ async def test_a_publish_outlives_its_leader(jetstream_cluster: Cluster) -> None
     cluster = jetstream_cluster
     async with connect(cluster.urls, **FAST) as nc:
         js = JetStream(nc)
-        await is_ready(js)
         config = StreamConfig(name="S", subjects=["s"], num_replicas=3, storage="memory")
         stream = await js.create_stream(config)
         leader = leader_of(cluster, await with_leader(js, "S"))
@@ -152,7 +133,6 @@ async def test_a_watch_and_an_ordered_reader_outlive_leaders(jetstream_cluster: 
     cluster = jetstream_cluster
     async with connect(cluster.urls, **FAST) as nc:
         js = JetStream(nc, timeout=10.0)
-        await is_ready(js)
         config = KeyValueConfig(bucket="b", replicas=3, storage="memory", history=2)
         kv = await js.create_key_value(config)
         stream = await js.stream("KV_b")
@@ -187,7 +167,6 @@ async def test_a_watch_and_an_ordered_reader_outlive_leaders(jetstream_cluster: 
 async def test_ids_in_flight_are_stored_once(jetstream_cluster: Cluster) -> None:
     async with connect(jetstream_cluster.urls) as nc:
         js = JetStream(nc)
-        await is_ready(js)
         await js.create_stream(StreamConfig(name="S", subjects=["s"], num_replicas=3))
         for number in range(20):
             acks = await asyncio.gather(*(js.publish("s", msg_id=f"{number}") for _ in range(8)))
@@ -209,7 +188,6 @@ async def test_a_server_in_lame_duck_mode_is_left_without_a_loss(
     cluster, count = jetstream_cluster, 2000
     async with connect(cluster.urls, **FAST) as nc:
         js = JetStream(nc, timeout=30.0)
-        await is_ready(js)
         config = StreamConfig(name="S", subjects=["s"], num_replicas=3, storage="memory")
         leader = leader_of(cluster, (await js.create_stream(config)).cached_info)
     server = next(each for each in cluster.servers if (each is leader) == (left == "leader"))
