@@ -57,6 +57,7 @@ class Bodies:
         self._patience = patience
         self._admits = admits
         self._tasks: dict[asyncio.Task[None], RpcError | None] = {}
+        self._aborted: RpcError | None = None
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -64,6 +65,9 @@ class Bodies:
     def begin(self, msg: Msg, deadline: float) -> None:
         """Take a head, if there is a place to receive its body in."""
         gate = self._gate
+        if self._aborted is not None:
+            self._answers.refuse(msg, self._aborted)
+            return
         if gate.free <= 0:
             self._answers.refuse(msg, OverloadedError("too many large requests are being received"))
             return
@@ -120,6 +124,7 @@ class Bodies:
             task.cancel()
 
     def abort(self, error: RpcError) -> None:
-        """Answer all with an error, and receive them no further."""
+        """Answer all with an error, those that still come as well, and receive them no further."""
+        self._aborted = error
         for task in list(self._tasks):
             self._end(task, error)

@@ -93,7 +93,7 @@ class RunningService:
         self._all = conversations_of(connection.link)
         self._all.account.allow(definition.max_body)
         self._gates: dict[object, Gate] = {}
-        self._is_held = False
+        self._is_held = self._is_aborted = False
         self._receiving = Gate(connection.link, max(RESERVE, definition.max_concurrency))
         self._sending = Gate(connection.link, max(LARGE_REPLIES, definition.max_concurrency))
         self._dependencies = Dependencies(definition.overrides, client, threads)
@@ -431,7 +431,9 @@ class RunningService:
             gate.hold()
 
     def release(self) -> None:
-        """Undo `hold`."""
+        """Undo `hold`; not after `abort`."""
+        if self._is_aborted:
+            return
         self._is_held = False
         for gate in self._gates.values():
             gate.release()
@@ -472,6 +474,8 @@ class RunningService:
                     *map(_drain, [*self._subscriptions, *self._large.values()]),
                     *(worker.withdraw() for worker in self.workers),
                 )
+            if self._is_aborted:
+                self.abort()  # what came until the server had heard of the end
             async with asyncio.timeout_at(deadline):
                 await self._idle()
         except TimeoutError:
@@ -498,9 +502,17 @@ class RunningService:
             await self.definition.callbacks.done(self.contract.name)
 
     def abort(self) -> None:
-        """Answer all that runs or waits with 503 and cancel it; drop the events that wait."""
+        """Answer all that runs or waits with 503 and cancel it; drop the events that wait.
+
+        Nothing is started any more. What the server still sends waits, until `drain` has the same
+        done to it.
+        """
+        self._is_aborted = True
+        self.hold()
         for endpoint in self._all_endpoints():
             endpoint.abort()
+        for gate in self._gates.values():
+            gate.attend()
 
     async def handled(self) -> None:
         """Wait until no event runs or waits. Cancelling it is safe."""

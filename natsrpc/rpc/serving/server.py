@@ -103,7 +103,8 @@ class Server:
         await self.drain(0.0)
 
     async def abort(self) -> None:
-        """Answer all that runs or waits with 503, cancel it, and push the answers out."""
+        """Answer all that runs or waits with 503, cancel it, and push the answers out. What still
+        comes is answered so by `drain`."""
         for service in self.services:
             service.abort()
         with contextlib.suppress(NatsError):

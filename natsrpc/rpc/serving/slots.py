@@ -233,7 +233,8 @@ class Gate:
     @property
     def idle(self) -> bool:
         """Whether nothing runs and nothing waits."""
-        return self.free == self.limit and not self.hungry
+        free = self.free + _HELD if self.is_held else self.free
+        return free == self.limit and not any(each.waiting for each in self.hungry)
 
 
 class Waiting(NamedTuple):

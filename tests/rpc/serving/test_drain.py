@@ -19,8 +19,9 @@ from natsrpc.errors import (
     UnavailableError,
 )
 from natsrpc.rpc import Client, Service, connect
+from natsrpc.rpc.process import Stopping, until_stopped
 from natsrpc.testing import NatsServer
-from tests.core.harness import Proxy, eventually, turns, until_done
+from tests.core.harness import Proxy, ScriptedServer, eventually, turns, until_done
 
 pytestmark = pytest.mark.live
 
@@ -366,3 +367,62 @@ async def test_the_end_of_a_client_waits_for_a_drain_that_a_handler_began(
             await caller.call(f"{unique}.stop", returns=None)
         assert await running == "answered"
         await drains[0]
+
+
+async def test_what_comes_after_an_end_at_once_is_refused_too() -> None:
+    """What the server sends until it has heard that nothing more is taken: a request that it had
+    sent to nobody else would be lost, and its caller wait until it is late."""
+    service, ran = Service("ending", version="1.0.0"), list[int]()
+
+    @service.handler("ending.wait", max_concurrency=1)
+    async def wait(n: int) -> None:
+        ran.append(n)
+        await asyncio.Event().wait()
+
+    @service.handler("ending.items")
+    async def items(n: int) -> AsyncIterator[int]:
+        ran.append(n)
+        yield n
+
+    @service.subscriber("ending.told")
+    async def told(n: int) -> None:
+        ran.append(n)
+
+    stopping = Stopping()
+    async with ScriptedServer() as scripted, connect(scripted.url) as client:
+        server, peer = await client.serve(service), scripted.peers[0]
+        sids = {frame.subject: frame.sid for frame in peer.frames if frame.op == b"SUB"}
+        told_of = server.services[0].subscribers[0].answers
+        peer.msg(b"ending.wait", sids[b"ending.wait"], b"1", reply=b"before")
+        await eventually(lambda: ran == [1])
+        peer.auto_pong, answered = False, peer.ops().count(b"PING")
+        ending = asyncio.ensure_future(until_stopped(stopping, client, server))
+        stopping.drain.set()
+        stopping.force.set()
+        await peer.expect(b"UNSUB")
+        peer.msg(b"ending.wait", sids[b"ending.wait"], b"2", reply=b"behind")
+        peer.msg(
+            b"ending.items",
+            sids[b"ending.items"],
+            b"3",
+            reply=b"stream",
+            headers=b"NATS/1.0\r\nNatsrpc-Frame: open 9 900\r\n\r\n",
+        )
+        peer.msg(
+            b"ending.wait._NATSRPC.large",
+            sids[b"ending.wait._NATSRPC.large"],
+            b"",
+            reply=b"large",
+            headers=b"NATS/1.0\r\nNatsrpc-Frame: large 9\r\n\r\n",
+        )
+        peer.msg(b"ending.told", sids[b"ending.told"], b"4")
+        peer.auto_pong = True
+        for _ in range(peer.ops().count(b"PING") - answered):
+            peer.pong()
+        assert await ending == 1
+        assert ran == [1]
+        assert not stopping.is_stuck
+        answers = {f.subject: f.headers for f in peer.frames if f.op == b"HPUB"}
+        assert answers.keys() == {b"before", b"behind", b"stream", b"large"}
+        assert all(b"Nats-Service-Error-Code: 503" in each for each in answers.values()), answers
+        assert told_of.num_dropped == 1
