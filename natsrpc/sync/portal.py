@@ -7,7 +7,6 @@ lost for good. The next use opens one; after `close`, none is opened any more.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import weakref
@@ -59,11 +58,14 @@ class Session:
         self.background.stop()
 
     async def _leave(self) -> None:
-        """Close, once the server has what was published."""
+        """Close, once the server has what was published; tell `on_error` where it does not say so,
+        for what was published last may be lost."""
         connection = self.client.connection
-        with contextlib.suppress(NatsError):
+        try:
             if connection.is_connected:
                 await connection.flush(FLUSH)
+        except NatsError as error:
+            connection.link.report(error, None)
         await self.client.close()
 
 
