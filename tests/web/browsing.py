@@ -17,6 +17,9 @@ import natsrpc
 from natsrpc.core import Connection
 from natsrpc.testing import Broker, serve_in_memory
 from natsrpc.web import Gateway
+from tests.core.harness.waiting import PATIENCE
+
+expect.set_options(timeout=PATIENCE * 1000)
 
 App = Callable[[Gateway], Any]
 
@@ -37,14 +40,14 @@ class Served:
 
     def join(self, service: natsrpc.Service) -> None:
         """Serve one more."""
-        asyncio.run_coroutine_threadsafe(self._serve(service), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._serve(service), self._loop).result(PATIENCE)
 
     async def _serve(self, service: natsrpc.Service) -> natsrpc.Client:
         return await self._stack.enter_async_context(serve_in_memory(service, broker=self._broker))
 
     def speak(self, act: Callable[[Connection], Awaitable[None]]) -> None:
         """Have something done on a connection of its own, which stays."""
-        asyncio.run_coroutine_threadsafe(self._speak(act), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._speak(act), self._loop).result(PATIENCE)
 
     async def _speak(self, act: Callable[[Connection], Awaitable[None]]) -> None:
         await act((await self._connect()).connection)
@@ -72,7 +75,7 @@ class Served:
     def running(self) -> Iterator[None]:
         thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         thread.start()
-        self._begun.get(timeout=10)
+        self._begun.get(timeout=PATIENCE)
         try:
             yield
         finally:
@@ -107,7 +110,7 @@ def page_of(browser: Browser, **options: Any) -> Iterator[tuple[Page, list[str]]
 
     with browser.new_context(**options) as context:
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(PATIENCE * 1000)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("dialog", opened)
         page.on("console", told)

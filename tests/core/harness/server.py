@@ -14,7 +14,7 @@ from typing import Any, Self, cast
 from natsrpc.server.ports import hold_port
 
 from .frames import Frame, FrameReader, MalformedFrameError
-from .waiting import eventually, turns
+from .waiting import PATIENCE, eventually, turns
 
 INFO = {
     "server_id": "NSCRIPTED",
@@ -110,7 +110,7 @@ class Peer(asyncio.Protocol):
         """The operations received so far, in order."""
         return [frame.op for frame in self.frames]
 
-    async def next_frame(self, timeout: float = 5.0) -> Frame:
+    async def next_frame(self, timeout: float = PATIENCE) -> Frame:
         """The next frame nobody has asked for yet."""
         await eventually(
             lambda: len(self.frames) > self._cursor, timeout, what=f"a frame after {self.frames!r}"
@@ -118,7 +118,7 @@ class Peer(asyncio.Protocol):
         self._cursor += 1
         return self.frames[self._cursor - 1]
 
-    async def expect(self, start: bytes, timeout: float = 5.0) -> Frame:
+    async def expect(self, start: bytes, timeout: float = PATIENCE) -> Frame:
         """The next frame whose bytes begin with `start`; those before it are skipped."""
 
         def found() -> bool:
@@ -304,7 +304,7 @@ class ScriptedServer:
             self._listener.close()
             self._listener = None
 
-    async def accept(self, timeout: float = 5.0) -> Peer:
+    async def accept(self, timeout: float = PATIENCE) -> Peer:
         """The next connection not handed out yet, once its CONNECT is here (if it handshakes)."""
         await eventually(lambda: len(self.peers) > self._handed_out, timeout, what="a connection")
         self._handed_out += 1

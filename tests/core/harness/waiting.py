@@ -15,6 +15,9 @@ from .clock import WarpLoop
 
 T = TypeVar("T")
 
+PATIENCE = 30.0
+"""Seconds to wait for what comes at once on a machine with nothing else to do."""
+
 
 async def turns(count: int = 3) -> None:
     """Let the event loop run `count` times, sockets included."""
@@ -23,7 +26,7 @@ async def turns(count: int = 3) -> None:
 
 
 async def eventually(
-    predicate: Callable[[], object], timeout: float = 5.0, *, what: str = ""
+    predicate: Callable[[], object], timeout: float = PATIENCE, *, what: str = ""
 ) -> None:
     """Return as soon as `predicate()` is true; AssertionError after `timeout` seconds.
 
@@ -46,7 +49,7 @@ async def eventually(
         await asyncio.sleep(pause)  # why: between two looks, here for all tests
 
 
-def soon(predicate: Callable[[], object], timeout: float = 10.0, *, what: str = "") -> None:
+def soon(predicate: Callable[[], object], timeout: float = PATIENCE, *, what: str = "") -> None:
     """The same without an event loop: for processes and their files."""
     deadline = time.monotonic() + timeout
     while not predicate():
@@ -54,7 +57,7 @@ def soon(predicate: Callable[[], object], timeout: float = 10.0, *, what: str = 
         time.sleep(0.005)  # why: between two looks, here for all tests
 
 
-async def steady(value: Callable[[], T], unchanged: int = 50, timeout: float = 5.0) -> T:
+async def steady(value: Callable[[], T], unchanged: int = 50, timeout: float = PATIENCE) -> T:
     """Wait until `value()` stays the same for so many turns of the loop, and return it.
 
     For what must come to a stop: what goes on fails it after `timeout` seconds.
@@ -70,7 +73,7 @@ async def steady(value: Callable[[], T], unchanged: int = 50, timeout: float = 5
 
 
 async def until_done(
-    attempt: Callable[[], Awaitable[T]], *errors: type[Exception], timeout: float = 10.0
+    attempt: Callable[[], Awaitable[T]], *errors: type[Exception], timeout: float = PATIENCE
 ) -> T:
     """Make attempts one after the other until one raises none of these errors; its result."""
     done: list[T] = []
@@ -85,7 +88,7 @@ async def until_done(
 
 
 async def until_raised(
-    error: type[Exception], attempt: Callable[[], Awaitable[object]], timeout: float = 10.0
+    error: type[Exception], attempt: Callable[[], Awaitable[object]], timeout: float = PATIENCE
 ) -> None:
     """Make attempts one after the other until one raises `error`."""
 
@@ -111,7 +114,7 @@ def open_sockets() -> frozenset[tuple[int, int]]:
 
 
 @contextlib.asynccontextmanager
-async def no_leaks(timeout: float = 2.0) -> AsyncIterator[None]:
+async def no_leaks(timeout: float = PATIENCE) -> AsyncIterator[None]:
     """Fail if the block leaves a task running or a socket open.
 
     Both may take a few turns to go away after the last `close()`: they get `timeout` seconds.
