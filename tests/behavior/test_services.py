@@ -118,6 +118,7 @@ async def test_a_deadline_is_told_by_the_service(client: natsrpc.Client, prefix:
 
 async def test_what_does_not_fit_is_refused_at_once(client: natsrpc.Client, prefix: str) -> None:
     running = asyncio.create_task(client.call(f"{prefix}.sleep", 0.05, None))
+    await asyncio.sleep(0)  # let it be written
     await client.connection.flush()
     with pytest.raises(OverloadedError):
         await client.call(f"{prefix}.sleep", 0.0, None)
@@ -138,6 +139,7 @@ async def test_a_drain_answers_what_was_sent(
             asyncio.create_task(client.call(f"{subject}.add", {"a": n, "b": 1}, int))
             for n in range(50)
         ]
+        await asyncio.sleep(0)  # let it be written
         await client.connection.flush()
         await running.drain()
         assert await asyncio.gather(*calls) == [n + 1 for n in range(50)]

@@ -34,6 +34,7 @@ async def test_a_gauge_of_a_killed_worker_ends_with_it(
         line = await asyncio.to_thread(command.wait_for, "is served by 1 worker")
         async with natsrpc.connect(fresh_server.url) as client:
             call = asyncio.create_task(client.call("shop.hold", timeout=60))
+            await asyncio.sleep(0)  # let it be written
             await client.connection.flush()
             await client.call("shop.pid", returns=int)
             assert (await pages.samples())[running] == 1
@@ -60,6 +61,7 @@ async def test_readyz_knows_probes_the_connection_and_the_drain(
         assert await pages.status() == "ok"
         async with natsrpc.connect(fresh_server.url) as client:
             call = asyncio.create_task(client.call("shop.hold", timeout=60))
+            await asyncio.sleep(0)  # let it be written
             await client.connection.flush()
             await client.call("shop.pid", returns=int)
             command.signal(signal.SIGTERM)

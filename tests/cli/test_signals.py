@@ -139,6 +139,7 @@ async def test_a_signal_while_the_old_worker_drains_in_a_reload(
         await waits_for(command, "is served by 1 worker ")
         async with natsrpc.connect(pool.server.url) as client:
             call = asyncio.create_task(client.call("signals.hold", str(pool.gate), int, timeout=60))
+            await asyncio.sleep(0)  # let it be written
             await client.connection.flush()
             before = children(command)
             command.signal(signal.SIGHUP)
@@ -170,6 +171,7 @@ async def test_two_signals_to_end_are_code_1(
         pids = pids_of(await waits_for(command, "is served by 1 worker "))
         async with natsrpc.connect(pool.server.url) as client:
             call = asyncio.create_task(client.call("signals.wait", timeout=60))
+            await asyncio.sleep(0)  # let it be written
             await client.connection.flush()
             command.signal(first)
             await waits_for(command, "draining")
@@ -187,6 +189,7 @@ async def test_a_reload_asked_for_while_draining_is_none(pool: Pool, first: sign
         pids = pids_of(await waits_for(command, "is served by 1 worker "))
         async with natsrpc.connect(pool.server.url) as client:
             call = asyncio.create_task(client.call("signals.hold", str(pool.gate), int, timeout=60))
+            await asyncio.sleep(0)  # let it be written
             await client.connection.flush()
             command.signal(first)
             await waits_for(command, "draining")
@@ -232,6 +235,7 @@ async def test_a_worker_that_answers_is_not_ended_for_what_its_supervisor_does(
         pids = pids_of(await waits_for(command, "is served by 1 worker "))
         async with natsrpc.connect(pool.server.url) as client:
             call = asyncio.create_task(client.call("signals.hold", str(pool.gate), int, timeout=60))
+            await asyncio.sleep(0)  # let it be written
             await client.connection.flush()
             if what == "a drain":
                 command.signal(signal.SIGTERM)
@@ -299,6 +303,7 @@ async def test_nothing_outlives_a_killed_supervisor(pool: Pool, handler: str) ->
         pids = pids_of(await waits_for(command, "is served by 1 worker "))
         async with natsrpc.connect(pool.server.url) as client:
             call = asyncio.create_task(client.call(f"signals.{handler}", timeout=60))
+            await asyncio.sleep(0)  # let it be written
             await client.connection.flush()
             command.signal(signal.SIGKILL)
             try:
@@ -325,6 +330,7 @@ async def test_a_worker_in_a_stuck_plain_handler_ends_with_the_drain(pool: Pool)
         pids = pids_of(await waits_for(command, "is served by 1 worker "))
         async with natsrpc.connect(pool.server.url) as client:
             call = asyncio.create_task(client.call("signals.thread", timeout=60))
+            await asyncio.sleep(0)  # let it be written
             await client.connection.flush()
             command.signal(signal.SIGTERM)
             with pytest.raises(natsrpc.UnavailableError):

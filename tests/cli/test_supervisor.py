@@ -88,6 +88,7 @@ async def test_worker_that_does_not_drain_is_killed(target: Path, nats_server: N
     await pool.supervisor.start()
     async with natsrpc.connect(nats_server.url) as client:
         call = asyncio.create_task(client.call("stuck.sleep", 60.0, timeout=60.0))
+        await asyncio.sleep(0)  # let it be written
         await client.connection.flush()
         assert not await pool.supervisor.stop()
         call.cancel()
@@ -101,6 +102,7 @@ async def test_request_that_outlasts_the_drain_is_answered(
     await pool.supervisor.start()
     async with natsrpc.connect(nats_server.url) as client:
         call = asyncio.create_task(client.call("stuck.wait", timeout=60.0))
+        await asyncio.sleep(0)  # let it be written
         await client.connection.flush()
         assert await pool.supervisor.stop()
         with pytest.raises(natsrpc.UnavailableError):
@@ -230,6 +232,7 @@ async def test_a_worker_that_dies_is_replaced_while_the_one_before_it_drains(
         (before,) = pool.supervisor.pids
         async with natsrpc.connect(nats_server.url) as client:
             call = asyncio.create_task(client.call("stuck.wait", timeout=60.0))
+            await asyncio.sleep(0)  # let it be written
             await client.connection.flush()
             reload = asyncio.create_task(pool.supervisor.reload())
             await eventually(lambda: pool.supervisor.pids != [before], timeout=30)

@@ -186,6 +186,7 @@ async def test_requests_are_counted_once_by_how_they_ended(tmp_path: Path) -> No
         await shop.started.wait()
         assert shop.value("natsrpc_server_running", "wait") == [1.0]
         also = asyncio.ensure_future(client.call("wait", timeout=30))
+        await asyncio.sleep(0)  # let it be written
         await client.connection.flush()
         with pytest.raises(natsrpc.OverloadedError):
             await client.call("wait")

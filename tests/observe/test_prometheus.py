@@ -20,6 +20,7 @@ import natsrpc
 from natsrpc.observe.figures import Sheet, measure, render
 from natsrpc.observe.prometheus import Metrics
 from natsrpc.testing import NatsServer
+from tests.core.harness import warped
 
 DASHBOARD = Path(__file__).parents[2] / "deploy" / "grafana" / "natsrpc.json"
 
@@ -202,6 +203,7 @@ def test_other_targets_are_refused() -> None:
         Metrics(registry=CollectorRegistry()).instrument(other)
 
 
+@warped  # where this process stands still for a moment, the first ones wait as well
 async def test_what_waited_for_a_slot_is_seen_of_requests_and_of_events() -> None:
     shop, go = Shop(), asyncio.Event()
     begun, loop = asyncio.Semaphore(0), asyncio.get_running_loop()

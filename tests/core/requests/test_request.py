@@ -185,6 +185,7 @@ async def test_close_releases_every_request_at_once(
     async with no_leaks(), connect(nats_server.url, old_style_requests=old_style) as nc:
         await nc.subscribe(subject, cb=lambda _: None)
         asking = [asyncio.create_task(nc.request(subject, timeout=30)) for _ in range(5)]
+        await asyncio.sleep(0)  # let it be written
         await nc.flush()
         await nc.close()
         await asyncio.wait(asking, timeout=1)
