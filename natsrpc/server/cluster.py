@@ -104,7 +104,7 @@ class Cluster(Startable):
         """
         running = [server for server in self.servers if server.is_running]
         for _ in looks(timeout):
-            missing = what_is_missing(running)
+            missing = what_is_missing(running) if running else "no server runs"
             if not missing:
                 return
         logs = "\n".join(server.log for server in self.servers)

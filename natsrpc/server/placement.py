@@ -16,12 +16,14 @@ from .process import NatsServer
 _NAME = "natsrpc-ready"  # of a stream that is removed again
 _INBOX = "_INBOX.natsrpc-ready"
 _ANSWER = 1.0  # seconds for one answer: a server that just joined may lose a question
-_NOT_YET = {10004, 10005, 10008, 10009, 10074}  # no quorum, no peers, unavailable, no leader
+_NOT_YET = {10004, 10005, 10008, 10009, 10074}
+"""Codes of a cluster that forms: incomplete, no peers, unavailable, no leader, not clustered."""
 _MOST_REPLICAS = 5
 
 
 def what_is_missing(servers: list[NatsServer]) -> str:
-    """Say why these servers do not place a stream on each of them yet; empty when they do.
+    """Say why these servers, one at least, do not place a stream on each of them yet; empty when
+    they do.
 
     Where a server wants credentials or TLS, its log has to do: whether it names a leader.
     """
@@ -42,7 +44,7 @@ def what_is_missing(servers: list[NatsServer]) -> str:
 def _refusal(server: NatsServer, call: str, body: dict[str, Any]) -> str:
     try:
         answer = _ask(server, f"$JS.API.{call}", json.dumps(body).encode())
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, ValueError) as error:  # a line that is cut off is no JSON
         return f"{server.url}: {error} (asked {call})"
     if answer is None:
         return "" if "metadata leader" in server.log else f"{server.url} knows of no leader"
@@ -57,7 +59,7 @@ def _ask(server: NatsServer, subject: str, data: bytes) -> dict[str, Any] | None
     server would not take the connection as it is.
 
     Raises:
-        EOFError: the server closed the connection, or nobody is there to answer.
+        EOFError, ValueError: the server closed the connection, or nobody is there to answer.
         OSError: the server cannot be reached, or nothing came in time.
     """
     with (

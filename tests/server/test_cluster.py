@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 
 import pytest
 
 from natsrpc.core import connect
 from natsrpc.errors import ServerStartError
 from natsrpc.jetstream import JetStream, StreamConfig
-from natsrpc.server import Cluster
+from natsrpc.server import Cluster, NatsServer
+from natsrpc.server.placement import what_is_missing
 
 pytestmark = pytest.mark.live
 
@@ -47,3 +50,24 @@ def test_a_cluster_without_a_quorum_says_that_jetstream_is_not_ready() -> None:
         cluster.servers[0].restart()  # one alone elects nobody
         with pytest.raises(ServerStartError, match=r"not ready within 0\.2 s: nats://"):
             cluster.await_jetstream(0.2)
+        cluster.servers[0].kill()
+        with pytest.raises(ServerStartError, match=r"not ready within 0\.2 s: no server runs"):
+            cluster.await_jetstream(0.2)
+
+
+@pytest.mark.parametrize("said", [b"", b"INFO {", b'INFO {}\r\nMSG x 1 40\r\n{"error": {'])
+def test_a_server_that_ends_amid_its_answer_is_asked_again(said: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = NatsServer(port=listening.getsockname()[1])
+
+        def answer() -> None:
+            with listening.accept()[0] as peer:
+                peer.sendall(said)
+                peer.shutdown(socket.SHUT_WR)
+                while peer.recv(4096):
+                    pass  # what it asks, until it leaves
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        assert what_is_missing([server]).startswith(server.url)
+        answering.join()

@@ -401,20 +401,12 @@ async def test_what_comes_after_an_end_at_once_is_refused_too() -> None:
         stopping.force.set()
         await peer.expect(b"UNSUB")
         peer.msg(b"ending.wait", sids[b"ending.wait"], b"2", reply=b"behind")
-        peer.msg(
-            b"ending.items",
-            sids[b"ending.items"],
-            b"3",
-            reply=b"stream",
-            headers=b"NATS/1.0\r\nNatsrpc-Frame: open 9 900\r\n\r\n",
-        )
-        peer.msg(
-            b"ending.wait._NATSRPC.large",
-            sids[b"ending.wait._NATSRPC.large"],
-            b"",
-            reply=b"large",
-            headers=b"NATS/1.0\r\nNatsrpc-Frame: large 9\r\n\r\n",
-        )
+        for subject, data, reply, frame in [
+            (b"ending.items", b"3", b"stream", b"open 9 900"),
+            (b"ending.wait._NATSRPC.large", b"", b"large", b"large 9"),
+        ]:
+            head = b"NATS/1.0\r\nNatsrpc-Frame: %b\r\n\r\n" % frame
+            peer.msg(subject, sids[subject], data, reply=reply, headers=head)
         peer.msg(b"ending.told", sids[b"ending.told"], b"4")
         peer.auto_pong = True
         for _ in range(peer.ops().count(b"PING") - answered):
